@@ -504,7 +504,8 @@ typedef struct stream_lines {
     bool finished;
 } stream_lines;
 
-/* desc NULL: all defaults. OK or E_ARGUMENT; nothing is allocated until a line spans two loans. */
+/* desc NULL: all defaults. OK, or E_ARGUMENT when memory_len is below 2 or max_len above SIZE_MAX / 4;
+   nothing is allocated until a line spans two loans. */
 STREAM_API stream_status stream_lines_init(stream_lines *lines, const stream_lines_desc *desc);
 /* Returns its memory; a zeroed object is fine. */
 STREAM_API void stream_lines_free(stream_lines *lines);
@@ -951,9 +952,9 @@ static stream_status stream__lines_emit(stream_lines *lines, stream_item *line, 
         if (lines->held.refused) status = STREAM_E_NOMEM;
     }
     if (line->len > line->size) line->len = (size_t)line->size;
-    if (line->size > lines->max_len) {
+    if (line->size > lines->max_len && line->len >= lines->max_len) { /* a shorter head: E_NOMEM it stays */
         status = STREAM_E_TOO_LONG;
-        if (line->len > lines->max_len) line->len = lines->max_len;
+        line->len = lines->max_len;
     }
     lines->open = 0;
     stream__assembly_clear(&lines->held); /* its bytes stay until something is added */
@@ -1079,7 +1080,8 @@ STREAM_API void stream_batch_init(stream_batch *batch, const stream_batch_desc *
 STREAM_API bool stream_batch_add(stream_batch *batch, size_t bytes, uint64_t now_ns) {
     if (batch->items++ == 0) {
         uint64_t max_ns = batch->desc.max_ns;
-        batch->deadline_ns = now_ns > UINT64_MAX - max_ns ? UINT64_MAX - 1 : now_ns + max_ns;
+        /* UINT64_MAX would say that nothing waits. */
+        batch->deadline_ns = now_ns >= UINT64_MAX - max_ns ? UINT64_MAX - 1 : now_ns + max_ns;
     }
     batch->bytes = bytes > SIZE_MAX - batch->bytes ? SIZE_MAX : batch->bytes + bytes;
     return batch->items >= batch->desc.max_items || batch->bytes >= batch->desc.max_bytes ||
@@ -1203,6 +1205,7 @@ static void stream__puts(stream__text *t, const char *s) {
 static void stream__put_number(stream__text *t, uint64_t v, unsigned decimals) {
     char digits[32];
     unsigned n = 0;
+    if (decimals > 9) decimals = 9;
     while (decimals > 0 && v % 10 == 0) {
         v /= 10;
         decimals--;
@@ -1224,7 +1227,11 @@ static void stream__put_label(stream__text *t, const stream_metric *m, const cha
     if (!m->label && !extra) return;
     stream__put(t, '{');
     if (m->label) {
-        bool utf8 = stream_utf8_valid(m->label_value, strlen(m->label_value));
+        stream_utf8 state;
+        bool utf8;
+        memset(&state, 0, sizeof state);
+        for (s = m->label_value; *s; s++) stream_utf8_feed(&state, s, 1);
+        utf8 = stream_utf8_finish(&state) == STREAM_OK;
         stream__puts(t, m->label);
         stream__put(t, '=');
         stream__puts(t, quote);
@@ -1260,6 +1267,12 @@ static uint64_t stream__metric_value(const stream_metric *m) {
     return 0;
 }
 
+/* Not strcmp: these headers ask a bare-metal C library for mem* only. */
+static bool stream__same_name(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a == *b;
+}
+
 static const struct {
     unsigned per_mille;
     const char *quantile, *key;
@@ -1273,7 +1286,7 @@ STREAM_API size_t stream_metrics_prometheus(const stream_metric *rows, size_t co
     t.len = 0;
     for (i = 0; i < count; i++) {
         const stream_metric *m = &rows[i];
-        if (i == 0 || strcmp(m->name, rows[i - 1].name) != 0) {
+        if (i == 0 || !stream__same_name(m->name, rows[i - 1].name)) {
             const char *s;
             if (m->help) {
                 stream__puts(&t, "# HELP ");

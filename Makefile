@@ -1,0 +1,57 @@
+# stream.h: three headers, three tools. `make help` is the menu.
+
+CC ?= cc
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+BUILD := build
+
+WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+COMPILE = $(CC) $(WARN) -I. $(CPPFLAGS) $(CFLAGS)
+HEADERS := stream.h stream_json.h stream_pool.h
+COMMON := $(wildcard examples/common/*.c examples/common/*.h)
+WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
+TOOLS := $(BUILD)/stream_wrap
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+
+.PHONY: all help run test deps bench fuzz install clean blocks
+
+all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
+
+help: ## this menu
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo '  honoured: CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR'
+
+run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
+	$(BUILD)/stream_wrap --output text --summary -- $(BUILD)/fake_llm --rate 200
+
+test: all ## everything that can be tested on this machine; names what it had to skip
+	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh
+
+deps: ## install what the skipped tests and the benchmark need (Debian, as root)
+	sh tests/deps.sh
+
+bench: all ## measure against the rivals found on this machine, in one run
+	@BUILD=$(BUILD) sh bench/wrap.sh
+
+fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
+	@BUILD=$(BUILD) sh tests/fuzz.sh
+
+install: all ## headers and tools below DESTDIR/PREFIX
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+blocks: ## copy the shared blocks of stream.h into the other two headers
+	awk -f tests/blocks.awk stream.h stream_json.h stream_pool.h
+
+$(BUILD)/stream_wrap: $(WRAP) $(COMMON) $(HEADERS) | $(BUILD)
+	$(COMPILE) $(filter %.c,$(WRAP) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
+	$(COMPILE) $< -o $@ $(LDFLAGS)
+
+$(BUILD):
+	mkdir -p $@

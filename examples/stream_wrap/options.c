@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT-0 */
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../common/text.h"
+#include "stream.h"
+
+typedef enum { FLAG, CHOICE, SIZE, DURATION, PATH, HELP, VERSION } option_kind;
+
+/* One row an option: what it takes, where it goes, what --help says. */
+typedef struct option_row {
+    const char *name;
+    option_kind kind;
+    size_t field; /* offset in options */
+    const char *value; /* CHOICE: the words, separated by |, numbered from 0; else a name for --help */
+    const char *help;
+} option_row;
+
+#define FIELD(name) offsetof(options, name)
+
+static const option_row rows[] = {
+    {"output", CHOICE, FIELD(output), "raw|text|events",
+     "what goes to standard output: the child's bytes exactly (raw, the default);\n"
+     "the assistant's text, made safe for a terminal; one JSON event per line"},
+    {"progress", CHOICE, FIELD(progress), "auto|line|plain|off",
+     "on standard error: a status line, or a plain line every --interval;\n"
+     "auto is line on a terminal and off elsewhere"},
+    {"interval", DURATION, FIELD(interval_ns), "TIME",
+     "between plain progress lines, and at the most between status files (1s)"},
+    {"summary", FLAG, FIELD(summary), NULL, "at the end, say on standard error what went by"},
+    {"status-file", PATH, FIELD(status_file), "FILE",
+     "keep the state as JSON in FILE, replaced atomically"},
+    {"metrics", CHOICE, FIELD(metrics), "none|json|prometheus",
+     "at the end, write metrics in that form to standard error"},
+    {"metrics-file", PATH, FIELD(metrics_file), "FILE", "... or to FILE"},
+    {"max-record", SIZE, FIELD(max_record), "SIZE",
+     "longest record that is read whole (1M); longer ones pass through as they are\n"
+     "and are counted, with their head"},
+    {"buffer", SIZE, FIELD(buffer), "SIZE", "bytes read at a time (64K)"},
+    {"stderr", CHOICE, FIELD(child_stderr), "pass|tail|drop",
+     "the child's standard error: passed on (the default); only its last 4 KiB,\n"
+     "shown when it fails; or dropped. Always drained, never waited for"},
+    {"stdin", PATH, FIELD(input), "null|inherit|-|FILE",
+     "the child's standard input: empty (null, the default), ours as it is (inherit),\n"
+     "ours copied through a pipe (-), or a file"},
+    {"closed-stdout", CHOICE, FIELD(drain_when_closed), "stop|drain",
+     "when nobody reads our output any more: stop the child (exit 141), or let it\n"
+     "finish unheard"},
+    {"linger", DURATION, FIELD(linger_ns), "TIME",
+     "when the child has exited but something it started still holds its output:\n"
+     "leave after so long without a byte (250ms)"},
+    {"grace", DURATION, FIELD(grace_ns), "TIME", "between SIGTERM and SIGKILL when stopping the child (5s)"},
+    {"help", HELP, 0, NULL, "this text"},
+    {"version", VERSION, 0, NULL, "the version"},
+};
+
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static void print_help(void) {
+    size_t i;
+    puts("usage: stream_wrap [options] [--] command [argument ...]\n"
+         "       stream_wrap [options] < stream\n\n"
+         "Runs a command that writes records (an LLM CLI with --output-format stream-json, or any\n"
+         "newline-delimited JSON), passes its output through unchanged and unbuffered, and shows how it\n"
+         "goes. Memory is bounded whatever arrives. Without a command it reads standard input.\n");
+    for (i = 0; i < ROWS; i++) {
+        const char *line = rows[i].help, *end;
+        char head[64];
+        snprintf(head, sizeof head, "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
+                 rows[i].value ? rows[i].value : "");
+        printf("  %s\n", head);
+        for (; line; line = end ? end + 1 : NULL) {
+            end = strchr(line, '\n');
+            printf("        %.*s\n", end ? (int)(end - line) : (int)strlen(line), line);
+        }
+    }
+    puts("\nSIZE takes K, M, G; TIME takes ms, s, m, h (plain: seconds).\n\n"
+         "Exit code: the child's, or 128 + the signal that ended it. Of our own:\n"
+         "  65   the child succeeded but its last record was cut off\n"
+         "  125  stream_wrap itself failed, or was called wrongly\n"
+         "  126  the command could not be run    127  there is no such command\n"
+         "  141  nobody reads our output any more");
+}
+
+static const option_row *find(const char *name, size_t len) {
+    size_t i;
+    for (i = 0; i < ROWS; i++)
+        if (strlen(rows[i].name) == len && memcmp(rows[i].name, name, len) == 0) return &rows[i];
+    return NULL;
+}
+
+/* The number of `word` among "a|b|c", or -1. */
+static int choose(const char *words, const char *word) {
+    int n;
+    for (n = 0; words; n++) {
+        const char *bar = strchr(words, '|');
+        size_t len = bar ? (size_t)(bar - words) : strlen(words);
+        if (strlen(word) == len && memcmp(words, word, len) == 0) return n;
+        words = bar ? bar + 1 : NULL;
+    }
+    return -1;
+}
+
+static bool set(options *o, const option_row *row, const char *value) {
+    char *field = (char *)o + row->field;
+    bool good = true;
+    switch (row->kind) {
+    case FLAG: *(bool *)(void *)field = true; break;
+    case CHOICE: {
+        int n = choose(row->value, value);
+        *(int *)(void *)field = n;
+        good = n >= 0;
+        break;
+    }
+    case SIZE: good = parse_size(value, (size_t *)(void *)field) && *(size_t *)(void *)field > 0; break;
+    case DURATION: good = parse_duration(value, (uint64_t *)(void *)field); break;
+    default: *(const char **)(void *)field = value; break;
+    }
+    if (!good) fprintf(stderr, "stream_wrap: --%s: '%s' is not %s\n", row->name, value, row->value);
+    return good;
+}
+
+bool options_parse(options *o, int argc, char **argv, int *exit_code) {
+    int i;
+    memset(o, 0, sizeof *o);
+    o->interval_ns = UINT64_C(1000000000);
+    o->linger_ns = UINT64_C(250000000);
+    o->grace_ns = UINT64_C(5000000000);
+    o->max_record = (size_t)1 << 20;
+    o->buffer = (size_t)64 << 10;
+    o->input = "null";
+    *exit_code = EXIT_OWN;
+    for (i = 1; i < argc && argv[i][0] == '-' && argv[i][1] == '-'; i++) {
+        const char *name = argv[i] + 2, *equals = strchr(name, '=');
+        const option_row *row = find(name, equals ? (size_t)(equals - name) : strlen(name));
+        const char *value = equals ? equals + 1 : NULL;
+        if (*name == '\0') {
+            i++;
+            break;
+        }
+        if (row && row->kind == HELP) {
+            print_help();
+            *exit_code = 0;
+            return false;
+        }
+        if (row && row->kind == VERSION) {
+            puts("stream_wrap " STREAM_VERSION);
+            *exit_code = 0;
+            return false;
+        }
+        if (row && row->kind != FLAG && !value && i + 1 < argc) value = argv[++i];
+        if (!row || (row->kind == FLAG) != (value == NULL)) {
+            fprintf(stderr, "stream_wrap: %s: %s; see --help\n", argv[i],
+                    !row ? "no such option" : value ? "takes no value" : "needs a value");
+            return false;
+        }
+        if (!set(o, row, value)) return false;
+    }
+    if (i < argc && argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i - 1], "--") != 0) {
+        fprintf(stderr, "stream_wrap: %s: no such option; see --help\n", argv[i]);
+        return false;
+    }
+    if (o->metrics_file && o->metrics == METRICS_NONE) {
+        fprintf(stderr, "stream_wrap: --metrics-file: needs --metrics json or prometheus\n");
+        return false;
+    }
+    if (i < argc && strcmp(argv[i], "-") != 0) o->command = argv + i;
+    return true;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT-0
+   The command line of stream_wrap. */
+#ifndef WRAP_OPTIONS_H
+#define WRAP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { OUTPUT_RAW = 0, OUTPUT_TEXT, OUTPUT_EVENTS } output_mode;
+typedef enum { PROGRESS_AUTO = 0, PROGRESS_LINE, PROGRESS_PLAIN, PROGRESS_OFF } progress_mode;
+typedef enum { METRICS_NONE = 0, METRICS_JSON, METRICS_PROMETHEUS } metrics_mode;
+typedef enum { STDERR_PASS = 0, STDERR_TAIL, STDERR_DROP } stderr_mode;
+
+/* Exit codes of our own; everything else is the child's. */
+enum { EXIT_CUT = 65, EXIT_OWN = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_CLOSED = 141 };
+
+typedef struct options {
+    int output, progress, metrics, child_stderr; /* the enums above */
+    int drain_when_closed;
+    const char *input; /* --stdin */
+    bool summary;
+    uint64_t interval_ns, linger_ns, grace_ns;
+    size_t max_record, buffer;
+    const char *status_file, *metrics_file;
+    char *const *command; /* NULL: read standard input */
+} options;
+
+/* True to go on; else *exit_code says how to leave (0 after --help and --version). */
+bool options_parse(options *o, int argc, char **argv, int *exit_code);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT-0
+   What the records become on standard output: the assistant's text, or one JSON event per line.
+
+   Events, each with "event", "ms" since the start, and where a record or text is meant its stream "offset":
+
+     start         session, model (of the init record)
+     text          text; source: assistant, subagent, or output (bytes of the child that are no record)
+     thinking      text
+     tool_start    id, name
+     tool_input    id, name, input
+     tool_end      id, name, tool_ms, is_error
+     result        record, whole
+     record        type unknown here: record, whole
+     oversize      bytes, head: a record over --max-record
+     truncated     bytes, head: a record its line's end, or the input's, cut off
+     invalid       bytes, head: nested too deep, or lost for want of memory
+     end           records, bytes, unterminated, missing (null, or what the stream lacks) */
+#include "wrap.h"
+
+#define HEAD_SHOWN 256
+
+typedef enum { F_END = 0, F_TEXT, F_NUMBER, F_VALUE, F_BOOL } field_kind;
+
+typedef struct field {
+    field_kind kind;
+    const char *key;
+    const char *text;
+    size_t len;
+    uint64_t number;
+    stream_json_value value;
+} field;
+
+static field text_field(const char *key, const char *ptr, size_t len) {
+    field f;
+    memset(&f, 0, sizeof f);
+    f.kind = F_TEXT;
+    f.key = key;
+    f.text = ptr;
+    f.len = len;
+    return f;
+}
+
+static field number_field(const char *key, uint64_t n, field_kind kind) {
+    field f = text_field(key, NULL, 0);
+    f.kind = kind;
+    f.number = n;
+    return f;
+}
+
+static field value_field(const char *key, stream_json_value value) {
+    field f = text_field(key, NULL, 0);
+    f.kind = F_VALUE;
+    f.value = value;
+    return f;
+}
+
+/* Appends one event line; what does not fit in the buffer makes it grow once. */
+static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
+    stream_json_writer w;
+    size_t len;
+    for (;;) {
+        const field *f;
+        stream_json_writer_init(&w, r->made.ptr + r->made.len, r->made.cap - r->made.len);
+        stream_json_write_object(&w);
+        stream_json_write_key(&w, "event", 5);
+        stream_json_write_string(&w, name, strlen(name));
+        stream_json_write_key(&w, "ms", 2);
+        stream_json_write_uint64(&w, (now_ns - r->started_ns) / 1000000);
+        for (f = fields; f->kind != F_END; f++) {
+            stream_json_write_key(&w, f->key, strlen(f->key));
+            if (f->kind == F_TEXT && f->text) stream_json_write_string(&w, f->text, f->len);
+            else if (f->kind == F_NUMBER) stream_json_write_uint64(&w, f->number);
+            else if (f->kind == F_BOOL) stream_json_write_bool(&w, f->number != 0);
+            else stream_json_write_value(&w, f->value);
+        }
+        stream_json_write_end(&w);
+        if (stream_json_writer_finish(&w, &len) == STREAM_OK && len < r->made.cap - r->made.len) break;
+        if (!text_room(&r->made, len + 1)) return;
+    }
+    r->made.len += len;
+    r->made.ptr[r->made.len++] = '\n';
+}
+
+static void event_of_record(run *r, const session_event *e, uint64_t offset, uint64_t now_ns) {
+    field f[6];
+    size_t n = 0;
+    const char *name = "record";
+    memset(f, 0, sizeof f);
+    f[n++] = number_field("offset", offset, F_NUMBER);
+    switch (e->kind) {
+    case SESSION_INIT:
+        name = "start";
+        f[n++] = text_field("session", r->session.session_id, strlen(r->session.session_id));
+        f[n++] = text_field("model", r->session.model, strlen(r->session.model));
+        break;
+    case SESSION_TEXT:
+    case SESSION_THINKING:
+        if (e->repeated) return;
+        name = e->kind == SESSION_TEXT ? "text" : "thinking";
+        f[n++] = e->subagent ? text_field("source", "subagent", 8) : text_field("source", "assistant", 9);
+        f[n++] = value_field("text", e->value);
+        break;
+    case SESSION_TOOL_START:
+    case SESSION_TOOL_INPUT:
+        name = e->kind == SESSION_TOOL_START ? "tool_start" : "tool_input";
+        f[n++] = value_field("id", e->id);
+        f[n++] = value_field("name", e->name);
+        if (e->kind == SESSION_TOOL_INPUT) f[n++] = value_field("input", e->value);
+        break;
+    case SESSION_TOOL_END:
+        name = "tool_end";
+        f[n++] = value_field("id", e->id);
+        if (e->tool.name[0]) {
+            f[n++] = text_field("name", e->tool.name, strlen(e->tool.name));
+            f[n++] = number_field("tool_ms", (now_ns - e->tool.since_ns) / 1000000, F_NUMBER);
+        }
+        f[n++] = number_field("is_error", e->is_error, F_BOOL);
+        break;
+    case SESSION_TEXT_END: return;
+    case SESSION_FINAL:
+        name = "result";
+        f[n++] = value_field("record", e->value);
+        break;
+    case SESSION_UNKNOWN: f[n++] = value_field("record", e->value); break;
+    }
+    put_event(r, name, now_ns, f);
+}
+
+/* The assistant's own words only; a block ends with a line feed whatever it contains. */
+static void text_of_record(run *r, const session_event *e) {
+    if (e->subagent) return;
+    if (e->kind == SESSION_TEXT && !e->repeated) {
+        size_t len, from = r->made.len;
+        r->scratch.len = 0;
+        if (!text_room(&r->scratch, e->value.len) ||
+            stream_json_string(e->value, STREAM_JSON_REPLACE, r->scratch.ptr, r->scratch.cap, &len) < 0)
+            return;
+        text_add_safe(&r->made, r->scratch.ptr, len, false);
+        if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
+    }
+    if ((e->kind == SESSION_TEXT_END || (e->kind == SESSION_TEXT && !r->session.partial)) && r->text_line_open &&
+        text_room(&r->made, 1)) {
+        r->made.ptr[r->made.len++] = '\n';
+        r->text_line_open = false;
+    }
+}
+
+void output_record(run *r, const stream_item *record, uint64_t now_ns) {
+    session_reading reading;
+    session_event event;
+    session_begin(&r->session, &reading, record, now_ns);
+    while (session_next(&r->session, &reading, &event)) {
+        if (r->opt.output == OUTPUT_EVENTS) event_of_record(r, &event, record->offset, now_ns);
+        else if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
+    }
+}
+
+void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns) {
+    size_t head = item->len < HEAD_SHOWN ? item->len : stream_utf8_cut(item->ptr, HEAD_SHOWN);
+    field f[4];
+    session_count_lost(&r->session, status, item);
+    if (r->opt.output != OUTPUT_EVENTS) return;
+    memset(f, 0, sizeof f);
+    f[0] = number_field("offset", item->offset, F_NUMBER);
+    if (status == STREAM_NOISE) {
+        f[1] = text_field("source", "output", 6);
+        f[2] = text_field("text", item->ptr, item->len);
+        put_event(r, "text", now_ns, f);
+        return;
+    }
+    f[1] = number_field("bytes", item->size, F_NUMBER);
+    f[2] = text_field("head", item->ptr, head);
+    put_event(r,
+              status == STREAM_E_TOO_LONG    ? "oversize"
+              : status == STREAM_E_TRUNCATED ? "truncated"
+                                             : "invalid",
+              now_ns, f);
+}
+
+void output_end(run *r, uint64_t now_ns) {
+    const char *missing = session_missing(&r->session);
+    field f[5];
+    if (r->opt.output == OUTPUT_TEXT && r->text_line_open && text_room(&r->made, 1))
+        r->made.ptr[r->made.len++] = '\n';
+    if (r->opt.output != OUTPUT_EVENTS) return;
+    memset(f, 0, sizeof f);
+    f[0] = number_field("records", r->session.records, F_NUMBER);
+    f[1] = number_field("bytes", r->pipe.bytes, F_NUMBER);
+    f[2] = number_field("unterminated", r->session.unterminated, F_BOOL);
+    f[3] = text_field("missing", missing, missing ? strlen(missing) : 0);
+    put_event(r, "end", now_ns, f);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT-0 */
+#include "session.h"
+
+#include "../common/text.h"
+
+static const char *const state_text[] = {"start", "streaming", "tool", "result", "exit"};
+
+const char *session_state_text(session_state state) { return state_text[state]; }
+
+/* A name for people and labels: unescaped, cut to fit between characters, made safe to show. */
+static void keep_name(char dst[SESSION_NAME], stream_json_value value) {
+    char raw[SESSION_NAME], safe[SESSION_NAME * 3];
+    text_buffer t = {safe, 0, sizeof safe};
+    size_t len = 0;
+    if (stream_json_string(value, STREAM_JSON_REPLACE, raw, sizeof raw, &len) < 0) len = 0;
+    text_add_safe(&t, raw, len < sizeof raw ? len : sizeof raw, true);
+    if (t.len > SESSION_NAME - 1) t.len = stream_utf8_cut(safe, SESSION_NAME - 1);
+    memcpy(dst, safe, t.len);
+    dst[t.len] = '\0';
+}
+
+static bool is(stream_json_value value, const char *text) {
+    return stream_json_equals(value, text, strlen(text));
+}
+
+static uint64_t count_of(stream_json_value value) {
+    int64_t n;
+    return stream_json_int64(value, &n) == STREAM_OK && n > 0 ? (uint64_t)n : 0;
+}
+
+static void count_type(session *s, const char *name) {
+    size_t i;
+    for (i = 0; i < s->types; i++) {
+        if (strcmp(s->type[i].name, name) == 0) {
+            s->type[i].count++;
+            return;
+        }
+    }
+    if (s->types == SESSION_TYPES) {
+        i = SESSION_TYPES - 1;
+    } else {
+        if (++s->types == SESSION_TYPES) name = "(others)";
+        memcpy(s->type[i].name, name, strlen(name) + 1);
+    }
+    s->type[i].count++;
+}
+
+static session_tool *find_tool(session *s, const char *id) {
+    size_t i;
+    for (i = 0; i < s->tools; i++)
+        if (strcmp(s->tool[i].id, id) == 0) return &s->tool[i];
+    return NULL;
+}
+
+static void tool_started(session *s, stream_json_value id, stream_json_value name, uint64_t now_ns) {
+    char key[SESSION_NAME];
+    s->tools_started++;
+    s->state = SESSION_TOOL;
+    keep_name(key, id);
+    if (find_tool(s, key)) return;
+    if (s->tools == SESSION_TOOLS) {
+        s->tools_untracked++;
+        return;
+    }
+    memcpy(s->tool[s->tools].id, key, sizeof key);
+    keep_name(s->tool[s->tools].name, name);
+    s->tool[s->tools++].since_ns = now_ns;
+}
+
+static void tool_ended(session *s, session_event *event) {
+    char key[SESSION_NAME];
+    session_tool *tool;
+    keep_name(key, event->id);
+    tool = find_tool(s, key);
+    if (tool) {
+        event->tool = *tool;
+        memmove(tool, tool + 1, (size_t)(&s->tool[s->tools] - (tool + 1)) * sizeof *tool);
+        s->tools--;
+    } else if (s->tools_untracked > 0) {
+        s->tools_untracked--;
+    }
+    if (s->tools == 0 && s->tools_untracked == 0 && s->state == SESSION_TOOL) s->state = SESSION_STREAMING;
+}
+
+static session_usage read_usage(stream_json_value usage) {
+    static const char *const want[] = {"/input_tokens", "/output_tokens", "/cache_read_input_tokens",
+                                       "/cache_creation_input_tokens"};
+    stream_json_value v[4];
+    session_usage u;
+    memset(&u, 0, sizeof u);
+    if (usage.type != STREAM_JSON_OBJECT) return u;
+    stream_json_pick(usage.ptr, usage.len, want, 4, v);
+    u.input = count_of(v[0]);
+    u.output = count_of(v[1]);
+    u.cache_read = count_of(v[2]);
+    u.cache_write = count_of(v[3]);
+    return u;
+}
+
+static void message_done(session *s) {
+    s->done.input += s->now.input;
+    s->done.output += s->now.output;
+    s->done.cache_read += s->now.cache_read;
+    s->done.cache_write += s->now.cache_write;
+    memset(&s->now, 0, sizeof s->now);
+}
+
+/* A message announces itself: in a message_start, or by its id on each of its whole blocks. */
+static void message_seen(session *s, stream_json_value id, stream_json_value usage) {
+    char key[SESSION_NAME];
+    keep_name(key, id);
+    if (strcmp(key, s->message_id) != 0 || key[0] == '\0') {
+        message_done(s);
+        memcpy(s->message_id, key, sizeof key);
+        s->messages++;
+    }
+    s->now = read_usage(usage);
+}
+
+session_usage session_tokens(const session *s) {
+    session_usage u = s->done;
+    u.input += s->now.input;
+    u.output += s->now.output;
+    u.cache_read += s->now.cache_read;
+    u.cache_write += s->now.cache_write;
+    return u;
+}
+
+/* {"type":"stream_event","event":{...}}: a piece of the message that is arriving */
+static void read_delta(session *s, session_reading *r, const stream_item *record) {
+    enum { TYPE, PARENT, DELTA_TYPE, TEXT, THINKING, BLOCK_TYPE, BLOCK_ID, BLOCK_NAME, MESSAGE_ID,
+           MESSAGE_USAGE, USAGE, COUNT };
+    static const char *const want[COUNT] = {
+        "/event/type", "/parent_tool_use_id", "/event/delta/type", "/event/delta/text",
+        "/event/delta/thinking", "/event/content_block/type", "/event/content_block/id",
+        "/event/content_block/name", "/event/message/id", "/event/message/usage", "/event/usage"};
+    stream_json_value v[COUNT];
+    session_event *first = &r->first;
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    first->subagent = v[PARENT].type == STREAM_JSON_STRING;
+    s->partial = true;
+    if (is(v[TYPE], "content_block_delta")) {
+        if (is(v[DELTA_TYPE], "text_delta")) {
+            first->kind = SESSION_TEXT;
+            first->value = v[TEXT];
+        } else if (is(v[DELTA_TYPE], "thinking_delta")) {
+            first->kind = SESSION_THINKING;
+            first->value = v[THINKING];
+        }
+        r->has_first = first->value.type == STREAM_JSON_STRING;
+    } else if (is(v[TYPE], "content_block_start")) {
+        if (is(v[BLOCK_TYPE], "tool_use") || is(v[BLOCK_TYPE], "server_tool_use")) {
+            tool_started(s, v[BLOCK_ID], v[BLOCK_NAME], r->now_ns);
+            first->kind = SESSION_TOOL_START;
+            first->id = v[BLOCK_ID];
+            first->name = v[BLOCK_NAME];
+            r->has_first = true;
+        }
+        s->text_open = is(v[BLOCK_TYPE], "text");
+    } else if (is(v[TYPE], "content_block_stop")) {
+        first->kind = SESSION_TEXT_END;
+        r->has_first = s->text_open;
+        s->text_open = false;
+    } else if (is(v[TYPE], "message_start")) {
+        message_seen(s, v[MESSAGE_ID], v[MESSAGE_USAGE]);
+    } else if (is(v[TYPE], "message_delta")) {
+        session_usage u = read_usage(v[USAGE]); /* cumulative for this message */
+        if (u.output) s->now.output = u.output;
+        if (u.input) s->now.input = u.input;
+    }
+}
+
+/* {"type":"assistant"|"user","message":{"content":[...]}}: whole blocks, walked in session_next */
+static void read_message(session *s, session_reading *r, const stream_item *record, bool assistant) {
+    enum { ID, CONTENT, USAGE, PARENT, COUNT };
+    static const char *const want[COUNT] = {"/message/id", "/message/content", "/message/usage",
+                                            "/parent_tool_use_id"};
+    stream_json_value v[COUNT];
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    r->subagent = v[PARENT].type == STREAM_JSON_STRING;
+    if (assistant && !s->partial) message_seen(s, v[ID], v[USAGE]);
+    if (v[CONTENT].type == STREAM_JSON_ARRAY)
+        r->walking = stream_json_each_init(&r->each, v[CONTENT]) == STREAM_OK;
+}
+
+static void read_result(session *s, session_reading *r, const stream_item *record) {
+    enum { USAGE, COST, ERROR, COUNT };
+    static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
+    stream_json_value v[COUNT];
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    if (v[USAGE].type == STREAM_JSON_OBJECT) {
+        s->done = read_usage(v[USAGE]);
+        memset(&s->now, 0, sizeof s->now);
+    }
+    if (v[COST].type == STREAM_JSON_NUMBER && v[COST].len < sizeof s->cost) {
+        memcpy(s->cost, v[COST].ptr, v[COST].len);
+        s->cost[v[COST].len] = '\0';
+    }
+    s->result_is_error = v[ERROR].type == STREAM_JSON_TRUE;
+    s->saw_result = true;
+    s->state = SESSION_RESULT;
+    s->tools = 0;
+    s->tools_untracked = 0;
+    r->first.kind = SESSION_FINAL;
+    r->first.is_error = s->result_is_error;
+    r->has_first = true;
+}
+
+static void read_system(session *s, session_reading *r, const stream_item *record) {
+    static const char *const want[] = {"/subtype", "/session_id", "/model"};
+    stream_json_value v[3];
+    stream_json_pick(record->ptr, record->len, want, 3, v);
+    if (!is(v[0], "init")) return;
+    keep_name(s->session_id, v[1]);
+    keep_name(s->model, v[2]);
+    r->first.kind = SESSION_INIT;
+    r->has_first = true;
+}
+
+void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns) {
+    static const char *const want[] = {"/type"};
+    static const char *const no_object[] = {"(none)",   "(null)",   "(boolean)", "(boolean)",
+                                            "(number)", "(string)", "(array)"};
+    stream_json_value type;
+    char name[SESSION_NAME];
+    memset(r, 0, sizeof *r);
+    r->now_ns = now_ns;
+    r->first.value.ptr = record->ptr;
+    r->first.value.len = record->len;
+    r->first.value.type = (stream_json_type)record->kind;
+    s->records++;
+    if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
+    if (record->kind != STREAM_JSON_OBJECT) {
+        count_type(s, no_object[record->kind]);
+        r->has_first = true;
+        return;
+    }
+    if (stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID) s->invalid++;
+    keep_name(name, type);
+    count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+    if (is(type, "stream_event")) {
+        r->first.value.type = STREAM_JSON_NONE;
+        read_delta(s, r, record);
+    } else if (is(type, "assistant")) {
+        read_message(s, r, record, true);
+    } else if (is(type, "user")) {
+        read_message(s, r, record, false);
+    } else if (is(type, "result")) {
+        read_result(s, r, record);
+    } else if (is(type, "system")) {
+        read_system(s, r, record);
+    } else {
+        r->has_first = true; /* SESSION_UNKNOWN: passed on untouched */
+    }
+}
+
+bool session_next(session *s, session_reading *r, session_event *event) {
+    enum { TYPE, TEXT, THINKING, ID, NAME, INPUT, RESULT_ID, ERROR, COUNT };
+    static const char *const want[COUNT] = {"/type", "/text",  "/thinking",    "/id",
+                                            "/name", "/input", "/tool_use_id", "/is_error"};
+    stream_json_value block, v[COUNT];
+    if (r->has_first) {
+        *event = r->first;
+        r->has_first = false;
+        return true;
+    }
+    memset(event, 0, sizeof *event);
+    event->subagent = r->subagent;
+    event->repeated = s->partial && !r->subagent;
+    while (r->walking) {
+        block = r->pending;
+        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK) break;
+        if (block.type != STREAM_JSON_OBJECT) continue;
+        stream_json_pick(block.ptr, block.len, want, COUNT, v);
+        event->id = v[ID];
+        event->name = v[NAME];
+        if (r->pending.type != STREAM_JSON_NONE) { /* its start was the event before */
+            memset(&r->pending, 0, sizeof r->pending);
+            event->kind = SESSION_TOOL_INPUT;
+            event->value = v[INPUT];
+            return true;
+        }
+        if (is(v[TYPE], "tool_use") || is(v[TYPE], "server_tool_use")) {
+            event->kind = SESSION_TOOL_INPUT;
+            event->value = v[INPUT];
+            if (!event->repeated) { /* not announced by a delta */
+                tool_started(s, v[ID], v[NAME], r->now_ns);
+                event->kind = SESSION_TOOL_START;
+                r->pending = block;
+            }
+            return true;
+        }
+        if (is(v[TYPE], "text") && v[TEXT].type == STREAM_JSON_STRING) {
+            event->kind = SESSION_TEXT;
+            event->value = v[TEXT];
+            return true;
+        }
+        if (is(v[TYPE], "thinking") && v[THINKING].type == STREAM_JSON_STRING) {
+            event->kind = SESSION_THINKING;
+            event->value = v[THINKING];
+            return true;
+        }
+        if (is(v[TYPE], "tool_result")) {
+            event->kind = SESSION_TOOL_END;
+            event->id = v[RESULT_ID];
+            event->is_error = v[ERROR].type == STREAM_JSON_TRUE;
+            tool_ended(s, event);
+            return true;
+        }
+    }
+    r->walking = false;
+    return false;
+}
+
+void session_count_lost(session *s, stream_status status, const stream_item *item) {
+    if (s->state == SESSION_START) s->state = SESSION_STREAMING;
+    if (status == STREAM_NOISE) s->noise++;
+    else if (status == STREAM_E_TOO_LONG) s->oversize++;
+    else if (status == STREAM_E_TRUNCATED) s->truncated++;
+    else s->invalid++;
+    /* The head of an oversize record still tells its type. */
+    if (status == STREAM_E_TOO_LONG && item->kind == STREAM_JSON_OBJECT) {
+        static const char *const want[] = {"/type"};
+        stream_json_value type;
+        char name[SESSION_NAME];
+        stream_json_pick(item->ptr, item->len, want, 1, &type);
+        keep_name(name, type);
+        count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+    }
+}
+
+const char *session_missing(const session *s) {
+    if (s->truncated) return "the last record was cut off";
+    if (s->records == 0) return "no record came";
+    if (!s->saw_result && s->messages > 0) return "the stream ended without a result";
+    return NULL;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT-0
+   How it goes, for people (status line, plain lines, summary) and for programs (status file, metrics). */
+#include "wrap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define SECOND UINT64_C(1000000000)
+#define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
+
+typedef struct view {
+    bool line, plain;         /* what is shown */
+    bool drawn;               /* the status line stands on the terminal */
+    bool file_failed;         /* said once */
+    uint64_t next_line_ns, next_plain_ns, next_file_ns;
+    char last[512];           /* the line as drawn, so that an unchanged one is not sent again */
+    text_buffer json;
+} view;
+
+static view v;
+
+/* "950", "12.3k", "4.0M" */
+static const char *short_count(char out[16], uint64_t n) {
+    if (n < 1000) snprintf(out, 16, "%u", (unsigned)n);
+    else if (n < 1000000) snprintf(out, 16, "%u.%uk", (unsigned)(n / 1000), (unsigned)(n % 1000 / 100));
+    else if (n < 1000000000)
+        snprintf(out, 16, "%u.%uM", (unsigned)(n / 1000000), (unsigned)(n % 1000000 / 100000));
+    else snprintf(out, 16, "%.1fG", (double)n / 1e9);
+    return out;
+}
+
+/* "0:42", "1:02:03" */
+static const char *clock_text(char out[24], uint64_t ns) {
+    uint64_t s = ns / SECOND;
+    if (s < 3600) snprintf(out, 24, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
+    else snprintf(out, 24, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+    return out;
+}
+
+/* The cost as written in the record, to four decimals: enough for eyes; files have all of it. */
+static const char *cost_text(const run *r, char out[24]) {
+    snprintf(out, 24, "$%.4f", atof(r->session.cost));
+    return out;
+}
+
+static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
+    const session *s = &r->session;
+    session_usage u = session_tokens(s);
+    char a[24], b[24], c[16], d[16], e[16], f[24];
+    uint64_t lag = stream_flow_lag(&r->flow);
+    int n = snprintf(out, cap, "%s  ", clock_text(a, now_ns - r->started_ns));
+#define ADD(...) \
+    do { \
+        if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__); \
+    } while (0)
+    if (s->tools > 0) {
+        ADD("%s %s", s->tool[0].name, clock_text(b, now_ns - s->tool[0].since_ns));
+        if (s->tools + s->tools_untracked > 1)
+            ADD(" +%u", (unsigned)(s->tools + s->tools_untracked - 1));
+    } else {
+        ADD("%s", session_state_text(s->state));
+    }
+    ADD("  last %s ago", clock_text(b, now_ns - r->last_ns));
+    ADD("  %s msg", short_count(c, s->messages));
+    ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
+    if (s->cost[0]) ADD("  %s", cost_text(r, f));
+    ADD("  %sB", short_count(c, r->pipe.bytes));
+    if (lag) ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
+    if (s->noise + s->oversize + s->truncated + s->invalid)
+        ADD("  %s odd", short_count(c, s->noise + s->oversize + s->truncated + s->invalid));
+#undef ADD
+}
+
+static void send_error(run *r, const char *data, size_t len) {
+    size_t done = 0;
+    sink_write(&r->err, data, len, &done); /* best effort: nobody waits for our chatter */
+}
+
+void view_hide(run *r) {
+    if (!v.drawn) return;
+    send_error(r, "\r\033[K", 4);
+    v.drawn = false;
+    v.last[0] = '\0';
+}
+
+static void draw(run *r, uint64_t now_ns) {
+    char out[512], frame[640];
+    struct winsize size;
+    size_t columns = 80, len;
+    if (!r->err_at_line_start || (r->same_terminal && !r->at_line_start)) return;
+    if (ioctl(r->err.fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) columns = size.ws_col;
+    describe(r, out, sizeof out, now_ns);
+    len = strlen(out);
+    if (len > columns - 1) len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
+    out[len] = '\0';
+    if (v.drawn && strcmp(out, v.last) == 0) return;
+    send_error(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
+    memcpy(v.last, out, len + 1);
+    v.drawn = true;
+}
+
+void view_say(run *r, const char *format, ...) {
+    char line[1024];
+    va_list args;
+    int n;
+    view_hide(r);
+    va_start(args, format);
+    n = vsnprintf(line, sizeof line - 1, format, args);
+    va_end(args);
+    if (n < 0) return;
+    if ((size_t)n > sizeof line - 2) n = (int)sizeof line - 2;
+    line[n++] = '\n';
+    send_error(r, line, (size_t)n);
+}
+
+/* The state as one JSON object. */
+static void build_status(run *r, uint64_t now_ns) {
+    const session *s = &r->session;
+    const char *missing = session_missing(s);
+    session_usage u = session_tokens(s);
+    stream_json_writer w;
+    stream_json_value cost;
+    size_t len, i;
+#define KEY(name) stream_json_write_key(&w, name, sizeof name - 1)
+#define NUMBER(name, n) (KEY(name), stream_json_write_uint64(&w, n))
+#define TEXT(name, t) (KEY(name), stream_json_write_string(&w, t, strlen(t)))
+    do {
+        stream_json_writer_init(&w, v.json.ptr, v.json.cap);
+        stream_json_write_object(&w);
+        TEXT("version", STREAM_VERSION);
+        NUMBER("pid", (uint64_t)getpid());
+        if (r->has_child) NUMBER("child_pid", (uint64_t)r->child.pid);
+        TEXT("state", session_state_text(s->state));
+        NUMBER("elapsed_ms", (now_ns - r->started_ns) / 1000000);
+        NUMBER("idle_ms", (now_ns - r->last_ns) / 1000000);
+        TEXT("session_id", s->session_id);
+        TEXT("model", s->model);
+        NUMBER("bytes", r->pipe.bytes);
+        NUMBER("written", r->written);
+        NUMBER("lag", stream_flow_lag(&r->flow));
+        NUMBER("max_lag", stream_flow_max_lag(&r->flow));
+        NUMBER("records", s->records);
+        KEY("types");
+        stream_json_write_object(&w);
+        for (i = 0; i < s->types; i++) {
+            stream_json_write_key(&w, s->type[i].name, strlen(s->type[i].name));
+            stream_json_write_uint64(&w, s->type[i].count);
+        }
+        stream_json_write_end(&w);
+        NUMBER("noise", s->noise);
+        NUMBER("invalid", s->invalid);
+        NUMBER("oversize", s->oversize);
+        NUMBER("truncated", s->truncated);
+        KEY("unterminated");
+        stream_json_write_bool(&w, s->unterminated);
+        NUMBER("messages", s->messages);
+        NUMBER("tools_started", s->tools_started);
+        KEY("tools_in_flight");
+        stream_json_write_array(&w);
+        for (i = 0; i < s->tools; i++) {
+            stream_json_write_object(&w);
+            TEXT("name", s->tool[i].name);
+            TEXT("id", s->tool[i].id);
+            NUMBER("ms", (now_ns - s->tool[i].since_ns) / 1000000);
+            stream_json_write_end(&w);
+        }
+        stream_json_write_end(&w);
+        KEY("tokens");
+        stream_json_write_object(&w);
+        NUMBER("input", u.input);
+        NUMBER("output", u.output);
+        NUMBER("cache_read", u.cache_read);
+        NUMBER("cache_write", u.cache_write);
+        stream_json_write_end(&w);
+        KEY("cost_usd");
+        cost.ptr = s->cost;
+        cost.len = strlen(s->cost);
+        cost.type = cost.len ? STREAM_JSON_NUMBER : STREAM_JSON_NONE;
+        stream_json_write_value(&w, cost);
+        NUMBER("stderr_bytes", r->err_ring.in);
+        NUMBER("stderr_dropped", r->err_ring.dropped);
+        KEY("missing");
+        if (missing && s->state == SESSION_EXIT) stream_json_write_string(&w, missing, strlen(missing));
+        else stream_json_write_null(&w);
+        KEY("exit_code");
+        if (s->state == SESSION_EXIT) stream_json_write_int64(&w, r->exit_code);
+        else stream_json_write_null(&w);
+        stream_json_write_end(&w);
+    } while (stream_json_writer_finish(&w, &len) == STREAM_FULL && text_room(&v.json, len + 1));
+    v.json.len = len < v.json.cap ? len : 0;
+    if (v.json.len) v.json.ptr[v.json.len] = '\n';
+#undef KEY
+#undef NUMBER
+#undef TEXT
+}
+
+static bool write_all(int fd, const char *data, size_t len) {
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = write(fd, data + done, len - done);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0) done += (size_t)n;
+    }
+    return true;
+}
+
+static bool write_file(const char *path, const char *data, size_t len) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), error;
+    if (fd < 0) return false;
+    error = write_all(fd, data, len) ? 0 : errno;
+    if (close(fd) != 0 && !error) error = errno;
+    errno = error;
+    return error == 0;
+}
+
+/* Written beside its place, then moved there: a reader sees the old state or the new, never half of one. */
+static void write_status(run *r, uint64_t now_ns) {
+    char beside[4096];
+    int n = snprintf(beside, sizeof beside, "%s.%ld", r->opt.status_file, (long)getpid());
+    build_status(r, now_ns);
+    if (n > 0 && (size_t)n < sizeof beside && v.json.len > 0 &&
+        write_file(beside, v.json.ptr, v.json.len + 1) && rename(beside, r->opt.status_file) == 0)
+        return;
+    if (!v.file_failed)
+        view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file, strerror(errno));
+    unlink(beside);
+    v.file_failed = true;
+}
+
+void view_start(run *r) {
+    const char *term = getenv("TERM");
+    bool terminal = isatty(2) == 1 && term && *term && strcmp(term, "dumb") != 0;
+    memset(&v, 0, sizeof v);
+    v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && terminal);
+    v.plain = r->opt.progress == PROGRESS_PLAIN;
+    v.next_line_ns = r->started_ns;
+    v.next_plain_ns = r->started_ns + r->opt.interval_ns;
+    v.next_file_ns = r->started_ns;
+}
+
+static uint64_t sooner(uint64_t wait, uint64_t due_ns, uint64_t now_ns) {
+    uint64_t left = due_ns > now_ns ? due_ns - now_ns : 0;
+    return left < wait ? left : wait;
+}
+
+uint64_t view_tick(run *r, uint64_t now_ns) {
+    uint64_t wait = UINT64_MAX;
+    if (v.line) {
+        if (now_ns >= v.next_line_ns) {
+            draw(r, now_ns);
+            v.next_line_ns = now_ns + LINE_NS;
+        }
+        wait = sooner(wait, v.next_line_ns, now_ns);
+    }
+    if (v.plain) {
+        if (now_ns >= v.next_plain_ns) {
+            char out[512];
+            describe(r, out, sizeof out, now_ns);
+            view_say(r, "stream_wrap: %s", out);
+            v.next_plain_ns = now_ns + r->opt.interval_ns;
+        }
+        wait = sooner(wait, v.next_plain_ns, now_ns);
+    }
+    if (r->opt.status_file) {
+        if (now_ns >= v.next_file_ns) {
+            write_status(r, now_ns);
+            v.next_file_ns = now_ns + r->opt.interval_ns;
+        }
+        wait = sooner(wait, v.next_file_ns, now_ns);
+    }
+    return wait;
+}
+
+static void print_metrics(run *r, uint64_t now_ns) {
+    const session *s = &r->session;
+    session_usage u = session_tokens(s);
+    stream_pool_usage pool;
+    uint64_t elapsed = now_ns - r->started_ns, lag = stream_flow_max_lag(&r->flow),
+             code = (uint64_t)r->exit_code, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+    static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
+    static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
+    const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
+    const uint64_t *odd[4] = {&s->noise, &s->invalid, &s->oversize, &s->truncated};
+    stream_metric m[SESSION_TYPES + 24];
+    size_t n = 0, i, len;
+    memset(m, 0, sizeof m);
+#define ROW(NAME, HELP, KIND, VALUE) \
+    (m[n].name = "stream_wrap_" NAME, m[n].help = HELP, m[n].kind = KIND, m[n].value = VALUE, n++)
+#define LABEL(NAME, VALUE) (m[n - 1].label = NAME, m[n - 1].label_value = VALUE)
+    stream_pool_stats(&r->pool, &pool);
+    ROW("bytes_total", "Bytes read from the stream.", STREAM_METRIC_TOTAL, &r->pipe.bytes);
+    ROW("written_bytes_total", "Bytes written to standard output.", STREAM_METRIC_TOTAL, &r->written);
+    ROW("stderr_bytes_total", "Bytes of the child's standard error.", STREAM_METRIC_TOTAL, &r->err_ring.in);
+    ROW("stderr_dropped_bytes_total", "Of those, bytes that a slow reader missed.", STREAM_METRIC_TOTAL,
+        &r->err_ring.dropped);
+    ROW("scanned_bytes_total", "Bytes the record decoder looked at.", STREAM_METRIC_TOTAL, &r->json.scanned);
+    for (i = 0; i < s->types; i++) {
+        ROW("records_total", "Records by type.", STREAM_METRIC_TOTAL, &s->type[i].count);
+        LABEL("type", s->type[i].name);
+    }
+    for (i = 0; i < 4; i++) {
+        ROW("odd_items_total", "Items that are no whole record.", STREAM_METRIC_TOTAL, odd[i]);
+        LABEL("kind", odd_kind[i]);
+    }
+    ROW("messages_total", "Assistant messages.", STREAM_METRIC_TOTAL, &s->messages);
+    ROW("tools_total", "Tools started.", STREAM_METRIC_TOTAL, &s->tools_started);
+    for (i = 0; i < 4; i++) {
+        ROW("tokens_total", "Tokens by kind.", STREAM_METRIC_TOTAL, tokens[i]);
+        LABEL("kind", token_kind[i]);
+    }
+    ROW("cost_usd", "Cost so far, US dollars.", STREAM_METRIC_VALUE, &cost);
+    m[n - 1].decimals = 9;
+    ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
+    ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
+    ROW("buffers_allocated_total", "Read buffers allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);
+    ROW("buffers_reused_total", "Read buffers reused.", STREAM_METRIC_TOTAL, &pool.total.reused);
+    ROW("elapsed_seconds", "Time since the start.", STREAM_METRIC_VALUE, &elapsed);
+    m[n - 1].decimals = 9;
+    ROW("exit_code", "How it ended.", STREAM_METRIC_VALUE, &code);
+#undef ROW
+#undef LABEL
+    do {
+        len = r->opt.metrics == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
+                                             : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
+    } while (len >= v.json.cap && text_room(&v.json, len + 1));
+    if (len >= v.json.cap) return;
+    if (r->opt.metrics == METRICS_JSON) v.json.ptr[len++] = '\n';
+    if (!r->opt.metrics_file) write_all(2, v.json.ptr, len); /* the report may wait for its reader */
+    else if (!write_file(r->opt.metrics_file, v.json.ptr, len))
+        view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file, strerror(errno));
+}
+
+static void print_summary(run *r, uint64_t now_ns) {
+    const session *s = &r->session;
+    session_usage u = session_tokens(s);
+    char a[24], b[24], c[16], d[16];
+    size_t i;
+    view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
+             (unsigned long long)r->pipe.bytes, clock_text(a, now_ns - r->started_ns), r->exit_code);
+    for (i = 0; i < s->types; i++)
+        view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
+    if (s->messages)
+        view_say(r, "   %llu messages, %llu tools, %s tokens in, %s out%s%s", (unsigned long long)s->messages,
+                 (unsigned long long)s->tools_started, short_count(c, u.input + u.cache_read + u.cache_write),
+                 short_count(d, u.output), s->cost[0] ? ", " : "", s->cost[0] ? cost_text(r, b) : "");
+    if (s->noise + s->oversize + s->truncated + s->invalid)
+        view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
+                 (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,
+                 (unsigned long long)s->truncated);
+    if (s->unterminated) view_say(r, "   the last record had no line end");
+    if (session_missing(s)) view_say(r, "   note: %s", session_missing(s));
+}
+
+void view_end(run *r, uint64_t now_ns) {
+    view_hide(r);
+    if (r->opt.status_file) write_status(r, now_ns);
+    if (r->opt.summary) print_summary(r, now_ns);
+    if (r->opt.metrics) print_metrics(r, now_ns);
+    text_free(&v.json);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT-0
+   One run of stream_wrap: what its rooms share. main.c owns it and moves the bytes; output.c turns records
+   into text or events; view.c shows how it goes. */
+#ifndef WRAP_H
+#define WRAP_H
+
+#include "../common/child.h"
+#include "../common/sink.h"
+#include "../common/text.h"
+#include "options.h"
+#include "session.h"
+#include "stream.h"
+#include "stream_json.h"
+#include "stream_pool.h"
+
+#define STDERR_KEPT 65536 /* bytes of the child's standard error held for a slow reader, and for the tail */
+#define STDERR_TAIL 4096  /* bytes of it shown when the child fails */
+
+/* The child's standard error on its way to ours: a ring that forgets the oldest bytes rather than stop
+   the child. Counts run on for ever; their low bits are the place. */
+typedef struct stderr_ring {
+    char bytes[STDERR_KEPT];
+    uint64_t in, passed, dropped;
+} stderr_ring;
+
+typedef struct run {
+    options opt;
+    session session;
+    child child;
+    bool has_child, child_done;
+    bool stdout_closed, write_failed;
+    uint64_t started_ns, last_ns; /* of the last byte from the source; started_ns before the first */
+
+    stream_pool pool;
+    stream_json json;
+    stream_pipeline pipe;
+    stream_flow flow; /* bytes read, bytes taken by our standard output */
+    stream_histogram latency; /* from a read to the end of the records in it */
+    uint64_t written;
+
+    sink out, err;
+    text_buffer made;        /* text or events not yet written */
+    size_t made_done;
+    text_buffer scratch;     /* a string, unescaped */
+    bool text_line_open; /* the text written last has no line feed yet */
+    bool at_line_start; /* our standard output's last byte was a line feed */
+    bool out_is_terminal, same_terminal; /* standard output is one; it is standard error's */
+
+    stderr_ring err_ring;
+    bool err_at_line_start;
+    int exit_code;
+} run;
+
+/* output.c */
+void output_record(run *r, const stream_item *record, uint64_t now_ns);
+void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns);
+void output_end(run *r, uint64_t now_ns);
+
+/* view.c */
+void view_start(run *r);
+/* Takes the status line away before something else is written to its terminal. */
+void view_hide(run *r);
+/* Draws, prints or writes whatever is due; returns how long it may be left alone. */
+uint64_t view_tick(run *r, uint64_t now_ns);
+void view_end(run *r, uint64_t now_ns);
+/* A line of our own on standard error. */
+void view_say(run *r, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+#endif

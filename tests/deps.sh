@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT-0
+# Installs what `make test` and `make bench` use beyond a C compiler and make. Debian 12, as root.
+set -e
+if ! command -v apt-get >/dev/null; then
+    echo "deps: this script knows apt-get only; install the packages it lists by other means" >&2
+    sed -n 's/^    /  /p' "$0" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends \
+    gcc g++ make clang libclang-rt-14-dev libc6-dev \
+    gcc-mingw-w64-x86-64 gcc-i686-linux-gnu libc6-dev-i386-cross \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross \
+    gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
+    procps util-linux jq nodejs hyperfine

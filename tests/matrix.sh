@@ -1,0 +1,100 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT-0
+# Each header alone in an empty directory, as declarations only and as implementation, under every compiler
+# and standard found, warnings as errors; then twice in one program with STREAM_STATIC; then all together.
+set -u
+root=$(pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+headers="stream:STREAM stream_json:STREAM_JSON stream_pool:STREAM_POOL"
+
+for h in $headers; do
+    name=${h%%:*} macro=${h##*:}
+    mkdir "$dir/$name"
+    cp "$root/$name.h" "$dir/$name/"
+    printf '#include "%s.h"\nint stream_test_unit;\n' "$name" >"$dir/$name/decl.c"
+    printf '#define %s_IMPLEMENTATION\n#include "%s.h"\n' "$macro" "$name" >"$dir/$name/impl.c"
+    for f in decl impl; do cp "$dir/$name/$f.c" "$dir/$name/$f.cpp"; done
+done
+
+say() { # name, log: ok when the log is empty
+    if [ -s "$2" ]; then
+        head -5 "$2"
+        echo "FAIL matrix.$1"
+    else
+        echo "ok   matrix.$1"
+    fi
+}
+each() { # label, extension, compiler and flags: every header, both ways
+    # Static functions cannot be declared and left undefined: with STREAM_STATIC each file implements.
+    case $3 in *STREAM_STATIC*) ways=impl ;; *) ways="decl impl" ;; esac
+    for h in $headers; do
+        name=${h%%:*}
+        : >"$dir/log"
+        for f in $ways; do
+            (cd "$dir/$name" && $3 $W -c "$f.$2" -o "$f.o") >>"$dir/log" 2>&1 || echo "exit $?" >>"$dir/log"
+        done
+        say "$1.$name" "$dir/log"
+    done
+}
+compiler() { # command, label, extension, flags...
+    if command -v "${1%% *}" >/dev/null; then each "$2" "$3" "$1 $4"; else echo "skip matrix.$2: no ${1%% *} here"; fi
+}
+
+for cc in gcc clang; do
+    for std in c99 c11 c17 c2x; do compiler $cc $cc.$std c "-std=$std -O2 -Wc++-compat"; done
+    compiler $cc $cc.O0 c "-O0 -DNDEBUG -funsigned-char"
+    compiler $cc $cc.static c "-O2 -DSTREAM_STATIC"
+    compiler $cc $cc.bare c "-O2 -ffreestanding -DSTREAM_NO_OS -DSTREAM_NO_MALLOC -DSTREAM_NO_THREADS"
+done
+for cc in g++ clang++; do
+    for std in c++11 c++14 c++17 c++20; do compiler $cc $cc.$std cpp "-std=$std -O2"; done
+done
+compiler x86_64-w64-mingw32-gcc mingw c "-O2"
+compiler aarch64-linux-gnu-gcc aarch64 c "-O2"
+compiler s390x-linux-gnu-gcc s390x c "-O2"
+compiler i686-linux-gnu-gcc i686 c "-O2"
+compiler arm-none-eabi-gcc cortex-m0 c "-Os -mcpu=cortex-m0 -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC"
+compiler arm-none-eabi-gcc cortex-m4 c "-Os -mcpu=cortex-m4 -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC"
+
+# Two private copies in one program, and the three headers together in every order.
+cp "$root"/stream*.h "$dir/"
+unit() { # file, use
+    printf '#define STREAM_STATIC\n#define STREAM_IMPLEMENTATION\n#define STREAM_JSON_IMPLEMENTATION\n' >"$1"
+    printf '#define STREAM_POOL_IMPLEMENTATION\n#include "stream.h"\n#include "stream_json.h"\n' >>"$1"
+    printf '#include "stream_pool.h"\n%s\n' "$2" >>"$1"
+}
+unit "$dir/one.c" 'int two(void); int main(void) { return two() + (int)stream_find_newline("", 0); }'
+unit "$dir/two.c" 'int two(void); int two(void) { return (int)stream_find_newline("", 0); }'
+(cd "$dir" && ${CC:-cc} $W -O1 one.c two.c -o both && ./both) >"$dir/log" 2>&1 || echo "exit $?" >>"$dir/log"
+say static-twice "$dir/log"
+
+: >"$dir/log"
+for order in "stream stream_json stream_pool" "stream_pool stream_json stream" "stream_json stream stream_pool"; do
+    {
+        echo '#define STREAM_IMPLEMENTATION'
+        echo '#define STREAM_JSON_IMPLEMENTATION'
+        echo '#define STREAM_POOL_IMPLEMENTATION'
+        for name in $order $order; do echo "#include \"$name.h\""; done
+        echo 'int main(void) { return 0; }'
+    } >"$dir/all.c"
+    (cd "$dir" && ${CC:-cc} $W -O1 all.c -o all && ./all) >>"$dir/log" 2>&1 || echo "exit $?" >>"$dir/log"
+done
+say any-order "$dir/log"
+
+# What a library object may need and may offer: no stdio, no exit, no malloc but through the hook's default;
+# nothing exported without the prefix.
+for h in $headers; do
+    name=${h%%:*}
+    (cd "$dir/$name" && ${CC:-cc} -O2 -c impl.c -o impl.o && nm -g impl.o) >"$dir/nm" 2>&1
+    grep -E ' U (abort|exit|_exit|printf|fprintf|puts|putchar|perror|sprintf|snprintf|vsnprintf|strtod|setlocale|__assert_fail|signal)$' \
+        "$dir/nm" >"$dir/log"
+    grep -E ' [TDBRVWC] ' "$dir/nm" | grep -vE ' stream_' >>"$dir/log"
+    say "symbols.$name" "$dir/log"
+    if command -v arm-none-eabi-gcc >/dev/null; then
+        (cd "$dir/$name" && arm-none-eabi-gcc -Os -mcpu=cortex-m4 -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC -c impl.c -o arm.o &&
+            arm-none-eabi-nm arm.o) | grep ' U ' | grep -vE ' U (mem[a-z]+|__aeabi_[a-z0-9]+|__c[lt]zdi2|__popcount.*)$' >"$dir/log"
+        say "bare-symbols.$name" "$dir/log"
+    fi
+done

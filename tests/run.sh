@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT-0
+# Builds and runs every test, two at a time, and counts: `ok`, `FAIL` and `skip` lines come from the tests,
+# and a test that ends badly without saying so is a failure of its own. SKIPS=fatal makes skips count.
+BUILD=${BUILD:-build}
+CC=${CC:-cc}
+out=$BUILD/tests
+export BUILD CC
+mkdir -p "$out"
+rm -f "$out"/*.log "$out/list"
+
+job() { printf '%s\t%s\n' "$1" "$2" >>"$out/list"; } # name, command
+
+W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -std=c11 -pthread -I."
+works() { echo 'int main(void){return 0;}' | $1 -x c - -o "$out/probe" 2>/dev/null && "$out/probe" 2>/dev/null; }
+variant() { # suffix, compiler and flags, tests...
+    suffix=$1 flags=$2
+    shift 2
+    if works "$flags"; then
+        for t in "$@"; do
+            job "$t$suffix" "$flags $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t$suffix && $out/$t$suffix"
+        done
+    else
+        for t in "$@"; do job "$t$suffix" "echo 'skip $t$suffix: $flags does not work here'"; done
+    fi
+}
+
+job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
+job matrix "sh tests/matrix.sh"
+job docs "sh tests/docs.sh"
+variant "" "$CC -O2" stream json pool
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream json pool
+variant .tsan "$CC -O1 -g -fsanitize=thread" stream pool
+if command -v clang >/dev/null; then
+    variant .clang "clang -O2 -funsigned-char" stream json pool
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream json pool
+else
+    job clang "echo 'skip clang: no clang here'"
+fi
+job wrap.asan "sh tests/wrap_asan.sh"
+job fuzz "sh tests/fuzz.sh replay"
+
+list=$out/list
+cut -f1 "$list" | TEST_OUT=$out xargs -P 2 -I{} sh tests/one.sh {} "$list"
+
+for name in $(cut -f1 "$list"); do
+    echo "== $name"
+    cat "$out/$name.log"
+done >"$out/all.log"
+grep -vE '^ok ' "$out/all.log" | grep -vE '^== ' || true
+passed=$(grep -c '^ok ' "$out/all.log")
+failed=$(grep -c '^FAIL ' "$out/all.log")
+skipped=$(grep -c '^skip ' "$out/all.log")
+if [ "$skipped" -gt 0 ]; then
+    echo "$skipped skipped, each named above; \`make deps\` installs what they need"
+    [ "$SKIPS" = fatal ] && failed=$((failed + skipped))
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

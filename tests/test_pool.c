@@ -1,0 +1,1778 @@
+/* SPDX-License-Identifier: MIT-0
+   stream_pool.h: tiers, references, counters, the cap, the arena, misuse, failing allocators, and threads
+   on tiers so small that empty, full and discard happen all the time.
+
+   Build: cc -std=c11 -pthread -I. tests/test_pool.c */
+#define _POSIX_C_SOURCE 200809L
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is poisoned. AddressSanitizer knows by itself; elsewhere the pool tells us, and a shadow of one
+   arena remembers. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN 1
+#endif
+#endif
+#ifdef TEST_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+static struct {
+    bool on;
+    const char *base;
+    bool shadow[8192];
+} poison;
+static void poison_set(const void *ptr, size_t size, bool value) {
+    size_t at;
+    if (!poison.on) return;
+    for (at = (size_t)((const char *)ptr - poison.base); size > 0; size--) poison.shadow[at++] = value;
+}
+#define STREAM_POOL_POISON(ptr, size)   poison_set(ptr, size, true)
+#define STREAM_POOL_UNPOISON(ptr, size) poison_set(ptr, size, false)
+#endif
+
+#include "stream_pool.h" /* the declarations and the atomics */
+
+#ifndef STREAM_NO_THREADS
+#include <pthread.h>
+#include <sched.h>
+
+/* The windows in which two threads can hurt each other are a few instructions wide. Here a thread gives its
+   turn away before one in 32 atomic operations, and they are as wide as a time slice: without it a list
+   that lacks its generations, or a cap counted by load and store, passes the stress below. */
+static bool pause_on;
+static _Thread_local uint64_t pause_seed;
+static void pause_maybe(void) {
+    if (!pause_on) return;
+    pause_seed = pause_seed * UINT64_C(6364136223846793005) + (uintptr_t)&pause_seed;
+    if (pause_seed >> 59 == 0) sched_yield();
+}
+#define stream__a64_load_relaxed(a)      (pause_maybe(), stream__a64_load_relaxed(a))
+#define stream__a64_load_acquire(a)      (pause_maybe(), stream__a64_load_acquire(a))
+#define stream__a64_store_relaxed(a, v)  (pause_maybe(), stream__a64_store_relaxed(a, v))
+#define stream__a64_add_relaxed(a, v)    (pause_maybe(), stream__a64_add_relaxed(a, v))
+#define stream__a64_add_release(a, v)    (pause_maybe(), stream__a64_add_release(a, v))
+#define stream__a64_sub_acq_rel(a, v)    (pause_maybe(), stream__a64_sub_acq_rel(a, v))
+#define stream__a64_cas_acq_rel(a, s, v) (pause_maybe(), stream__a64_cas_acq_rel(a, s, v))
+#endif
+
+#define STREAM_POOL_IMPLEMENTATION
+#include "stream_pool.h"
+#include "test.h"
+
+#include <stdarg.h>
+
+/* ---- an allocator that counts, fails on request, and hands out every alignment there is ---------------
+ */
+
+typedef struct heap_block { /* lies in front of each block, unaligned, and its size also behind it */
+    size_t size, shift;
+} heap_block;
+
+typedef struct heap {
+    size_t live, blocks, calls;
+    size_t payload,
+        payload_peak;   /* live without the pool's overhead, and without its tables, the first block */
+    size_t fail_at;     /* the request to refuse, from 1; 0: none */
+    bool fail_from;     /* and all after it */
+    bool failed;        /* a request was refused */
+    bool wrong;         /* freed with another size than it was allocated with, resized, or written beyond */
+    const char *forbid; /* eight bytes that must not be left in freed blocks */
+    bool leftover;      /* they were */
+#ifndef STREAM_NO_THREADS
+    pthread_mutex_t lock;
+#endif
+} heap;
+
+static void heap_init(heap *h) {
+    memset(h, 0, sizeof *h);
+#ifndef STREAM_NO_THREADS
+    pthread_mutex_init(&h->lock, NULL);
+#endif
+}
+
+static void *heap_do(heap *h, char *ptr, size_t old_size, size_t new_size) {
+    heap_block b;
+    char *raw;
+    size_t i;
+    if (new_size == 0) {
+        if (!ptr) return NULL;
+        memcpy(&b, ptr - sizeof b, sizeof b);
+        if (b.size != old_size || memcmp(ptr + b.size, &b.size, sizeof b.size) != 0) h->wrong = true;
+        for (i = 0; h->forbid && i + 8 <= b.size; i++) {
+            if (memcmp(ptr + i, h->forbid, 8) == 0) h->leftover = true;
+        }
+        h->live -= b.size;
+        h->blocks--;
+        h->payload -= b.size - STREAM_POOL__OVERHEAD;
+        free(ptr - sizeof b - b.shift);
+        return NULL;
+    }
+    if (ptr || old_size) h->wrong = true;
+    h->calls++;
+    if (h->fail_at && (h->calls == h->fail_at || (h->fail_from && h->calls > h->fail_at))) {
+        h->failed = true;
+        return NULL;
+    }
+    b.size = new_size;
+    b.shift = h->calls % STREAM_CACHE_LINE;
+    raw = (char *)malloc(b.shift + sizeof b + new_size + sizeof b.size);
+    if (!raw) return NULL;
+    ptr = raw + b.shift + sizeof b;
+    memcpy(ptr - sizeof b, &b, sizeof b);
+    memset(ptr, 0x5a, new_size);
+    memcpy(ptr + new_size, &b.size, sizeof b.size);
+    h->live += new_size;
+    h->blocks++;
+    h->payload = h->blocks == 1 ? 0 : h->payload + new_size - STREAM_POOL__OVERHEAD;
+    if (h->payload > h->payload_peak) h->payload_peak = h->payload;
+    return ptr;
+}
+
+static void *heap_resize(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    heap *h = (heap *)ctx;
+    void *result;
+    (void)align;
+#ifndef STREAM_NO_THREADS
+    pause_maybe();
+    pthread_mutex_lock(&h->lock);
+#endif
+    result = heap_do(h, (char *)ptr, old_size, new_size);
+#ifndef STREAM_NO_THREADS
+    pthread_mutex_unlock(&h->lock);
+#endif
+    return result;
+}
+
+/* ---- little helpers ----------------------------------------------------------------------------- */
+
+/* A desc over heap h: size, count, size, count, ..., 0. */
+static stream_pool_desc desc_of(heap *h, ...) {
+    stream_pool_desc d;
+    va_list args;
+    int i, size;
+    memset(&d, 0, sizeof d);
+    va_start(args, h);
+    for (i = 0; (size = va_arg(args, int)) != 0; i++) {
+        d.tiers[i].size = (size_t)size;
+        d.tiers[i].count = (size_t)va_arg(args, int);
+    }
+    va_end(args);
+    if (h) {
+        d.allocator.resize = heap_resize;
+        d.allocator.ctx = h;
+    }
+    return d;
+}
+
+static stream_pool_buf *get(stream_pool *pool, size_t size) {
+    stream_pool_buf *buf = NULL;
+    CHECK_EQ(stream_pool_acquire(pool, size, &buf), STREAM_OK);
+    CHECK(buf != NULL);
+    return buf;
+}
+
+/* For calls that do something: unlike CHECK's, these arguments are evaluated once. */
+#define CHECK_SAME(got, want) CHECK_EQ((intptr_t)(const void *)(got), (intptr_t)(const void *)(want))
+
+static void put(stream_pool_buf *buf) { CHECK_EQ(stream_pool_release(buf), STREAM_OK); }
+
+static void refused(stream_pool *pool, size_t size, stream_status why) {
+    stream_pool_buf *buf = (stream_pool_buf *)(void *)&buf;
+    CHECK_EQ(stream_pool_acquire(pool, size, &buf), why);
+    CHECK(buf == NULL);
+}
+
+static stream_pool_usage usage_of(const stream_pool *pool) {
+    stream_pool_usage u;
+    stream_pool_stats(pool, &u);
+    CHECK_EQ(u.total.allocated - u.total.discarded, u.total.in_use + u.total.kept);
+    return u;
+}
+
+static void check_counts(stream_pool_counts c, int allocated, int reused, int discarded, int in_use,
+                         int kept, int high_water) {
+    CHECK_EQ(c.allocated, allocated);
+    CHECK_EQ(c.reused, reused);
+    CHECK_EQ(c.discarded, discarded);
+    CHECK_EQ(c.in_use, in_use);
+    CHECK_EQ(c.kept, kept);
+    CHECK_EQ(c.high_water, high_water);
+    if (c.size) {
+        CHECK_EQ(c.bytes, (uint64_t)(in_use + kept) * c.size);
+        CHECK_EQ(c.high_water_bytes, (uint64_t)high_water * c.size);
+    }
+}
+
+static void check_heap_empty(const heap *h) {
+    CHECK_EQ(h->live, 0);
+    CHECK_EQ(h->blocks, 0);
+    CHECK(!h->wrong);
+}
+
+/* ---- tiers --------------------------------------------------------------------------------------- */
+
+static void tier_boundaries(void) {
+    static const struct {
+        size_t size, capacity;
+    } cases[] = {{0, 64},      {1, 64},      {63, 64},    {64, 64},    {65, 100},
+                 {99, 100},    {100, 100},   {101, 1000}, {999, 1000}, {1000, 1000},
+                 {1001, 1001}, {1002, 1002}, {5000, 5000}};
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    size_t i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 100, 1, 1000, 1, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) { /* once new, once reused */
+        size_t at = i % (sizeof cases / sizeof cases[0]);
+        stream_pool_buf *buf = get(&pool, cases[at].size);
+        CHECK_EQ(buf->capacity, cases[at].capacity);
+        CHECK_EQ(buf->len, 0);
+        CHECK_EQ((uintptr_t)buf->data % STREAM_CACHE_LINE, 0);
+        memset(buf->data, 0xee, buf->capacity);
+        buf->len = buf->capacity;
+        put(buf);
+    }
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void defaults(void) {
+    static const struct {
+        size_t size, capacity;
+    } cases[] = {{1, 4096},     {4096, 4096},   {4097, 8192},   {8191, 8192},  {8192, 8192},
+                 {8193, 16384}, {16383, 16384}, {16384, 16384}, {16385, 16385}};
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_usage u;
+    size_t i;
+    heap_init(&h);
+    d = desc_of(&h, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(h.calls, 1);
+    CHECK(h.live < 70000); /* tables for 2000 buffers, and no buffer */
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        stream_pool_buf *buf = get(&pool, cases[i].size);
+        CHECK_EQ(buf->capacity, cases[i].capacity);
+        put(buf);
+    }
+    u = usage_of(&pool);
+    CHECK_EQ(u.tiers, 3);
+    check_counts(u.tier[0], 1, 1, 0, 0, 1, 1);
+    check_counts(u.tier[1], 1, 2, 0, 0, 1, 1);
+    check_counts(u.tier[2], 1, 2, 0, 0, 1, 1);
+    check_counts(u.oversize, 1, 0, 1, 0, 0, 1);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+#ifndef STREAM_NO_MALLOC
+    CHECK_EQ(stream_pool_init(&pool, NULL), STREAM_OK);
+    put(get(&pool, 1));
+    stream_pool_free(&pool);
+#endif
+}
+
+static void init_refuses(void) {
+    heap h;
+    char memory[16384];
+    stream_pool pool;
+    stream_pool_desc d;
+    int i;
+    heap_init(&h);
+    for (i = 0; i < 13; i++) {
+        d = desc_of(&h, 64, 2, 128, 2, 0);
+        switch (i) {
+        case 0: d.tiers[1].size = 63; break;                      /* falling */
+        case 1: d.tiers[1].size = 64; break;                      /* level */
+        case 2: d.tiers[1].size = 0; break;                       /* buffers of no size */
+        case 3: d.tiers[3].size = 256; break;                     /* a gap */
+        case 4: d.tiers[0].size = 0, d.tiers[0].count = 0; break; /* a gap in front */
+        case 5: d.tiers[7].count = 1; break;                      /* a count after the end */
+        case 6: d.tiers[1].size = SIZE_MAX; break;                /* more than there is */
+        case 7: d.tiers[1].count = SIZE_MAX; break;               /* the tables alone are */
+        case 8: d.memory = memory, d.memory_size = 1; break;      /* too small */
+        case 9: d.memory_size = sizeof memory; break;             /* none */
+        case 10: d.memory = memory, d.memory_size = sizeof memory, d.max_bytes = 64; break;
+        case 11: d.memory = memory, d.memory_size = sizeof memory, d.pass_through = true; break;
+        case 12: d.tiers[0].count = (size_t)UINT32_MAX; break; /* one more than an index can name */
+        default: break;
+        }
+        memset(&pool, 0x11, sizeof pool);
+        CHECK_EQ(stream_pool_init(&pool, &d), STREAM_E_ARGUMENT);
+        CHECK(pool.core == NULL);
+        stream_pool_free(&pool);
+        if (i < 8) CHECK_EQ(stream_pool_memory(&d), 0);
+    }
+    CHECK_EQ(stream_pool_init(NULL, &d), STREAM_E_ARGUMENT);
+    CHECK_EQ(h.calls, 0);
+    /* An arena nobody has room for is no reason to refuse a pool that only keeps so many. */
+    d = desc_of(&h, 64, 2, 128, 2, 0);
+    d.tiers[1].size = SIZE_MAX / 4;
+    d.tiers[1].count = 3;
+    CHECK_EQ(stream_pool_memory(&d), 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    stream_pool_free(&pool);
+    /* Sums of tiers each of which would fit: more than half of all addresses, and once around. */
+    d = desc_of(&h, 1, 1, 2, 1, 0);
+    d.tiers[0].size = SIZE_MAX / 2 - 8192;
+    CHECK(stream_pool_memory(&d) == 0);
+    d.tiers[1].size = SIZE_MAX / 2 - 8191;
+    CHECK_EQ(stream_pool_memory(&d), 0);
+    d.tiers[2].size = SIZE_MAX / 2 - 8190;
+    d.tiers[2].count = 1;
+    CHECK_EQ(stream_pool_memory(&d), 0);
+    check_heap_empty(&h);
+}
+
+/* ---- reuse and what is counted --------------------------------------------------------------------- */
+
+static void reuse(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b, *c;
+    stream_pool_usage u;
+    char *data;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 10);
+    data = a->data;
+    a->len = 10;
+    check_counts(usage_of(&pool).tier[0], 1, 0, 0, 1, 0, 1);
+    put(a);
+    check_counts(usage_of(&pool).tier[0], 1, 0, 0, 0, 1, 1);
+    b = get(&pool, 64);
+    CHECK(b == a && b->data == data);
+    CHECK_EQ(b->len, 0);
+    c = get(&pool, 1);
+    CHECK(c != b);
+    check_counts(usage_of(&pool).tier[0], 2, 1, 0, 2, 0, 2);
+    put(b);
+    put(c);
+    CHECK_SAME(get(&pool, 1), c); /* the last one back is the first one out: its bytes are in the cache */
+    CHECK_SAME(get(&pool, 1), b);
+    put(b);
+    put(c);
+    for (i = 0; i < 1000; i++) put(get(&pool, 1));
+    u = usage_of(&pool);
+    check_counts(u.tier[0], 2, 1003, 0, 0, 2, 2);
+    check_counts(u.total, 2, 1003, 0, 0, 2, 2);
+    CHECK_EQ(u.total.bytes, 128);
+    CHECK_EQ(u.total.high_water_bytes, 128);
+    CHECK_EQ(u.total.reuse_permille, 998);
+    CHECK_EQ(u.total.refused + u.total.misused, 0);
+    CHECK_EQ(h.calls, 3);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void beyond_count(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[5];
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 1, 128, 0, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 5; i++) bufs[i] = get(&pool, 64);
+    check_counts(usage_of(&pool).tier[0], 5, 0, 0, 5, 0, 5);
+    for (i = 0; i < 5; i++) put(bufs[i]);
+    check_counts(usage_of(&pool).tier[0], 5, 0, 4, 0, 1, 5);
+    CHECK_SAME(get(&pool, 64), bufs[0]);
+    put(bufs[0]);
+    put(get(&pool, 65)); /* a tier that keeps none */
+    put(get(&pool, 128));
+    check_counts(usage_of(&pool).tier[1], 2, 0, 2, 0, 0, 1);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void oversize(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b;
+    stream_pool_usage u;
+    heap_init(&h);
+    d = desc_of(&h, 64, 1, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 65);
+    b = get(&pool, 1000000);
+    CHECK_EQ(a->capacity, 65);
+    CHECK_EQ(b->capacity, 1000000);
+    put(a);
+    u = usage_of(&pool);
+    check_counts(u.oversize, 2, 0, 1, 1, 0, 2);
+    CHECK_EQ(u.oversize.bytes, 1000000);
+    CHECK_EQ(u.oversize.high_water_bytes, 1000065);
+    put(b);
+    u = usage_of(&pool);
+    check_counts(u.oversize, 2, 0, 2, 0, 0, 2);
+    CHECK_EQ(u.oversize.bytes, 0);
+    refused(&pool, SIZE_MAX, STREAM_E_ARGUMENT);
+    refused(&pool, SIZE_MAX - 1, STREAM_E_ARGUMENT);
+    refused(&pool, SIZE_MAX - 63, STREAM_E_ARGUMENT);
+    refused(&pool, SIZE_MAX / 2 + 1, STREAM_E_ARGUMENT);
+    refused(&pool, SIZE_MAX / 2, STREAM_E_ARGUMENT);
+    CHECK_EQ(usage_of(&pool).oversize.refused, 5);
+    CHECK_EQ(h.calls, 3);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void permille(void) {
+    CHECK_EQ(stream_pool__permille(0, 0), 0);
+    CHECK_EQ(stream_pool__permille(0, 7), 0);
+    CHECK_EQ(stream_pool__permille(7, 0), 1000);
+    CHECK_EQ(stream_pool__permille(1, 2), 333);
+    CHECK_EQ(stream_pool__permille(UINT64_MAX, UINT64_MAX), 500);
+    CHECK_EQ(stream_pool__permille(UINT64_MAX, 1), 1000);
+}
+
+/* ---- the cap --------------------------------------------------------------------------------------- */
+
+static void cap(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b, *c;
+    stream_pool_usage u;
+    heap_init(&h);
+    d = desc_of(&h, 64, 4, 128, 4, 0);
+    d.max_bytes = 192;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 64);
+    b = get(&pool, 128);
+    refused(&pool, 1, STREAM_FULL);
+    refused(&pool, 100, STREAM_FULL);
+    refused(&pool, 129, STREAM_FULL);
+    refused(&pool, 193, STREAM_E_ARGUMENT); /* never, whatever is released */
+    u = usage_of(&pool);
+    CHECK_EQ(u.tier[0].refused, 1);
+    CHECK_EQ(u.tier[1].refused, 1);
+    CHECK_EQ(u.oversize.refused, 2);
+    CHECK_EQ(u.total.refused, 4);
+    CHECK_EQ(u.total.bytes, 192);
+    put(a);
+    CHECK_SAME(get(&pool, 1), a);
+    refused(&pool, 1, STREAM_FULL);
+
+    put(b); /* a larger kept one serves before anything is refused */
+    CHECK_SAME(get(&pool, 1), b);
+    put(a);
+    put(b);
+
+    c = get(&pool, 192); /* kept ones go to make room */
+    u = usage_of(&pool);
+    CHECK_EQ(u.total.bytes, 192);
+    CHECK_EQ(u.total.kept, 0);
+    CHECK_EQ(u.total.high_water_bytes, 192);
+    refused(&pool, 1, STREAM_FULL);
+    put(c);
+    put(get(&pool, 1));  /* kept, 64 */
+    a = get(&pool, 129); /* 129 + 64 is one too much: the 64 goes */
+    CHECK_EQ(usage_of(&pool).total.bytes, 129);
+    CHECK_EQ(usage_of(&pool).total.kept, 0);
+    put(a);
+    put(get(&pool, 1));
+    a = get(&pool, 128); /* 128 + 64 is exactly the cap: nothing goes */
+    CHECK_EQ(usage_of(&pool).total.kept, 1);
+    put(a);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+
+    d.max_bytes = 127; /* a cap below a tier: that tier can never be had */
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    refused(&pool, 65, STREAM_E_ARGUMENT);
+    put(get(&pool, 64));
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void slots_come_back(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 1, 128, 1, 0);
+    d.max_bytes = 128;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 5; i++) { /* refused by the cap, by the allocator, discarded: the place is not lost */
+        a = get(&pool, 128);
+        refused(&pool, 1, STREAM_FULL);
+        put(a);
+        CHECK_EQ(stream_pool_trim(&pool), 128);
+        h.fail_at = h.calls + 1;
+        refused(&pool, 1, STREAM_E_NOMEM);
+        h.fail_at = 0;
+        put(get(&pool, 1));
+        CHECK_EQ(usage_of(&pool).tier[0].kept, 1);
+        CHECK_EQ(stream_pool_trim(&pool), 64);
+    }
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* ---- allocators that fail --------------------------------------------------------------------------- */
+
+static void nomem(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 128, 2, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 64);
+    b = get(&pool, 128);
+    h.fail_at = 1;
+    h.fail_from = true;
+    refused(&pool, 64, STREAM_E_NOMEM);
+    refused(&pool, 1000, STREAM_E_NOMEM);
+    CHECK_EQ(usage_of(&pool).total.bytes, 192);
+    put(b);
+    CHECK_SAME(get(&pool, 64), b); /* a larger kept one instead */
+    put(b);
+    refused(&pool, 1000, STREAM_E_NOMEM); /* gave back all it kept, in vain */
+    CHECK_EQ(usage_of(&pool).total.kept, 0);
+    CHECK_EQ(usage_of(&pool).total.in_use, 1);
+    h.fail_at = 0;
+    put(a);
+    put(get(&pool, 128));
+    h.fail_at = h.calls + 1;
+    h.fail_from = false;
+    put(get(&pool, 1000)); /* gave back one, and that helped */
+    check_counts(usage_of(&pool).tier[1], 2, 1, 2, 0, 0, 1);
+    check_counts(usage_of(&pool).tier[0], 1, 0, 0, 0, 1, 1);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* A bit of everything; whatever is refused is passed over. */
+static void everything(heap *h, uint64_t max_bytes) {
+    static const size_t sizes[] = {1, 64, 65, 128, 129, 1000, 64, 64, 64, 128};
+    stream_pool_desc d = desc_of(h, 64, 2, 128, 1, 0);
+    stream_pool pool;
+    stream_pool_buf *bufs[10];
+    stream_pool_usage u;
+    int i, round, have = 0;
+    d.max_bytes = max_bytes;
+    if (stream_pool_init(&pool, &d) != STREAM_OK) return;
+    for (round = 0; round < 3; round++) {
+        for (i = 0; i < 10; i++) {
+            stream_status st = stream_pool_acquire(&pool, sizes[i], &bufs[i]);
+            CHECK((st == STREAM_OK) == (bufs[i] != NULL));
+            if (st == STREAM_OK) {
+                have++;
+                memset(bufs[i]->data, 0x77, bufs[i]->capacity);
+            } else {
+                CHECK(st == STREAM_E_NOMEM || (max_bytes && st == STREAM_FULL));
+            }
+        }
+        u = usage_of(&pool);
+        CHECK_EQ(u.total.in_use, have);
+        if (max_bytes) CHECK(u.total.high_water_bytes <= max_bytes);
+        for (i = 0; i < 10; i++) {
+            put(bufs[i]);
+            have -= bufs[i] != NULL;
+        }
+        if (round == 1) stream_pool_trim(&pool);
+        CHECK_EQ(usage_of(&pool).total.in_use, 0);
+    }
+    stream_pool_free(&pool);
+}
+
+static void torture(void) {
+    int from, capped;
+    for (from = 0; from < 2; from++) {
+        for (capped = 0; capped < 2; capped++) {
+            size_t n = 0;
+            heap h;
+            do {
+                heap_init(&h);
+                h.fail_at = ++n;
+                h.fail_from = from != 0;
+                everything(&h, capped ? 1500 : 0);
+                check_heap_empty(&h);
+            } while (h.failed && n < 1000);
+            CHECK(n > 10 && n < 1000);
+        }
+    }
+}
+
+/* ---- the arena -------------------------------------------------------------------------------------- */
+
+static void *no_allocator(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    (void)ptr, (void)old_size, (void)new_size, (void)align;
+    *(int *)ctx += 1;
+    return NULL;
+}
+
+static void arena(void) {
+    stream_pool_desc d = desc_of(NULL, 64, 2, 128, 1, 0);
+    size_t need = stream_pool_memory(&d), shift;
+    int asked = 0;
+    d.allocator.resize = no_allocator;
+    d.allocator.ctx = &asked;
+    CHECK(need > 0 && need < 8192);
+    for (shift = 0; shift < 130; shift++) {          /* any alignment, to the byte */
+        char *memory = (char *)malloc(shift + need); /* exactly: AddressSanitizer watches the end */
+        stream_pool pool;
+        stream_pool_buf *a, *b, *c;
+        stream_pool_usage u;
+        memset(memory, 0x5a, shift + need);
+        d.memory = memory + shift;
+        d.memory_size = need - 1;
+        CHECK_EQ(stream_pool_init(&pool, &d), STREAM_E_ARGUMENT);
+        d.memory_size = need;
+        CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+        a = get(&pool, 64);
+        b = get(&pool, 64);
+        c = get(&pool, 100);
+        CHECK(a->data + 64 <= b->data || b->data + 64 <= a->data);
+        CHECK_EQ((uintptr_t)a->data % STREAM_CACHE_LINE + (uintptr_t)c->data % STREAM_CACHE_LINE, 0);
+        CHECK(c->data + 128 <= memory + shift + need);
+        memset(a->data, 1, 64);
+        memset(b->data, 2, 64);
+        memset(c->data, 3, 128);
+        refused(&pool, 64, STREAM_FULL);
+        refused(&pool, 100, STREAM_FULL);
+        refused(&pool, 129, STREAM_E_ARGUMENT);
+        put(c);
+        CHECK_SAME(get(&pool, 64), c); /* a larger one, as no smaller one is left */
+        put(b);
+        refused(&pool, 65, STREAM_FULL); /* a smaller one is no help */
+        CHECK_SAME(get(&pool, 1), b);
+        CHECK(a->data[0] == 1 && a->data[63] == 1);
+        put(a);
+        put(b);
+        put(c);
+        CHECK_EQ(stream_pool_trim(&pool), 0);
+        CHECK_EQ(stream_pool_trim_idle(&pool), 0);
+        u = usage_of(&pool);
+        check_counts(u.tier[0], 2, 1, 0, 0, 2, 2);
+        check_counts(u.tier[1], 1, 1, 0, 0, 1, 1);
+        CHECK_EQ(u.total.refused, 4);
+        CHECK_EQ(u.total.bytes, 256);
+        a = get(&pool, 1);
+        stream_pool_free(&pool);
+        memset(a->data, 4, 64); /* still ours */
+        put(a);
+        memset(memory, 0, shift + need); /* all of it the caller's again, nothing poisoned */
+        free(memory);
+    }
+    CHECK_EQ(asked, 0);
+
+    memset(&d, 0, sizeof d); /* the default tiers as an arena: a sum to check */
+    need = stream_pool_memory(NULL);
+    CHECK_EQ(need, stream_pool_memory(&d));
+    CHECK(need > 1000 * 4096 + 500 * 8192 + 500 * 16384);
+    CHECK(need < 1000 * 4096 + 500 * 8192 + 500 * 16384 + 2000 * 300);
+}
+
+static void arena_full_size(void) {
+    stream_pool_desc d = desc_of(NULL, 64, 200, 4096, 3, 0);
+    stream_pool_buf *bufs[203], *none;
+    stream_pool pool;
+    int i, round, asked = 0;
+    d.allocator.resize = no_allocator;
+    d.allocator.ctx = &asked;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (round = 0; round < 3; round++) {
+        for (i = 0; i < 203; i++) {
+            bufs[i] = get(&pool, i < 200 ? 64 : 4096);
+            memset(bufs[i]->data, i, bufs[i]->capacity);
+        }
+        CHECK_EQ(stream_pool_acquire(&pool, 1, &none), STREAM_FULL);
+        for (i = 0; i < 203; i++) {
+            size_t k, same = 0;
+            for (k = 0; k < bufs[i]->capacity; k++) same += bufs[i]->data[k] == (char)i;
+            CHECK_EQ(same, bufs[i]->capacity);
+            put(bufs[i]);
+        }
+    }
+    stream_pool_free(&pool);
+    free(d.memory);
+    CHECK_EQ(asked, 0);
+}
+
+/* ---- references, and what is none -------------------------------------------------------------------- */
+
+static void references(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b;
+    heap_init(&h);
+    d = desc_of(&h, 64, 1, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 64);
+    CHECK_EQ(stream_pool_refs(a), 1);
+    CHECK_SAME(stream_pool_retain(a), a);
+    CHECK_SAME(stream_pool_retain(a), a);
+    CHECK_EQ(stream_pool_refs(a), 3);
+    put(a);
+    put(a);
+    CHECK_EQ(stream_pool_refs(a), 1);
+    CHECK_EQ(usage_of(&pool).total.in_use, 1);
+    b = get(&pool, 64);
+    CHECK(b != a); /* not back yet */
+    put(a);
+    CHECK_EQ(usage_of(&pool).tier[0].kept, 1);
+    CHECK_EQ(stream_pool_refs(a), 0);
+    CHECK_EQ(stream_pool_refs(NULL), 0);
+    CHECK_SAME(stream_pool_retain(NULL), NULL);
+    put(NULL);
+
+    CHECK_SAME(get(&pool, 64), a);
+    stream__a64_store_relaxed(&a->refs, UINT32_MAX - 1);
+    CHECK_SAME(stream_pool_retain(a), a);
+    CHECK_SAME(stream_pool_retain(a), NULL); /* refused, not wrapped */
+    CHECK_EQ(stream_pool_refs(a), UINT32_MAX);
+    CHECK_EQ(usage_of(&pool).total.misused, 0);
+    stream__a64_store_relaxed(&a->refs, 1);
+    put(a);
+    put(b);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void misuse(void) {
+    heap h;
+    stream_pool pool, other;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b;
+    char foreign[4 * STREAM_CACHE_LINE];
+    char *aligned;
+    size_t i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 128, 1, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_init(&other, &d), STREAM_OK);
+    a = get(&pool, 64);
+    b = get(&pool, 65);
+    put(a);
+    put(b);
+    for (i = 0; i < 3; i++) CHECK_EQ(stream_pool_release(a), STREAM_E_STATE);
+    CHECK_EQ(stream_pool_release(b), STREAM_E_STATE);
+    CHECK_SAME(stream_pool_retain(a), NULL);
+    CHECK_EQ(usage_of(&pool).tier[0].misused, 4);
+    CHECK_EQ(usage_of(&pool).tier[1].misused, 1);
+    CHECK_EQ(usage_of(&pool).total.misused, 5);
+    CHECK_EQ(usage_of(&pool).total.kept, 2); /* it is there once */
+    CHECK_SAME(get(&pool, 64), a);
+    b = get(&pool, 64);
+    CHECK(b != a);
+    CHECK_EQ(usage_of(&pool).tier[0].in_use, 2);
+
+    /* Foreign pointers: none aligned like ours is read through; one that is lacks the mark. */
+    memset(foreign, 0, sizeof foreign);
+    for (i = 1; i < STREAM_CACHE_LINE; i++) {
+        CHECK(stream_pool_buf_of(a->data + i) == NULL);
+        CHECK_EQ(stream_pool_release((stream_pool_buf *)(void *)((char *)a + i)), STREAM_E_ARGUMENT);
+    }
+    aligned = stream_pool__align(foreign + STREAM_CACHE_LINE);
+    CHECK(stream_pool_buf_of(aligned) == NULL);
+    CHECK_EQ(stream_pool_release((stream_pool_buf *)(void *)aligned - 1), STREAM_E_ARGUMENT);
+    CHECK_SAME(stream_pool_retain((stream_pool_buf *)(void *)aligned - 1), NULL);
+    CHECK_EQ(stream_pool_refs((stream_pool_buf *)(void *)aligned - 1), 0);
+    memcpy(aligned - sizeof *a, (const void *)a, sizeof *a); /* a copy of a header is no buffer */
+    CHECK(stream_pool_buf_of(aligned) == NULL);
+    CHECK(stream_pool_buf_of(NULL) == NULL);
+
+    put(a);
+    put(b);
+    stream_pool_free(&pool);
+    stream_pool_free(&other);
+    check_heap_empty(&h);
+}
+
+static void not_a_pool(void) {
+    stream_pool pool;
+    stream_pool_usage u;
+    stream_buffers s;
+    volatile uintptr_t nowhere = 64 * STREAM_CACHE_LINE;
+    memset(&pool, 0, sizeof pool);
+    stream_pool_free(NULL);
+    stream_pool_free(&pool);
+    stream_pool_free(&pool);
+    refused(&pool, 1, STREAM_E_STATE);
+    refused(NULL, 1, STREAM_E_STATE);
+    CHECK_EQ(stream_pool_acquire(&pool, 1, NULL), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_pool_trim(&pool) + stream_pool_trim(NULL), 0);
+    CHECK_EQ(stream_pool_trim_idle(&pool) + stream_pool_trim_idle(NULL), 0);
+    memset(&u, 0xff, sizeof u);
+    stream_pool_stats(&pool, &u);
+    CHECK_EQ(u.tiers + u.total.allocated + u.oversize.allocated, 0);
+    memset(&u, 0xff, sizeof u);
+    stream_pool_stats(NULL, &u);
+    CHECK_EQ(u.tiers + u.total.allocated, 0);
+    s = stream_pool_buffers(&pool);
+    CHECK_SAME(s.acquire(s.ctx, 1, NULL), NULL);
+    s.release(s.ctx, NULL);
+    s.release(s.ctx, (void *)nowhere); /* not looked at: nothing was lent */
+    s = stream_pool_buffers(NULL);
+    CHECK(s.ctx == NULL);
+}
+
+static void free_with_buffers_out(void) {
+    heap h;
+    stream_pool pool, moved;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b, *c, *k;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 64);
+    k = get(&pool, 64);
+    b = get(&pool, 64);
+    c = get(&pool, 1000);
+    put(k);
+    moved = pool; /* a pool is a handle */
+    memset(&pool, 0, sizeof pool);
+    CHECK_EQ(h.blocks, 5);
+    stream_pool_free(&moved);
+    CHECK(moved.core == NULL);
+    CHECK_EQ(h.blocks, 4); /* the kept one is gone */
+    memset(a->data, 1, a->capacity);
+    memset(c->data, 1, c->capacity);
+    CHECK_SAME(stream_pool_retain(a), a);
+    put(a);
+    CHECK_EQ(h.blocks, 4);
+    put(a);
+    CHECK_EQ(h.blocks, 3);
+    put(b);
+    CHECK_EQ(h.blocks, 2);
+    put(c);
+    check_heap_empty(&h); /* and the tables with the last */
+}
+
+/* ---- options ------------------------------------------------------------------------------------------
+ */
+
+static size_t nonzero(const stream_pool_buf *buf) {
+    size_t i, n = 0;
+    for (i = 0; i < buf->capacity; i++) n += buf->data[i] != 0;
+    return n;
+}
+
+static void zero_on_release(void) {
+    static const size_t sizes[] = {64, 64, 64, 100, 1000};
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[5];
+    int round, i;
+    heap_init(&h);
+    h.forbid = "SECRET!!";
+    d = desc_of(&h, 64, 2, 100, 1, 0);
+    d.zero_on_release = true;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (round = 0; round < 3; round++) {
+        for (i = 0; i < 5; i++) {
+            size_t at;
+            bufs[i] = get(&pool, sizes[i]);
+            CHECK_EQ(nonzero(bufs[i]), 0);
+            for (at = 0; at < bufs[i]->capacity; at++) bufs[i]->data[at] = "SECRET!!"[at % 8];
+            CHECK_SAME(stream_pool_retain(bufs[i]), bufs[i]);
+            put(bufs[i]);
+            CHECK_EQ(nonzero(bufs[i]), sizes[i]); /* not before the last reference goes */
+        }
+        for (i = 0; i < 5; i++) put(bufs[i]);
+        stream_pool_trim(&pool);
+    }
+    CHECK(!h.leftover);
+    bufs[0] = get(&pool, 64);
+    memcpy(bufs[0]->data, "SECRET!!", 8);
+    stream_pool_free(&pool);
+    put(bufs[0]);
+    CHECK(!h.leftover);
+    check_heap_empty(&h);
+
+    d.zero_on_release = false; /* the check can fail */
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    bufs[0] = get(&pool, 64);
+    memcpy(bufs[0]->data, "SECRET!!", 8);
+    put(bufs[0]);
+    stream_pool_free(&pool);
+    CHECK(h.leftover);
+}
+
+static void pass_through(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b;
+    stream_pool_usage u;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 128, 2, 0);
+    d.pass_through = true;
+    d.max_bytes = 256;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 1);
+    CHECK_EQ(a->capacity, 64); /* the same as ever */
+    b = get(&pool, 65);
+    CHECK_EQ(b->capacity, 128);
+    refused(&pool, 65, STREAM_FULL);
+    put(a);
+    put(b);
+    CHECK_EQ(h.blocks, 1);
+    put(get(&pool, 1));
+    put(get(&pool, 200));
+    u = usage_of(&pool);
+    check_counts(u.tier[0], 2, 0, 2, 0, 0, 1);
+    check_counts(u.tier[1], 1, 0, 1, 0, 0, 1);
+    check_counts(u.oversize, 1, 0, 1, 0, 0, 1);
+    CHECK_EQ(u.total.bytes + u.total.reused, 0);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void trim(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[6];
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 4, 128, 4, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_trim(&pool), 0);
+    for (i = 0; i < 6; i++) bufs[i] = get(&pool, i < 3 ? 64 : 128);
+    CHECK_EQ(stream_pool_trim(&pool), 0);
+    for (i = 0; i < 5; i++) put(bufs[i]);
+    CHECK_EQ(stream_pool_trim(&pool), 3 * 64 + 2 * 128);
+    CHECK_EQ(stream_pool_trim(&pool), 0);
+    CHECK_EQ(h.blocks, 2);
+    check_counts(usage_of(&pool).total, 6, 0, 5, 1, 0, 6);
+    put(bufs[5]);
+    for (i = 0; i < 6; i++) bufs[i] = get(&pool, i < 3 ? 64 : 128);
+    for (i = 0; i < 6; i++) put(bufs[i]);
+    check_counts(usage_of(&pool).tier[0], 6, 0, 3, 0, 3, 3);
+    check_counts(usage_of(&pool).tier[1], 5, 1, 2, 0, 3, 3);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void trim_idle(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[10], *held;
+    int i, round;
+    heap_init(&h);
+    d = desc_of(&h, 64, 10, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 10; i++) bufs[i] = get(&pool, 64); /* the burst */
+    for (i = 0; i < 10; i++) put(bufs[i]);
+    CHECK_EQ(stream_pool_trim_idle(&pool), 0); /* all were needed since the last call */
+    for (round = 0; round < 5; round++) {      /* two at a time from now on */
+        for (i = 0; i < 20; i++) {
+            stream_pool_buf *a = get(&pool, 64), *b = get(&pool, 64);
+            put(a);
+            put(b);
+        }
+        CHECK_EQ(stream_pool_trim_idle(&pool), round == 0 ? 8 * 64 : 0);
+        CHECK_EQ(usage_of(&pool).total.kept, 2);
+    }
+    check_counts(usage_of(&pool).total, 10, 200, 8, 0, 2, 10);
+    held = get(&pool, 64); /* held over a call: in use until the one after it came back */
+    CHECK_EQ(stream_pool_trim_idle(&pool), 64);
+    put(held);
+    CHECK_EQ(stream_pool_trim_idle(&pool), 0);
+    CHECK_EQ(stream_pool_trim_idle(&pool), 64);
+    CHECK_EQ(stream_pool_trim_idle(&pool), 0);
+    CHECK_EQ(h.blocks, 1);
+    put(get(&pool, 64));
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+static void buffers_interface(void) {
+    heap h;
+    stream_pool pool, other;
+    stream_pool_desc d;
+    stream_buffers s;
+    stream_pool_buf *buf;
+    char *data;
+    size_t capacity = 0;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_init(&other, &d), STREAM_OK);
+    s = stream_pool_buffers(&pool);
+    data = (char *)s.acquire(s.ctx, 10, &capacity);
+    CHECK(data != NULL);
+    CHECK_EQ(capacity, 64);
+    buf = stream_pool_buf_of(data);
+    CHECK(buf && buf->data == data && buf->capacity == 64);
+    CHECK_SAME(stream_pool_retain(buf), buf); /* keep it beyond what the pipeline does */
+    s.release(s.ctx, data);
+    CHECK_EQ(usage_of(&pool).total.in_use, 1);
+    s.release(s.ctx, data);
+    CHECK_EQ(usage_of(&pool).total.in_use, 0);
+    s.release(s.ctx, NULL);
+    CHECK_EQ(usage_of(&pool).total.misused, 0);
+    s.release(s.ctx, data); /* again */
+    CHECK_EQ(usage_of(&pool).tier[0].misused, 1);
+    buf = get(&other, 64);
+    s.release(s.ctx, buf->data);     /* to the wrong pool */
+    s.release(s.ctx, buf->data + 1); /* no buffer's data */
+    CHECK_EQ(usage_of(&pool).total.misused, 3);
+    CHECK_EQ(usage_of(&other).total.in_use, 1);
+    put(buf);
+    h.fail_at = 1;
+    h.fail_from = true;
+    CHECK_SAME(s.acquire(s.ctx, 1000, &capacity), NULL);
+    stream_pool_free(&pool);
+    stream_pool_free(&other);
+    check_heap_empty(&h);
+}
+
+static bool is_poisoned(const char *ptr) {
+#ifdef TEST_ASAN
+    return __asan_address_is_poisoned(ptr) != 0;
+#else
+    return poison.shadow[ptr - poison.base];
+#endif
+}
+
+static void poisoned(void) {
+    stream_pool_desc d = desc_of(NULL, 64, 2, 100, 1, 0);
+    stream_pool pool;
+    stream_pool_buf *a, *b;
+    char *memory, *data;
+    size_t i, n = 0;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = memory = (char *)malloc(d.memory_size);
+#ifndef TEST_ASAN
+    poison.on = true;
+    poison.base = memory;
+    memset(poison.shadow, 0, sizeof poison.shadow);
+    CHECK(d.memory_size <= sizeof poison.shadow);
+#endif
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 64);
+    b = get(&pool, 100);
+    data = b->data;
+    for (i = 0; i < 100; i++) n += is_poisoned(data + i);
+    CHECK_EQ(n, 0);
+    CHECK(is_poisoned(data + 100)); /* one past the capacity */
+    CHECK(is_poisoned(data + stream_pool__round(100) - 1));
+    CHECK_SAME(stream_pool_retain(b), b);
+    put(b);
+    CHECK(!is_poisoned(data));
+    put(b);
+    for (i = 0; i < 100; i++) n += is_poisoned(data + i);
+    CHECK_EQ(n, 100);
+    CHECK_EQ(stream_pool_release(b), STREAM_E_STATE); /* the header is not */
+    CHECK_SAME(get(&pool, 100), b);
+    for (i = 0; i < 100; i++) n += is_poisoned(data + i);
+    CHECK_EQ(n, 100);
+    put(b);
+    stream_pool_free(&pool);
+    put(a);
+    for (i = 0, n = 0; i < d.memory_size; i++) n += is_poisoned(memory + i);
+    CHECK_EQ(n, 0);
+#ifndef TEST_ASAN
+    poison.on = false;
+#endif
+    free(memory);
+}
+
+/* ---- the list itself ----------------------------------------------------------------------------------
+ */
+
+/* What a thread meets that read the head and `next`, slept, and comes back to the same slot on top with
+   another one below: its exchange has to fail. */
+static void generation(void) {
+    stream_pool__slot slots[3];
+    stream__a64 list;
+    uint64_t seen, before, want[] = {0, 0xfffffffeu, 0xffffffffu};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        memset(slots, 0, sizeof slots);
+        stream__a64_store_relaxed(&list, want[i] << 32);
+        CHECK_EQ(stream_pool__push(&list, slots, 2), true);
+        CHECK_EQ(stream_pool__push(&list, slots, 1), true);
+        seen = before = stream__a64_load_acquire(&list); /* the sleeper: head 1, next 2 */
+        CHECK_EQ((uint32_t)seen, 1);
+        CHECK_EQ(stream_pool__pop(&list, slots), 1);
+        CHECK_EQ(stream_pool__pop(&list, slots), 2);
+        CHECK_EQ(stream_pool__pop(&list, slots), 0);
+        CHECK_EQ(stream_pool__push(&list, slots, 1), true); /* 2 is with somebody */
+        CHECK_EQ((uint32_t)stream__a64_load_acquire(&list), 1);
+        CHECK_EQ(stream__a64_cas_acq_rel(&list, &seen, 2), false);
+        CHECK(seen != before);
+        CHECK_EQ(stream_pool__pop(&list, slots), 1);
+        CHECK_EQ(stream_pool__pop(&list, slots), 0);
+    }
+    stream__a64_store_relaxed(&list, STREAM_POOL__CLOSED);
+    CHECK_EQ(stream_pool__push(&list, slots, 1), false);
+    CHECK_EQ(stream_pool__pop(&list, slots), 0);
+}
+
+/* ---- a model -------------------------------------------------------------------------------------------
+ */
+
+/* Random calls beside the dullest bookkeeping there is. */
+static void model(void) {
+    enum { MOST = 12, STEPS = 20000 };
+    static const size_t sizes[] = {64, 96, 200};
+    uint64_t seed = 20260401;
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_usage u;
+    struct {
+        stream_pool_buf *buf;
+        char fill;
+        int refs;
+    } held[MOST];
+    uint64_t served = 0, refusals = 0;
+    int step, i, n = 0;
+    size_t k, bytes;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 96, 1, 200, 2, 0);
+    d.max_bytes = 1000;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (step = 0; step < STEPS; step++) {
+        uint64_t r = test_random(&seed) >> 20;
+        int what = (int)(r % 100);
+        r /= 100;
+        if (what < 40 && n < MOST) {
+            size_t size = (size_t)(r % 300);
+            stream_status st = stream_pool_acquire(&pool, size, &held[n].buf);
+            if (st == STREAM_OK) {
+                for (k = 0; k < 3 && size > sizes[k]; k++) continue;
+                if (k == 3)
+                    CHECK_EQ(held[n].buf->capacity, size);
+                else
+                    CHECK(held[n].buf->capacity >= sizes[k]);
+                held[n].fill = (char)step;
+                held[n].refs = 1;
+                memset(held[n].buf->data, held[n].fill, held[n].buf->capacity);
+                for (i = 0; i < n; i++) CHECK(held[i].buf != held[n].buf);
+                n++;
+                served++;
+            } else {
+                CHECK_EQ(st, STREAM_FULL);
+                refusals++;
+            }
+        } else if (what < 55 && n > 0) {
+            i = (int)(r % (uint64_t)n);
+            CHECK_SAME(stream_pool_retain(held[i].buf), held[i].buf);
+            held[i].refs++;
+        } else if (what < 98 && n > 0) {
+            size_t same = 0;
+            i = (int)(r % (uint64_t)n);
+            for (k = 0; k < held[i].buf->capacity; k++) same += held[i].buf->data[k] == held[i].fill;
+            CHECK_EQ(same, held[i].buf->capacity);
+            CHECK_EQ(stream_pool_refs(held[i].buf), held[i].refs);
+            put(held[i].buf);
+            if (--held[i].refs == 0) held[i] = held[--n];
+        } else if (what == 98) {
+            stream_pool_trim_idle(&pool);
+        } else if (what == 99 && r % 4 == 0) {
+            stream_pool_trim(&pool);
+        }
+        for (i = 0, bytes = 0; i < n; i++) bytes += held[i].buf->capacity;
+        u = usage_of(&pool);
+        CHECK_EQ(u.total.in_use, n);
+        CHECK_EQ(u.total.allocated + u.total.reused, served);
+        CHECK_EQ(u.total.refused, refusals);
+        CHECK_EQ(u.total.bytes, bytes + u.tier[0].kept * 64 + u.tier[1].kept * 96 + u.tier[2].kept * 200);
+        CHECK(u.total.bytes <= 1000);
+        CHECK(u.tier[0].kept <= 2 && u.tier[1].kept <= 1 && u.tier[2].kept <= 2 && u.oversize.kept == 0);
+        CHECK_EQ(h.blocks, 1 + u.total.in_use + u.total.kept);
+    }
+    CHECK(refusals > 100 && u.total.reused > 100 && u.total.discarded > 100);
+    while (n > 0) {
+        put(held[n - 1].buf);
+        if (--held[n - 1].refs == 0) n--;
+    }
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* ---- threads --------------------------------------------------------------------------------------------
+ */
+
+#ifndef STREAM_NO_THREADS
+
+enum { ROUNDS = 4000 };
+enum { THREADS = 4, PLACES = 3 };
+
+/* What one thread hands to another: a buffer, and what has to be in it. */
+typedef struct parcel {
+    stream_pool_buf *buf;
+    uint64_t cookie;
+} parcel;
+
+typedef struct stress {
+    stream_pool pool;
+    pthread_mutex_t lock;
+    parcel places[PLACES];
+    unsigned char *arrived[THREADS]; /* how often each parcel of each thread was received; under lock */
+    bool trim;
+} stress;
+
+typedef struct worker {
+    stress *s;
+    uint64_t id, served, refused, wrong;
+} worker;
+
+static void fill(stream_pool_buf *buf, uint64_t cookie) {
+    size_t i;
+    for (i = 0; i + 8 <= buf->capacity; i += 8) memcpy(buf->data + i, &cookie, 8);
+}
+
+/* Counts the words that are not the owner's: one is enough to show that two threads had the buffer. */
+static uint64_t damage(const stream_pool_buf *buf, uint64_t cookie) {
+    uint64_t word, wrong = 0;
+    size_t i;
+    for (i = 0; i + 8 <= buf->capacity; i += 8) {
+        memcpy(&word, buf->data + i, 8);
+        wrong += word != cookie;
+    }
+    return wrong;
+}
+
+/* Puts a parcel where the other threads look, and takes what lay there. */
+static parcel swap(stress *s, uint64_t place, parcel mine) {
+    parcel theirs;
+    pthread_mutex_lock(&s->lock);
+    theirs = s->places[place];
+    s->places[place] = mine;
+    if (theirs.buf) s->arrived[theirs.cookie >> 32][(uint32_t)theirs.cookie]++;
+    pthread_mutex_unlock(&s->lock);
+    return theirs;
+}
+
+static void receive(worker *w, parcel p) {
+    if (!p.buf) return;
+    w->wrong += damage(p.buf, p.cookie);
+    w->wrong += stream_pool_release(p.buf) != STREAM_OK;
+}
+
+static void *work(void *arg) {
+    static const size_t sizes[] = {64,  65,  256, 100, 256,
+                                   200, 256, 300, 256, 128}; /* seldom the hot tier */
+    static const parcel nothing = {NULL, 0};
+    worker *w = (worker *)arg;
+    stress *s = w->s;
+    uint64_t seed = w->id + 77;
+    uint32_t seq;
+    for (seq = 0; seq < ROUNDS; seq++) {
+        uint64_t r = test_random(&seed) >> 16;
+        parcel p;
+        int i;
+        p.cookie = w->id << 32 | seq;
+        for (i = 0; i < 3; i++) { /* short and hot: in and out of the list as fast as it goes */
+            stream_pool_buf *a, *b;
+            stream_status st = stream_pool_acquire(&s->pool, 64, &a);
+            if (st != STREAM_OK) {
+                w->refused++;
+                continue;
+            }
+            fill(a, p.cookie);
+            w->served++;
+            if (stream_pool_acquire(&s->pool, 64, &b) == STREAM_OK) {
+                w->served++;
+                w->wrong += a == b;
+                fill(b, ~p.cookie);
+            } else {
+                w->refused++;
+                b = NULL;
+            }
+            /* The upper one first, the lower one still out: the order that hurts a list without
+             * generations. */
+            w->wrong += damage(a, p.cookie) + (stream_pool_refs(a) != 1);
+            w->wrong += stream_pool_release(a) != STREAM_OK;
+            if (!b) continue;
+            if (r >> (20 + i) & 1) sched_yield();
+            w->wrong += damage(b, ~p.cookie) + (stream_pool_refs(b) != 1);
+            w->wrong += stream_pool_release(b) != STREAM_OK;
+        }
+        if (stream_pool_acquire(&s->pool, sizes[r % 10], &p.buf) != STREAM_OK) {
+            w->refused++;
+            pthread_mutex_lock(&s->lock);
+            s->arrived[w->id][seq]++; /* nobody is to wait for it */
+            pthread_mutex_unlock(&s->lock);
+            receive(w, swap(s, r % PLACES, nothing));
+            continue;
+        }
+        w->served++;
+        w->wrong += p.buf->len != 0;
+        p.buf->len = 1;
+        fill(p.buf, p.cookie);
+        if (r & 0x100) sched_yield();
+        if (r & 0x200) { /* shared: whoever is last, here or there, puts it back */
+            stream_pool_buf *mine = stream_pool_retain(p.buf);
+            w->wrong += mine != p.buf;
+            receive(w, swap(s, r % PLACES, p));
+            w->wrong += damage(mine, p.cookie);
+            w->wrong += stream_pool_release(mine) != STREAM_OK;
+        } else {
+            receive(w, swap(s, r % PLACES, p));
+        }
+        if (s->trim && (r & 0xfc00) == 0) {
+            stream_pool_usage u;
+            if (r & 0x10000)
+                stream_pool_trim(&s->pool);
+            else
+                stream_pool_trim_idle(&s->pool);
+            stream_pool_stats(&s->pool, &u);
+        }
+    }
+    return NULL;
+}
+
+static void run_stress(const stream_pool_desc *d, bool trims) {
+    static const parcel nothing = {NULL, 0};
+    stress s;
+    worker w[THREADS];
+    pthread_t threads[THREADS];
+    stream_pool_usage u;
+    uint64_t served = 0, refusals = 0, wrong = 0, lost = 0, doubled = 0;
+    int i, k;
+    memset(&s, 0, sizeof s);
+    pthread_mutex_init(&s.lock, NULL);
+    s.trim = trims;
+    CHECK_EQ(stream_pool_init(&s.pool, d), STREAM_OK);
+    for (i = 0; i < THREADS; i++) {
+        s.arrived[i] = (unsigned char *)calloc(ROUNDS, 1);
+        memset(&w[i], 0, sizeof w[i]);
+        w[i].s = &s;
+        w[i].id = (uint64_t)i;
+    }
+    pause_on = true;
+    for (i = 0; i < THREADS; i++) CHECK_EQ(pthread_create(&threads[i], NULL, work, &w[i]), 0);
+    for (i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    pause_on = false;
+    for (i = 0; i < PLACES; i++) receive(&w[0], swap(&s, (uint64_t)i, nothing));
+    for (i = 0; i < THREADS; i++) {
+        served += w[i].served;
+        refusals += w[i].refused;
+        wrong += w[i].wrong;
+        for (k = 0; k < ROUNDS; k++) {
+            lost += s.arrived[i][k] == 0;
+            doubled += s.arrived[i][k] > 1;
+        }
+        free(s.arrived[i]);
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(lost, 0);
+    CHECK_EQ(doubled, 0);
+    u = usage_of(&s.pool);
+    CHECK_EQ(u.total.in_use, 0);
+    CHECK_EQ(u.total.allocated + u.total.reused, served);
+    CHECK_EQ(u.total.refused, refusals);
+    CHECK_EQ(u.total.misused, 0);
+    CHECK_EQ(u.tier[0].bytes, u.tier[0].kept * 64);
+    CHECK_EQ(u.tier[1].bytes, u.tier[1].kept * 256);
+    CHECK(u.tier[0].kept <= 2 && u.tier[1].kept <= 2 && u.oversize.kept == 0);
+    if (d->max_bytes) CHECK(u.total.high_water_bytes <= d->max_bytes);
+    if (d->max_bytes || d->memory)
+        CHECK(refusals > 0); /* the edges were met */
+    else
+        CHECK(u.total.discarded > 0 && u.total.reused > 0);
+    stream_pool_free(&s.pool);
+    pthread_mutex_destroy(&s.lock);
+}
+
+static void stress_heap(void) {
+    heap h;
+    stream_pool_desc d;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 256, 2, 0);
+    run_stress(&d, true);
+    d.zero_on_release = true;
+    run_stress(&d, false);
+    check_heap_empty(&h);
+}
+
+static void stress_cap(void) {
+    heap h;
+    stream_pool_desc d;
+    heap_init(&h);
+    d = desc_of(&h, 64, 2, 256, 2, 0);
+    d.max_bytes = 900;
+    run_stress(&d, true);
+    CHECK(h.payload_peak <= 900); /* as the allocator saw it: freed before the room is given away */
+    CHECK(h.payload_peak > 600);
+    check_heap_empty(&h);
+}
+
+static void stress_arena(void) {
+    stream_pool_desc d = desc_of(NULL, 64, 2, 256, 2, 0);
+    int asked = 0;
+    d.allocator.resize = no_allocator;
+    d.allocator.ctx = &asked;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    run_stress(&d, false);
+    CHECK_EQ(asked, 0);
+    free(d.memory);
+}
+
+/* As many threads as slots, and nothing but the list: each takes two, and puts the upper one back while the
+   lower one is out, the order that hurts a list without generations. */
+typedef struct lister {
+    stream_pool *pool;
+    uint64_t id, wrong;
+} lister;
+
+static void *list_work(void *arg) {
+    lister *l = (lister *)arg;
+    uint64_t cookie;
+    int i;
+    for (i = 0; i < 5 * ROUNDS; i++) {
+        stream_pool_buf *a, *b;
+        cookie = l->id << 32 | (uint32_t)i;
+        if (stream_pool_acquire(l->pool, 64, &a) != STREAM_OK) continue;
+        fill(a, cookie);
+        if (stream_pool_acquire(l->pool, 64, &b) == STREAM_OK) fill(b, ~cookie);
+        l->wrong += damage(a, cookie);
+        l->wrong += stream_pool_release(a) != STREAM_OK;
+        if (!b) continue;
+        l->wrong += damage(b, ~cookie);
+        l->wrong += stream_pool_release(b) != STREAM_OK;
+    }
+    return NULL;
+}
+
+static void stress_list(void) {
+    int n, i, asked = 0;
+    for (n = 2; n <= 4; n++) {
+        stream_pool_desc d = desc_of(NULL, 64, n, 0);
+        pthread_t threads[4];
+        lister l[4];
+        stream_pool pool;
+        d.allocator.resize = no_allocator;
+        d.allocator.ctx = &asked;
+        d.memory_size = stream_pool_memory(&d);
+        d.memory = malloc(d.memory_size);
+        CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+        pause_on = true;
+        for (i = 0; i < n; i++) {
+            l[i].pool = &pool;
+            l[i].id = (uint64_t)i;
+            l[i].wrong = 0;
+            CHECK_EQ(pthread_create(&threads[i], NULL, list_work, &l[i]), 0);
+        }
+        for (i = 0; i < n; i++) pthread_join(threads[i], NULL);
+        pause_on = false;
+        for (i = 0; i < n; i++) CHECK_EQ(l[i].wrong, 0);
+        for (i = 0; i < n; i++) get(&pool, 64); /* all are there, each once */
+        refused(&pool, 64, STREAM_FULL);
+        CHECK_EQ(usage_of(&pool).total.in_use, n);
+        stream_pool_free(&pool);
+        free(d.memory);
+    }
+    CHECK_EQ(asked, 0);
+}
+
+/* A new pool, all threads at once: each slot is taken into use once. */
+typedef struct taker {
+    stream_pool *pool;
+    pthread_barrier_t *start;
+    stream_pool_buf *bufs[60];
+    int n;
+} taker;
+
+static void *take_all(void *arg) {
+    taker *t = (taker *)arg;
+    t->n = 0;
+    pthread_barrier_wait(t->start);
+    while (t->n < 60 && stream_pool_acquire(t->pool, 64, &t->bufs[t->n]) == STREAM_OK) {
+        fill(t->bufs[t->n], (uint64_t)(uintptr_t)&t->bufs[t->n]);
+        t->n++;
+    }
+    return NULL;
+}
+
+static void first_use_race(void) {
+    int round, i, k, asked = 0;
+    stream_pool_desc d = desc_of(NULL, 64, 60, 0);
+    d.allocator.resize = no_allocator;
+    d.allocator.ctx = &asked;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    for (round = 0; round < 40; round++) {
+        pthread_barrier_t start;
+        pthread_t threads[3];
+        taker t[3];
+        stream_pool pool;
+        uint64_t wrong = 0;
+        CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+        pthread_barrier_init(&start, NULL, 3);
+        pause_on = true;
+        for (i = 0; i < 3; i++) {
+            t[i].pool = &pool;
+            t[i].start = &start;
+            CHECK_EQ(pthread_create(&threads[i], NULL, take_all, &t[i]), 0);
+        }
+        for (i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+        pause_on = false;
+        CHECK_EQ(t[0].n + t[1].n + t[2].n, 60);
+        for (i = 0; i < 3; i++) {
+            for (k = 0; k < t[i].n; k++) {
+                wrong += damage(t[i].bufs[k], (uint64_t)(uintptr_t)&t[i].bufs[k]);
+                wrong += stream_pool_release(t[i].bufs[k]) != STREAM_OK;
+            }
+        }
+        CHECK_EQ(wrong, 0);
+        CHECK_EQ(usage_of(&pool).total.kept, 60);
+        stream_pool_free(&pool);
+        pthread_barrier_destroy(&start);
+    }
+    free(d.memory);
+    CHECK_EQ(asked, 0);
+}
+
+/* One reference, two threads that both think it is theirs: one is right, and the buffer is there once. */
+typedef struct duel {
+    pthread_barrier_t *start;
+    stream_pool_buf **bufs;
+    int rounds, wins, losses, other;
+} duel;
+
+static void *duellist(void *arg) {
+    duel *d = (duel *)arg;
+    int i;
+    for (i = 0; i < d->rounds; i++) {
+        stream_status st;
+        if (i % 100 == 0) pthread_barrier_wait(d->start);
+        st = stream_pool_release(d->bufs[i]);
+        if (st == STREAM_OK)
+            d->wins++;
+        else if (st == STREAM_E_STATE)
+            d->losses++;
+        else
+            d->other++;
+    }
+    return NULL;
+}
+
+static void double_release_race(void) {
+    enum { BUFS = 3000 };
+    static stream_pool_buf *bufs[BUFS];
+    pthread_barrier_t start;
+    pthread_t threads[2];
+    duel d[2];
+    heap h;
+    stream_pool pool;
+    stream_pool_desc desc;
+    stream_pool_usage u;
+    int i;
+    heap_init(&h);
+    desc = desc_of(&h, 64, BUFS, 0);
+    CHECK_EQ(stream_pool_init(&pool, &desc), STREAM_OK);
+    for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 64);
+    pthread_barrier_init(&start, NULL, 2);
+    for (i = 0; i < 2; i++) {
+        memset(&d[i], 0, sizeof d[i]);
+        d[i].start = &start;
+        d[i].bufs = bufs;
+        d[i].rounds = BUFS;
+        CHECK_EQ(pthread_create(&threads[i], NULL, duellist, &d[i]), 0);
+    }
+    for (i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    CHECK_EQ(d[0].wins + d[1].wins, BUFS);
+    CHECK_EQ(d[0].losses + d[1].losses, BUFS);
+    u = usage_of(&pool);
+    CHECK_EQ(u.total.misused, BUFS);
+    CHECK_EQ(u.total.kept, BUFS);
+    for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 64);
+    CHECK_EQ(usage_of(&pool).total.allocated, BUFS); /* each is there once: no new one was needed */
+    for (i = 0; i < BUFS; i++) put(bufs[i]);
+    pthread_barrier_destroy(&start);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* refs says 1: then the others are through with the bytes, and they may be written. */
+static void *reader(void *arg) {
+    stream_pool_buf **bufs = (stream_pool_buf **)arg;
+    uint64_t wrong = 0;
+    int i;
+    for (i = 0; bufs[i]; i++) {
+        wrong += damage(bufs[i], (uint64_t)i);
+        wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+    }
+    return wrong ? arg : NULL;
+}
+
+static void alone_again(void) {
+    enum { BUFS = 500 };
+    stream_pool_buf *bufs[BUFS + 1], *theirs[BUFS + 1];
+    pthread_t thread;
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    void *wrong = NULL;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, BUFS, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < BUFS; i++) {
+        bufs[i] = get(&pool, 64);
+        fill(bufs[i], (uint64_t)i);
+        theirs[i] = stream_pool_retain(bufs[i]);
+    }
+    theirs[BUFS] = NULL;
+    CHECK_EQ(pthread_create(&thread, NULL, reader, theirs), 0);
+    for (i = 0; i < BUFS; i++) {
+        while (stream_pool_refs(bufs[i]) != 1) sched_yield();
+        fill(bufs[i], ~(uint64_t)i);
+        put(bufs[i]);
+    }
+    pthread_join(thread, &wrong);
+    CHECK(wrong == NULL);
+    CHECK_EQ(usage_of(&pool).total.kept, BUFS);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* Threads that retain and release one buffer all the time: no reference is lost, none is gained. */
+static void *sharer(void *arg) {
+    stream_pool_buf *buf = (stream_pool_buf *)arg;
+    int i;
+    for (i = 0; i < 6000; i++) {
+        if (stream_pool_retain(buf) != buf || stream_pool_release(buf) != STREAM_OK) return arg;
+    }
+    return NULL;
+}
+
+static void retain_race(void) {
+    pthread_t threads[3];
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *buf;
+    void *wrong;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 1, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    buf = get(&pool, 64);
+    pause_on = true;
+    for (i = 0; i < 3; i++) CHECK_EQ(pthread_create(&threads[i], NULL, sharer, buf), 0);
+    for (i = 0; i < 3; i++) {
+        pthread_join(threads[i], &wrong);
+        CHECK(wrong == NULL);
+    }
+    pause_on = false;
+    CHECK_EQ(stream_pool_refs(buf), 1);
+    put(buf);
+    CHECK_EQ(usage_of(&pool).total.kept, 1);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* Releases that meet stream_pool_free: kept in time or given back, never lost, never in freed tables. */
+typedef struct leaver {
+    pthread_barrier_t *start;
+    stream_pool_buf *bufs[4];
+    int wrong;
+} leaver;
+
+static void *leave(void *arg) {
+    leaver *l = (leaver *)arg;
+    int i;
+    pthread_barrier_wait(l->start);
+    for (i = 0; i < 4; i++) l->wrong += stream_pool_release(l->bufs[i]) != STREAM_OK;
+    return NULL;
+}
+
+static void free_race(void) {
+    int round, i, k;
+    for (round = 0; round < 300; round++) {
+        pthread_barrier_t start;
+        pthread_t threads[2];
+        leaver l[2];
+        heap h;
+        stream_pool pool;
+        stream_pool_desc d;
+        heap_init(&h);
+        d = desc_of(&h, 64, 6, 0);
+        CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+        pthread_barrier_init(&start, NULL, 3);
+        for (i = 0; i < 2; i++) {
+            l[i].start = &start;
+            l[i].wrong = 0;
+            for (k = 0; k < 4; k++) l[i].bufs[k] = get(&pool, 64);
+        }
+        for (k = 0; k < 4; k++) stream_pool_retain(l[0].bufs[k]); /* half of them shared between the two */
+        for (k = 0; k < 2; k++) {
+            put(l[1].bufs[k]);
+            l[1].bufs[k] = l[0].bufs[k];
+        }
+        put(l[0].bufs[2]);
+        put(l[0].bufs[3]);
+        for (i = 0; i < 2; i++) CHECK_EQ(pthread_create(&threads[i], NULL, leave, &l[i]), 0);
+        pthread_barrier_wait(&start);
+        stream_pool_free(&pool);
+        for (i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+        CHECK_EQ(l[0].wrong + l[1].wrong, 0);
+        check_heap_empty(&h);
+        pthread_barrier_destroy(&start);
+    }
+}
+
+#endif /* STREAM_NO_THREADS */
+
+int main(void) {
+    TEST_PROGRAM("pool");
+    RUN(tier_boundaries);
+    RUN(defaults);
+    RUN(init_refuses);
+    RUN(reuse);
+    RUN(beyond_count);
+    RUN(oversize);
+    RUN(permille);
+    RUN(cap);
+    RUN(slots_come_back);
+    RUN(nomem);
+    RUN(torture);
+    RUN(arena);
+    RUN(arena_full_size);
+    RUN(references);
+    RUN(misuse);
+    RUN(not_a_pool);
+    RUN(free_with_buffers_out);
+    RUN(zero_on_release);
+    RUN(pass_through);
+    RUN(trim);
+    RUN(trim_idle);
+    RUN(buffers_interface);
+    RUN(poisoned);
+    RUN(generation);
+    RUN(model);
+#ifndef STREAM_NO_THREADS
+    RUN(stress_heap);
+    RUN(stress_cap);
+    RUN(stress_arena);
+    RUN(stress_list);
+    RUN(first_use_race);
+    RUN(double_release_race);
+    RUN(alone_again);
+    RUN(retain_race);
+    RUN(free_race);
+#endif
+    return test_end();
+}
