@@ -968,8 +968,9 @@ STREAM_API stream_status stream_lines_next(stream_lines *lines, stream_item *lin
     lines->scanned += at + (at < left);
     if (at < left || (lines->finished && lines->open + left > 0)) {
         status = stream__lines_emit(lines, line, at, at < left);
-        lines->cur += at + (at < left);
-        lines->offset += at + (at < left);
+        at += at < left;
+        if (at) lines->cur += at; /* NULL when nothing is lent, and NULL + 0 is not defined in C */
+        lines->offset += at;
         return status;
     }
     memset(line, 0, sizeof *line);

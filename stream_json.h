@@ -334,24 +334,28 @@ typedef enum stream_json_type {
      OK            a complete value: kind is its stream_json_type, ptr/len its bytes, nothing around it
      NOISE         bytes between values that are no value and not only white space. A run of noise ends
                    at a line feed (the LF, and one CR before it, left out), at the mode's terminator, or
-                   where a value begins. White space before it is part of it, up to 64 bytes of it.
+                   where a value begins. White space before it is part of it when it is at most 64 bytes.
      E_TRUNCATED   an object or array that its record's end, or the input's, cut off: the bytes there
-                   were. At the input's end also a scalar that could still have become whole.
+                   were, without one CR before the LF. At the input's end also a scalar that could still
+                   have become whole, and a bracket that could still have begun a value.
      E_TOO_LONG    a value or noise over max_len: the first max_len bytes; size is its full length
      E_TOO_DEEP    an object or array nested over max_depth: its bytes, as far as max_len allows
      E_NOMEM       the allocator refused while it was assembled: the head that could be kept
 
-   Each comes once, when the item's end is known; stream_json_open() tells how far one has grown.
+   Each comes once, when the item's end is known; stream_json_open() tells how far one has grown. Where
+   several errors fit, it is the first of E_TOO_DEEP, E_TOO_LONG, E_NOMEM, E_TRUNCATED.
 
    What begins a value:
 
      { and [       anywhere, also in the middle of noise, when what follows can: { needs " or }, [ needs
-                   a value or ]. So `[INFO] {"a":1}` is noise and an object, and so is `x{"a":1}`.
-                   After noise this must show within 32 bytes.
-     a scalar      NDJSON, DOLLAR: when it stands alone between the values or ends of its record, so that
-                   a log line which begins with a number or a quote stays one piece of noise.
+                   a value or ] (after a bare value white space, a comma or ]). So `[INFO] {"a":1}` is
+                   noise and an object, and so is `x{"a":1}`. After noise this must show within 32 bytes.
+     a scalar      NDJSON, DOLLAR: when it follows no noise and ends its record, so that a log line
+                   which begins with a number or a quote stays noise: `12 {}` is noise and an object.
                    CONCATENATED: wherever no noise precedes it; a bare one ends before white space,
-                   a bracket, a comma or a quote. `12` at the end of a fragment may go on: MORE. */
+                   a bracket, a comma or a quote. `12` at the end of a fragment may go on: MORE.
+
+   In DOLLAR and CONCATENATED mode noise that began like a value may hold a line feed: `f() {` LF `x`. */
 
 typedef enum stream_json_mode {
     STREAM_JSON_NDJSON = 0,       /* a line feed ends a record, whatever is open; {}{} is two values */
@@ -383,7 +387,7 @@ typedef struct stream_json {
     uint64_t mark, mark_end; /* where in it the value or scalar begins and ends */
     size_t mark_held;        /* and where in held, when it begins in an earlier loan */
     size_t depth, deepest;
-    size_t max_len, max_depth, keep; /* keep: bytes of held that may be filled now */
+    size_t max_len, max_depth;
     size_t shift;            /* bytes of held handed out by the last call */
     uint8_t state, first, element, token, token_at;
     char end_byte, last;     /* what ends a record, 0 for nothing; the last byte of the earlier part */
@@ -426,8 +430,8 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len);
    "" for the whole; ~1 stands for / and ~0 for ~. out[i] answers pointers[i]; type NONE where there is
    nothing. Of duplicate keys the first that leads to a value counts, and the pass ends as soon as all
    are found. OK; MORE when json ends inside the value (what came before was picked, so the head of a
-   cut record can be read); E_INVALID; E_ARGUMENT for over 64 pointers, over 32 steps, a pointer that
-   begins otherwise than with /. In every case out is filled. */
+   cut record can be read; `{"n":12` picks no /n, for it may be 123); E_INVALID; E_ARGUMENT for over 64
+   pointers, over 32 steps, a pointer that begins otherwise than with /. In every case out is filled. */
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out);
 
@@ -447,7 +451,7 @@ typedef struct stream_json_each {
 /* OK, or E_TYPE for a value that is neither. */
 STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_json_value value);
 /* The next one; key is NONE in an array, and may be NULL. OK, END, MORE when the bytes end inside, or
-   E_INVALID. */
+   E_INVALID; value is NONE unless OK. */
 STREAM_API stream_status stream_json_each_next(stream_json_each *each, stream_json_value *key,
                                                stream_json_value *value);
 
@@ -467,6 +471,13 @@ STREAM_API stream_status stream_json_string(stream_json_value value, stream_json
 STREAM_API bool stream_json_equals(stream_json_value value, const char *text, size_t len);
 /* An integer, exactly. E_TYPE when it is no number or has a fraction or exponent, E_RANGE, E_INVALID. */
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number);
+
+/* Checks strictly: RFC 8259 and UTF-8, one value with white space around it. OK: it is one. MORE: it is
+   the beginning of one, as every prefix of a valid text is. E_INVALID: *offset is the first byte that
+   cannot stand where it stands. E_TOO_DEEP: nested over STREAM_JSON_CHECK_DEPTH at *offset. Else *offset
+   is len. A lone surrogate escape is valid, as the RFC has it. */
+#define STREAM_JSON_CHECK_DEPTH 1024
+STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
 
 /* ==[ write ]========================================================================================
    JSON into caller memory, one value. Commas, colons and escapes are the writer's; a call out of order
@@ -691,7 +702,11 @@ STREAM_API stream_status stream_json_finish(stream_json *json) {
     return STREAM_OK;
 }
 
-STREAM_API uint64_t stream_json_open(const stream_json *json) { return json->open; }
+STREAM_API uint64_t stream_json_open(const stream_json *json) {
+    if (json->state == STREAM_JSON__GAP) return 0;
+    /* White space before a value is not its, before noise it is. */
+    return json->state < STREAM_JSON__OPEN || json->after_noise ? json->open : json->open - json->mark;
+}
 
 /* Length of the open item up to p. */
 static uint64_t stream_json__length(const stream_json *json, const char *p) {
@@ -708,12 +723,17 @@ static void stream_json__begin(stream_json *json, const char *p) {
     stream__assembly_clear(&json->held);
 }
 
+/* Adds to held, which after a refusal takes no more: what comes later would stand in the wrong place. */
+static void stream_json__add(stream_json *json, const char *ptr, size_t len) {
+    if (!json->held.refused) stream__assembly_add(&json->held, ptr, len);
+}
+
 /* Keeps the loan from `start` to p, with held filled up to `limit` bytes at the most. */
 static void stream_json__hold(stream_json *json, const char *p, size_t limit) {
     size_t len = (size_t)(p - json->start);
     size_t room = limit > json->held.len ? limit - json->held.len : 0;
     if (len > 0) json->last = p[-1];
-    stream__assembly_add(&json->held, json->start, len < room ? len : room);
+    stream_json__add(json, json->start, len < room ? len : room);
     json->open += len;
     json->start = p;
 }
@@ -743,16 +763,11 @@ static stream_status stream_json__emit(stream_json *json, stream_item *item, str
         item->ptr = json->start + (from - json->open);
         item->len = (size_t)item->size;
     } else {
-        size_t begin = from ? json->mark_held : 0, end;
-        if (to > json->open)
-            stream__assembly_add(&json->held, json->start, (size_t)(to - json->open));
-        /* Noise before a value whose first bytes are held behind it. */
-        end = from == 0 && to == json->mark && json->state == STREAM_JSON__VALUE && to < json->open
-                  ? json->mark_held
-                  : json->held.len;
-        item->ptr = json->held.ptr + begin;
-        item->len = end - begin;
-        if (item->len > item->size) item->len = (size_t)item->size;
+        size_t begin = from ? json->mark_held : 0;
+        if (to > json->open) stream_json__add(json, json->start, (size_t)(to - json->open));
+        item->len = json->held.len - begin;
+        item->ptr = item->len ? json->held.ptr + begin : NULL;
+        if (item->len > item->size) item->len = (size_t)item->size; /* behind it stands a value's head */
         item->flags |= STREAM_COPIED;
         if (json->held.refused && item->len < item->size) status = STREAM_E_NOMEM;
     }
@@ -769,7 +784,7 @@ static stream_status stream_json__emit(stream_json *json, stream_item *item, str
 static stream_status stream_json__confirm(stream_json *json, stream_item *item) {
     stream_status status;
     json->state = STREAM_JSON__VALUE;
-    json->depth = json->deepest = 0;
+    json->depth = json->deepest = 1;
     json->in_string = json->escaped = false;
     if (!json->after_noise) return STREAM_OK;
     status = stream_json__emit(json, item, STREAM_NOISE, 0, json->mark, 0);
@@ -844,6 +859,7 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
     uint64_t len = stream_json__length(json, e);
     stream_status status = STREAM_E_TRUNCATED;
     uint64_t from = json->mark;
+    char first = (char)json->first;
     switch (json->state) {
     case STREAM_JSON__GAP:
         memset(item, 0, sizeof *item);
@@ -852,6 +868,7 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
         return STREAM_END;
     case STREAM_JSON__NOISE:
         from = 0;
+        first = '\0';
         status = STREAM_NOISE;
         break;
     case STREAM_JSON__OPEN:
@@ -868,7 +885,7 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
     default: break;
     }
     json->terminated = status != STREAM_OK;
-    status = stream_json__emit(json, item, status, from, len, (char)json->first);
+    status = stream_json__emit(json, item, status, from, len, first);
     item->flags |= STREAM_UNTERMINATED;
     stream_json__begin(json, e);
     return status;
@@ -938,7 +955,6 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             } else if (c == '"' || c == (json->first == '{' ? '}' : ']') ||
                        (json->first == '[' && (c | 0x20) == '{')) {
                 status = stream_json__confirm(json, item);
-                json->depth = json->deepest = 1;
                 if (status == STREAM_OK) status = STREAM_MORE;
             } else if (json->first == '[' && (json->token = stream_json__token_begin(c)) != 0) {
                 json->element = (uint8_t)c;
@@ -958,7 +974,6 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             } else if (stream_json__token_whole(json->token, json->token_at, (char)json->element) &&
                        (space || c == ',' || c == ']')) {
                 status = stream_json__confirm(json, item);
-                json->depth = json->deepest = 1;
                 if (status == STREAM_OK) status = STREAM_MORE;
             } else {
                 json->state = STREAM_JSON__NOISE;
@@ -1085,26 +1100,28 @@ static const char *stream_json__closed(const char *p, const char *e, size_t dept
     return NULL;
 }
 
-/* The value at p, which is no space. MORE when the bytes end inside it; a bare value at their very end
-   counts as whole. */
-static stream_status stream_json__value_at(const char *p, const char *e, stream_json_value *value) {
+/* The value at p, which is no space; set when OK. MORE when the bytes end inside it: a bare value at
+   their very end may go on, unless it stands `alone`. */
+static stream_status stream_json__value_at(const char *p, const char *e, bool alone,
+                                           stream_json_value *value) {
     const char *begin = p;
-    value->type = stream_json__type_of(*p);
-    value->ptr = begin;
-    value->len = 0;
-    if (value->type >= STREAM_JSON_ARRAY) {
+    stream_json_type type = stream_json__type_of(*p);
+    if (type >= STREAM_JSON_ARRAY) {
         p = stream_json__closed(p + 1, e, 1);
-    } else if (value->type == STREAM_JSON_STRING) {
+    } else if (type == STREAM_JSON_STRING) {
         p = stream_json__string_end(p, e);
     } else {
         uint8_t state = stream_json__token_begin(*p), at = 1;
         if (state == 0) return STREAM_E_INVALID;
         for (p++; p < e && stream_json__token_step(&state, &at, *begin, *p); p++) {
         }
+        if (p == e && !alone) return STREAM_MORE;
         if (!stream_json__token_whole(state, at, *begin)) return p == e ? STREAM_MORE : STREAM_E_INVALID;
     }
     if (!p) return STREAM_MORE;
+    value->ptr = begin;
     value->len = (size_t)(p - begin);
+    value->type = type;
     return STREAM_OK;
 }
 
@@ -1114,7 +1131,7 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len) 
     const char *p = stream_json__spaces(json, e);
     while (e > p && stream_json__is_space(e[-1])) e--;
     memset(&value, 0, sizeof value);
-    if (p == e) return value;
+    if (p == e || stream_json__type_of(*p) == STREAM_JSON_NONE) return value;
     value.type = stream_json__type_of(*p);
     value.ptr = p;
     value.len = (size_t)(e - p);
@@ -1217,6 +1234,7 @@ STREAM_API stream_status stream_json_string(stream_json_value value, stream_json
         } else {
             const char *stop = (const char *)memchr(p, '\\', (size_t)(e - p));
             run = (size_t)((stop ? stop : e) - p);
+            if (memchr(p, '"', run)) return STREAM_E_INVALID;
             p += run;
         }
         take = n < cap ? (run < cap - n ? run : cap - n) : 0;
@@ -1234,6 +1252,7 @@ static bool stream_json__same(const char *p, const char *e, const char *text, si
         char small[4];
         size_t i, n = 1;
         small[0] = *p;
+        if (*p == '"') return false; /* it would have to be escaped */
         if (*p == '\\') n = stream_json__escape_at(&p, e, STREAM_JSON_PASS, small);
         else p++;
         if (n == 0) return false;
@@ -1252,7 +1271,7 @@ STREAM_API bool stream_json_equals(stream_json_value value, const char *text, si
     const char *p, *e;
     if (!stream_json__inside(value, &p, &e)) return false;
     if ((size_t)(e - p) == len && (len == 0 || memcmp(p, text, len) == 0))
-        return len == 0 || memchr(p, '\\', len) == NULL;
+        return len == 0 || (!memchr(p, '\\', len) && !memchr(p, '"', len));
     if (e == p || memchr(p, '\\', (size_t)(e - p)) == NULL) return false;
     return stream_json__same(p, e, text, len, false);
 }
@@ -1260,10 +1279,10 @@ STREAM_API bool stream_json_equals(stream_json_value value, const char *text, si
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number) {
     const char *p = value.ptr, *e;
     uint64_t v = 0, limit = (uint64_t)INT64_MAX;
-    bool negative = false;
+    bool negative = false, over = false;
     *number = 0;
     if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
-    e = p + value.len;
+    e = value.len ? p + value.len : p;
     if (p < e && *p == '-') {
         negative = true;
         limit++;
@@ -1273,10 +1292,11 @@ STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *num
         return STREAM_E_INVALID;
     for (; p < e && *p >= '0' && *p <= '9'; p++) {
         unsigned d = (unsigned)(*p - '0');
-        if (v > (limit - d) / 10) return STREAM_E_RANGE;
+        over = over || v > (limit - d) / 10;
         v = v * 10 + d;
     }
     if (p < e) return *p == '.' || *p == 'e' || *p == 'E' ? STREAM_E_TYPE : STREAM_E_INVALID;
+    if (over) return STREAM_E_RANGE;
     *number = negative ? (int64_t)(0 - v) : (int64_t)v;
     return STREAM_OK;
 }
@@ -1284,8 +1304,11 @@ STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *num
 STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_json_value value) {
     memset(each, 0, sizeof *each);
     if (value.type < STREAM_JSON_ARRAY) return STREAM_E_TYPE;
-    each->cur = value.ptr + 1;
-    each->end = value.ptr + value.len;
+    each->cur = each->end = value.ptr;
+    if (value.len) { /* of a lost item nothing may be there */
+        each->cur++;
+        each->end += value.len;
+    }
     each->type = value.type;
     return STREAM_OK;
 }
@@ -1309,7 +1332,7 @@ static stream_status stream_json__member(const char **p, const char *e, bool obj
     if (object) {
         stream_status status;
         if (*s != '"') return STREAM_E_INVALID;
-        status = stream_json__value_at(s, e, key);
+        status = stream_json__value_at(s, e, false, key);
         if (status != STREAM_OK) return status;
         s = stream_json__spaces(s + key->len, e);
         if (s == e) return STREAM_MORE;
@@ -1333,7 +1356,7 @@ STREAM_API stream_status stream_json_each_next(stream_json_each *each, stream_js
         return status;
     }
     each->begun = true;
-    status = stream_json__value_at(each->cur, each->end, value);
+    status = stream_json__value_at(each->cur, each->end, false, value);
     if (status == STREAM_OK) each->cur += value->len;
     return status;
 }
@@ -1453,7 +1476,7 @@ static stream_status stream_json__visit(stream_json__picker *k, const char **p, 
         (*p)++;
         return STREAM_OK;
     }
-    status = stream_json__value_at(*p, e, &value);
+    status = stream_json__value_at(*p, e, k->depth == 0, &value);
     if (status != STREAM_OK) return status;
     *p += value.len;
     if (whole) stream_json__found(k, whole, value.ptr, *p, out);
@@ -1520,6 +1543,125 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
         status = stream_json__visit(&k, &p, e, last, hits & ~last, out);
     }
     return status;
+}
+
+/* The check is a loop over what may come next, with one bit a level for what is open. */
+enum {
+    STREAM_JSON__WANT_VALUE = 0, /* a value */
+    STREAM_JSON__WANT_ELEMENT,   /* a value, or the end of an empty array */
+    STREAM_JSON__WANT_MEMBER,    /* a key, or the end of an empty object */
+    STREAM_JSON__WANT_KEY,
+    STREAM_JSON__WANT_COLON,
+    STREAM_JSON__WANT_COMMA, /* or the end of what is open */
+    STREAM_JSON__WANT_NOTHING
+};
+
+/* A string from its opening quote, strictly. OK with *p past the closing one, MORE, or E_INVALID with *p at
+   the first byte that cannot be. */
+static stream_status stream_json__check_string(const char **p, const char *e) {
+    const char *s = *p + 1;
+    for (; s < e; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"') {
+            *p = s + 1;
+            return STREAM_OK;
+        }
+        if (c == '\\') {
+            if (++s == e) break;
+            if (*s == 'u') {
+                unsigned n;
+                for (n = 0; n < 4; n++) {
+                    char h;
+                    if (++s == e) return STREAM_MORE;
+                    h = (char)(*s | 0x20);
+                    if (!((*s >= '0' && *s <= '9') || (h >= 'a' && h <= 'f'))) goto invalid;
+                }
+            } else if (*s != '"' && *s != '\\' && *s != '/' && *s != 'b' && *s != 'f' && *s != 'n' &&
+                       *s != 'r' && *s != 't') {
+                goto invalid;
+            }
+        } else if (c >= 0x80) {
+            unsigned need = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
+            unsigned char low = 0x80, high = 0xBF;
+            if (c < 0xC2 || c > 0xF4) goto invalid;
+            if (c == 0xE0) low = 0xA0;
+            else if (c == 0xED) high = 0x9F;
+            else if (c == 0xF0) low = 0x90;
+            else if (c == 0xF4) high = 0x8F;
+            for (; need; need--, low = 0x80, high = 0xBF) {
+                if (++s == e) return STREAM_MORE;
+                if ((unsigned char)*s < low || (unsigned char)*s > high) goto invalid;
+            }
+        } else if (c < 0x20) {
+            goto invalid;
+        }
+    }
+    return STREAM_MORE;
+invalid:
+    *p = s;
+    return STREAM_E_INVALID;
+}
+
+STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset) {
+    const char *p = json, *e = len ? json + len : json;
+    uint8_t object[STREAM_JSON_CHECK_DEPTH / 8];
+    size_t depth = 0;
+    int want = STREAM_JSON__WANT_VALUE;
+    stream_status status = STREAM_OK;
+    for (;;) {
+        char c;
+        bool in_object = depth > 0 && (object[(depth - 1) / 8] >> ((depth - 1) % 8) & 1);
+        p = stream_json__spaces(p, e);
+        if (p == e) {
+            *offset = len;
+            return want == STREAM_JSON__WANT_NOTHING ? STREAM_OK : STREAM_MORE;
+        }
+        c = *p;
+        if ((c == ']' && !in_object && (want == STREAM_JSON__WANT_ELEMENT || want == STREAM_JSON__WANT_COMMA)) ||
+            (c == '}' && in_object && (want == STREAM_JSON__WANT_MEMBER || want == STREAM_JSON__WANT_COMMA))) {
+            depth--;
+            p++;
+            want = depth ? STREAM_JSON__WANT_COMMA : STREAM_JSON__WANT_NOTHING;
+        } else if (want == STREAM_JSON__WANT_COMMA && c == ',') {
+            p++;
+            want = in_object ? STREAM_JSON__WANT_KEY : STREAM_JSON__WANT_VALUE;
+        } else if (want == STREAM_JSON__WANT_COLON && c == ':') {
+            p++;
+            want = STREAM_JSON__WANT_VALUE;
+        } else if ((want == STREAM_JSON__WANT_KEY || want == STREAM_JSON__WANT_MEMBER) && c == '"') {
+            status = stream_json__check_string(&p, e);
+            want = STREAM_JSON__WANT_COLON;
+        } else if (want > STREAM_JSON__WANT_ELEMENT) {
+            status = STREAM_E_INVALID;
+        } else if (c == '{' || c == '[') {
+            if (depth == STREAM_JSON_CHECK_DEPTH) {
+                *offset = (size_t)(p - json);
+                return STREAM_E_TOO_DEEP;
+            }
+            if (c == '{') object[depth / 8] = (uint8_t)(object[depth / 8] | 1u << (depth % 8));
+            else object[depth / 8] = (uint8_t)(object[depth / 8] & ~(1u << (depth % 8)));
+            want = c == '{' ? STREAM_JSON__WANT_MEMBER : STREAM_JSON__WANT_ELEMENT;
+            depth++;
+            p++;
+        } else {
+            if (c == '"') {
+                status = stream_json__check_string(&p, e);
+            } else {
+                uint8_t state = stream_json__token_begin(c), at = 1;
+                if (state == 0) status = STREAM_E_INVALID;
+                else
+                    for (p++; p < e && stream_json__token_step(&state, &at, c, *p); p++) {
+                    }
+                if (state && !stream_json__token_whole(state, at, c))
+                    status = p == e ? STREAM_MORE : STREAM_E_INVALID;
+            }
+            want = depth ? STREAM_JSON__WANT_COMMA : STREAM_JSON__WANT_NOTHING;
+        }
+        if (status != STREAM_OK) {
+            *offset = status == STREAM_MORE ? len : (size_t)(p - json);
+            return status;
+        }
+    }
 }
 
 /* ==[ write: implementation ]======================================================================== */

@@ -494,6 +494,7 @@ static void decode(const stream_json_desc *desc, const char *p, size_t n, cuts c
             if (status == STREAM_END || out->count > most) break;
         }
         if (json.scanned != at && !out->broken) out->broken = "scanned is not what was fed";
+        if (status == STREAM_MORE && (item.len || item.offset != at)) out->broken = "MORE with an item";
         if (!last && status != STREAM_MORE && !out->broken) out->broken = "no MORE";
         if (len) overwrite(loan, 0xA5, len);
         if (where == HEAP) free(loan);

@@ -65,6 +65,7 @@ static void pause_maybe(void) {
 #include "test.h"
 
 #include <stdarg.h>
+#include <time.h>
 
 /* ---- an allocator that counts, fails on request, and hands out every alignment there is ---------------
  */
@@ -318,6 +319,8 @@ static void init_refuses(void) {
     CHECK_EQ(stream_pool_memory(&d), 0);
     CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
     stream_pool_free(&pool);
+    d.memory = memory, d.memory_size = sizeof memory;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_E_ARGUMENT);
     /* Sums of tiers each of which would fit: more than half of all addresses, and once around. */
     d = desc_of(&h, 1, 1, 2, 1, 0);
     d.tiers[0].size = SIZE_MAX / 2 - 8192;
@@ -436,6 +439,7 @@ static void permille(void) {
     CHECK_EQ(stream_pool__permille(1, 2), 333);
     CHECK_EQ(stream_pool__permille(UINT64_MAX, UINT64_MAX), 500);
     CHECK_EQ(stream_pool__permille(UINT64_MAX, 1), 1000);
+    CHECK_EQ(stream_pool__permille(1, UINT64_MAX), 0);
 }
 
 /* ---- the cap --------------------------------------------------------------------------------------- */
@@ -1025,6 +1029,8 @@ static void buffers_interface(void) {
     s.release(s.ctx, data);
     CHECK_EQ(usage_of(&pool).total.in_use, 0);
     s.release(s.ctx, NULL);
+    CHECK_SAME(s.acquire(s.ctx, 1, NULL), data); /* whoever knows the size need not ask */
+    s.release(s.ctx, data);
     CHECK_EQ(usage_of(&pool).total.misused, 0);
     s.release(s.ctx, data); /* again */
     CHECK_EQ(usage_of(&pool).tier[0].misused, 1);
@@ -1214,6 +1220,25 @@ static void model(void) {
 #ifndef STREAM_NO_THREADS
 
 enum { ROUNDS = 4000 };
+
+/* A yield on a machine with other work may cost a time slice, so rounds end early when it gets late. */
+static struct timespec late_from;
+static void stress_begin(void) {
+    clock_gettime(CLOCK_MONOTONIC, &late_from);
+    late_from.tv_nsec += 300000000;
+    if (late_from.tv_nsec >= 1000000000) {
+        late_from.tv_nsec -= 1000000000;
+        late_from.tv_sec++;
+    }
+    pause_on = true;
+}
+static void stress_end(void) { pause_on = false; }
+static bool late(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec > late_from.tv_sec || (t.tv_sec == late_from.tv_sec && t.tv_nsec > late_from.tv_nsec);
+}
+
 enum { THREADS = 4, PLACES = 3 };
 
 /* What one thread hands to another: a buffer, and what has to be in it. */
@@ -1232,7 +1257,7 @@ typedef struct stress {
 
 typedef struct worker {
     stress *s;
-    uint64_t id, served, refused, wrong;
+    uint64_t id, rounds, served, refused, wrong;
 } worker;
 
 static void fill(stream_pool_buf *buf, uint64_t cookie) {
@@ -1276,7 +1301,7 @@ static void *work(void *arg) {
     stress *s = w->s;
     uint64_t seed = w->id + 77;
     uint32_t seq;
-    for (seq = 0; seq < ROUNDS; seq++) {
+    for (seq = 0; seq < ROUNDS && !late(); seq++, w->rounds++) {
         uint64_t r = test_random(&seed) >> 16;
         parcel p;
         int i;
@@ -1359,16 +1384,16 @@ static void run_stress(const stream_pool_desc *d, bool trims) {
         w[i].s = &s;
         w[i].id = (uint64_t)i;
     }
-    pause_on = true;
+    stress_begin();
     for (i = 0; i < THREADS; i++) CHECK_EQ(pthread_create(&threads[i], NULL, work, &w[i]), 0);
     for (i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-    pause_on = false;
+    stress_end();
     for (i = 0; i < PLACES; i++) receive(&w[0], swap(&s, (uint64_t)i, nothing));
     for (i = 0; i < THREADS; i++) {
         served += w[i].served;
         refusals += w[i].refused;
         wrong += w[i].wrong;
-        for (k = 0; k < ROUNDS; k++) {
+        for (k = 0; k < (int)w[i].rounds; k++) {
             lost += s.arrived[i][k] == 0;
             doubled += s.arrived[i][k] > 1;
         }
@@ -1440,7 +1465,7 @@ static void *list_work(void *arg) {
     lister *l = (lister *)arg;
     uint64_t cookie;
     int i;
-    for (i = 0; i < 5 * ROUNDS; i++) {
+    for (i = 0; i < 5 * ROUNDS && !late(); i++) {
         stream_pool_buf *a, *b;
         cookie = l->id << 32 | (uint32_t)i;
         if (stream_pool_acquire(l->pool, 64, &a) != STREAM_OK) continue;
@@ -1467,7 +1492,7 @@ static void stress_list(void) {
         d.memory_size = stream_pool_memory(&d);
         d.memory = malloc(d.memory_size);
         CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
-        pause_on = true;
+        stress_begin();
         for (i = 0; i < n; i++) {
             l[i].pool = &pool;
             l[i].id = (uint64_t)i;
@@ -1475,7 +1500,7 @@ static void stress_list(void) {
             CHECK_EQ(pthread_create(&threads[i], NULL, list_work, &l[i]), 0);
         }
         for (i = 0; i < n; i++) pthread_join(threads[i], NULL);
-        pause_on = false;
+        stress_end();
         for (i = 0; i < n; i++) CHECK_EQ(l[i].wrong, 0);
         for (i = 0; i < n; i++) get(&pool, 64); /* all are there, each once */
         refused(&pool, 64, STREAM_FULL);
@@ -1520,14 +1545,14 @@ static void first_use_race(void) {
         uint64_t wrong = 0;
         CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
         pthread_barrier_init(&start, NULL, 3);
-        pause_on = true;
+        stress_begin();
         for (i = 0; i < 3; i++) {
             t[i].pool = &pool;
             t[i].start = &start;
             CHECK_EQ(pthread_create(&threads[i], NULL, take_all, &t[i]), 0);
         }
         for (i = 0; i < 3; i++) pthread_join(threads[i], NULL);
-        pause_on = false;
+        stress_end();
         CHECK_EQ(t[0].n + t[1].n + t[2].n, 60);
         for (i = 0; i < 3; i++) {
             for (k = 0; k < t[i].n; k++) {
@@ -1652,7 +1677,7 @@ static void alone_again(void) {
 static void *sharer(void *arg) {
     stream_pool_buf *buf = (stream_pool_buf *)arg;
     int i;
-    for (i = 0; i < 6000; i++) {
+    for (i = 0; i < 6000 && !late(); i++) {
         if (stream_pool_retain(buf) != buf || stream_pool_release(buf) != STREAM_OK) return arg;
     }
     return NULL;
@@ -1670,13 +1695,13 @@ static void retain_race(void) {
     d = desc_of(&h, 64, 1, 0);
     CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
     buf = get(&pool, 64);
-    pause_on = true;
+    stress_begin();
     for (i = 0; i < 3; i++) CHECK_EQ(pthread_create(&threads[i], NULL, sharer, buf), 0);
     for (i = 0; i < 3; i++) {
         pthread_join(threads[i], &wrong);
         CHECK(wrong == NULL);
     }
-    pause_on = false;
+    stress_end();
     CHECK_EQ(stream_pool_refs(buf), 1);
     put(buf);
     CHECK_EQ(usage_of(&pool).total.kept, 1);

@@ -187,26 +187,64 @@ static void pump(loop *l) {
     }
 }
 
-/* The child's standard error: always drained, kept in a ring, passed on as far as ours takes it. */
-static void read_stderr(loop *l) {
+/* Passes on what the ring holds, as far as our standard error takes it. */
+static void pass_stderr(run *r, uint64_t now_ns) {
+    stderr_ring *ring = &r->err_ring;
+    if (ring->passed < ring->in) view_hide(r);
+    while (ring->passed < ring->in) {
+        size_t at = (size_t)(ring->passed % STDERR_KEPT), done = 0;
+        size_t len = (size_t)(ring->in - ring->passed);
+        sink_result result;
+        if (len > STDERR_KEPT - at) len = STDERR_KEPT - at;
+        result = sink_write(&r->err, ring->bytes + at, len, &done);
+        ring->passed += done;
+        if (done) {
+            ring->moved_ns = now_ns;
+            r->err_at_line_start = ring->bytes[at + done - 1] == '\n';
+        }
+        if (result == SINK_BLOCKED) return;
+        if (result != SINK_DONE) { /* nobody reads our standard error */
+            ring->dropped += ring->in - ring->passed;
+            ring->passed = ring->in;
+        }
+    }
+    ring->moved_ns = now_ns;
+}
+
+/* How much may be read into the ring now: 0 while a full one is given its time. */
+static size_t stderr_room(const run *r, uint64_t now_ns) {
+    const stderr_ring *ring = &r->err_ring;
+    bool may_drop = r->opt.child_stderr != STDERR_PASS || now_ns - ring->moved_ns >= STDERR_PATIENCE_NS;
+    size_t at = (size_t)(ring->in % STDERR_KEPT), room = STDERR_KEPT - at;
+    size_t spare = may_drop ? STDERR_KEPT : STDERR_KEPT - (size_t)(ring->in - ring->passed);
+    return room < spare ? room : spare;
+}
+
+/* Drains the child's standard error into the ring. */
+static void read_stderr(loop *l, uint64_t now_ns) {
     run *r = &l->r;
     stderr_ring *ring = &r->err_ring;
     unsigned reads;
     for (reads = 0; r->child.err >= 0 && reads < READS_A_TURN; reads++) {
-        size_t at = (size_t)(ring->in % STDERR_KEPT), got;
+        size_t room = stderr_room(r, now_ns), got;
         stream_source source = stream_source_fd(r->child.err);
-        stream_status status = source.read(source.ctx, ring->bytes + at, STDERR_KEPT - at, &got);
+        stream_status status;
+        if (room == 0) return;
+        status = source.read(source.ctx, ring->bytes + (size_t)(ring->in % STDERR_KEPT), room, &got);
         if (status == STREAM_EMPTY && !l->give_up) return;
         if (status != STREAM_OK) {
             close(r->child.err);
             r->child.err = -1;
             return;
         }
-        l->quiet_ns = stream_now_ns();
+        l->quiet_ns = now_ns;
         ring->in += got;
-        if (r->opt.child_stderr == STDERR_PASS && ring->in - ring->passed > STDERR_KEPT) {
-            ring->dropped += ring->in - ring->passed - STDERR_KEPT;
-            ring->passed = ring->in - STDERR_KEPT;
+        if (r->opt.child_stderr == STDERR_PASS) {
+            if (ring->in - ring->passed > STDERR_KEPT) {
+                ring->dropped += ring->in - ring->passed - STDERR_KEPT;
+                ring->passed = ring->in - STDERR_KEPT;
+            }
+            pass_stderr(r, now_ns);
         }
     }
 }
@@ -236,27 +274,6 @@ static void feed_child(loop *l) {
     r->child.in = -1;
 }
 
-/* Passes on what the ring holds beyond `from`; true when nothing waits. */
-static bool pass_stderr(run *r) {
-    stderr_ring *ring = &r->err_ring;
-    if (ring->passed < ring->in) view_hide(r);
-    while (ring->passed < ring->in) {
-        size_t at = (size_t)(ring->passed % STDERR_KEPT), done = 0;
-        size_t len = (size_t)(ring->in - ring->passed);
-        sink_result result;
-        if (len > STDERR_KEPT - at) len = STDERR_KEPT - at;
-        result = sink_write(&r->err, ring->bytes + at, len, &done);
-        ring->passed += done;
-        if (done) r->err_at_line_start = ring->bytes[at + done - 1] == '\n';
-        if (result == SINK_BLOCKED) return false;
-        if (result != SINK_DONE) { /* nobody reads our standard error */
-            ring->dropped += ring->in - ring->passed;
-            ring->passed = ring->in;
-        }
-    }
-    return true;
-}
-
 static void take_signals(loop *l, uint64_t now_ns) {
     run *r = &l->r;
     char bytes[64];
@@ -279,6 +296,12 @@ static void take_signals(loop *l, uint64_t now_ns) {
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+/* Whether our standard error should be given more time to take what is there for it. */
+static bool stderr_waits(const run *r, uint64_t now_ns) {
+    return r->opt.child_stderr == STDERR_PASS && r->err_ring.passed < r->err_ring.in &&
+           now_ns - r->err_ring.moved_ns < STDERR_PATIENCE_NS;
+}
+
 /* Deadlines: SIGKILL for a child that will not stop, and the end of waiting for a pipe that something the
    child started still holds. Returns how long until the next. */
 static uint64_t look_at_clock(loop *l, uint64_t now_ns) {
@@ -297,14 +320,15 @@ static uint64_t look_at_clock(loop *l, uint64_t now_ns) {
         if (now_ns - l->quiet_ns >= linger) l->give_up = true;
         wait = least(wait, l->give_up ? 0 : linger - (now_ns - l->quiet_ns));
     }
+    if (stderr_waits(r, now_ns)) wait = least(wait, STDERR_PATIENCE_NS - (now_ns - r->err_ring.moved_ns));
     return wait;
 }
 
-static bool finished(const loop *l) {
+static bool finished(const loop *l, uint64_t now_ns) {
     const run *r = &l->r;
     if (r->has_child && !r->child_done) return false;
     if (l->held || r->made.len > 0) return r->stdout_closed || (l->give_up && l->stop_signal);
-    return l->ended && r->child.err < 0;
+    return l->ended && r->child.err < 0 && !stderr_waits(r, now_ns);
 }
 
 static void wait_for_events(loop *l, uint64_t wait_ns) {
@@ -318,7 +342,7 @@ static void wait_for_events(loop *l, uint64_t wait_ns) {
     for (i = 0; i < 6; i++) fds[i].fd = -1, fds[i].events = POLLIN, fds[i].revents = 0;
     fds[0].fd = signal_pipe[0];
     if (!blocked && !l->ended) fds[1].fd = l->source;
-    fds[2].fd = r->child.err;
+    if (stderr_room(r, stream_now_ns()) > 0) fds[2].fd = r->child.err;
     if (!r->stdout_closed) fds[3].fd = r->out.fd;
     fds[3].events = blocked ? POLLOUT : 0; /* 0: only whether its reader has gone */
     if (err_waits) fds[4].fd = r->err.fd;
@@ -425,11 +449,11 @@ static int run_loop(loop *l) {
         uint64_t now_ns = stream_now_ns(), wait_ns;
         take_signals(l, now_ns);
         feed_child(l);
-        read_stderr(l);
-        if (r->opt.child_stderr == STDERR_PASS) pass_stderr(r);
+        if (r->opt.child_stderr == STDERR_PASS) pass_stderr(r, now_ns);
+        read_stderr(l, now_ns);
         if (flush_held(l)) pump(l);
         wait_ns = look_at_clock(l, now_ns);
-        if (finished(l)) break;
+        if (finished(l, now_ns)) break;
         wait_for_events(l, least(wait_ns, view_tick(r, now_ns)));
     }
     r->exit_code = r->has_child ? child_exit_code(&r->child) : 0;
@@ -444,12 +468,12 @@ static int run_loop(loop *l) {
 static void show_stderr_tail(run *r) {
     stderr_ring *ring = &r->err_ring;
     if (r->opt.child_stderr != STDERR_TAIL || r->exit_code == 0 || ring->in == 0) return;
-    if (ring->in > STDERR_TAIL) {
-        ring->passed = ring->in - STDERR_TAIL;
-        view_say(r, "stream_wrap: the last %d of %llu bytes of standard error:", STDERR_TAIL,
+    if (ring->in > STDERR_SHOWN) {
+        ring->passed = ring->in - STDERR_SHOWN;
+        view_say(r, "stream_wrap: the last %d of %llu bytes of standard error:", STDERR_SHOWN,
                  (unsigned long long)ring->in);
     }
-    pass_stderr(r);
+    pass_stderr(r, 0);
 }
 
 int main(int argc, char **argv) {
@@ -460,6 +484,7 @@ int main(int argc, char **argv) {
     if (!start(&l, &exit_code)) return exit_code;
     exit_code = run_loop(&l);
     show_stderr_tail(&l.r);
+    if (l.r.opt.child_stderr == STDERR_PASS) l.r.err_ring.dropped += l.r.err_ring.in - l.r.err_ring.passed;
     l.r.session.state = SESSION_EXIT;
     view_end(&l.r, stream_now_ns());
     stream_pipeline_free(&l.r.pipe);

@@ -13,7 +13,7 @@
      record        type unknown here: record, whole
      oversize      bytes, head: a record over --max-record
      truncated     bytes, head: a record its line's end, or the input's, cut off
-     invalid       bytes, head: nested too deep, or lost for want of memory
+     invalid       bytes, head: no JSON inside, nested too deep, or lost for want of memory
      end           records, bytes, unterminated, missing (null, or what the stream lacks) */
 #include "wrap.h"
 
@@ -148,7 +148,13 @@ static void text_of_record(run *r, const session_event *e) {
 void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     session_reading reading;
     session_event event;
+    size_t at;
     session_begin(&r->session, &reading, record, now_ns);
+    /* Framing trusts brackets and quotes; what is spliced into an event must be JSON to the letter. */
+    if (r->opt.output == OUTPUT_EVENTS && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
+        output_lost(r, STREAM_E_INVALID, record, now_ns);
+        return;
+    }
     while (session_next(&r->session, &reading, &event)) {
         if (r->opt.output == OUTPUT_EVENTS) event_of_record(r, &event, record->offset, now_ns);
         else if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
@@ -159,6 +165,7 @@ void output_lost(run *r, stream_status status, const stream_item *item, uint64_t
     size_t head = item->len < HEAD_SHOWN ? item->len : stream_utf8_cut(item->ptr, HEAD_SHOWN);
     field f[4];
     session_count_lost(&r->session, status, item);
+    if (item->flags & STREAM_UNTERMINATED) r->session.unterminated = true;
     if (r->opt.output != OUTPUT_EVENTS) return;
     memset(f, 0, sizeof f);
     f[0] = number_field("offset", item->offset, F_NUMBER);

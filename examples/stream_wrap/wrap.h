@@ -14,13 +14,16 @@
 #include "stream_pool.h"
 
 #define STDERR_KEPT 65536 /* bytes of the child's standard error held for a slow reader, and for the tail */
-#define STDERR_TAIL 4096  /* bytes of it shown when the child fails */
+#define STDERR_SHOWN 4096 /* bytes of it shown when the child fails */
+#define STDERR_PATIENCE_NS UINT64_C(100000000) /* how long our own may take nothing before bytes are dropped */
 
-/* The child's standard error on its way to ours: a ring that forgets the oldest bytes rather than stop
-   the child. Counts run on for ever; their low bits are the place. */
+/* The child's standard error on its way to ours. A reader that keeps up gets everything; when ours takes
+   nothing for STDERR_PATIENCE_NS, the ring forgets its oldest bytes rather than stop the child. Counts run
+   on for ever; their low bits are the place. */
 typedef struct stderr_ring {
     char bytes[STDERR_KEPT];
     uint64_t in, passed, dropped;
+    uint64_t moved_ns; /* when ours last took something, or had nothing to take */
 } stderr_ring;
 
 typedef struct run {

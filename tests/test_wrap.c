@@ -1,0 +1,1267 @@
+/* SPDX-License-Identifier: MIT-0
+   stream_wrap from outside: test_wrap PATH_OF_STREAM_WRAP PATH_OF_FAKE_LLM. Each case runs the real binary
+   on pipes or a terminal and looks at bytes, exit codes, files and memory. Numbers in names are those of the
+   behaviours the cases stand for. */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STREAM_STATIC
+#define STREAM_IMPLEMENTATION
+#include "stream.h"
+#define STREAM_JSON_IMPLEMENTATION
+#include "stream_json.h"
+
+static const char *wrap_path, *fake_path;
+static char dir[64]; /* scratch files of this run */
+
+typedef struct bytes {
+    char *ptr;
+    size_t len, cap;
+} bytes;
+
+typedef struct result {
+    int code;          /* exit code, 128 + signal, or -1: had to be killed */
+    bytes out, err;
+    uint64_t out_len, out_hash; /* also when out is not kept */
+    long rss_kib;
+    uint64_t cpu_ms, wall_ms;
+} result;
+
+/* How to run it; all zero is: no standard input, everything kept. */
+typedef struct setup {
+    const char *input;      /* bytes for standard input */
+    size_t input_len;
+    uint64_t zeros;         /* ... or so many 'x' bytes, and then input */
+    const char *stdin_file; /* ... or a file */
+    char *const *producer;  /* ... or another program's output */
+    bool discard;           /* only count and hash the output */
+    const char *preload;    /* LD_PRELOAD */
+    int out_fd;             /* standard output, or 0 for a pipe that is read */
+} setup;
+
+static uint64_t now_ms(void) { return stream_now_ns() / 1000000; }
+
+static void keep(bytes *b, const char *ptr, size_t len) {
+    if (b->len + len + 1 > b->cap) {
+        b->cap = (b->len + len + 1) * 2;
+        b->ptr = (char *)realloc(b->ptr, b->cap);
+        if (!b->ptr) exit(99);
+    }
+    memcpy(b->ptr + b->len, ptr, len);
+    b->len += len;
+    b->ptr[b->len] = '\0';
+}
+
+static void forget(result *r) {
+    free(r->out.ptr);
+    free(r->err.ptr);
+}
+
+static uint64_t hash(uint64_t h, const char *p, size_t n) { /* FNV-1a over words: only to compare */
+    uint64_t word;
+    if (h == 0) h = UINT64_C(14695981039346656037);
+    for (; n >= 8; n -= 8, p += 8) {
+        memcpy(&word, p, 8);
+        h = (h ^ word) * UINT64_C(1099511628211);
+    }
+    for (; n; n--) h = (h ^ (unsigned char)*p++) * UINT64_C(1099511628211);
+    return h;
+}
+
+static void pipe_or_die(int ends[2]) {
+    if (pipe(ends) != 0) exit(98);
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+}
+
+static pid_t spawn(char *const argv[], int in, int out, int err, const char *preload) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGPIPE, SIG_DFL);
+        if (preload) setenv("LD_PRELOAD", preload, 1);
+        if (in >= 0) dup2(in, 0);
+        if (out >= 0) dup2(out, 1);
+        if (err >= 0) dup2(err, 2);
+        for (in = 3; in < 1024; in++) close(in); /* what the caller of the tests left open is not ours */
+        execv(argv[0], argv);
+        _exit(97);
+    }
+    return pid;
+}
+
+/* Runs stream_wrap with argv (its own name is put before); feeds and collects until it has ended. */
+static result run_with(const setup *s, char *const args[]) {
+    char *argv[40];
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2], n = 0, status = 0;
+    uint64_t start = now_ms(), fed = 0, want = s->zeros + s->input_len, block_len = 0;
+    static char block[65536], pad[65536];
+    pid_t pid, producer = 0;
+    struct rusage usage;
+    result r;
+    memset(&r, 0, sizeof r);
+    memset(pad, 'x', sizeof pad);
+    argv[n++] = (char *)(uintptr_t)wrap_path;
+    while (*args && n < 39) argv[n++] = *args++;
+    argv[n] = NULL;
+    if (s->stdin_file) {
+        in[0] = open(s->stdin_file, O_RDONLY | O_CLOEXEC);
+    } else {
+        pipe_or_die(in);
+    }
+    if (s->out_fd == 0) pipe_or_die(out);
+    pipe_or_die(err);
+    if (s->producer) {
+        producer = spawn(s->producer, open("/dev/null", O_RDONLY | O_CLOEXEC), in[1], -1, NULL);
+        close(in[1]);
+        in[1] = -1;
+    }
+    pid = spawn(argv, in[0], s->out_fd ? s->out_fd : out[1], err[1], s->preload);
+    close(in[0]);
+    if (out[1] >= 0) close(out[1]);
+    close(err[1]);
+    if (in[1] >= 0) {
+        fcntl(in[1], F_SETFL, O_NONBLOCK);
+        if (want == 0) close(in[1]), in[1] = -1;
+    }
+    while (out[0] >= 0 || err[0] >= 0) {
+        struct pollfd fds[3] = {{in[1], POLLOUT, 0}, {out[0], POLLIN, 0}, {err[0], POLLIN, 0}};
+        if (now_ms() - start > 120000) {
+            kill(pid, SIGKILL);
+            r.code = -1;
+            break;
+        }
+        poll(fds, 3, 1000);
+        if (in[1] >= 0 && fds[0].revents) {
+            const char *from = fed < s->zeros ? pad : s->input + (fed - s->zeros);
+            uint64_t left = fed < s->zeros ? s->zeros - fed : want - fed;
+            ssize_t w = write(in[1], from, left < sizeof pad ? (size_t)left : sizeof pad);
+            if (w > 0) fed += (uint64_t)w;
+            if (fed == want || (w < 0 && errno != EAGAIN)) close(in[1]), in[1] = -1;
+        }
+        if (out[0] >= 0 && fds[1].revents) {
+            ssize_t got = read(out[0], block + block_len, sizeof block - block_len);
+            if (got > 0) {
+                r.out_len += (uint64_t)got;
+                if (!s->discard) keep(&r.out, block + block_len, (size_t)got);
+                block_len += (uint64_t)got;
+            }
+            if (block_len == sizeof block || got <= 0) { /* whole blocks, so that reads' sizes do not matter */
+                r.out_hash = hash(r.out_hash, block, (size_t)block_len);
+                block_len = 0;
+            }
+            if (got <= 0) close(out[0]), out[0] = -1;
+        }
+        if (err[0] >= 0 && fds[2].revents) {
+            char part[8192];
+            ssize_t got = read(err[0], part, sizeof part);
+            if (got > 0) keep(&r.err, part, (size_t)got);
+            else close(err[0]), err[0] = -1;
+        }
+    }
+    wait4(pid, &status, 0, &usage);
+    if (producer) waitpid(producer, NULL, 0);
+    if (in[1] >= 0) close(in[1]);
+    if (r.code == 0) r.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    r.rss_kib = usage.ru_maxrss;
+    r.cpu_ms = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+               (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+    r.wall_ms = now_ms() - start;
+    return r;
+}
+
+#define ARGS(...) ((char *const[]){__VA_ARGS__, NULL})
+#define A(text) ((char *)(uintptr_t)(text))
+
+static result run(const char *input, char *const args[]) {
+    setup s;
+    memset(&s, 0, sizeof s);
+    s.input = input;
+    s.input_len = input ? strlen(input) : 0;
+    return run_with(&s, args);
+}
+
+/* stream_wrap [option] -- sh -c SCRIPT */
+static result run_sh(const char *option, const char *script) {
+    if (option) return run(NULL, ARGS(A(option), A("--"), A("/bin/sh"), A("-c"), A(script)));
+    return run(NULL, ARGS(A("--"), A("/bin/sh"), A("-c"), A(script)));
+}
+
+static char *path_of(const char *name) {
+    static char path[8][128];
+    static int turn;
+    turn = (turn + 1) % 8;
+    snprintf(path[turn], sizeof path[0], "%s/%s", dir, name);
+    return path[turn];
+}
+
+static char *format(const char *f, ...) {
+    static char text[8][1024];
+    static int turn;
+    va_list args;
+    turn = (turn + 1) % 8;
+    va_start(args, f);
+    vsnprintf(text[turn], sizeof text[0], f, args);
+    va_end(args);
+    return text[turn];
+}
+
+static bytes read_file(const char *path) {
+    bytes b = {NULL, 0, 0};
+    char part[65536];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+    keep(&b, "", 0);
+    while (fd >= 0 && (n = read(fd, part, sizeof part)) > 0) keep(&b, part, (size_t)n);
+    if (fd >= 0) close(fd);
+    return b;
+}
+
+static void write_text(const char *path, const char *text, size_t len) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, text, len) != (ssize_t)len) exit(96);
+    close(fd);
+}
+
+/* One field of a JSON text: an integer, -1 when there is none; a string or other value as written. */
+static int64_t number_at(const bytes *json, const char *pointer) {
+    stream_json_value v;
+    int64_t n;
+    stream_json_pick(json->ptr, json->len, &pointer, 1, &v);
+    return stream_json_int64(v, &n) == STREAM_OK ? n : -1;
+}
+
+static const char *text_at(const bytes *json, const char *pointer) {
+    static char out[4][256];
+    static int turn;
+    stream_json_value v;
+    turn = (turn + 1) % 4;
+    stream_json_pick(json->ptr, json->len, &pointer, 1, &v);
+    snprintf(out[turn], sizeof out[0], "%.*s", (int)v.len, v.ptr ? v.ptr : "");
+    return out[turn];
+}
+
+/* Runs with a status file and gives back its last state. */
+static bytes status_of(const char *input, size_t len, result *r, const char *option) {
+    const char *file = path_of("status");
+    setup s;
+    bytes status;
+    memset(&s, 0, sizeof s);
+    s.input = input;
+    s.input_len = len;
+    unlink(file);
+    *r = run_with(&s, option ? ARGS(A("--status-file"), A(file), A(option)) : ARGS(A("--status-file"), A(file)));
+    status = read_file(file);
+    return status;
+}
+
+static size_t count_text(const bytes *b, const char *needle) {
+    size_t n = 0, len = strlen(needle), i;
+    for (i = 0; b->len >= len && i <= b->len - len; i++) n += memcmp(b->ptr + i, needle, len) == 0;
+    return n;
+}
+
+#define CHECK_HAS(b, needle)                                                        \
+    do {                                                                            \
+        CHECK(count_text(&(b), needle) > 0);                                        \
+        if (count_text(&(b), needle) == 0) {                                        \
+            printf("    looked for %s in ", needle);                                \
+            test_print_bytes((b).ptr, (b).len);                                     \
+            putchar('\n');                                                          \
+        }                                                                           \
+    } while (0)
+
+static bool is_gone(pid_t pid) { return kill(pid, 0) != 0 && errno == ESRCH; }
+
+/* Awaits a condition that another process brings about: a failure after ten seconds. */
+#define AWAIT(condition)                                                      \
+    do {                                                                      \
+        uint64_t end_ = now_ms() + 10000;                                     \
+        bool met_;                                                            \
+        while (!(met_ = (condition)) && now_ms() < end_) usleep(2000);        \
+        CHECK(met_);                                                          \
+    } while (0)
+
+static bool exit_code_shown(const char *file, int64_t code) {
+    bytes b = read_file(file);
+    bool shown = number_at(&b, "/exit_code") == code;
+    free(b.ptr);
+    return shown;
+}
+
+/* ---- the child ----------------------------------------------------------------------------------- */
+
+static void stderr_before_stdout_1_1(void) {
+    result r = run_sh("--stderr=drop", "head -c 300000 /dev/zero >&2; echo '{}'");
+    CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "{}\n");
+    CHECK_EQ(r.err.len, 0);
+    forget(&r);
+    r = run_sh(NULL, "head -c 300000 /dev/zero >&2; echo '{}'"); /* passed on, by a reader that keeps up */
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.err.len, 300000);
+    forget(&r);
+    r = run_sh("--stderr=tail", "yes line | head -c 100000 >&2; echo end >&2; exit 3");
+    CHECK_EQ(r.code, 3);
+    CHECK_HAS(r.err, "the last 4096 of 100004 bytes");
+    CHECK_HAS(r.err, "end\n");
+    CHECK(r.err.len < 4300);
+    forget(&r);
+    r = run_sh("--stderr=tail", "echo not shown >&2");
+    CHECK_EQ(r.err.len, 0);
+    forget(&r);
+}
+
+static void unread_stderr_never_stops_the_child_1_1(void) {
+    /* Nobody reads our standard error: the child still ends, and what was missed is counted. */
+    int unread[2], status;
+    const char *file = path_of("missed");
+    bytes state;
+    pid_t pid;
+    pipe_or_die(unread);
+    pid = spawn(ARGS(A(wrap_path), A("--status-file"), A(file), A("--"), A("/bin/sh"), A("-c"),
+                     A("head -c 3000000 /dev/zero >&2; echo '{}'")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), unread[1], NULL);
+    close(unread[1]);
+    AWAIT(exit_code_shown(file, 0));
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/stderr_bytes"), 3000000);
+    CHECK(number_at(&state, "/stderr_dropped") > 2500000);
+    free(state.ptr);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    close(unread[0]);
+}
+
+static void grandchild_holding_the_pipe_1_2(void) {
+    const char *file = path_of("sleeper");
+    bytes b;
+    result r = run_sh(NULL, format("echo last; sleep 600 & echo $! >%s; exit 5", file));
+    CHECK_EQ(r.code, 5);
+    CHECK_TEXT(r.out.ptr, r.out.len, "last\n");
+    CHECK(r.wall_ms < 1000);
+    b = read_file(file);
+    if (b.len && atoi(b.ptr) > 1) kill(atoi(b.ptr), SIGKILL);
+    free(b.ptr);
+    forget(&r);
+}
+
+static void exit_codes(void) {
+    static const struct {
+        const char *script;
+        int code;
+    } cases[] = {{"exit 0", 0}, {"exit 3", 3}, {"kill -9 $$", 137}, {"kill -TERM $$", 143}, {"exit 255", 255}};
+    size_t i;
+    result r;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        r = run_sh(NULL, cases[i].script);
+        CHECK_EQ(r.code, cases[i].code);
+        CHECK_EQ(r.err.len, 0);
+        forget(&r);
+    }
+    r = run(NULL, ARGS(A("--"), A("/etc/passwd")));
+    CHECK_EQ(r.code, 126);
+    CHECK_HAS(r.err, "/etc/passwd");
+    forget(&r);
+    r = run(NULL, ARGS(A("--"), A("no-such-command-anywhere")));
+    CHECK_EQ(r.code, 127);
+    CHECK_HAS(r.err, "no-such-command-anywhere");
+    forget(&r);
+}
+
+static void wrong_options_name_themselves(void) {
+    static const char *const wrong[] = {"--nope",           "--output=xml",     "--max-record=0", "--max-record=12Q",
+                                        "--buffer=-1",      "--interval=soon",  "--summary=yes",  "--output",
+                                        "--metrics-file=x", "--stdin=/no/file", "-x"};
+    size_t i;
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char name[32];
+        result r = strstr(wrong[i], "stdin") ? run(NULL, ARGS(A(wrong[i]), A("--"), A("true")))
+                                             : run(NULL, ARGS(A(wrong[i])));
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(wrong[i], "="), wrong[i]);
+        CHECK_EQ(r.code, 125);
+        CHECK_HAS(r.err, name);
+        CHECK_EQ(r.out.len, 0);
+        forget(&r);
+    }
+}
+
+static void help_is_complete_and_true(void) {
+    result r = run(NULL, ARGS(A("--help"))), again;
+    char *line, *save = NULL;
+    int options = 0;
+    CHECK_EQ(r.code, 0);
+    for (line = strtok_r(r.out.ptr, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char name[64], value[64] = "", *p;
+        if (strncmp(line, "  --", 4) != 0) continue;
+        options++;
+        if (sscanf(line, " %63s %63s", name, value) < 1) continue;
+        if (strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0) continue;
+        /* Every option in the text is taken, with the last of its words or a value of its kind. */
+        p = strrchr(value, '|');
+        if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
+        else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
+        else if (strcmp(value, "FILE") == 0) strcpy(value, path_of("any"));
+        else if (p && strcmp(p, "|FILE") == 0) strcpy(value, "null");
+        else if (p) memmove(value, p + 1, strlen(p));
+        if (strcmp(name, "--metrics-file") == 0)
+            again = run(NULL, ARGS(A("--metrics=json"), A(name), A(value), A("--"), A("true")));
+        else if (value[0]) again = run(NULL, ARGS(A(name), A(value), A("--"), A("true")));
+        else again = run(NULL, ARGS(A(name), A("--"), A("true")));
+        CHECK_EQ(again.code, 0);
+        forget(&again);
+    }
+    CHECK(options >= 15);
+    forget(&r);
+    r = run(NULL, ARGS(A("--version")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "stream_wrap " STREAM_VERSION "\n");
+    forget(&r);
+}
+
+static void child_gets_default_signals_1_14(void) {
+    result r = run_sh(NULL, "kill -PIPE $$; echo still here");
+    CHECK_EQ(r.code, 128 + SIGPIPE);
+    CHECK_EQ(r.out.len, 0);
+    forget(&r);
+}
+
+static void child_inherits_no_descriptor(void) {
+    result r = run_sh("--stderr=drop", "ls /proc/self/fd | tr '\\n' ' '");
+    /* 0, 1, 2 and the directory that ls itself reads */
+    CHECK_TEXT(r.out.ptr, r.out.len, "0 1 2 3 ");
+    forget(&r);
+}
+
+static void signals_reach_the_child(void) {
+    int out[2], status;
+    char line[16];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--"), A("/bin/sh"), A("-c"),
+                     A("trap 'echo got; exit 9' TERM; echo up; while :; do sleep 0.05; done")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, sizeof line), 3); /* "up": the trap is set */
+    kill(pid, SIGTERM);
+    CHECK_EQ(read(out[0], line, sizeof line), 4);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 9);
+    close(out[0]);
+}
+
+static void deaf_child_is_killed_after_grace(void) {
+    int out[2], status;
+    char line[16];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--grace=100ms"), A("--"), A("/bin/sh"), A("-c"),
+                     A("trap '' TERM; echo up; while :; do sleep 0.05; done")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, sizeof line), 3);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 137);
+    close(out[0]);
+}
+
+/* ---- bytes --------------------------------------------------------------------------------------- */
+
+static void all_bytes_pass_exactly(void) {
+    char all[4096];
+    size_t i;
+    result r;
+    setup s;
+    for (i = 0; i < sizeof all; i++) all[i] = (char)(i * 7 + i / 256);
+    memset(&s, 0, sizeof s);
+    s.input = all;
+    s.input_len = sizeof all;
+    r = run_with(&s, ARGS(A("--output=raw")));
+    CHECK_BYTES(r.out.ptr, r.out.len, all, sizeof all);
+    CHECK_EQ(r.code, 0);
+    forget(&r);
+    r = run_with(&s, ARGS(A("--buffer=1"), A("--stdin=-"), A("--"), A("/bin/cat")));
+    CHECK_BYTES(r.out.ptr, r.out.len, all, sizeof all);
+    forget(&r);
+}
+
+static void huge_line_in_small_memory_1_3(void) {
+    const char *after = "\n{\"type\":\"next\"}\n", *file = path_of("huge");
+    uint64_t want = 0, i;
+    static char block[65536];
+    setup s;
+    result r;
+    bytes state;
+    memset(&s, 0, sizeof s);
+    s.zeros = 64 << 20;
+    s.input = after;
+    s.input_len = strlen(after);
+    s.discard = true;
+    r = run_with(&s, ARGS(A("--status-file"), A(file)));
+    memset(block, 'x', sizeof block);
+    for (i = 0; i < 1024; i++) want = hash(want, block, sizeof block);
+    want = hash(want, after, strlen(after));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.out_len, (64 << 20) + strlen(after));
+    CHECK_EQ(r.out_hash, want);
+    if (!getenv("TEST_SANITIZED")) CHECK(r.rss_kib < 6 * 1024);
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/types/next"), 1);
+    CHECK_EQ(number_at(&state, "/oversize"), 1);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void oversize_is_one_event_then_resync_1_3(void) {
+    const char *in = "{\"type\":\"big\",\"x\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}\n{\"type\":\"small\"}\n";
+    result r = run(in, ARGS(A("--output=events"), A("--max-record=32")));
+    CHECK_EQ(count_text(&r.out, "\"event\":\"oversize\""), 1);
+    CHECK_HAS(r.out, "\"bytes\":66,\"head\":\"{\\\"type\\\":\\\"big\\\"");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"small\"}");
+    forget(&r);
+}
+
+static void cut_record_has_its_own_exit_code_1_4(void) {
+    result r = run_sh("--output=events", "printf '{\"type\":\"a\"}\\n{\"type\":\"b\",\"text\":\"cut he'");
+    CHECK_EQ(r.code, 65);
+    CHECK_HAS(r.out, "\"event\":\"truncated\"");
+    CHECK_HAS(r.out, "\"offset\":13,\"bytes\":26");
+    CHECK_HAS(r.out, "\"missing\":\"the last record was cut off\"");
+    forget(&r);
+    r = run_sh(NULL, "printf '{\"type\":\"b\",'; exit 4"); /* the child's own code tells more */
+    CHECK_EQ(r.code, 4);
+    forget(&r);
+    r = run("{\"a\":\n{\"b\":1}\n", ARGS(A("--output=events"))); /* cut by its line's end: the stream goes on */
+    CHECK_EQ(r.code, 0);
+    CHECK_HAS(r.out, "\"event\":\"truncated\"");
+    CHECK_HAS(r.out, "\"record\":{\"b\":1}");
+    forget(&r);
+}
+
+static void unterminated_last_record_1_16(void) {
+    result r;
+    bytes state = status_of("{\"type\":\"a\"}\n{\"type\":\"b\"}", 25, &r, NULL);
+    CHECK_EQ(number_at(&state, "/types/b"), 1);
+    CHECK_TEXT(text_at(&state, "/unterminated"), strlen(text_at(&state, "/unterminated")), "true");
+    CHECK_TEXT(r.out.ptr, r.out.len, "{\"type\":\"a\"}\n{\"type\":\"b\"}");
+    CHECK_EQ(r.code, 0);
+    free(state.ptr);
+    forget(&r);
+    state = status_of("{\"type\":\"b\"}\n", 13, &r, NULL);
+    CHECK_TEXT(text_at(&state, "/unterminated"), strlen(text_at(&state, "/unterminated")), "false");
+    free(state.ptr);
+    forget(&r);
+}
+
+static void characters_split_anywhere_stay_whole_1_7(void) {
+    const char *script = "s='{\"type\":\"x\",\"t\":\"\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80\"}'; "
+                         "printf '%s\\n' \"$s\" | dd bs=1 2>/dev/null; printf '%s\\n' \"$s\" | dd bs=1 >&2 2>/dev/null";
+    const char *want = "{\"type\":\"x\",\"t\":\"\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80\"}\n";
+    result r = run_sh(NULL, script);
+    CHECK_TEXT(r.out.ptr, r.out.len, want);
+    CHECK_TEXT(r.err.ptr, r.err.len, want);
+    forget(&r);
+    r = run_sh("--output=events", script);
+    CHECK_HAS(r.out, "\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80");
+    CHECK_EQ(count_text(&r.out, "\xef\xbf\xbd"), 0);
+    forget(&r);
+}
+
+static void only_lf_ends_a_record_1_8(void) {
+    static const char in[] = "{\"type\":\"one\",\"t\":\"a\xe2\x80\xa8" "b\xe2\x80\xa9" "c\xc2\x85" "d\x0b\x0c\r e\"}\r\n";
+    result r;
+    bytes state = status_of(in, sizeof in - 1, &r, NULL);
+    CHECK_EQ(number_at(&state, "/records"), 1);
+    CHECK_EQ(number_at(&state, "/types/one"), 1);
+    CHECK_EQ(number_at(&state, "/noise"), 0);
+    CHECK_BYTES(r.out.ptr, r.out.len, in, sizeof in - 1);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void noise_and_glue_1_9(void) {
+    const char *in = "[INFO] starting {not json}\n"
+                     "junk{\"type\":\"a\"}\n"
+                     "{\"type\":\"b\",\"s\":\"}{\\\"\"}{\"type\":\"c\"}\n"
+                     "2024-01-01 12:00:00 \"quoted\" {\"type\":\"d\"} tail\n";
+    result r = run(in, ARGS(A("--output=events")));
+    CHECK_HAS(r.out, "\"source\":\"output\",\"text\":\"[INFO] starting {not json}\"");
+    CHECK_HAS(r.out, "\"text\":\"junk\"");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"a\"}");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"b\",\"s\":\"}{\\\"\"}");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"c\"}");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"d\"}");
+    CHECK_HAS(r.out, "\"text\":\"2024-01-01 12:00:00 \\\"quoted\\\" \"");
+    CHECK_HAS(r.out, "\"text\":\" tail\"");
+    CHECK_HAS(r.out, "\"records\":4");
+    forget(&r);
+}
+
+static void events_are_valid_json_whatever_comes(void) {
+    static const char in[] = "{\"type\":\"x\",broken}\n{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":"
+                             "\"text\",\"text\":\"bad \\q escape\"}]}}\n\xff\xfe noise \x01\n{\"type\":\"\xff\"}\n[1,]\n12\n";
+    setup s;
+    result r;
+    stream_json j;
+    stream_item item;
+    stream_status st;
+    int64_t events = 0;
+    memset(&s, 0, sizeof s);
+    s.input = in;
+    s.input_len = sizeof in - 1;
+    r = run_with(&s, ARGS(A("--output=events")));
+    stream_json_init(&j, NULL);
+    stream_json_feed(&j, r.out.ptr, r.out.len);
+    stream_json_finish(&j);
+    while ((st = stream_json_next(&j, &item)) != STREAM_END) {
+        size_t at;
+        CHECK_EQ(st, STREAM_OK);
+        CHECK_EQ(stream_json_check(item.ptr, item.len, &at), STREAM_OK);
+        events++;
+    }
+    CHECK(events >= 6);
+    stream_json_free(&j);
+    forget(&r);
+}
+
+static void big_input_against_a_chatty_child_1_10(void) {
+    setup s;
+    result r;
+    memset(&s, 0, sizeof s);
+    s.zeros = 8000000;
+    r = run_with(&s, ARGS(A("--stdin=-"), A("--"), A("/bin/sh"), A("-c"), A("head -c 8000000 /dev/zero; wc -c >&2")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.out_len, 8000000);
+    CHECK_EQ(atoi(r.err.ptr ? r.err.ptr : ""), 8000000);
+    forget(&r);
+}
+
+static void child_input_is_empty_unless_asked(void) {
+    const char *file = path_of("input");
+    result r = run("for nobody", ARGS(A("--"), A("/bin/cat")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.out.len, 0);
+    forget(&r);
+    r = run("for the child", ARGS(A("--stdin=inherit"), A("--"), A("/bin/cat")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "for the child");
+    forget(&r);
+    r = run("through a pipe", ARGS(A("--stdin=-"), A("--"), A("/bin/cat")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "through a pipe");
+    forget(&r);
+    write_text(file, "from a file", 11);
+    r = run(NULL, ARGS(A("--stdin"), A(file), A("--"), A("/bin/cat")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "from a file");
+    forget(&r);
+}
+
+static void each_byte_is_scanned_once_1_13(void) {
+    setup s;
+    result r;
+    memset(&s, 0, sizeof s);
+    s.producer = ARGS(A(fake_path), A("--total=8M"), A("--chunk=777"));
+    s.discard = true;
+    r = run_with(&s, ARGS(A("--metrics=json")));
+    CHECK(number_at(&r.err, "/stream_wrap_bytes_total") > 8 << 20);
+    CHECK(number_at(&r.err, "/stream_wrap_scanned_bytes_total") <=
+          number_at(&r.err, "/stream_wrap_bytes_total") / 100 * 105);
+    CHECK_EQ(number_at(&r.err, "/stream_wrap_written_bytes_total"), number_at(&r.err, "/stream_wrap_bytes_total"));
+    forget(&r);
+}
+
+static void memory_does_not_grow_with_the_stream_1_13(void) {
+    static const char *const size[] = {"--total=2M", "--total=2G"};
+    long rss[2];
+    int i;
+    for (i = 0; i < 2; i++) {
+        setup s;
+        result r;
+        memset(&s, 0, sizeof s);
+        s.producer = ARGS(A(fake_path), A(size[i]));
+        s.discard = true;
+        r = run_with(&s, ARGS(A("--output=raw")));
+        CHECK_EQ(r.code, 0);
+        CHECK(r.out_len >= (i ? UINT64_C(2) << 30 : UINT64_C(2) << 20));
+        rss[i] = r.rss_kib;
+        CHECK(rss[i] < 6 * 1024);
+        forget(&r);
+    }
+    CHECK(rss[1] - rss[0] <= 256); /* the same, to within a few pages of stack and tables */
+    printf("  2 MiB: %ld KiB, 2 GiB: %ld KiB\n", rss[0], rss[1]);
+}
+
+static void steady_state_allocates_nothing(void) {
+    const char *library = getenv("TEST_COUNT_MALLOC");
+    int64_t count[2];
+    int i;
+    if (!library) {
+        test_skip("no shared library to count malloc with (LD_PRELOAD)");
+        return;
+    }
+    for (i = 0; i < 2; i++) {
+        const char *file = path_of("mallocs");
+        setup s;
+        result r;
+        bytes b;
+        memset(&s, 0, sizeof s);
+        setenv("COUNT_MALLOC_FILE", file, 1);
+        s.producer = ARGS(A(fake_path), A("--seed=7"), A(i ? "--records=1000000" : "--records=20000"));
+        s.discard = true;
+        s.preload = library;
+        r = run_with(&s, ARGS(A("--output=text")));
+        CHECK_EQ(r.code, 0);
+        b = read_file(file);
+        count[i] = b.len ? atoll(b.ptr) : -1;
+        free(b.ptr);
+        forget(&r);
+    }
+    CHECK(count[0] > 0);
+    CHECK_EQ(count[1], count[0]);
+}
+
+/* ---- our own standard output --------------------------------------------------------------------- */
+
+static void closed_stdout_stops_the_child_quietly_1_14(void) {
+    const char *file = path_of("talker");
+    const char *script = format("echo $$ >%s; while :; do echo '{\"type\":\"tick\"}'; done", file);
+    int out[2], err[2], status;
+    char line[64];
+    bytes b;
+    pid_t pid;
+    pipe_or_die(out);
+    pipe_or_die(err);
+    pid = spawn(ARGS(A(wrap_path), A("--"), A("/bin/sh"), A("-c"), A(script)), -1, out[1], err[1], NULL);
+    close(out[1]);
+    close(err[1]);
+    CHECK_EQ(read(out[0], line, 16), 16);
+    close(out[0]); /* as head -1 does */
+    CHECK_EQ(read(err[0], line, sizeof line), 0); /* nothing said, and the end */
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 141);
+    b = read_file(file);
+    CHECK(atoi(b.ptr) > 1);
+    AWAIT(is_gone(atoi(b.ptr)));
+    free(b.ptr);
+    close(err[0]);
+}
+
+static void closed_stdout_is_noticed_in_silence_1_14(void) {
+    int out[2], status;
+    char line[16];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--"), A("/bin/sh"), A("-c"), A("echo up; sleep 600")), -1, out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, sizeof line), 3);
+    close(out[0]); /* the child says nothing more, so no write would tell */
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 141);
+}
+
+static void closed_stdout_can_be_drained_1_14(void) {
+    const char *file = path_of("finished");
+    int out[2], status;
+    char line[4];
+    bytes b;
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--closed-stdout=drain"), A("--"), A("/bin/sh"), A("-c"),
+                     A(format("echo up; head -c 3000000 /dev/zero; echo done >%s; exit 6", file))),
+                -1, out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, 3), 3);
+    close(out[0]);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 6);
+    b = read_file(file);
+    CHECK_TEXT(b.ptr, b.len, "done\n");
+    free(b.ptr);
+}
+
+static void full_disk_is_said_and_stops(void) {
+    setup s;
+    result r;
+    memset(&s, 0, sizeof s);
+    s.out_fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    r = run_with(&s, ARGS(A("--"), A("/bin/sh"), A("-c"), A("while :; do echo '{}'; done")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "standard output");
+    CHECK_HAS(r.err, strerror(ENOSPC));
+    close(s.out_fd);
+    forget(&r);
+}
+
+/* A reader that takes 1 KiB now and then, behind a pipe or socket that is, or is not, non-blocking. */
+static void slow_reader(int out[2], bool nonblocking) {
+    bytes got = {NULL, 0, 0}, want = {NULL, 0, 0};
+    static char block[1024];
+    struct rusage usage;
+    int status, ref_fd[2];
+    pid_t pid, producer;
+    ssize_t n;
+    if (nonblocking) fcntl(out[1], F_SETFL, O_NONBLOCK);
+    pid = spawn(ARGS(A(wrap_path), A("--"), A(fake_path), A("--total=400K")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    CHECK_EQ(fcntl(out[1], F_GETFL) & O_NONBLOCK, nonblocking ? O_NONBLOCK : 0);
+    while (got.len < 100 * 1024) { /* slowly at first: the wrapper is blocked nearly all of this second */
+        n = read(out[0], block, sizeof block);
+        if (n <= 0) break;
+        keep(&got, block, (size_t)n);
+        CHECK_EQ(fcntl(out[1], F_GETFL) & O_NONBLOCK, nonblocking ? O_NONBLOCK : 0);
+        usleep(10000);
+    }
+    close(out[1]);
+    while ((n = read(out[0], block, sizeof block)) > 0) {
+        keep(&got, block, (size_t)n);
+    }
+    wait4(pid, &status, 0, &usage);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    if (!getenv("TEST_SANITIZED")) /* 2 % of a second, and the work itself */
+        CHECK((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec +
+                  usage.ru_stime.tv_usec < 60000);
+    pipe_or_die(ref_fd);
+    producer = spawn(ARGS(A(fake_path), A("--total=400K")), open("/dev/null", O_RDONLY | O_CLOEXEC), ref_fd[1], -1, NULL);
+    close(ref_fd[1]);
+    while ((n = read(ref_fd[0], block, sizeof block)) > 0) keep(&want, block, (size_t)n);
+    waitpid(producer, NULL, 0);
+    close(ref_fd[0]);
+    CHECK_BYTES(got.ptr, got.len, want.ptr, want.len);
+    free(got.ptr);
+    free(want.ptr);
+    close(out[0]);
+}
+
+static void slow_reader_of_a_nonblocking_pipe_1_15(void) {
+    int out[2];
+    pipe_or_die(out);
+    slow_reader(out, true);
+}
+
+static void slow_reader_of_a_blocking_pipe_1_15(void) {
+    int out[2];
+    pipe_or_die(out);
+    slow_reader(out, false);
+}
+
+static void slow_reader_of_a_socket_1_15(void) {
+    int out[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, out) != 0) exit(95);
+    fcntl(out[0], F_SETFD, FD_CLOEXEC);
+    fcntl(out[1], F_SETFD, FD_CLOEXEC);
+    slow_reader(out, false);
+}
+
+static void closed_standard_descriptors_are_survived(void) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(0);
+        close(1);
+        close(2);
+        execl(wrap_path, wrap_path, "--", "/bin/echo", "hello", (char *)NULL);
+        _exit(97);
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+/* ---- what it shows ------------------------------------------------------------------------------- */
+
+static bool state_is(const char *file, const char *state) {
+    bytes b = read_file(file);
+    bool is = strcmp(text_at(&b, "/state"), state) == 0;
+    free(b.ptr);
+    return is;
+}
+
+static void states_are_visible_1_5(void) {
+    /* A child that says one thing whenever it reads a line from a FIFO. */
+    static const struct {
+        const char *say, *state;
+    } step[] = {
+        {"{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s\",\"model\":\"m\"}", "\"streaming\""},
+        {"{\"type\":\"assistant\",\"message\":{\"id\":\"m1\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"Bash\"}]}}",
+         "\"tool\""},
+        {"{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t1\"}]}}", "\"streaming\""},
+        {"{\"type\":\"result\",\"total_cost_usd\":0.25,\"usage\":{\"input_tokens\":5,\"output_tokens\":7}}", "\"result\""},
+    };
+    const char *fifo = path_of("fifo"), *file = path_of("states");
+    bytes b;
+    int say, status;
+    size_t i;
+    pid_t pid;
+    CHECK_EQ(mkfifo(fifo, 0600), 0);
+    pid = spawn(ARGS(A(wrap_path), A("--interval=10ms"), A("--status-file"), A(file), A("--"), A("/bin/cat"), A(fifo)),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    say = open(fifo, O_WRONLY | O_CLOEXEC);
+    AWAIT(state_is(file, "\"start\""));
+    for (i = 0; i < sizeof step / sizeof *step; i++) {
+        dprintf(say, "%s\n", step[i].say);
+        AWAIT(state_is(file, step[i].state));
+    }
+    close(say);
+    waitpid(pid, &status, 0);
+    CHECK(state_is(file, "\"exit\""));
+    b = read_file(file);
+    CHECK_EQ(number_at(&b, "/tools_started"), 1);
+    CHECK_EQ(number_at(&b, "/messages"), 1);
+    CHECK_EQ(number_at(&b, "/tokens/output"), 7);
+    CHECK_TEXT(text_at(&b, "/cost_usd"), 4, "0.25");
+    CHECK_TEXT(text_at(&b, "/missing"), 4, "null");
+    free(b.ptr);
+}
+
+static void missing_result_is_named_1_5(void) {
+    result r = run_sh("--summary", "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[]}}'");
+    CHECK_HAS(r.err, "the stream ended without a result");
+    forget(&r);
+    r = run_sh("--summary", "true");
+    CHECK_HAS(r.err, "no record came");
+    forget(&r);
+}
+
+static void status_line_on_a_terminal_1_17(void) {
+    struct winsize size = {24, 70, 0, 0};
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    char part[4096];
+    bytes screen = {NULL, 0, 0};
+    ssize_t n;
+    pid_t pid;
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        test_skip("no pseudo-terminal here");
+        return;
+    }
+    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ioctl(terminal, TIOCSWINSZ, &size);
+    setenv("TERM", "xterm", 1);
+    keep(&screen, "", 0);
+    pid = spawn(ARGS(A(wrap_path), A("--"), A("/bin/sh"), A("-c"),
+                     A("echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m1\",\"usage\":{\"output_tokens\":1234},\"content\":"
+                       "[{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"Bash\"}]}}'; sleep 0.5; "
+                       "echo '{\"type\":\"result\",\"total_cost_usd\":0.0625,\"usage\":{\"output_tokens\":1300}}'; sleep 0.3")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
+    close(terminal);
+    while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
+    waitpid(pid, &status, 0);
+    CHECK_HAS(screen, "Bash 0:0");
+    CHECK_HAS(screen, "1 msg");
+    CHECK_HAS(screen, "1.2k out");
+    CHECK_HAS(screen, "$0.0625");
+    CHECK_EQ(count_text(&screen, "\n"), 0); /* one line, and it never scrolls */
+    CHECK(screen.len > 4 && memcmp(screen.ptr + screen.len - 4, "\r\033[K", 4) == 0); /* left as found */
+    {
+        size_t from = 0, i; /* never wider than the terminal */
+        for (i = 0; i < screen.len; i++) {
+            if (screen.ptr[i] == '\r') from = i + 1;
+            if (screen.ptr[i] == '\033') CHECK(i - from < 70);
+        }
+    }
+    close(master);
+    free(screen.ptr);
+}
+
+static void no_terminal_no_decoration_1_17(void) {
+    result r = run_sh(NULL, "echo '{}'; sleep 0.2");
+    CHECK_EQ(r.err.len, 0);
+    forget(&r);
+    r = run(NULL, ARGS(A("--progress=plain"), A("--interval=50ms"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 0.5")));
+    CHECK(count_text(&r.err, "stream_wrap: 0:00  ") >= 3);
+    CHECK_EQ(count_text(&r.err, "\033"), 0);
+    forget(&r);
+}
+
+static void status_file_is_always_whole_1_17(void) {
+    const char *file = path_of("atomic");
+    int reads = 0, whole = 0;
+    pid_t pid = spawn(ARGS(A(wrap_path), A("--interval=1ms"), A("--status-file"), A(file), A("--"), A(fake_path),
+                           A("--records=300"), A("--rate=1000")),
+                      open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    AWAIT(access(file, R_OK) == 0);
+    while (waitpid(pid, NULL, WNOHANG) == 0) {
+        bytes b = read_file(file);
+        size_t at;
+        reads++;
+        whole += b.len > 1 && stream_json_check(b.ptr, b.len, &at) == STREAM_OK && b.ptr[b.len - 1] == '\n';
+        free(b.ptr);
+    }
+    CHECK(reads > 10);
+    CHECK_EQ(whole, reads);
+}
+
+static void unwritable_status_file_is_said_once_1_17(void) {
+    result r = run(NULL, ARGS(A("--interval=1ms"), A("--status-file=/no/such/place"), A("--"), A("/bin/sh"), A("-c"),
+                              A("sleep 0.1; echo '{}'")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(count_text(&r.err, "--status-file"), 1);
+    CHECK_TEXT(r.out.ptr, r.out.len, "{}\n");
+    forget(&r);
+}
+
+static void unknown_types_pass_untouched_1_17(void) {
+    const char *in = "{\"type\":\"brand_new\",\"n\": 1.50e3, \"s\":\"\\u00e9\"}\n";
+    result r = run(in, ARGS(A("--output=events")));
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"brand_new\",\"n\": 1.50e3, \"s\":\"\\u00e9\"}");
+    forget(&r);
+    r = run(in, ARGS(A("--summary")));
+    CHECK_TEXT(r.out.ptr, r.out.len, in);
+    CHECK_HAS(r.err, "brand_new");
+    forget(&r);
+}
+
+static void hostile_types_are_bounded(void) {
+    bytes in = {NULL, 0, 0}, state;
+    result r;
+    int i;
+    for (i = 0; i < 500; i++) {
+        const char *line = format("{\"type\":\"t%d\\u001b[31m\"}\n", i);
+        keep(&in, line, strlen(line));
+    }
+    state = status_of(in.ptr, in.len, &r, "--summary");
+    CHECK_EQ(number_at(&state, "/records"), 500);
+    CHECK_EQ(number_at(&state, "/types/(others)"), 500 - 23);
+    CHECK_EQ(count_text(&r.err, "\033"), 0);
+    free(in.ptr);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void text_is_safe_for_a_terminal_1_22(void) {
+    const char *in = "{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[{\"type\":\"text\",\"text\":"
+                     "\"a\\u001b]52;c;aGk=\\u0007b\\u0000c\\u009b31md\\u007fe\\tf\\ng\xc2\x9b" "h\xff" "i \\ud800 j\\r\\nk\"}]}}\n"
+                     "\033]0;noise\007\n";
+    result r = run(in, ARGS(A("--output=text")));
+    size_t i;
+    for (i = 0; i < r.out.len; i++) {
+        unsigned char c = (unsigned char)r.out.ptr[i];
+        CHECK(c >= 0x20 ? c != 0x7F : c == '\n' || c == '\t');
+        CHECK(!(c == 0xC2 && (unsigned char)r.out.ptr[i + 1] < 0xA0));
+    }
+    CHECK(stream_utf8_valid(r.out.ptr, r.out.len));
+    CHECK_HAS(r.out, "e\tf\ng");
+    CHECK_HAS(r.out, " j\nk\n");
+    CHECK_EQ(count_text(&r.out, "noise"), 0);
+    forget(&r);
+    r = run(in, ARGS(A("--output=raw")));
+    CHECK_TEXT(r.out.ptr, r.out.len, in);
+    forget(&r);
+}
+
+/* What the whole messages of a raw stream say: the assistant's text blocks, each ending its line. */
+static bytes said_in(const bytes *raw) {
+    static const char *const want[] = {"/type", "/parent_tool_use_id", "/message/content"};
+    static const char *const block_want[] = {"/type", "/text"};
+    bytes text = {NULL, 0, 0};
+    stream_json json;
+    stream_item item;
+    stream_json_init(&json, NULL);
+    stream_json_feed(&json, raw->ptr, raw->len);
+    while (stream_json_next(&json, &item) == STREAM_OK) {
+        stream_json_value v[3], block, part[2];
+        stream_json_each each;
+        stream_json_pick(item.ptr, item.len, want, 3, v);
+        if (!stream_json_equals(v[0], "assistant", 9) || v[1].type == STREAM_JSON_STRING) continue;
+        stream_json_each_init(&each, v[2]);
+        while (stream_json_each_next(&each, NULL, &block) == STREAM_OK) {
+            char plain[65536];
+            size_t len, i;
+            stream_json_pick(block.ptr, block.len, block_want, 2, part);
+            if (!stream_json_equals(part[0], "text", 4)) continue;
+            CHECK_EQ(stream_json_string(part[1], STREAM_JSON_REPLACE, plain, sizeof plain, &len), STREAM_OK);
+            for (i = 0; i < len; i++) {
+                bool control = (unsigned char)plain[i] < 0x20 && plain[i] != '\n' && plain[i] != '\t';
+                if (control || plain[i] == 0x7F) keep(&text, "\xef\xbf\xbd", 3);
+                else keep(&text, plain + i, 1);
+            }
+            if (len && plain[len - 1] != '\n') keep(&text, "\n", 1);
+        }
+    }
+    stream_json_free(&json);
+    return text;
+}
+
+static void text_comes_once_from_deltas_or_whole(void) {
+    static const char *const mode[] = {"--no-partial", "--seed=1"};
+    int i;
+    for (i = 0; i < 2; i++) {
+        result raw = run(NULL, ARGS(A("--"), A(fake_path), A(mode[i])));
+        result shown = run(NULL, ARGS(A("--output=text"), A("--"), A(fake_path), A(mode[i])));
+        bytes want = said_in(&raw.out);
+        CHECK(want.len > 500);
+        CHECK_BYTES(shown.out.ptr, shown.out.len, want.ptr, want.len);
+        free(want.ptr);
+        forget(&raw);
+        forget(&shown);
+    }
+}
+
+static void metrics_in_both_forms(void) {
+    const char *file = path_of("metrics");
+    bytes b;
+    size_t at;
+    result r = run(NULL, ARGS(A("--metrics=prometheus"), A("--metrics-file"), A(file), A("--"), A(fake_path)));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.err.len, 0);
+    b = read_file(file);
+    CHECK_HAS(b, "# TYPE stream_wrap_records_total counter\nstream_wrap_records_total{type=\"system\"} ");
+    CHECK_HAS(b, "stream_wrap_latency_seconds{quantile=\"0.99\"} 0.");
+    CHECK_HAS(b, "stream_wrap_exit_code 0\n");
+    free(b.ptr);
+    forget(&r);
+    r = run(NULL, ARGS(A("--metrics=json"), A("--"), A(fake_path)));
+    CHECK_EQ(stream_json_check(r.err.ptr, r.err.len, &at), STREAM_OK);
+    CHECK_EQ(number_at(&r.err, "/stream_wrap_records_total{type=\"result\"}"), 1);
+    forget(&r);
+}
+
+static void totals_do_not_depend_on_how_it_is_cut(void) {
+    static const char *const chunk[] = {"--chunk=65536", "--dribble", "--chunk=7", "--chunk=4097"};
+    bytes first = {NULL, 0, 0};
+    size_t i;
+    for (i = 0; i < sizeof chunk / sizeof *chunk; i++) {
+        const char *file = path_of("cut");
+        bytes b;
+        size_t from;
+        result r = run(NULL, ARGS(A("--status-file"), A(file), A("--"), A(fake_path), A("--noise=20"), A("--glue=15"), A(chunk[i])));
+        CHECK_EQ(r.code, 0);
+        b = read_file(file);
+        from = (size_t)(strstr(b.ptr, "\"records\"") - b.ptr); /* what is before tells times and process ids */
+        if (i == 0) keep(&first, b.ptr + from, b.len - from);
+        else CHECK_BYTES(b.ptr + from, b.len - from, first.ptr, first.len);
+        free(b.ptr);
+        forget(&r);
+    }
+    free(first.ptr);
+}
+
+static void recorded_session(void) {
+    const char *shared = getenv("STREAM_SHARED") ? getenv("STREAM_SHARED") : "../shared";
+    const char *session = format("%s/data/claude/session-tools.ndjson", shared), *file = path_of("session");
+    bytes want, b;
+    int how;
+    if (access(session, R_OK) != 0) {
+        test.checks++; /* the project's own tests must pass without it: this case is extra */
+        printf("  (no recorded session beside the project)\n");
+        return;
+    }
+    want = read_file(session);
+    for (how = 0; how < 3; how++) {
+        setup s;
+        result r;
+        memset(&s, 0, sizeof s);
+        if (how == 0) s.stdin_file = session;
+        r = how == 0   ? run_with(&s, ARGS(A("--status-file"), A(file)))
+            : how == 1 ? run(NULL, ARGS(A("--status-file"), A(file), A("--"), A("/bin/cat"), A(session)))
+                       : run(NULL, ARGS(A("--status-file"), A(file), A("--buffer=1"), A("--"), A("/bin/cat"), A(session)));
+        CHECK_EQ(r.code, 0);
+        CHECK_BYTES(r.out.ptr, r.out.len, want.ptr, want.len);
+        b = read_file(file);
+        CHECK_EQ(number_at(&b, "/records"), 783);
+        CHECK_EQ(number_at(&b, "/types/stream_event"), 682);
+        CHECK_EQ(number_at(&b, "/types/system"), 85);
+        CHECK_EQ(number_at(&b, "/types/assistant"), 12);
+        CHECK_EQ(number_at(&b, "/types/user"), 3);
+        CHECK_EQ(number_at(&b, "/types/result"), 1);
+        CHECK_EQ(number_at(&b, "/messages"), 4);
+        CHECK_EQ(number_at(&b, "/tools_started"), 3);
+        CHECK_EQ(number_at(&b, "/tokens/input"), 4806);
+        CHECK_EQ(number_at(&b, "/tokens/output"), 646);
+        CHECK_EQ(number_at(&b, "/tokens/cache_read"), 36000);
+        CHECK_TEXT(text_at(&b, "/cost_usd"), strlen(text_at(&b, "/cost_usd")), "0.058179999999999996");
+        CHECK_EQ(number_at(&b, "/noise"), 0);
+        free(b.ptr);
+        forget(&r);
+    }
+    free(want.ptr);
+}
+
+static void live_totals_agree_with_the_final_record(void) {
+    /* Without its result record the sums must come from the messages themselves. */
+    const char *with = path_of("with"), *without = path_of("without");
+    bytes a, b;
+    result r = run(NULL, ARGS(A("--status-file"), A(with), A("--"), A(fake_path), A("--no-partial")));
+    forget(&r);
+    r = run(NULL, ARGS(A("--status-file"), A(without), A("--"), A(fake_path), A("--no-partial"), A("--fault=no-result")));
+    forget(&r);
+    a = read_file(with);
+    b = read_file(without);
+    CHECK(number_at(&a, "/messages") > 3);
+    CHECK_EQ(number_at(&b, "/messages"), number_at(&a, "/messages"));
+    CHECK(number_at(&b, "/tokens/output") > 0);
+    CHECK_TEXT(text_at(&b, "/missing"), strlen(text_at(&b, "/missing")), "\"the stream ended without a result\"");
+    free(a.ptr);
+    free(b.ptr);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) return 2;
+    wrap_path = argv[1];
+    fake_path = argv[2];
+    TEST_PROGRAM(getenv("TEST_SANITIZED") ? "wrap.asan" : "wrap");
+    signal(SIGPIPE, SIG_IGN);
+    snprintf(dir, sizeof dir, "/tmp/test_wrap.XXXXXX");
+    if (!mkdtemp(dir)) return 2;
+
+    RUN(stderr_before_stdout_1_1);
+    RUN(unread_stderr_never_stops_the_child_1_1);
+    RUN(grandchild_holding_the_pipe_1_2);
+    RUN(exit_codes);
+    RUN(wrong_options_name_themselves);
+    RUN(help_is_complete_and_true);
+    RUN(child_gets_default_signals_1_14);
+    RUN(child_inherits_no_descriptor);
+    RUN(signals_reach_the_child);
+    RUN(deaf_child_is_killed_after_grace);
+    RUN(all_bytes_pass_exactly);
+    RUN(huge_line_in_small_memory_1_3);
+    RUN(oversize_is_one_event_then_resync_1_3);
+    RUN(cut_record_has_its_own_exit_code_1_4);
+    RUN(unterminated_last_record_1_16);
+    RUN(characters_split_anywhere_stay_whole_1_7);
+    RUN(only_lf_ends_a_record_1_8);
+    RUN(noise_and_glue_1_9);
+    RUN(events_are_valid_json_whatever_comes);
+    RUN(big_input_against_a_chatty_child_1_10);
+    RUN(child_input_is_empty_unless_asked);
+    RUN(each_byte_is_scanned_once_1_13);
+    if (!getenv("TEST_SANITIZED")) { /* what a sanitizer allocates is not ours */
+        RUN(memory_does_not_grow_with_the_stream_1_13);
+        RUN(steady_state_allocates_nothing);
+    }
+    RUN(closed_stdout_stops_the_child_quietly_1_14);
+    RUN(closed_stdout_is_noticed_in_silence_1_14);
+    RUN(closed_stdout_can_be_drained_1_14);
+    RUN(full_disk_is_said_and_stops);
+    RUN(slow_reader_of_a_nonblocking_pipe_1_15);
+    RUN(slow_reader_of_a_blocking_pipe_1_15);
+    RUN(slow_reader_of_a_socket_1_15);
+    RUN(closed_standard_descriptors_are_survived);
+    RUN(states_are_visible_1_5);
+    RUN(missing_result_is_named_1_5);
+    RUN(status_line_on_a_terminal_1_17);
+    RUN(no_terminal_no_decoration_1_17);
+    RUN(status_file_is_always_whole_1_17);
+    RUN(unwritable_status_file_is_said_once_1_17);
+    RUN(unknown_types_pass_untouched_1_17);
+    RUN(hostile_types_are_bounded);
+    RUN(text_is_safe_for_a_terminal_1_22);
+    RUN(text_comes_once_from_deltas_or_whole);
+    RUN(metrics_in_both_forms);
+    RUN(totals_do_not_depend_on_how_it_is_cut);
+    RUN(recorded_session);
+    RUN(live_totals_agree_with_the_final_record);
+
+    if (fork() == 0) execl("/bin/rm", "rm", "-rf", dir, (char *)NULL);
+    wait(NULL);
+    return test_end();
+}
