@@ -25,6 +25,10 @@ variant() { # suffix, compiler and flags, tests...
     fi
 }
 
+# Where a library can be loaded before the C library, malloc itself is counted.
+if $CC -shared -fPIC -O1 tests/count_malloc.c -o "$out/count_malloc.so" 2>/dev/null; then
+    export TEST_COUNT_MALLOC="$PWD/$out/count_malloc.so"
+fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"

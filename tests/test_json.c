@@ -1871,9 +1871,12 @@ static const char *pick_text(const char *json, const char *pointer) {
     static char text[300];
     stream_json_value v;
     char *bytes = exact(json, strlen(json));
-    stream_status status = stream_json_pick(bytes, strlen(json), &pointer, 1, &v);
+    char *steps = exact(pointer, strlen(pointer) + 1);
+    const char *const asked = steps;
+    stream_status status = stream_json_pick(bytes, strlen(json), &asked, 1, &v);
     snprintf(text, sizeof text, "%d %.*s", (int)status, (int)v.len, v.ptr ? v.ptr : "none");
     if (!v.ptr) snprintf(text, sizeof text, "%d none", (int)status);
+    free(steps);
     free(bytes);
     return text;
 }
@@ -1914,6 +1917,9 @@ static void pick_is_strict_about_indices(void) {
     CHECK_PICK("[1,2]", "/4294967297", "0 none");
     CHECK_PICK("[1,2]", "/18446744073709551617", "0 none");
     CHECK_PICK("[1,2]", "/1/0", "0 none");
+    CHECK_PICK("[0,1,2,3,4,5,6,7,8,9,10]", "/10", "0 10");
+    CHECK_PICK("[0,1,2,3,4,5,6,7,8,9,10]", "/:", "0 none");
+    CHECK_PICK("[0,1,2,3,4,5,6,7,8,9,10]", "/1-", "0 none");
     CHECK_PICK("{\"1\":5,\"01\":6}", "/01", "0 6");
 }
 
@@ -1921,6 +1927,7 @@ static void pick_takes_the_first_duplicate_that_leads_to_a_value(void) {
     CHECK_PICK("{\"a\":1,\"a\":2}", "/a", "0 1");
     CHECK_PICK("{\"a\":1,\"a\":{\"b\":2},\"a\":{\"b\":3}}", "/a/b", "0 2");
     CHECK_PICK("{\"a\":{\"c\":1},\"\\u0061\":{\"b\":2}}", "/a/b", "0 2");
+    CHECK_PICK("{\"long\":{\"x\":1},\"long\":{\"b\":2}}", "/long/b", "0 2");
     CHECK_PICK("{\"a\":{\"b\":1,\"b\":2},\"a\":3}", "/a", "0 {\"b\":1,\"b\":2}");
 }
 
@@ -2187,12 +2194,16 @@ static const spelling strings[] = {
     {"\"abc\"", "abc", NULL},
     {"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t", NULL},
     {"\"\\u0041\\u00e9\\u00E9\\u20ac\\uFFFF\"", "A\xC3\xA9\xC3\xA9\xE2\x82\xAC\xEF\xBF\xBF", NULL},
+    {"\"\\uAFab\\uE000\"", "\xEA\xBE\xAB\xEE\x80\x80", NULL},
+    {"\"\\n~1~0\"", "\n~1~0", NULL},
     {"\"\\u007f\\u0080\\u07ff\\u0800\"", "\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80", NULL},
     {"\"\\ud83d\\ude00\\uD83D\\uDE00\"", "\xF0\x9F\x98\x80\xF0\x9F\x98\x80", NULL},
     {"\"\\ud800\\udc00\\udbff\\udfff\"", "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF", NULL},
     {"\"x\xC3\xA9y\\\\z\"", "x\xC3\xA9y\\z", NULL},
     {"\"\\ud800\"", "\xED\xA0\x80", "\xEF\xBF\xBD"},
     {"\"\\udc00\"", "\xED\xB0\x80", "\xEF\xBF\xBD"},
+    {"\"\\udfff\"", "\xED\xBF\xBF", "\xEF\xBF\xBD"},
+    {"\"\\udc00\\udc00\"", "\xED\xB0\x80\xED\xB0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD"},
     {"\"a\\ud83db\"",
      "a\xED\xA0\xBD"
      "b",
@@ -2274,15 +2285,17 @@ static void equals_compares_what_a_string_means(void) {
     size_t i;
     for (i = 0; i < STRINGS; i++) {
         const char *want = strings[i].pass;
-        char *other, *text = exact(strings[i].text, strlen(strings[i].text));
+        char *other, *shorter, *text = exact(strings[i].text, strlen(strings[i].text));
         stream_json_value v = stream_json_value_of(text, strlen(strings[i].text));
         size_t len = want ? strlen(want) : 0;
         CHECK_EQ(stream_json_equals(v, want ? want : "", len), want != NULL);
+        shorter = exact(want, len ? len - 1 : 0);
         other = (char *)take(len + 1);
         memcpy(other, want ? want : "", len);
         other[len] = 'x';
         CHECK(!stream_json_equals(v, other, len + 1));
-        if (len) CHECK(!stream_json_equals(v, other, len - 1));
+        if (len) CHECK(!stream_json_equals(v, shorter, len - 1));
+        free(shorter);
         if (len) other[len - 1] = (char)(other[len - 1] ^ 1);
         if (len) CHECK(!stream_json_equals(v, other, len));
         free(other);
@@ -2290,6 +2303,7 @@ static void equals_compares_what_a_string_means(void) {
     }
     CHECK(!stream_json_equals(value("\"\\n\""), "\\n", 2));
     CHECK(!stream_json_equals(value("\"a\"b\""), "a\"b", 3));
+    CHECK(!stream_json_equals(value("\"\\n\"b\""), "\n\"b", 3));
     CHECK(stream_json_equals(value("\"\\u0000\""), "\0", 1));
     CHECK(!stream_json_equals(value("12"), "12", 2));
     CHECK(!stream_json_equals(value("[]"), "", 0));
@@ -2341,7 +2355,13 @@ static void what_is_no_integer_says_why(void) {
     check_int64("", STREAM_E_TYPE, 0);
     check_int64("01", STREAM_E_INVALID, 0);
     check_int64("-01", STREAM_E_INVALID, 0);
+    check_int64("00", STREAM_E_INVALID, 0);
+    check_int64("09", STREAM_E_INVALID, 0);
     check_int64("-", STREAM_E_INVALID, 0);
+    check_int64("-/", STREAM_E_INVALID, 0);
+    check_int64("-:", STREAM_E_INVALID, 0);
+    check_int64("0/", STREAM_E_INVALID, 0);
+    check_int64("1:", STREAM_E_INVALID, 0);
     check_int64("--1", STREAM_E_INVALID, 0);
     check_int64("12x", STREAM_E_INVALID, 0);
     check_int64("1 2", STREAM_E_INVALID, 0);
@@ -2526,9 +2546,9 @@ static void controls_quotes_and_backslashes_are_escaped(void) {
     char dst[100];
     size_t len;
     stream_json_writer_init(&w, dst, sizeof dst);
-    stream_json_write_string(&w, "\"\\/\b\f\n\r\t\x01\x1F\x7F\0\xC3\xA9", 14);
+    stream_json_write_string(&w, "\"\\/\b\f\n\r\t\x01\x1F\x7F\0 \xC3\xA9", 15);
     CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
-    CHECK_TEXT(dst, len, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7F\\u0000\xC3\xA9\"");
+    CHECK_TEXT(dst, len, "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7F\\u0000 \xC3\xA9\"");
 }
 
 /* Length of the character at p as Unicode's table 3-7 lists them, 0 for none. */
@@ -2612,7 +2632,7 @@ static void write_sample(stream_json_writer *w) {
     stream_json_write_int64(w, INT64_MIN);
     stream_json_write_int64(w, INT64_MAX);
     stream_json_write_uint64(w, UINT64_MAX);
-    stream_json_write_uint64(w, 0);
+    stream_json_write_int64(w, 0);
     stream_json_write_bool(w, false);
     stream_json_write_null(w);
     stream_json_write_string(w, NULL, 0);
