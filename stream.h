@@ -84,14 +84,16 @@ CONTENTS (search for the banner)
     [pipeline]  source -> borrowed buffer -> decoder -> you, with metrics wired
 */
 
-#if defined(STREAM_IMPLEMENTATION) && defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE 1 /* clock_gettime and F_SETPIPE_SZ under a strict -std= */
-#endif
-
 /* ==[ shared block: base ]== the same bytes in stream.h, stream_json.h and stream_pool.h; kept so by
    `make blocks`. Included together, the first header in serves all. */
 #ifndef STREAM__BASE
 #define STREAM__BASE 1
+
+/* Before the first system header: under a strict -std= glibc else hides what stream.h needs of POSIX. */
+#if defined(__linux__) && !defined(_GNU_SOURCE) && \
+    (defined(STREAM_IMPLEMENTATION) || defined(STREAM_JSON_IMPLEMENTATION) || defined(STREAM_POOL_IMPLEMENTATION))
+#define _GNU_SOURCE 1
+#endif
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -333,6 +335,9 @@ extern "C" {
 /* Shared words are wrapped so that a plain access does not compile by accident. The order is part of
    the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). */
 typedef struct stream__a64 {
+#if defined(__GNUC__) || defined(__clang__)
+    __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
+#endif
     uint64_t v;
 } stream__a64;
 

@@ -86,6 +86,12 @@ CONTENTS (search for the banner)
 #ifndef STREAM__BASE
 #define STREAM__BASE 1
 
+/* Before the first system header: under a strict -std= glibc else hides what stream.h needs of POSIX. */
+#if defined(__linux__) && !defined(_GNU_SOURCE) && \
+    (defined(STREAM_IMPLEMENTATION) || defined(STREAM_JSON_IMPLEMENTATION) || defined(STREAM_POOL_IMPLEMENTATION))
+#define _GNU_SOURCE 1
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

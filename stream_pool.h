@@ -97,6 +97,12 @@ CONTENTS (search for the banner)
 #ifndef STREAM__BASE
 #define STREAM__BASE 1
 
+/* Before the first system header: under a strict -std= glibc else hides what stream.h needs of POSIX. */
+#if defined(__linux__) && !defined(_GNU_SOURCE) && \
+    (defined(STREAM_IMPLEMENTATION) || defined(STREAM_JSON_IMPLEMENTATION) || defined(STREAM_POOL_IMPLEMENTATION))
+#define _GNU_SOURCE 1
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -337,6 +343,9 @@ extern "C" {
 /* Shared words are wrapped so that a plain access does not compile by accident. The order is part of
    the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). */
 typedef struct stream__a64 {
+#if defined(__GNUC__) || defined(__clang__)
+    __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
+#endif
     uint64_t v;
 } stream__a64;
 

@@ -29,16 +29,18 @@ static void test_fail(const char *file, int line) {
 /* The first failures of a case tell the story; a loop that goes wrong must not fill the disk. */
 #define TEST_QUIET (test.failures > 20)
 
-#define CHECK(cond)                                      \
-    do {                                                 \
-        test.checks++;                                   \
-        if (!(cond) && !TEST_QUIET) {                    \
-            test_fail(__FILE__, __LINE__);               \
-            printf("not true: %s\n", #cond);             \
-        } else if (!(cond)) {                            \
-            test.failures++;                             \
-        }                                                \
-    } while (0)
+#define CHECK(cond) test_true((cond) ? 1 : 0, #cond, __FILE__, __LINE__)
+
+static inline void test_true(int holds, const char *text, const char *file, int line) {
+    test.checks++;
+    if (holds) return;
+    if (TEST_QUIET) {
+        test.failures++;
+        return;
+    }
+    test_fail(file, line);
+    printf("not true: %s\n", text);
+}
 
 #define CHECK_EQ(got, want) test_eq((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
 

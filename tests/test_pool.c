@@ -177,7 +177,7 @@ static stream_pool_buf *get(stream_pool *pool, size_t size) {
     return buf;
 }
 
-/* For calls that do something: unlike CHECK's, these arguments are evaluated once. */
+/* Two pointers, printed as numbers when they differ. */
 #define CHECK_SAME(got, want) CHECK_EQ((intptr_t)(const void *)(got), (intptr_t)(const void *)(want))
 
 static void put(stream_pool_buf *buf) { CHECK_EQ(stream_pool_release(buf), STREAM_OK); }
