@@ -661,6 +661,8 @@ static void lines_reset_starts_from_offset_zero(void) {
     run_restart(&r);
     CHECK_EQ(stream_lines_open(&r.lines), 0);
     CHECK_EQ(r.lines.scanned, 0);
+    check_chunks(&r, in, sizeof in - 1, 1, LEND_HEAP, &want); /* the first line spans two loans at once */
+    run_restart(&r);
     CHECK_EQ(stream_lines_feed(&r.lines, "a\nb\nc", 5), STREAM_OK);
     CHECK_EQ(stream_lines_next(&r.lines, &item), STREAM_OK);
     check_chunks(&r, in, sizeof in - 1, 1, LEND_HEAP, &want);
@@ -812,6 +814,56 @@ static void lines_survive_a_refusal_at_every_request(void) {
             } while (h.failed && h.fail_at < 1000 && !TEST_QUIET);
             CHECK(h.fail_at > 1); /* something was refused */
         }
+    }
+}
+
+/* TOO_LONG promises the first max_len bytes; with fewer than those it is E_NOMEM. */
+static void lines_too_long_and_refused_say_what_was_kept(void) {
+    static const size_t kept[] = {0, 8, 16};
+    size_t i, at;
+    for (i = 0; i < COUNT(kept); i++) { /* the requests are for 8, 16 and 17 bytes */
+        heap h = {0};
+        stream_lines lines;
+        stream_lines_desc desc;
+        stream_item item;
+        h.fail_at = i + 1;
+        memset(&desc, 0, sizeof desc);
+        desc.max_len = 16;
+        desc.first_len = 8;
+        desc.allocator = heap_hook(&h);
+        CHECK_EQ(stream_lines_init(&lines, &desc), STREAM_OK);
+        for (at = 0; at < 26; at++) {
+            stream_lines_feed(&lines, &"abcdefghijklmnopqrstuvwxyz"[at], 1);
+            CHECK_EQ(stream_lines_next(&lines, &item), STREAM_MORE);
+        }
+        stream_lines_feed(&lines, "\n", 1);
+        CHECK_EQ(stream_lines_next(&lines, &item), kept[i] < 16 ? STREAM_E_NOMEM : STREAM_E_TOO_LONG);
+        CHECK_BYTES(item.ptr, item.len, "abcdefghijklmnop", kept[i]);
+        CHECK_EQ(item.size, 26);
+        stream_lines_free(&lines);
+        heap_check_empty(&h);
+    }
+}
+
+/* The first buffer is of 4 KiB, or of first_len, but never above what the limit needs. */
+static void lines_start_with_a_buffer_of_the_size_told(void) {
+    static const struct {
+        size_t first, max, want;
+    } cases[] = {{0, 0, 4096}, {100, 0, 100}, {1, 0, 1}, {0, 10, 11}, {12, 10, 11}, {11, 10, 11}, {10, 10, 10}};
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        heap h = {0};
+        stream_lines_desc desc;
+        lines_run r;
+        memset(&desc, 0, sizeof desc);
+        desc.first_len = cases[i].first;
+        desc.max_len = cases[i].max;
+        desc.allocator = heap_hook(&h);
+        run_init(&r, &desc);
+        run_feed(&r, "a", 1, LEND_HEAP);
+        CHECK_EQ(h.live, cases[i].want);
+        run_free(&r);
+        heap_check_empty(&h);
     }
 }
 
@@ -3065,6 +3117,8 @@ int main(void) {
     RUN(lines_allocate_nothing_once_warm);
     RUN(lines_hold_no_more_than_the_limit);
     RUN(lines_survive_a_refusal_at_every_request);
+    RUN(lines_too_long_and_refused_say_what_was_kept);
+    RUN(lines_start_with_a_buffer_of_the_size_told);
     RUN(lines_that_need_no_memory_get_none);
     RUN(lines_keep_the_protocol);
     RUN(statuses_have_texts);

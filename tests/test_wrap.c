@@ -94,7 +94,7 @@ static pid_t spawn(char *const argv[], int in, int out, int err, const char *pre
         if (preload) setenv("LD_PRELOAD", preload, 1);
         if (in >= 0) dup2(in, 0);
         if (out >= 0) dup2(out, 1);
-        if (err >= 0) dup2(err, 2);
+        dup2(err >= 0 ? err : open("/dev/null", O_WRONLY), 2);
         for (in = 3; in < 1024; in++) close(in); /* what the caller of the tests left open is not ours */
         execv(argv[0], argv);
         _exit(97);
@@ -1150,8 +1150,7 @@ static void recorded_session(void) {
     bytes want, b;
     int how;
     if (access(session, R_OK) != 0) {
-        test.checks++; /* the project's own tests must pass without it: this case is extra */
-        printf("  (no recorded session beside the project)\n");
+        test_skip("no ../shared/data/claude/session-tools.ndjson (STREAM_SHARED says where)");
         return;
     }
     want = read_file(session);
