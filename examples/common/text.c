@@ -38,9 +38,10 @@ static size_t shown(const char *p, size_t left, bool one_line) {
 
 bool text_add_safe(text_buffer *t, const char *src, size_t len, bool one_line) {
     size_t i = 0;
-    if (len > SIZE_MAX / 3 || !text_room(t, len * 3)) return false;
+    if (!text_room(t, len)) return false;
     while (i < len) {
         size_t n = shown(src + i, len - i, one_line);
+        if (!text_room(t, 4)) return false; /* the longest character, or what replaces one byte */
         if (n) {
             memcpy(t->ptr + t->len, src + i, n);
             t->len += n;

@@ -9,7 +9,7 @@ const char *session_state_text(session_state state) { return state_text[state]; 
 
 /* A name for people and labels: unescaped, cut to fit between characters, made safe to show. */
 static void keep_name(char dst[SESSION_NAME], stream_json_value value) {
-    char raw[SESSION_NAME], safe[SESSION_NAME * 3];
+    char raw[SESSION_NAME], safe[SESSION_NAME * 3 + 4];
     text_buffer t = {safe, 0, sizeof safe};
     size_t len = 0;
     if (stream_json_string(value, STREAM_JSON_REPLACE, raw, sizeof raw, &len) < 0) len = 0;
