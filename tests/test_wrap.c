@@ -358,6 +358,13 @@ static void grandchild_holding_the_pipe_1_2(void) {
     forget(&r);
 }
 
+static void grandchild_that_goes_on_talking_is_heard_1_2(void) {
+    result r = run_sh(NULL, "(for i in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $i; done) & echo first; exit 7");
+    CHECK_EQ(r.code, 7);
+    CHECK_TEXT(r.out.ptr, r.out.len, "first\n1\n2\n3\n4\n5\n6\n7\n8\n");
+    forget(&r);
+}
+
 static void exit_codes(void) {
     static const struct {
         const char *script;
@@ -958,6 +965,7 @@ static void status_line_on_a_terminal_1_17(void) {
     CHECK_HAS(screen, "1 msg");
     CHECK_HAS(screen, "1.2k out");
     CHECK_HAS(screen, "$0.0625");
+    CHECK_EQ(count_text(&screen, "last 0:0"), count_text(&screen, "last "));
     CHECK_EQ(count_text(&screen, "\n"), 0); /* one line, and it never scrolls */
     CHECK(screen.len > 4 && memcmp(screen.ptr + screen.len - 4, "\r\033[K", 4) == 0); /* left as found */
     {
@@ -1214,6 +1222,7 @@ int main(int argc, char **argv) {
     RUN(stderr_before_stdout_1_1);
     RUN(unread_stderr_never_stops_the_child_1_1);
     RUN(grandchild_holding_the_pipe_1_2);
+    RUN(grandchild_that_goes_on_talking_is_heard_1_2);
     RUN(exit_codes);
     RUN(wrong_options_name_themselves);
     RUN(help_is_complete_and_true);

@@ -214,7 +214,7 @@ static void pass_stderr(run *r, uint64_t now_ns) {
 /* How much may be read into the ring now: 0 while a full one is given its time. */
 static size_t stderr_room(const run *r, uint64_t now_ns) {
     const stderr_ring *ring = &r->err_ring;
-    bool may_drop = r->opt.child_stderr != STDERR_PASS || now_ns - ring->moved_ns >= STDERR_PATIENCE_NS;
+    bool may_drop = r->opt.child_stderr != STDERR_PASS || since_ns(now_ns, ring->moved_ns) >= STDERR_PATIENCE_NS;
     size_t at = (size_t)(ring->in % STDERR_KEPT), room = STDERR_KEPT - at;
     size_t spare = may_drop ? STDERR_KEPT : STDERR_KEPT - (size_t)(ring->in - ring->passed);
     return room < spare ? room : spare;
@@ -299,7 +299,7 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 /* Whether our standard error should be given more time to take what is there for it. */
 static bool stderr_waits(const run *r, uint64_t now_ns) {
     return r->opt.child_stderr == STDERR_PASS && r->err_ring.passed < r->err_ring.in &&
-           now_ns - r->err_ring.moved_ns < STDERR_PATIENCE_NS;
+           since_ns(now_ns, r->err_ring.moved_ns) < STDERR_PATIENCE_NS;
 }
 
 /* Deadlines: SIGKILL for a child that will not stop, and the end of waiting for a pipe that something the
@@ -317,10 +317,10 @@ static uint64_t look_at_clock(loop *l, uint64_t now_ns) {
     if (r->child_done && !l->give_up) {
         uint64_t linger = r->stdout_closed || l->stop_signal ? 0 : r->opt.linger_ns;
         if (l->held || r->made.len > 0 || l->more) l->quiet_ns = now_ns;
-        if (now_ns - l->quiet_ns >= linger) l->give_up = true;
-        wait = least(wait, l->give_up ? 0 : linger - (now_ns - l->quiet_ns));
+        if (since_ns(now_ns, l->quiet_ns) >= linger) l->give_up = true;
+        wait = least(wait, l->give_up ? 0 : linger - since_ns(now_ns, l->quiet_ns));
     }
-    if (stderr_waits(r, now_ns)) wait = least(wait, STDERR_PATIENCE_NS - (now_ns - r->err_ring.moved_ns));
+    if (stderr_waits(r, now_ns)) wait = least(wait, STDERR_PATIENCE_NS - since_ns(now_ns, r->err_ring.moved_ns));
     return wait;
 }
 
@@ -452,6 +452,7 @@ static int run_loop(loop *l) {
         if (r->opt.child_stderr == STDERR_PASS) pass_stderr(r, now_ns);
         read_stderr(l, now_ns);
         if (flush_held(l)) pump(l);
+        now_ns = stream_now_ns();
         wait_ns = look_at_clock(l, now_ns);
         if (finished(l, now_ns)) break;
         wait_for_events(l, least(wait_ns, view_tick(r, now_ns)));

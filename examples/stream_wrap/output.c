@@ -65,7 +65,7 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
         stream_json_write_key(&w, "event", 5);
         stream_json_write_string(&w, name, strlen(name));
         stream_json_write_key(&w, "ms", 2);
-        stream_json_write_uint64(&w, (now_ns - r->started_ns) / 1000000);
+        stream_json_write_uint64(&w, since_ns(now_ns, r->started_ns) / 1000000);
         for (f = fields; f->kind != F_END; f++) {
             stream_json_write_key(&w, f->key, strlen(f->key));
             if (f->kind == F_TEXT && f->text) stream_json_write_string(&w, f->text, f->len);
@@ -112,7 +112,7 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
         f[n++] = value_field("id", e->id);
         if (e->tool.name[0]) {
             f[n++] = text_field("name", e->tool.name, strlen(e->tool.name));
-            f[n++] = number_field("tool_ms", (now_ns - e->tool.since_ns) / 1000000, F_NUMBER);
+            f[n++] = number_field("tool_ms", since_ns(now_ns, e->tool.since_ns) / 1000000, F_NUMBER);
         }
         f[n++] = number_field("is_error", e->is_error, F_BOOL);
         break;

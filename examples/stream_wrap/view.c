@@ -53,19 +53,19 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     char a[24], b[24], c[16], d[16], e[16], f[24];
     uint64_t lag = stream_flow_lag(&r->flow);
-    int n = snprintf(out, cap, "%s  ", clock_text(a, now_ns - r->started_ns));
+    int n = snprintf(out, cap, "%s  ", clock_text(a, since_ns(now_ns, r->started_ns)));
 #define ADD(...) \
     do { \
         if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__); \
     } while (0)
     if (s->tools > 0) {
-        ADD("%s %s", s->tool[0].name, clock_text(b, now_ns - s->tool[0].since_ns));
+        ADD("%s %s", s->tool[0].name, clock_text(b, since_ns(now_ns, s->tool[0].since_ns)));
         if (s->tools + s->tools_untracked > 1)
             ADD(" +%u", (unsigned)(s->tools + s->tools_untracked - 1));
     } else {
         ADD("%s", session_state_text(s->state));
     }
-    ADD("  last %s ago", clock_text(b, now_ns - r->last_ns));
+    ADD("  last %s ago", clock_text(b, since_ns(now_ns, r->last_ns)));
     ADD("  %s msg", short_count(c, s->messages));
     ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
     if (s->cost[0]) ADD("  %s", cost_text(r, f));
@@ -136,8 +136,8 @@ static void build_status(run *r, uint64_t now_ns) {
         NUMBER("pid", (uint64_t)getpid());
         if (r->has_child) NUMBER("child_pid", (uint64_t)r->child.pid);
         TEXT("state", session_state_text(s->state));
-        NUMBER("elapsed_ms", (now_ns - r->started_ns) / 1000000);
-        NUMBER("idle_ms", (now_ns - r->last_ns) / 1000000);
+        NUMBER("elapsed_ms", since_ns(now_ns, r->started_ns) / 1000000);
+        NUMBER("idle_ms", since_ns(now_ns, r->last_ns) / 1000000);
         TEXT("session_id", s->session_id);
         TEXT("model", s->model);
         NUMBER("bytes", r->pipe.bytes);
@@ -166,7 +166,7 @@ static void build_status(run *r, uint64_t now_ns) {
             stream_json_write_object(&w);
             TEXT("name", s->tool[i].name);
             TEXT("id", s->tool[i].id);
-            NUMBER("ms", (now_ns - s->tool[i].since_ns) / 1000000);
+            NUMBER("ms", since_ns(now_ns, s->tool[i].since_ns) / 1000000);
             stream_json_write_end(&w);
         }
         stream_json_write_end(&w);
@@ -280,7 +280,7 @@ static void print_metrics(run *r, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
-    uint64_t elapsed = now_ns - r->started_ns, lag = stream_flow_max_lag(&r->flow),
+    uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
              code = (uint64_t)r->exit_code, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
@@ -341,7 +341,7 @@ static void print_summary(run *r, uint64_t now_ns) {
     char a[24], b[24], c[16], d[16];
     size_t i;
     view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
-             (unsigned long long)r->pipe.bytes, clock_text(a, now_ns - r->started_ns), r->exit_code);
+             (unsigned long long)r->pipe.bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
     for (i = 0; i < s->types; i++)
         view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
     if (s->messages)

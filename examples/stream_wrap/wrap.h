@@ -54,6 +54,12 @@ typedef struct run {
     int exit_code;
 } run;
 
+/* Time from one moment to another; 0 when `then` is the later one, as it is for what happened since the
+   loop last looked at the clock. */
+static inline uint64_t since_ns(uint64_t now_ns, uint64_t then_ns) {
+    return now_ns > then_ns ? now_ns - then_ns : 0;
+}
+
 /* output.c */
 void output_record(run *r, const stream_item *record, uint64_t now_ns);
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns);
