@@ -2368,6 +2368,102 @@ static void what_is_no_integer_says_why(void) {
     check_int64("99999999999999999999x", STREAM_E_INVALID, 0);
 }
 
+/* --- checking --------------------------------------------------------------------------------------- */
+
+static void check_text(const char *text, stream_status want, size_t at) {
+    char *json = exact(text, strlen(text));
+    size_t offset = 77;
+    CHECK_EQ(stream_json_check(json, strlen(text), &offset), want);
+    CHECK_EQ(offset, want == STREAM_OK || want == STREAM_MORE ? strlen(text) : at);
+    if (test.failures) printf("    in %s\n", text);
+    free(json);
+}
+
+static void check_names_the_first_byte_that_cannot_stand(void) {
+    check_text(" [1, -0.5e+3, \"\\u00e9\\n\", {\"a\": null, \"\": {}}, []] \n", STREAM_OK, 0);
+    check_text("\"\\ud800\"", STREAM_OK, 0); /* a lone surrogate escape is valid */
+    check_text("12", STREAM_OK, 0);
+    check_text("", STREAM_MORE, 0);
+    check_text(" \n", STREAM_MORE, 0);
+    check_text("-", STREAM_MORE, 0);
+    check_text("1e+", STREAM_MORE, 0);
+    check_text("{\"a\":\"\\u00", STREAM_MORE, 0);
+    check_text("\"\xF0\x9F", STREAM_MORE, 0);
+    check_text("[1,", STREAM_MORE, 0);
+    check_text("{} {}", STREAM_E_INVALID, 3);
+    check_text("[1,]", STREAM_E_INVALID, 3);
+    check_text("[,", STREAM_E_INVALID, 1);
+    check_text("[1 2]", STREAM_E_INVALID, 3);
+    check_text("[}", STREAM_E_INVALID, 1);
+    check_text("{\"a\":1]", STREAM_E_INVALID, 6);
+    check_text("{\"a\":1,}", STREAM_E_INVALID, 7);
+    check_text("{\"a\" 1}", STREAM_E_INVALID, 5);
+    check_text("{\"a\":}", STREAM_E_INVALID, 5);
+    check_text("{a", STREAM_E_INVALID, 1);
+    check_text("{1", STREAM_E_INVALID, 1);
+    check_text("01", STREAM_E_INVALID, 1);
+    check_text("1.e", STREAM_E_INVALID, 2);
+    check_text("-a", STREAM_E_INVALID, 1);
+    check_text("nul]", STREAM_E_INVALID, 3);
+    check_text("truex", STREAM_E_INVALID, 4);
+    check_text("+1", STREAM_E_INVALID, 0);
+    check_text("\"a\nb\"", STREAM_E_INVALID, 2);
+    check_text("\"\\x\"", STREAM_E_INVALID, 2);
+    check_text("\"\\u00g0\"", STREAM_E_INVALID, 5);
+    check_text("\"a\xC3(\"", STREAM_E_INVALID, 3);
+    check_text("\"\xED\xA0\x80\"", STREAM_E_INVALID, 2);
+    check_text("\"\xC0\x80\"", STREAM_E_INVALID, 1);
+    check_text("\xEF\xBB\xBF{}", STREAM_E_INVALID, 0);
+}
+
+static void check_calls_no_prefix_of_a_valid_text_invalid(void) {
+    unsigned long i, documents = scaled(1000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 9000000), random = seed;
+        size_t len, offset;
+        make_document(&doc, &random);
+        for (len = 0; len <= doc.n && (doc.n < 400 || i % 20 == 0); len++) {
+            char *json = exact(doc.text, len);
+            CHECK_EQ(stream_json_check(json, len, &offset), len < doc.n ? STREAM_MORE : STREAM_OK);
+            CHECK_EQ(offset, len);
+            free(json);
+        }
+        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+    }
+}
+
+/* The offset is what it is said to be: all before it may stand, it may not. */
+static void the_offset_of_an_invalid_byte_is_the_first(void) {
+    unsigned long i, documents = scaled(30000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        static const char letters[] = "{}[]\",:\\ 1tu.-e\n\xC3";
+        uint64_t seed = seed_of(i + 10000000), random = seed;
+        size_t breaks = 1 + below(&random, 3), at = 0, again = 0;
+        make_document(&doc, &random);
+        while (breaks--) doc.text[below(&random, doc.n)] = letters[below(&random, sizeof letters - 1)];
+        if (stream_json_check(doc.text, doc.n, &at) == STREAM_E_INVALID) {
+            char *json = exact(doc.text, at + 1);
+            CHECK(at < doc.n);
+            CHECK(stream_json_check(json, at, &again) >= 0);
+            CHECK_EQ(stream_json_check(json, at + 1, &again), STREAM_E_INVALID);
+            CHECK_EQ(again, at);
+            free(json);
+        }
+        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+    }
+}
+
+static void check_goes_1024_levels_deep(void) {
+    enum { DEEP = STREAM_JSON_CHECK_DEPTH };
+    static char text[2 * DEEP + 2];
+    size_t at;
+    memset(text, '[', DEEP + 1);
+    memset(text + DEEP + 1, ']', DEEP + 1);
+    CHECK_EQ(stream_json_check(text + 1, 2 * DEEP, &at), STREAM_OK);
+    CHECK_EQ(stream_json_check(text, 2 * DEEP + 2, &at), STREAM_E_TOO_DEEP);
+    CHECK_EQ(at, DEEP);
+}
+
 /* --- writing --------------------------------------------------------------------------------------- */
 
 /* Calls as letters: { [ end as ), k key, s string, i int64, u uint64, b bool, n null, v value, N none. */
@@ -2603,6 +2699,16 @@ static void check_mended(const char *text, size_t n) {
     CHECK_EQ(at, len);
 }
 
+/* In a string, the strict check takes exactly what the table takes. */
+static void check_utf8(const char *text, size_t n) {
+    char quoted[6];
+    size_t i = 0, step, offset;
+    quoted[0] = quoted[n + 1] = '"';
+    memcpy(quoted + 1, text, n);
+    while (i < n && (step = character((const unsigned char *)text + i, n - i)) > 0) i += step;
+    CHECK_EQ(stream_json_check(quoted, n + 2, &offset), i == n ? STREAM_OK : STREAM_E_INVALID);
+}
+
 static void what_is_not_utf8_is_mended(void) {
     static const unsigned char bytes[] = {'a',  0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF,
                                           0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED,
@@ -2618,6 +2724,7 @@ static void what_is_not_utf8_is_mended(void) {
         text[3] = (char)bytes[i / (B * B * B)];
         exactly = exact(text, 4 - i % 3);
         check_mended(exactly, 4 - i % 3);
+        check_utf8(exactly, 4 - i % 3);
         free(exactly);
     }
 }
@@ -2811,7 +2918,7 @@ static void large_samples_are_framed_and_read(void) {
 /* A file of JSONTestSuite: one value, framed as its trimmed content, and readable. */
 static void check_valid_file(const char *file) {
     static const char *const everything = "";
-    size_t n, chunk;
+    size_t n, chunk, offset;
     unsigned long failures = test.failures;
     char *text = load(file, &n);
     stream_json_value v, all;
@@ -2830,6 +2937,7 @@ static void check_valid_file(const char *file) {
         CHECK_EQ(got.events[0].offset, v.ptr - text);
         CHECK_BYTES(got.bytes + got.events[0].at, got.events[0].len, v.ptr, v.len);
     }
+    CHECK_EQ(stream_json_check(text, n, &offset), STREAM_OK);
     CHECK_EQ(stream_json_pick(text, n, &everything, 1, &all), STREAM_OK);
     CHECK_BYTES(all.ptr, all.len, v.ptr, v.len);
     walk(text, n, v, 0);
@@ -2837,10 +2945,10 @@ static void check_valid_file(const char *file) {
     free(text);
 }
 
-/* Any other file: the same events as the reference, and no harm done. */
-static void check_other_file(const char *file) {
+/* Any file: the same events as the reference, and no harm done. */
+static void check_any_file(const char *file, bool invalid) {
     static const char *const points[] = {"", "/0", "/a"};
-    size_t n;
+    size_t n, offset;
     char *text = load(file, &n);
     stream_json_desc desc;
     stream_json_value out[3];
@@ -2853,17 +2961,18 @@ static void check_other_file(const char *file) {
         agrees(&desc, text, n, whole(), file);
         in_chunks(&desc, text, n, file);
     }
+    if (invalid) CHECK(stream_json_check(text, n, &offset) != STREAM_OK);
     stream_json_pick(text, n, points, 3, out);
     walk(text, n, stream_json_value_of(text, n), 0);
     free(text);
 }
 
-static void json_test_suite_is_framed(void) {
+static void json_test_suite_is_framed_and_checked(void) {
 #if defined(__linux__)
     char dir[1000], file[1400];
     struct dirent *entry;
     DIR *d;
-    size_t valid = 0, others = 0;
+    size_t valid = 0, files = 0;
     snprintf(dir, sizeof dir, "%s", shared("json/JSONTestSuite/test_parsing"));
     d = opendir(dir);
     if (!d) {
@@ -2877,12 +2986,12 @@ static void json_test_suite_is_framed(void) {
             check_valid_file(file);
             valid++;
         }
-        check_other_file(file);
-        others++;
+        check_any_file(file, strncmp(entry->d_name, "n_", 2) == 0);
+        files++;
     }
     closedir(d);
     CHECK_EQ(valid, 95);
-    CHECK(others >= 300);
+    CHECK(files >= 300);
 #else
     test_skip("listing a folder is only written for Linux here");
 #endif
@@ -2948,6 +3057,10 @@ int main(void) {
     RUN(only_strings_are_strings);
     RUN(integers_are_exact);
     RUN(what_is_no_integer_says_why);
+    RUN(check_names_the_first_byte_that_cannot_stand);
+    RUN(check_calls_no_prefix_of_a_valid_text_invalid);
+    RUN(the_offset_of_an_invalid_byte_is_the_first);
+    RUN(check_goes_1024_levels_deep);
     RUN(the_writer_puts_commas_and_colons);
     RUN(misuse_is_remembered_and_writes_nothing);
     RUN(any_calls_write_what_the_model_writes);
@@ -2959,7 +3072,7 @@ int main(void) {
     RUN(what_is_read_and_written_again_means_the_same);
     RUN(a_recorded_session_is_783_records_however_it_is_cut);
     RUN(large_samples_are_framed_and_read);
-    RUN(json_test_suite_is_framed);
+    RUN(json_test_suite_is_framed_and_checked);
     trace_free(&expected);
     trace_free(&got);
     return test_end();
