@@ -70,6 +70,8 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_STATIC               make every function static                     (each file that includes)
     STREAM_API                  linkage of public functions                    extern
     STREAM_NO_MALLOC            no default allocator: give one, or memory      off
+    STREAM_NO_SIMD              the scalar kernel only                         off
+    STREAM_JSON_KERNEL          the kernel of a desc that names none           NULL: the best there is
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                                 what the default allocator calls               malloc, realloc, free
 
@@ -377,16 +379,29 @@ typedef struct stream_json_desc {
     void *memory;               /* NULL, or the assembly buffer: then nothing is ever allocated */
     size_t memory_len;          /* its size: max_len becomes at most memory_len - STREAM_JSON_SLACK */
     stream_allocator allocator; /* zero: malloc */
+    const char *kernel;         /* NULL: the best this machine has; else "scalar", "sse2", "avx2", "neon" */
 } stream_json_desc;
 
 /* Assembly bytes above max_len: white space before noise, a CR, a value's first bytes after noise. */
 #define STREAM_JSON_SLACK (64 + 1 + 32)
+
+struct stream_json;
+typedef const char *(*stream_json__kernel)(struct stream_json *json, const char *p, const char *e);
+
+/* Where in a block of 64 bytes the bytes stand that framing is about: one bit a byte, the first lowest. */
+typedef struct stream_json__block {
+    uint64_t quote, backslash, open, close, end;
+} stream_json__block;
 
 typedef struct stream_json {
     uint64_t scanned; /* bytes looked at so far: never above the bytes fed (read only) */
     /* private */
     const char *cur, *end;   /* what is left of the loan */
     const char *start;       /* where the open item's part of this loan begins */
+    const char *loan;        /* the loan's first byte: blocks of 64 are counted from it */
+    const char *block_at;    /* the block whose masks are in `block`, or NULL */
+    stream_json__block block;
+    stream_json__kernel kernel;
     stream__assembly held;   /* the open item's bytes from earlier loans */
     uint64_t offset;         /* stream offset of the open item's first byte */
     uint64_t open;           /* length of its part in earlier loans */
@@ -539,9 +554,46 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
 #if defined(STREAM_JSON_IMPLEMENTATION) && !defined(STREAM_JSON__IMPLEMENTED)
 #define STREAM_JSON__IMPLEMENTED 1
 
+/* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 is compiled for its own
+   functions only and chosen at run time, so no compiler flag is asked for. */
+#define STREAM__SIMD_X86 0
+#define STREAM__SIMD_NEON 0
+#if !defined(STREAM_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__)
+#undef STREAM__SIMD_X86
+#define STREAM__SIMD_X86 1
+#include <immintrin.h>
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+#undef STREAM__SIMD_NEON
+#define STREAM__SIMD_NEON 1
+#include <arm_neon.h>
+#endif
+#define STREAM__INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+#ifndef STREAM_JSON_KERNEL
+#define STREAM_JSON_KERNEL NULL
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+static bool stream_json__same_text(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a == *b;
+}
+
+/* The number of the lowest bit that is set; bits is not 0. */
+static unsigned stream_json__lowest(uint64_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_ctzll(bits);
+#else
+    unsigned n = 0;
+    while (!(bits >> n & 1)) n++;
+    return n;
+#endif
+}
 
 static stream_json_type stream_json__type_of(char first) {
     switch (first) {
@@ -660,11 +712,14 @@ enum {
 
 enum { STREAM_JSON__GAP_KEPT = 64, STREAM_JSON__TENTATIVE = 32 };
 
+static stream_json__kernel stream_json__choose(const char *name);
+
 STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_desc *desc) {
     stream_json_desc d;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    if (d.mode > STREAM_JSON_DOLLAR) return STREAM_E_ARGUMENT;
+    if (!d.kernel) d.kernel = STREAM_JSON_KERNEL;
+    if (d.mode > STREAM_JSON_DOLLAR || !stream_json__choose(d.kernel)) return STREAM_E_ARGUMENT;
     if (d.max_len == 0) d.max_len = d.memory ? SIZE_MAX : (size_t)1 << 20;
     if (d.memory) {
         if (d.memory_len <= STREAM_JSON_SLACK) return STREAM_E_ARGUMENT;
@@ -674,6 +729,7 @@ STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_d
     if (d.first_len == 0) d.first_len = 4096;
     memset(json, 0, sizeof *json);
     stream__assembly_init(&json->held, &d.allocator, d.memory, d.first_len, d.max_len + STREAM_JSON_SLACK);
+    json->kernel = stream_json__choose(d.kernel);
     json->max_len = d.max_len;
     json->max_depth = d.max_depth ? d.max_depth : 512;
     json->end_byte = d.mode == STREAM_JSON_NDJSON ? '\n' : d.mode == STREAM_JSON_DOLLAR ? '$' : '\0';
@@ -698,7 +754,8 @@ STREAM_API void stream_json_reset(stream_json *json) {
 
 STREAM_API stream_status stream_json_feed(stream_json *json, const void *data, size_t len) {
     if (json->finished || json->cur != json->end) return STREAM_E_STATE;
-    json->cur = json->start = (const char *)data;
+    json->cur = json->start = json->loan = (const char *)data;
+    json->block_at = NULL;
     json->end = len ? json->cur + len : json->cur;
     return STREAM_OK;
 }
@@ -816,8 +873,9 @@ static uint64_t stream_json__record_end(const stream_json *json, const char *p) 
 }
 
 /* Follows an object or array from p: returns where it closes (past the bracket, depth 0), where its
-   record ends (at the end byte, depth above 0), or e. */
-static const char *stream_json__follow(stream_json *json, const char *p, const char *e) {
+   record ends (at the end byte, depth above 0), or e. This is the whole truth, byte by byte; the kernels
+   below say the same, 64 bytes at a time. */
+static const char *stream_json__follow_scalar(stream_json *json, const char *p, const char *e) {
     const char end_byte = json->end_byte;
     const bool ndjson = end_byte == '\n';
     size_t depth = json->depth;
@@ -857,6 +915,247 @@ static const char *stream_json__follow(stream_json *json, const char *p, const c
     json->in_string = in_string;
     json->escaped = escaped;
     return p;
+}
+
+
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+
+/* Bit i of the result: whether an odd number of bits is set in x up to and including i. */
+STREAM__INLINE uint64_t stream_json__parity(uint64_t x) {
+    x ^= x << 1;
+    x ^= x << 2;
+    x ^= x << 4;
+    x ^= x << 8;
+    x ^= x << 16;
+    return x ^ x << 32;
+}
+
+STREAM__INLINE size_t stream_json__count(uint64_t x) { return (size_t)__builtin_popcountll(x); }
+
+/* The state of a value between two blocks, in registers. */
+typedef struct stream_json__scan {
+    uint64_t string;  /* all ones inside a string, else 0 */
+    uint64_t escaped; /* 1 when the next byte follows a backslash that escapes it */
+    size_t depth, deepest;
+} stream_json__scan;
+
+/* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
+   place, 64 when none does. */
+static unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_t open, uint64_t close) {
+    uint64_t rest = open | close;
+    for (; rest; rest &= rest - 1) {
+        unsigned at = stream_json__lowest(rest);
+        if (open >> at & 1) {
+            if (++s->depth > s->deepest) s->deepest = s->depth;
+        } else if (--s->depth == 0) {
+            return at;
+        }
+    }
+    return 64;
+}
+
+/* Takes n bytes, whose masks begin at bit 0. Returns how many belong to the value, with *done when it or its
+   record ends behind them; or 0 when only the byte-wise loop can tell.
+
+       bytes       {"a\"}":[1]}\n      record ends at LF, whatever is open
+       quote        1 . 1 .1
+       escaped         1               a quote that a backslash takes away
+       in string    111111.            parity of the quotes that are left
+       open        1       1           outside strings only
+       close                 11  */
+STREAM__INLINE unsigned stream_json__take(stream_json__scan *s, const stream_json__block *m, unsigned from,
+                                          unsigned n, bool ndjson, size_t max_depth, bool *done) {
+    uint64_t valid = n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+    uint64_t quote = m->quote >> from, backslash = m->backslash >> from, end = m->end >> from & valid;
+    uint64_t string, open, close, escaped_next = 0;
+    size_t opens, closes;
+    unsigned limit = n;
+
+    if (backslash | s->escaped) {
+        /* Runs of backslashes escape every second byte; a run that begins at an odd place is found by the
+           carry of an addition (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019). */
+        const uint64_t even = UINT64_C(0x5555555555555555);
+        uint64_t active = backslash & ~s->escaped;
+        uint64_t follows = active << 1 | s->escaped;
+        uint64_t odd_runs = active & ~even & ~follows;
+        uint64_t escaped = (even ^ ((odd_runs + active) << 1)) & follows;
+        quote &= ~escaped;
+        escaped_next = (active & ~escaped) >> (n - 1) & 1;
+    }
+    string = stream_json__parity(quote) ^ s->string;
+    if (!ndjson) end &= ~string;
+    if (end) {
+        limit = stream_json__lowest(end);
+        valid = (UINT64_C(1) << limit) - 1;
+    }
+    /* A backslash outside strings escapes nothing, so the sums above are off: no JSON has one. */
+    if (backslash & ~string & valid) return 0;
+    open = (m->open >> from) & ~string & valid;
+    close = (m->close >> from) & ~string & valid;
+    opens = stream_json__count(open);
+    closes = stream_json__count(close);
+    if (s->depth > closes && s->depth + opens <= max_depth) {
+        s->depth += opens - closes; /* can neither reach 0 nor the limit in here */
+    } else {
+        unsigned at = stream_json__walk_brackets(s, open, close);
+        if (at < 64) {
+            *done = true;
+            return at + 1;
+        }
+    }
+    s->escaped = escaped_next;
+    if (end) {
+        *done = true;
+        return limit;
+    }
+    s->string = 0 - (string >> (n - 1) & 1);
+    return n;
+}
+
+/* One kernel's loop over blocks of 64 bytes, counted from the loan's beginning. The masks of the last block
+   are kept: the next value begins in it, and no byte is classified twice. What is short of a block is
+   copied to one first, so nothing past the loan is read. */
+#define STREAM_JSON__FOLLOW(name, target, classify)                                                        \
+    target static const char *name(stream_json *json, const char *p, const char *e) {                      \
+        stream_json__scan s;                                                                               \
+        bool done = false;                                                                                 \
+        s.string = 0 - (uint64_t)json->in_string;                                                          \
+        s.escaped = json->escaped;                                                                         \
+        s.depth = json->depth;                                                                             \
+        s.deepest = json->deepest;                                                                         \
+        while (p < e && !done) {                                                                           \
+            const char *base = json->loan + ((size_t)(p - json->loan) & ~(size_t)63);                      \
+            unsigned from = (unsigned)(p - base), n, taken;                                                \
+            n = e - base < 64 ? (unsigned)(e - p) : 64 - from;                                             \
+            if (base != json->block_at) {                                                                  \
+                if (e - base >= 64) {                                                                      \
+                    classify(base, json->end_byte, &json->block);                                          \
+                } else {                                                                                   \
+                    char copy[64];                                                                         \
+                    memset(copy, 0, sizeof copy);                                                          \
+                    memcpy(copy, base, (size_t)(e - base));                                                \
+                    classify(copy, json->end_byte, &json->block);                                          \
+                }                                                                                          \
+                json->block_at = base;                                                                     \
+            }                                                                                              \
+            taken = stream_json__take(&s, &json->block, from, n, json->end_byte == '\n', json->max_depth,  \
+                                      &done);                                                              \
+            p += taken;                                                                                    \
+            if (taken == 0 && !done) {                                                                     \
+                const char *stop = p + n;                                                                  \
+                stream_json__scan_out(json, &s);                                                           \
+                p = stream_json__follow_scalar(json, p, stop);                                             \
+                if (json->depth == 0 || p < stop) return p;                                                \
+                s.string = 0 - (uint64_t)json->in_string;                                                  \
+                s.escaped = json->escaped;                                                                 \
+                s.depth = json->depth;                                                                     \
+                s.deepest = json->deepest;                                                                 \
+            }                                                                                              \
+        }                                                                                                  \
+        stream_json__scan_out(json, &s);                                                                   \
+        return p;                                                                                          \
+    }
+
+STREAM__INLINE void stream_json__scan_out(stream_json *json, const stream_json__scan *s) {
+    json->in_string = s->string != 0;
+    json->escaped = s->escaped != 0;
+    json->depth = s->depth;
+    json->deepest = s->deepest;
+}
+
+#endif
+
+#if STREAM__SIMD_X86
+
+#define STREAM_JSON__AVX2 __attribute__((target("avx2,popcnt,bmi,lzcnt")))
+
+STREAM_JSON__AVX2 STREAM__FN uint64_t stream_json__equal_avx2(__m256i a, __m256i b, char c) {
+    __m256i v = _mm256_set1_epi8(c);
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, v)) |
+           (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(b, v)) << 32;
+}
+
+/* { and [ differ from each other, and } from ], in bit 5 alone: or it in, and one comparison finds both. */
+STREAM_JSON__AVX2 STREAM__FN void stream_json__classify_avx2(const char *p, char end, stream_json__block *m) {
+    __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+    __m256i bit5 = _mm256_set1_epi8(0x20), a5 = _mm256_or_si256(a, bit5), b5 = _mm256_or_si256(b, bit5);
+    m->quote = stream_json__equal_avx2(a, b, '"');
+    m->backslash = stream_json__equal_avx2(a, b, '\\');
+    m->open = stream_json__equal_avx2(a5, b5, '{');
+    m->close = stream_json__equal_avx2(a5, b5, '}');
+    m->end = end ? stream_json__equal_avx2(a, b, end) : 0;
+}
+
+STREAM_JSON__FOLLOW(stream_json__follow_avx2, STREAM_JSON__AVX2, stream_json__classify_avx2)
+
+STREAM__FN uint64_t stream_json__equal_sse2(const __m128i v[4], char c) {
+    __m128i x = _mm_set1_epi8(c);
+    uint64_t bits = 0;
+    int i;
+    for (i = 0; i < 4; i++) bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v[i], x)) << (16 * i);
+    return bits;
+}
+
+STREAM__FN void stream_json__classify_sse2(const char *p, char end, stream_json__block *m) {
+    __m128i v[4], v5[4];
+    int i;
+    for (i = 0; i < 4; i++) {
+        v[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
+        v5[i] = _mm_or_si128(v[i], _mm_set1_epi8(0x20));
+    }
+    m->quote = stream_json__equal_sse2(v, '"');
+    m->backslash = stream_json__equal_sse2(v, '\\');
+    m->open = stream_json__equal_sse2(v5, '{');
+    m->close = stream_json__equal_sse2(v5, '}');
+    m->end = end ? stream_json__equal_sse2(v, end) : 0;
+}
+
+STREAM_JSON__FOLLOW(stream_json__follow_sse2, , stream_json__classify_sse2)
+
+#elif STREAM__SIMD_NEON
+
+/* NEON has no movemask: each lane keeps one bit of its place in a byte, and three pairwise additions gather
+   64 of them. */
+STREAM__FN uint64_t stream_json__equal_neon(const uint8x16_t v[4], char c) {
+    static const uint8_t places[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t place = vld1q_u8(places), x = vdupq_n_u8((uint8_t)c);
+    uint8x16_t a = vpaddq_u8(vandq_u8(vceqq_u8(v[0], x), place), vandq_u8(vceqq_u8(v[1], x), place));
+    uint8x16_t b = vpaddq_u8(vandq_u8(vceqq_u8(v[2], x), place), vandq_u8(vceqq_u8(v[3], x), place));
+    a = vpaddq_u8(a, b);
+    a = vpaddq_u8(a, a);
+    return vgetq_lane_u64(vreinterpretq_u64_u8(a), 0);
+}
+
+STREAM__FN void stream_json__classify_neon(const char *p, char end, stream_json__block *m) {
+    uint8x16_t v[4], v5[4];
+    int i;
+    for (i = 0; i < 4; i++) {
+        v[i] = vld1q_u8((const uint8_t *)p + 16 * i);
+        v5[i] = vorrq_u8(v[i], vdupq_n_u8(0x20));
+    }
+    m->quote = stream_json__equal_neon(v, '"');
+    m->backslash = stream_json__equal_neon(v, '\\');
+    m->open = stream_json__equal_neon(v5, '{');
+    m->close = stream_json__equal_neon(v5, '}');
+    m->end = end ? stream_json__equal_neon(v, end) : 0;
+}
+
+STREAM_JSON__FOLLOW(stream_json__follow_neon, , stream_json__classify_neon)
+
+#endif
+
+/* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
+   is none of them. */
+static stream_json__kernel stream_json__choose(const char *name) {
+#if STREAM__SIMD_X86
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi");
+    if (avx2 && (!name || stream_json__same_text(name, "avx2"))) return stream_json__follow_avx2;
+    if (!name || stream_json__same_text(name, "sse2")) return stream_json__follow_sse2;
+#elif STREAM__SIMD_NEON
+    if (!name || stream_json__same_text(name, "neon")) return stream_json__follow_neon;
+#endif
+    return !name || stream_json__same_text(name, "scalar") ? stream_json__follow_scalar : NULL;
 }
 
 /* What is open when the input ends. */
@@ -1032,7 +1331,7 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         default: /* STREAM_JSON__VALUE */
-            p = stream_json__follow(json, p, e);
+            p = json->kernel(json, p, e);
             if (json->depth == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
                                            (char)json->first);
@@ -1387,16 +1686,6 @@ typedef struct stream_json__picker {
     size_t depth;
     stream_json__level level[STREAM_JSON__STEPS + 1];
 } stream_json__picker;
-
-static unsigned stream_json__lowest(uint64_t bits) { /* bits > 0 */
-#if defined(__GNUC__) || defined(__clang__)
-    return (unsigned)__builtin_ctzll(bits);
-#else
-    unsigned n = 0;
-    while (!(bits >> n & 1)) n++;
-    return n;
-#endif
-}
 
 static void stream_json__measure(stream_json__picker *k, unsigned i) {
     const char *s = k->step[i];

@@ -41,6 +41,23 @@ if command -v clang >/dev/null; then
 else
     job clang "echo 'skip clang: no clang here'"
 fi
+# Every vector kernel, forced by name, against the same cases; then the other architectures.
+for k in scalar sse2 avx2; do
+    if [ $k = scalar ] || { [ "$(uname -m)" = x86_64 ] && grep -qw $k /proc/cpuinfo; }; then
+        variant .$k "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'" json
+    else
+        job json.$k "echo 'skip json.$k: this machine has no $k'"
+    fi
+done
+for a in aarch64 s390x; do
+    if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
+        for t in stream json pool; do
+            job $t.$a "$a-linux-gnu-gcc -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
+        done
+    else
+        job $a "echo 'skip $a: needs $a-linux-gnu-gcc and qemu-$a'"
+    fi
+done
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"
 
