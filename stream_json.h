@@ -1380,11 +1380,21 @@ static const char *stream_json__spaces(const char *p, const char *e) {
     return p;
 }
 
-/* From the opening quote: past the closing one, or NULL when the bytes end before it. */
+/* From the opening quote: past the closing one, or NULL when the bytes end before it. Short strings end in
+   the first loop; a long one is left to memchr, and a quote it finds closes the string unless an odd number of
+   backslashes stands before it. Every byte is passed once, but for the backslashes before a quote. */
 static const char *stream_json__string_end(const char *p, const char *e) {
-    for (p++; p < e; p++) {
+    const char *near = e - p > 32 ? p + 32 : e, *begin = p + 1;
+    for (p++; p < near; p++) {
         if (*p == '"') return p + 1;
-        if (*p == '\\' && ++p == e) break;
+        if (*p == '\\' && ++p == e) return NULL;
+    }
+    while (p < e) {
+        const char *quote = (const char *)memchr(p, '"', (size_t)(e - p)), *run = quote;
+        if (!quote) return NULL;
+        while (run > begin && run[-1] == '\\') run--;
+        if ((quote - run) % 2 == 0) return quote + 1;
+        p = quote + 1;
     }
     return NULL;
 }
