@@ -1012,6 +1012,20 @@ STREAM__INLINE unsigned stream_json__take(stream_json__scan *s, const stream_jso
     return n;
 }
 
+STREAM__INLINE void stream_json__scan_in(stream_json__scan *s, const stream_json *json) {
+    s->string = 0 - (uint64_t)json->in_string;
+    s->escaped = json->escaped;
+    s->depth = json->depth;
+    s->deepest = json->deepest;
+}
+
+STREAM__INLINE void stream_json__scan_out(stream_json *json, const stream_json__scan *s) {
+    json->in_string = s->string != 0;
+    json->escaped = s->escaped != 0;
+    json->depth = s->depth;
+    json->deepest = s->deepest;
+}
+
 /* One kernel's loop over blocks of 64 bytes, counted from the loan's beginning. The masks of the last block
    are kept: the next value begins in it, and no byte is classified twice. What is short of a block is
    copied to one first, so nothing past the loan is read. */
@@ -1019,10 +1033,7 @@ STREAM__INLINE unsigned stream_json__take(stream_json__scan *s, const stream_jso
     target static const char *name(stream_json *json, const char *p, const char *e) {                      \
         stream_json__scan s;                                                                               \
         bool done = false;                                                                                 \
-        s.string = 0 - (uint64_t)json->in_string;                                                          \
-        s.escaped = json->escaped;                                                                         \
-        s.depth = json->depth;                                                                             \
-        s.deepest = json->deepest;                                                                         \
+        stream_json__scan_in(&s, json);                                                                    \
         while (p < e && !done) {                                                                           \
             const char *base = json->loan + ((size_t)(p - json->loan) & ~(size_t)63);                      \
             unsigned from = (unsigned)(p - base), n, taken;                                                \
@@ -1046,22 +1057,12 @@ STREAM__INLINE unsigned stream_json__take(stream_json__scan *s, const stream_jso
                 stream_json__scan_out(json, &s);                                                           \
                 p = stream_json__follow_scalar(json, p, stop);                                             \
                 if (json->depth == 0 || p < stop) return p;                                                \
-                s.string = 0 - (uint64_t)json->in_string;                                                  \
-                s.escaped = json->escaped;                                                                 \
-                s.depth = json->depth;                                                                     \
-                s.deepest = json->deepest;                                                                 \
+                stream_json__scan_in(&s, json);                                                            \
             }                                                                                              \
         }                                                                                                  \
         stream_json__scan_out(json, &s);                                                                   \
         return p;                                                                                          \
     }
-
-STREAM__INLINE void stream_json__scan_out(stream_json *json, const stream_json__scan *s) {
-    json->in_string = s->string != 0;
-    json->escaped = s->escaped != 0;
-    json->depth = s->depth;
-    json->deepest = s->deepest;
-}
 
 #endif
 
