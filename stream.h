@@ -538,7 +538,7 @@ STREAM_API stream_decoder stream_lines_decoder(stream_lines *lines);
 typedef struct stream_flow_desc {
     uint64_t size;          /* what the queue between the two holds, in units; 0: 100 */
     uint64_t high;          /* slow mode begins above this lag; 0: 2 x size */
-    uint64_t low;           /* and ends below this one; 0: size / 2, at least 1 */
+    uint64_t low;           /* and ends below this one; 0: size / 2, at least 1, at most high */
     uint64_t delay_ns;      /* advised while the lag is above size; 0: 10 ms */
     uint64_t slow_delay_ns; /* advised in slow mode; 0: 100 ms */
 } stream_flow_desc;
@@ -613,8 +613,8 @@ STREAM_API uint64_t stream_gauge_get(const stream_gauge *gauge);
 STREAM_API uint64_t stream_gauge_highest(const stream_gauge *gauge);
 
 /* Log-linear buckets: 32 to each power of two, so a bucket is at most 1/32 of its value wide and the
-   middle that quantile() reports is within 1/64 (1.6 %). Values below 32 ns are exact. From
-   2^STREAM_HISTOGRAM_BITS ns (18 minutes) on, everything shares the last bucket; max stays exact. */
+   middle that quantile() reports is within 1/64 (1.6 %). Values below 32 ns are exact. Everything from
+   2^STREAM_HISTOGRAM_BITS ns (18 minutes) on shares the last bucket, for which the exact max stands. */
 #define STREAM_HISTOGRAM_BITS 40
 #define STREAM_HISTOGRAM_BUCKETS ((STREAM_HISTOGRAM_BITS - 5 + 1) * 32)
 
@@ -691,8 +691,8 @@ STREAM_API stream_status stream_pipeline_init(stream_pipeline *pipe, const strea
 /* Gives the buffer back; a zeroed object is fine. Source and decoder are yours to free. */
 STREAM_API void stream_pipeline_free(stream_pipeline *pipe);
 /* The next item. OK, NOISE and the decoder's errors as the decoder says them; EMPTY when the source
-   has nothing now; E_IO once when it fails (then the tail, then END); FULL when buffers.acquire has
-   nothing now: call again later, nothing was lost. */
+   has nothing now; E_IO once when it fails (then the tail, then END); FULL when no read buffer is to be
+   had, borrowed or its own: nothing was lost, call again later. */
 STREAM_API stream_status stream_pipeline_next(stream_pipeline *pipe, stream_item *item);
 
 #ifndef STREAM_NO_OS
@@ -711,7 +711,9 @@ typedef enum stream_kernel_kind {
 } stream_kernel_kind;
 
 /* Asks the kernel for a buffer of `want` bytes behind fd and reports what it is and what is granted
-   (0 where the system does not say). A refusal is no error: the stream works, only less smoothly. */
+   (0 where the system does not say). A refusal is no error: the stream works, only less smoothly. A
+   socket's is only asked for when it is smaller; the system's own limit (rmem_max) caps what it then gets,
+   and a TCP buffer set by hand is no longer tuned by the kernel. */
 STREAM_API stream_kernel_kind stream_kernel_buffer(int fd, size_t want, size_t *granted);
 
 /* A source for a pipeline that reads fd. The descriptor stays yours. An interrupted read is repeated;
@@ -722,7 +724,7 @@ typedef struct stream_reader_desc {
     int fd;                  /* 0: standard input; stays yours, blocking or not */
     size_t kernel_len;       /* kernel buffer to ask for, bytes; 0: 64 KiB */
     size_t buffer_len;       /* read buffer, bytes; 0: 32 KiB */
-    void *memory;            /* NULL, or the read buffer: buffer_len bytes of yours */
+    void *memory;            /* NULL, or the read buffer: buffer_len bytes of yours, not 0 */
     stream_lines_desc lines; /* the third tier; its allocator also serves the read buffer */
 } stream_reader_desc;
 
@@ -1017,7 +1019,10 @@ STREAM_API stream_status stream_flow_init(stream_flow *flow, const stream_flow_d
     if (desc) d = *desc;
     if (d.size == 0) d.size = 100;
     if (d.high == 0) d.high = d.size > UINT64_MAX / 2 ? UINT64_MAX : d.size * 2;
-    if (d.low == 0) d.low = d.size / 2 ? d.size / 2 : 1;
+    if (d.low == 0) {
+        d.low = d.size / 2 ? d.size / 2 : 1;
+        if (d.low > d.high) d.low = d.high;
+    }
     if (d.delay_ns == 0) d.delay_ns = UINT64_C(10000000);
     if (d.slow_delay_ns == 0) d.slow_delay_ns = UINT64_C(100000000);
     if (d.low > d.high) return STREAM_E_ARGUMENT;
@@ -1399,7 +1404,7 @@ static stream_status stream__pipeline_acquire(stream_pipeline *pipe) {
     }
     pipe->buffer = stream__resize(&d->allocator, NULL, 0, d->buffer_len, 1);
     pipe->buffer_cap = d->buffer_len;
-    return pipe->buffer ? STREAM_OK : STREAM_E_NOMEM;
+    return pipe->buffer ? STREAM_OK : STREAM_FULL;
 }
 
 /* Gives a borrowed buffer back; one of its own stays until the end. */
