@@ -240,6 +240,12 @@ typedef struct stream_allocator {
 #endif
 #endif
 
+/* Not strcmp: these headers ask a bare-metal C library for mem* only. */
+STREAM__FN bool stream__same_text(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a == *b;
+}
+
 /* Every allocation of these headers passes here. No block of theirs needs more than malloc's
    alignment when the default allocator serves it. */
 STREAM__FN void *stream__resize(const stream_allocator *a, void *ptr, size_t old_size, size_t new_size,
@@ -1278,12 +1284,6 @@ static uint64_t stream__metric_value(const stream_metric *m) {
     return 0;
 }
 
-/* Not strcmp: these headers ask a bare-metal C library for mem* only. */
-static bool stream__same_name(const char *a, const char *b) {
-    while (*a && *a == *b) a++, b++;
-    return *a == *b;
-}
-
 static const struct {
     unsigned per_mille;
     const char *quantile, *key;
@@ -1297,7 +1297,7 @@ STREAM_API size_t stream_metrics_prometheus(const stream_metric *rows, size_t co
     t.len = 0;
     for (i = 0; i < count; i++) {
         const stream_metric *m = &rows[i];
-        if (i == 0 || !stream__same_name(m->name, rows[i - 1].name)) {
+        if (i == 0 || !stream__same_text(m->name, rows[i - 1].name)) {
             const char *s;
             if (m->help) {
                 stream__puts(&t, "# HELP ");

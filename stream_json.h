@@ -239,6 +239,12 @@ typedef struct stream_allocator {
 #endif
 #endif
 
+/* Not strcmp: these headers ask a bare-metal C library for mem* only. */
+STREAM__FN bool stream__same_text(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a == *b;
+}
+
 /* Every allocation of these headers passes here. No block of theirs needs more than malloc's
    alignment when the default allocator serves it. */
 STREAM__FN void *stream__resize(const stream_allocator *a, void *ptr, size_t old_size, size_t new_size,
@@ -579,11 +585,6 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
 extern "C" {
 #endif
 
-static bool stream_json__same_text(const char *a, const char *b) {
-    while (*a && *a == *b) a++, b++;
-    return *a == *b;
-}
-
 /* The number of the lowest bit that is set; bits is not 0. */
 static unsigned stream_json__lowest(uint64_t bits) {
 #if defined(__GNUC__) || defined(__clang__)
@@ -716,10 +717,12 @@ static stream_json__kernel stream_json__choose(const char *name);
 
 STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_desc *desc) {
     stream_json_desc d;
+    stream_json__kernel kernel;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!d.kernel) d.kernel = STREAM_JSON_KERNEL;
-    if (d.mode > STREAM_JSON_DOLLAR || !stream_json__choose(d.kernel)) return STREAM_E_ARGUMENT;
+    kernel = stream_json__choose(d.kernel);
+    if (d.mode > STREAM_JSON_DOLLAR || !kernel) return STREAM_E_ARGUMENT;
     if (d.max_len == 0) d.max_len = d.memory ? SIZE_MAX : (size_t)1 << 20;
     if (d.memory) {
         if (d.memory_len <= STREAM_JSON_SLACK) return STREAM_E_ARGUMENT;
@@ -729,7 +732,7 @@ STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_d
     if (d.first_len == 0) d.first_len = 4096;
     memset(json, 0, sizeof *json);
     stream__assembly_init(&json->held, &d.allocator, d.memory, d.first_len, d.max_len + STREAM_JSON_SLACK);
-    json->kernel = stream_json__choose(d.kernel);
+    json->kernel = kernel;
     json->max_len = d.max_len;
     json->max_depth = d.max_depth ? d.max_depth : 512;
     json->end_byte = d.mode == STREAM_JSON_NDJSON ? '\n' : d.mode == STREAM_JSON_DOLLAR ? '$' : '\0';
@@ -1151,12 +1154,12 @@ STREAM_JSON__FOLLOW(stream_json__follow_neon, , stream_json__classify_neon)
 static stream_json__kernel stream_json__choose(const char *name) {
 #if STREAM__SIMD_X86
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi");
-    if (avx2 && (!name || stream_json__same_text(name, "avx2"))) return stream_json__follow_avx2;
-    if (!name || stream_json__same_text(name, "sse2")) return stream_json__follow_sse2;
+    if (avx2 && (!name || stream__same_text(name, "avx2"))) return stream_json__follow_avx2;
+    if (!name || stream__same_text(name, "sse2")) return stream_json__follow_sse2;
 #elif STREAM__SIMD_NEON
-    if (!name || stream_json__same_text(name, "neon")) return stream_json__follow_neon;
+    if (!name || stream__same_text(name, "neon")) return stream_json__follow_neon;
 #endif
-    return !name || stream_json__same_text(name, "scalar") ? stream_json__follow_scalar : NULL;
+    return !name || stream__same_text(name, "scalar") ? stream_json__follow_scalar : NULL;
 }
 
 /* What is open when the input ends. */

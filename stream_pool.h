@@ -248,6 +248,12 @@ typedef struct stream_allocator {
 #endif
 #endif
 
+/* Not strcmp: these headers ask a bare-metal C library for mem* only. */
+STREAM__FN bool stream__same_text(const char *a, const char *b) {
+    while (*a && *a == *b) a++, b++;
+    return *a == *b;
+}
+
 /* Every allocation of these headers passes here. No block of theirs needs more than malloc's
    alignment when the default allocator serves it. */
 STREAM__FN void *stream__resize(const stream_allocator *a, void *ptr, size_t old_size, size_t new_size,

@@ -47,7 +47,7 @@ typedef struct run {
     text_buffer scratch;     /* a string, unescaped */
     bool text_line_open; /* the text written last has no line feed yet */
     bool at_line_start; /* our standard output's last byte was a line feed */
-    bool out_is_terminal, same_terminal; /* standard output is one; it is standard error's */
+    bool same_terminal; /* standard output and standard error are one terminal */
 
     stderr_ring err_ring;
     bool err_at_line_start;
