@@ -1426,7 +1426,7 @@ static void settings_that_cannot_be_meant_are_refused(void) {
     memset(&desc, 0, sizeof desc);
     CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
     CHECK_EQ(stream_json_init(&json, NULL), STREAM_OK);
-    desc.mode = (stream_json_mode)3;
+    desc.mode = (stream_json_mode)4;
     CHECK_EQ(stream_json_init(&json, &desc), STREAM_E_ARGUMENT);
     desc.mode = NDJSON;
     desc.max_len = SIZE_MAX / 4;
