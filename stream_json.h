@@ -405,12 +405,15 @@ typedef struct stream_json__kernel {
     const char *(*check)(struct stream_json__scan *s, const char *p, const char *e);  /* and checks */
 } stream_json__kernel;
 
-/* Where in a block of 64 bytes the bytes stand that matter: one bit a byte, the first lowest. The second row
-   is for checking only. */
+/* Where in a block of 64 bytes the bytes stand that matter: one bit a byte, the first lowest. */
 typedef struct stream_json__block {
     uint64_t quote, backslash, open, close, end;
-    uint64_t colon, comma, brace, low, control, high; /* brace: bit 5, which tells { from [ */
 } stream_json__block;
+
+/* And those that matter to the grammar; brace: bit 5 is set, which tells { from [. */
+typedef struct stream_json__rules {
+    uint64_t colon, comma, brace, low, control, high;
+} stream_json__rules;
 
 /* What checking remembers of the value so far. */
 typedef struct stream_json__grammar {
@@ -430,6 +433,7 @@ typedef struct stream_json__scan {
     const char *loan;     /* the loan's first byte: blocks of 64 are counted from it */
     const char *block_at; /* the block whose masks are in `block`, or NULL */
     stream_json__block block;
+    stream_json__rules rules;
     size_t depth, deepest, max_depth;
     char end_byte;        /* what ends a record, 0 for nothing */
     bool ends_strings;    /* even inside a string */
@@ -842,7 +846,7 @@ STREAM__INLINE uint64_t stream__parity_any(uint64_t x) {
 /* The vocabulary: 64 bytes loaded, and what can be asked of them. */
 #if STREAM__SIMD_X86
 
-#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,lzcnt,pclmul")))
+#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
 
 typedef struct stream__v64_avx2 {
     __m256i a, b;
@@ -1052,7 +1056,7 @@ typedef struct stream_json__walk {
     bool popcnt;      /* a constant: the kernel's machine counts bits with an instruction */
 } stream_json__walk;
 
-/* A stretch of a block, its first byte at bit 0:
+/* A stretch of a block, from bit `from` on:
 
        bytes       {"a\"}":[1]}
        quote        1    1       those that open or close a string
@@ -1060,21 +1064,17 @@ typedef struct stream_json__walk {
        string       11111        from each opening quote to before the closing one
        open        1       1     outside strings, up to where the value or its record ends
        close                 11
-       valid       111111111111  the bytes that belong to the value */
+       valid       111111111111  the bytes that belong to the value: from `from` to before `to` */
 typedef struct stream_json__stretch {
     uint64_t quote, escaped, string, open, close, valid;
-    unsigned taken; /* bytes of the value, 0 when only the byte-wise loop can tell */
-    bool done;      /* it, or its record, ends behind them */
+    unsigned from, to;
+    bool done; /* the value, or its record, ends here */
 } stream_json__stretch;
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
    place, 64 when none does. */
 STREAM__INLINE unsigned stream_json__walk_brackets(stream_json__walk *w, uint64_t open, uint64_t close) {
     uint64_t rest;
-    if (open == 0 && stream_json__count(close, w->popcnt) == w->depth) {
-        w->depth = 0; /* the end of most records: nothing opens any more */
-        return stream_json__highest(close);
-    }
     for (rest = open | close; rest; rest &= rest - 1) {
         unsigned at = stream_json__lowest(rest);
         if (open >> at & 1) {
@@ -1086,43 +1086,47 @@ STREAM__INLINE unsigned stream_json__walk_brackets(stream_json__walk *w, uint64_
     return 64;
 }
 
-/* Takes what it can of n bytes of a block, from bit `from` on. t->quote, escaped and string are set. A backslash
-   outside strings escapes nothing, so from there on the sums are off: the stretch ends behind it. */
+/* Takes a block from t->from to t->to, or to where the value or its record ends; t->quote, escaped and string
+   are set, and all masks are 0 behind the loan's end. A backslash outside strings escapes nothing, so from there
+   on the sums are off: the stretch ends behind it. */
 STREAM__INLINE void stream_json__take(const stream_json__scan *s, stream_json__walk *w, const stream_json__block *m,
-                                      unsigned from, unsigned n, stream_json__stretch *t) {
-    const uint64_t backslash = m->backslash >> from;
-    uint64_t end = m->end >> from & stream_json__below(n), stop;
+                                      stream_json__stretch *t) {
+    const uint64_t outside = ~t->string & t->valid;
+    uint64_t stop = (m->backslash & outside) | (s->ends_strings ? m->end & t->valid : m->end & outside);
     size_t opens, closes;
-    t->valid = stream_json__below(n);
-    if (!s->ends_strings) end &= ~t->string;
-    stop = backslash & ~t->string;
-    if (s->lone) stop |= t->quote & ~t->string; /* a string that is no object's or array's closes */
-    stop = (stop | end) & t->valid;
-    stop &= 0 - stop;
-    t->done = (stop & (end | t->quote)) != 0;
-    if (stop) t->valid = stop & end ? stop - 1 : stop | (stop - 1);
-    t->taken = stop ? stream_json__lowest(stop) + !(stop & end) : n;
-    t->open = m->open >> from & ~t->string & t->valid;
-    t->close = m->close >> from & ~t->string & t->valid;
+    if (s->lone) stop |= t->quote & outside; /* a string that is no object's or array's closes */
+    t->open = m->open & outside;
+    t->close = m->close & outside;
+    if (stop) {
+        const bool end = (stop & (0 - stop) & m->end) != 0;
+        stop &= 0 - stop;
+        t->to = stream_json__lowest(stop) + !end;
+        t->done = end || (stop & t->quote);
+        t->valid &= end ? stop - 1 : stop | (stop - 1);
+        t->open &= t->valid;
+        t->close &= t->valid;
+    }
     opens = stream_json__count(t->open, w->popcnt);
     closes = stream_json__count(t->close, w->popcnt);
     if (w->depth > closes && w->depth + opens <= s->max_depth) {
         w->depth += opens - closes; /* can neither reach 0 nor the limit in here */
     } else {
-        const unsigned at = stream_json__walk_brackets(w, t->open, t->close);
+        unsigned at = 64;
+        if (opens == 0 && closes == w->depth) at = stream_json__highest(t->close); /* the end of most records */
+        else at = stream_json__walk_brackets(w, t->open, t->close);
         if (at < 64) {
+            w->depth = 0;
             t->done = true;
-            t->taken = at + 1;
-            t->valid = stream_json__below(at + 1);
+            t->to = at + 1;
+            t->valid &= stream_json__below(at + 1);
             return;
         }
     }
+    w->string = 0 - (t->string >> 63);
+    w->escaped = t->to == 64 ? (m->backslash & ~t->escaped) >> 63 : t->escaped >> t->to & 1;
     if (stop) {
         w->string = w->escaped = 0;
         if (stop & t->quote) w->depth = 0;
-    } else {
-        w->string = 0 - (t->string >> (n - 1) & 1);
-        w->escaped = (backslash & ~t->escaped) >> (n - 1) & 1;
     }
 }
 
@@ -1159,12 +1163,13 @@ typedef struct stream_json__classes {
 
 /* What the last token was, as of the byte before a stretch. */
 enum {
-    STREAM_JSON__WAS_BRACE = 1,
-    STREAM_JSON__WAS_BRACKET = 2,
-    STREAM_JSON__WAS_COLON = 4,
-    STREAM_JSON__WAS_COMMA = 8,
-    STREAM_JSON__WAS_STRING = 16,
-    STREAM_JSON__WAS_VALUE = 32 /* any other value */
+    STREAM_JSON__WAS_TEXT = 0, /* the inside of a string */
+    STREAM_JSON__WAS_BRACE,
+    STREAM_JSON__WAS_BRACKET,
+    STREAM_JSON__WAS_COLON,
+    STREAM_JSON__WAS_COMMA,
+    STREAM_JSON__WAS_STRING,
+    STREAM_JSON__WAS_VALUE /* any other value */
 };
 
 /* Of the number that the byte before a stretch belongs to. */
@@ -1191,21 +1196,9 @@ static void stream_json__grammar_init(stream_json__grammar *g, uint8_t was) {
     g->after_brace = was == STREAM_JSON__WAS_BRACE;
 }
 
-static void stream_json__push(stream_json__grammar *g, bool object) {
-    if (g->depth % 64 == 0 && g->depth) g->kinds[g->depth / 64 - 1] = g->top;
-    g->top = g->top << 1 | object;
-    g->depth++;
-}
-
-static void stream_json__pop(stream_json__grammar *g) {
-    g->depth--;
-    g->top >>= 1;
-    if (g->depth % 64 == 0 && g->depth) g->top = g->kinds[g->depth / 64 - 1];
-}
-
-/* The bytes that come next after those in x; the first is told by what the last stretch ended with. */
-STREAM__INLINE uint64_t stream_json__next_to(uint64_t x, unsigned flags, unsigned flag) {
-    return x << 1 | ((flags & flag) != 0);
+/* The bytes that come next after those in x; the stretch's first is told by what the last one ended with. */
+STREAM__INLINE uint64_t stream_json__next_to(uint64_t x, unsigned was, unsigned flag, unsigned from) {
+    return x << 1 | (uint64_t)((was & flag) != 0) << from;
 }
 
 /* Marks move right over the bytes in `over` to the first that is none. */
@@ -1213,68 +1206,61 @@ STREAM__INLINE uint64_t stream_json__move_over(uint64_t marks, uint64_t over) {
     return (marks & ~over) | (((marks & over) + over) & ~over);
 }
 
-/* The k bytes after each of those in x, as they fall into the next stretch. */
-STREAM__INLINE uint64_t stream_json__carry_after(uint64_t x, unsigned k, unsigned n) {
-    return n >= k ? x >> (n - k) : x << (k - n);
+/* The k bytes after each of those in x, as they fall behind `to`. */
+STREAM__INLINE uint64_t stream_json__carry_after(uint64_t x, unsigned k, unsigned to) {
+    return to >= k ? x >> (to - k) : x << (k - to);
 }
 
 /* UTF-8 (RFC 3629, section 4): continuation bytes stand just where a lead byte asks for them, and the second
    byte of four leads has narrower bounds. */
 static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_json__classes *k, const char *bytes,
-                                        unsigned from, unsigned n) {
+                                        const stream_json__stretch *t) {
+    const unsigned from = t->from, to = t->to;
+    const uint64_t pending = (uint64_t)g->need << from, valid = t->valid;
     stream_json__utf8_masks u;
-    uint64_t valid = stream_json__below(n), need, lead, fault, pending = g->need;
+    uint64_t lead, lead34, lead4, need, fault;
     k->utf8(bytes, &u);
-    u.never = u.never >> from & valid;
-    u.tail = u.tail >> from & valid;
-    u.lead2 = u.lead2 >> from & valid;
-    u.lead3 = u.lead3 >> from & valid;
-    u.lead4 = u.lead4 >> from & valid;
-    u.e0 = u.e0 >> from & valid;
-    u.ed = u.ed >> from & valid;
-    u.f0 = u.f0 >> from & valid;
-    u.f4 = u.f4 >> from & valid;
-    lead = u.lead2 | u.lead3 | u.lead4;
-    need = lead << 1 | (u.lead3 | u.lead4) << 2 | u.lead4 << 3 | pending;
-    fault = ((need & valid) ^ u.tail) | u.never;
-    fault |= u.tail & ((stream_json__next_to(u.e0, g->second, 1) & u.below_a0 >> from) |
-                       (stream_json__next_to(u.ed, g->second, 2) & ~(u.below_a0 >> from)) |
-                       (stream_json__next_to(u.f0, g->second, 4) & u.below_90 >> from) |
-                       (stream_json__next_to(u.f4, g->second, 8) & ~(u.below_90 >> from)));
-    g->need = (uint8_t)(stream_json__carry_after(lead, 1, n) & 1);
-    g->need |= (uint8_t)(stream_json__carry_after(u.lead3 | u.lead4, 2, n) & 3);
-    g->need |= (uint8_t)(stream_json__carry_after(u.lead4, 3, n) & 7);
-    if (n < 3) g->need |= (uint8_t)(pending >> n);
-    n--;
-    g->second = (uint8_t)((u.e0 >> n & 1) | (u.ed >> n & 1) << 1 | (u.f0 >> n & 1) << 2 | (u.f4 >> n & 1) << 3);
+    lead4 = u.lead4 & valid;
+    lead34 = (u.lead3 & valid) | lead4;
+    lead = (u.lead2 & valid) | lead34;
+    need = lead << 1 | lead34 << 2 | lead4 << 3 | pending;
+    fault = (need ^ u.tail) | u.never |
+            (u.tail & ((stream_json__next_to(u.e0 & valid, g->second, 1, from) & u.below_a0) |
+                       (stream_json__next_to(u.ed & valid, g->second, 2, from) & ~u.below_a0) |
+                       (stream_json__next_to(u.f0 & valid, g->second, 4, from) & u.below_90) |
+                       (stream_json__next_to(u.f4 & valid, g->second, 8, from) & ~u.below_90)));
+    g->need = (uint8_t)(stream_json__carry_after(lead, 1, to) | stream_json__carry_after(lead34, 2, to) |
+                        stream_json__carry_after(lead4, 3, to) | (to < 3 ? pending >> to : 0));
+    g->second = (uint8_t)((u.e0 >> (to - 1) & 1) | (u.ed >> (to - 1) & 1) << 1 | (u.f0 >> (to - 1) & 1) << 2 |
+                          (u.f4 >> (to - 1) & 1) << 3);
     return fault;
 }
 
 /* What a backslash may stand before, and the four digits of \u. */
 static uint64_t stream_json__check_escapes(stream_json__grammar *g, const stream_json__classes *k, const char *bytes,
-                                           unsigned from, unsigned n, uint64_t escaped) {
+                                           const stream_json__stretch *t, uint64_t escaped) {
+    const unsigned to = t->to;
+    const uint64_t pending = (uint64_t)g->hex << t->from;
     stream_json__escape_masks x;
-    uint64_t u, need, fault, pending = g->hex;
+    uint64_t u, need, fault;
     k->escapes(bytes, &x);
-    u = escaped & x.u >> from;
+    u = escaped & x.u;
     need = u << 1 | u << 2 | u << 3 | u << 4 | pending;
-    fault = (escaped & ~(x.simple >> from | x.u >> from)) | (need & ~(x.hex >> from));
-    g->hex = (uint8_t)((stream_json__carry_after(u, 1, n) & 1) | (stream_json__carry_after(u, 2, n) & 3) |
-                       (stream_json__carry_after(u, 3, n) & 7) | (stream_json__carry_after(u, 4, n) & 15));
-    if (n < 4) g->hex |= (uint8_t)(pending >> n);
+    fault = (escaped & ~(x.simple | x.u)) | (need & ~x.hex);
+    g->hex = (uint8_t)(stream_json__carry_after(u, 1, to) | stream_json__carry_after(u, 2, to) |
+                       stream_json__carry_after(u, 3, to) | stream_json__carry_after(u, 4, to) |
+                       (to < 4 ? pending >> to : 0));
     return fault;
 }
 
 /* Literals, one by one: their bytes are few. Takes what is theirs out of *scalars. */
-static uint64_t stream_json__check_literals(stream_json__grammar *g, const char *bytes, unsigned n, uint64_t starts,
-                                            uint64_t *scalars) {
+static uint64_t stream_json__check_literals(stream_json__grammar *g, const char *bytes,
+                                            const stream_json__stretch *t, uint64_t starts, uint64_t *scalars) {
     uint64_t fault = 0;
-    if (!g->literal && !starts) return 0;
-    for (;;) {
-        unsigned at = 0;
+    unsigned at = t->from;
+    while (g->literal || starts) {
         const char *word;
         if (!g->literal) {
-            if (!starts) return fault;
             at = stream_json__lowest(starts);
             starts &= starts - 1;
             if (bytes[at] != 't' && bytes[at] != 'f' && bytes[at] != 'n') {
@@ -1285,58 +1271,59 @@ static uint64_t stream_json__check_literals(stream_json__grammar *g, const char 
             g->literal_at = 0;
         }
         word = stream_json__literal((char)g->literal);
-        for (; at < n && word[g->literal_at] && word[g->literal_at] == bytes[at]; at++, g->literal_at++)
+        for (; at < t->to && word[g->literal_at] && word[g->literal_at] == bytes[at]; at++, g->literal_at++)
             *scalars &= ~(UINT64_C(1) << at);
-        if (at == n) return fault; /* it goes on in the next stretch, or ends right before it */
+        if (at == t->to) break; /* it goes on in the next stretch, or ends right before it */
         if (word[g->literal_at] || (*scalars >> at & 1)) fault |= UINT64_C(1) << at;
         g->literal = 0;
     }
+    return fault;
 }
 
 /* Numbers: every sign, point and E is judged by the byte before it, and the digits of a fraction or an exponent
    may not run into another. */
 static uint64_t stream_json__check_numbers(stream_json__grammar *g, const stream_json__number_masks *d,
-                                           unsigned from, unsigned n, uint64_t number) {
-    const unsigned was = g->number;
-    uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER);
+                                           const stream_json__stretch *t, uint64_t number) {
+    const unsigned was = g->number, from = t->from, last = t->to - 1;
+    uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER, from);
     uint64_t digit, minus, plus, point, e, zero, sign, after_digit, after_minus, after_point, after_e, after_sign;
     uint64_t fraction, exponent, end_fraction, end_exponent, fault;
-    digit = d->digit >> from & number;
-    minus = d->minus >> from & number;
-    plus = d->plus >> from & number;
-    point = d->point >> from & number;
-    e = d->e >> from & number;
-    after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT);
-    after_minus = stream_json__next_to(minus & starts, was, STREAM_JSON__IS_MINUS);
-    after_point = stream_json__next_to(point, was, STREAM_JSON__IS_POINT);
-    after_e = stream_json__next_to(e, was, STREAM_JSON__IS_E);
+    digit = d->digit & number;
+    minus = d->minus & number;
+    plus = d->plus & number;
+    point = d->point & number;
+    e = d->e & number;
+    after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT, from);
+    after_minus = stream_json__next_to(minus & starts, was, STREAM_JSON__IS_MINUS, from);
+    after_point = stream_json__next_to(point, was, STREAM_JSON__IS_POINT, from);
+    after_e = stream_json__next_to(e, was, STREAM_JSON__IS_E, from);
     sign = (minus | plus) & after_e;
-    after_sign = stream_json__next_to(sign, was, STREAM_JSON__IS_SIGN);
-    zero = d->zero >> from & number & (starts | after_minus);
-    fraction = after_point | ((was & STREAM_JSON__IN_FRACTION) != 0);
-    exponent = (after_e & digit) | after_sign | ((was & STREAM_JSON__IN_EXPONENT) != 0);
+    after_sign = stream_json__next_to(sign, was, STREAM_JSON__IS_SIGN, from);
+    zero = d->zero & number & (starts | after_minus);
+    fraction = after_point | stream_json__next_to(0, was, STREAM_JSON__IN_FRACTION, from);
+    exponent = (after_e & digit) | after_sign | stream_json__next_to(0, was, STREAM_JSON__IN_EXPONENT, from);
     end_fraction = stream_json__move_over(fraction, digit);
     end_exponent = stream_json__move_over(exponent, digit);
     fault = (number & ~(digit | minus | plus | point | e)) | (minus & ~(starts | after_e)) | (plus & ~after_e) |
             ((point | e) & ~after_digit) | ((after_minus | after_point | after_sign) & ~digit) |
             (after_e & ~(digit | sign)) | (end_fraction & point) | (end_exponent & (point | e)) |
-            (digit & stream_json__next_to(zero, was, STREAM_JSON__IS_ZERO));
+            (digit & stream_json__next_to(zero, was, STREAM_JSON__IS_ZERO, from));
     g->number = 0;
-    if (number >> (n - 1) & 1) {
-        unsigned is = STREAM_JSON__IS_NUMBER, at = n - 1;
-        if (digit >> at & 1) {
+    if (number >> last & 1) {
+        unsigned is = STREAM_JSON__IS_NUMBER;
+        if (digit >> last & 1) {
             /* Where its digits begin tells what they are digits of. */
-            uint64_t others = ~digit & stream_json__below(n);
-            uint64_t begin = others ? UINT64_C(2) << stream_json__highest(others) : 1;
+            const uint64_t others = ~digit & t->valid;
+            const uint64_t begin = others ? UINT64_C(2) << stream_json__highest(others) : UINT64_C(1) << from;
             is |= STREAM_JSON__IS_DIGIT;
-            if (zero >> at & 1) is |= STREAM_JSON__IS_ZERO;
+            if (zero >> last & 1) is |= STREAM_JSON__IS_ZERO;
             if (fraction & begin) is |= STREAM_JSON__IN_FRACTION;
             if (exponent & begin) is |= STREAM_JSON__IN_EXPONENT;
         }
-        if ((minus & starts) >> at & 1) is |= STREAM_JSON__IS_MINUS;
-        if (point >> at & 1) is |= STREAM_JSON__IS_POINT;
-        if (e >> at & 1) is |= STREAM_JSON__IS_E;
-        if (sign >> at & 1) is |= STREAM_JSON__IS_SIGN;
+        if ((minus & starts) >> last & 1) is |= STREAM_JSON__IS_MINUS;
+        if (point >> last & 1) is |= STREAM_JSON__IS_POINT;
+        if (e >> last & 1) is |= STREAM_JSON__IS_E;
+        if (sign >> last & 1) is |= STREAM_JSON__IS_SIGN;
         g->number = (uint16_t)is;
     }
     return fault;
@@ -1344,48 +1331,54 @@ static uint64_t stream_json__check_numbers(stream_json__grammar *g, const stream
 
 /* Tokens that are neither strings nor structure. */
 static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__classes *k, const char *bytes,
-                                           unsigned from, unsigned n, uint64_t scalar) {
+                                           const stream_json__stretch *t, uint64_t scalar) {
     stream_json__number_masks d;
-    uint64_t fault, starts = scalar & ~(scalar << 1 | g->scalar);
+    uint64_t fault = 0, starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from);
     k->numbers(bytes, &d);
-    fault = stream_json__check_literals(g, bytes + from, n, starts & ~(d.digit >> from | d.minus >> from), &scalar);
-    if (scalar | g->number) fault |= stream_json__check_numbers(g, &d, from, n, scalar);
+    starts &= ~(d.digit | d.minus);
+    if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
+    if (scalar || g->number) fault |= stream_json__check_numbers(g, &d, t, scalar);
     return fault;
 }
 
 /* The inside of strings: no control characters, escapes that exist, UTF-8. */
 STREAM__INLINE uint64_t stream_json__check_text(stream_json__grammar *g, const stream_json__classes *k,
-                                                const char *bytes, const stream_json__block *m, unsigned from,
+                                                const char *bytes, const stream_json__rules *r,
                                                 const stream_json__stretch *t) {
-    uint64_t escaped = t->escaped & t->string & t->valid;
-    uint64_t fault = m->control >> from & t->string;
-    if ((m->high >> from & t->valid) || g->need) fault |= stream_json__check_utf8(g, k, bytes, from, t->taken);
-    if (escaped | g->hex) fault |= stream_json__check_escapes(g, k, bytes, from, t->taken, escaped);
+    const uint64_t escaped = t->escaped & t->string & t->valid;
+    uint64_t fault = r->control & t->string;
+    if ((r->high & t->valid) || g->need) fault |= stream_json__check_utf8(g, k, bytes, t);
+    if (escaped || g->hex) fault |= stream_json__check_escapes(g, k, bytes, t, escaped);
     return fault & t->valid;
 }
 
 /* What stands outside strings. */
 STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, const stream_json__classes *k,
-                                                  const char *bytes, const stream_json__block *m, unsigned from,
+                                                  const char *bytes, const stream_json__rules *r,
                                                   const stream_json__stretch *t) {
-    const uint64_t valid = t->valid, brackets = t->open | t->close, brace = m->brace >> from;
+    const uint64_t valid = t->valid, brackets = t->open | t->close, brace = r->brace;
     const uint64_t opening = t->quote & t->string & valid, closing = t->quote & ~t->string & valid;
     const uint64_t outside = ~(t->string | closing) & valid;
-    const uint64_t colon = m->colon >> from & outside, comma = m->comma >> from & outside;
+    const uint64_t colon = r->colon & outside, comma = r->comma & outside;
     const uint64_t marks = brackets | colon | comma, others = ~marks & valid;
-    const uint64_t low = m->low >> from & outside, scalar = outside & ~(marks | low);
+    const uint64_t low = r->low & outside, scalar = outside & ~(marks | low);
     const uint64_t left_brace = t->open & brace, left_bracket = t->open & ~brace;
-    const uint64_t starts = t->open | (scalar & ~(scalar << 1 | g->scalar));
-    uint64_t after_brace = stream_json__next_to(left_brace, g->was, STREAM_JSON__WAS_BRACE);
-    uint64_t after_bracket = stream_json__next_to(left_bracket, g->was, STREAM_JSON__WAS_BRACKET);
-    uint64_t after_colon = stream_json__next_to(colon, g->was, STREAM_JSON__WAS_COLON);
-    uint64_t after_comma = stream_json__next_to(comma, g->was, STREAM_JSON__WAS_COMMA);
-    uint64_t after_string = stream_json__next_to(closing, g->was, STREAM_JSON__WAS_STRING);
-    uint64_t after_value = stream_json__next_to(t->close | scalar, g->was, STREAM_JSON__WAS_VALUE);
-    uint64_t object = 0 - (g->top & 1), first_name, next_name, fault = 0, tokens = valid & ~low;
+    const uint64_t first = UINT64_C(1) << t->from, tokens = valid & ~low;
+    uint64_t after_brace = left_brace << 1, after_bracket = left_bracket << 1, after_comma = comma << 1;
+    uint64_t after_colon = colon << 1, after_string = closing << 1, after_value = (t->close | scalar) << 1;
+    uint64_t object = 0 - (g->top & 1), first_name, next_name, ready, whole, fault = 0;
 
+    switch (g->was) {
+    case STREAM_JSON__WAS_BRACE: after_brace |= first; break;
+    case STREAM_JSON__WAS_BRACKET: after_bracket |= first; break;
+    case STREAM_JSON__WAS_COLON: after_colon |= first; break;
+    case STREAM_JSON__WAS_COMMA: after_comma |= first; break;
+    case STREAM_JSON__WAS_STRING: after_string |= first; break;
+    case STREAM_JSON__WAS_VALUE: after_value |= first; break;
+    default: break;
+    }
     if (low) {
-        const uint64_t space = k->spaces(bytes) >> from & low;
+        const uint64_t space = k->spaces(bytes) & low;
         fault = low & ~space;
         after_brace = stream_json__move_over(after_brace, space);
         after_bracket = stream_json__move_over(after_bracket, space);
@@ -1394,40 +1387,56 @@ STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, const
         after_string = stream_json__move_over(after_string, space);
         after_value = stream_json__move_over(after_value, space);
     }
-    if (brackets) { /* object or array, at each byte: from each bracket on, what is then innermost */
-        uint64_t rest, now = object;
-        for (rest = brackets; rest; rest &= rest - 1) {
-            uint64_t bit = rest & (0 - rest), was = now;
-            if (bit & t->open) stream_json__push(g, (bit & brace) != 0);
-            else stream_json__pop(g);
-            now = 0 - (g->top & 1);
-            object ^= (was ^ now) & ~(bit | (bit - 1));
-        }
-    }
+    ready = after_bracket | after_colon | after_comma; /* for a value */
+    whole = after_string | after_value;                /* what a comma or a closing bracket may follow */
     /* The first colon, comma or bracket after each { and after each comma. */
-    first_name = ((left_brace << 1 | g->after_brace) + others) & marks;
-    next_name = ((comma << 1 | g->after_comma) + others) & marks;
-    fault |= (starts & ~(after_bracket | after_colon | after_comma)) |
-             (opening & ~(after_brace | after_bracket | after_colon | after_comma)) |
-             (t->close & ~(after_string | after_value | (brace & after_brace) | (~brace & after_bracket))) |
-             (t->close & (brace ^ object)) | (comma & ~(after_string | after_value)) |
-             (colon & ~(after_string & object & (first_name | next_name))) | (after_comma & object & ~opening) |
-             (first_name & ~colon & ~(t->close & after_brace)) | (next_name & object & ~colon);
-    if (scalar || g->number || g->literal)
-        fault |= stream_json__check_scalars(g, k, bytes, from, t->taken, scalar);
+    first_name = ((left_brace << 1 | (uint64_t)g->after_brace << t->from) + others) & marks;
+    next_name = ((comma << 1 | (uint64_t)g->after_comma << t->from) + others) & marks;
+    if (brackets) { /* object or array, at each byte: from each bracket on, what is then innermost */
+        uint64_t rest = brackets, now = object, top = g->top;
+        size_t depth = g->depth;
+        do {
+            const uint64_t bit = rest & (0 - rest), was = now;
+            if (bit & t->open) {
+                if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = top;
+                top = top << 1 | ((bit & brace) != 0);
+                depth++;
+            } else {
+                depth--;
+                top >>= 1;
+                if (depth % 64 == 0 && depth) top = g->kinds[depth / 64 - 1];
+            }
+            now = 0 - (top & 1);
+            object ^= (was ^ now) & ~(bit | (bit - 1));
+            rest &= rest - 1;
+        } while (rest);
+        g->top = top;
+        g->depth = depth;
+    }
+    fault |= ((t->open | (scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from))) & ~ready) |
+             (opening & ~(ready | after_brace)) |
+             (t->close & ((brace ^ object) | ~(whole | (brace & after_brace) | (~brace & after_bracket)))) |
+             (comma & ~whole) | (colon & ~(after_string & object & (first_name | next_name))) |
+             (after_comma & object & ~opening) | (first_name & ~colon & ~(t->close & after_brace)) |
+             (next_name & object & ~colon);
+    if (scalar || g->number || g->literal) fault |= stream_json__check_scalars(g, k, bytes, t, scalar);
 
     if (marks) {
-        uint64_t last = UINT64_C(1) << stream_json__highest(marks);
+        const uint64_t last = UINT64_C(1) << stream_json__highest(marks);
         g->after_brace = (left_brace & last) != 0;
         g->after_comma = (comma & last) != 0;
     }
     if (tokens) {
-        unsigned at = stream_json__highest(tokens);
-        g->was = (uint8_t)((left_brace >> at & 1) | (left_bracket >> at & 1) << 1 | (colon >> at & 1) << 2 |
-                           (comma >> at & 1) << 3 | (closing >> at & 1) << 4 |
-                           ((t->close | scalar) >> at & 1) << 5);
+        const uint64_t last = UINT64_C(1) << stream_json__highest(tokens);
+        g->was = last & t->string      ? STREAM_JSON__WAS_TEXT
+                 : last & closing      ? STREAM_JSON__WAS_STRING
+                 : last & comma        ? STREAM_JSON__WAS_COMMA
+                 : last & colon        ? STREAM_JSON__WAS_COLON
+                 : last & left_brace   ? STREAM_JSON__WAS_BRACE
+                 : last & left_bracket ? STREAM_JSON__WAS_BRACKET
+                                       : STREAM_JSON__WAS_VALUE;
     }
-    g->scalar = scalar >> (t->taken - 1) & 1;
+    g->scalar = scalar >> (t->to - 1) & 1;
     return fault & valid;
 }
 
@@ -1445,13 +1454,13 @@ static const char *stream_json__expected(unsigned was) {
 
 /* Says where and why, once per value, from what the grammar knew before the stretch. */
 static void stream_json__note(stream_json__scan *s, const stream_json__grammar *before, const char *bytes,
-                              const char *p, const stream_json__stretch *t, uint64_t text, uint64_t tokens) {
+                              const char *base, const stream_json__stretch *t, uint64_t text, uint64_t tokens) {
     const unsigned at = stream_json__lowest(text | tokens);
     unsigned i = at, begin = at;
     s->checking = false;
-    s->fault = p + at;
+    s->fault = base + at;
     if (text >> at & 1) {
-        bool digits = before->hex >> (at < 4 ? at : 4) & 1;
+        bool digits = at - t->from < 4 && (before->hex >> (at - t->from) & 1);
         for (i = 1; i <= 4 && i <= at; i++) digits |= (t->escaped >> (at - i) & 1) && bytes[at - i] == 'u';
         if (digits) s->message = "expected four hexadecimal digits";
         else if (t->escaped >> at & 1) s->message = "no such escape";
@@ -1459,20 +1468,20 @@ static void stream_json__note(stream_json__scan *s, const stream_json__grammar *
         else s->message = "not UTF-8";
         return;
     }
-    while (begin > 0 && stream_json__in_token(bytes[begin - 1])) begin--;
+    while (begin > t->from && stream_json__in_token(bytes[begin - 1])) begin--;
     if (begin < at || stream_json__in_token(bytes[at])) {
         uint8_t state = stream_json__token_begin(bytes[begin]), step = 1;
         for (i = begin + 1; i < at && state; i++)
             if (!stream_json__token_step(&state, &step, bytes[begin], bytes[i])) state = 0;
         if (state == 0 || (begin < at && !stream_json__token_whole(state, step, bytes[begin])) ||
-            (begin < at && stream_json__in_token(bytes[at])) || (begin == 0 && before->scalar)) {
+            (begin < at && stream_json__in_token(bytes[at])) || (begin == t->from && before->scalar)) {
             s->message = "neither a number nor true, false or null";
             return;
         }
         i = begin < at ? at : begin;
     }
-    while (i > 0 && stream_json__is_space(bytes[i - 1])) i--;
-    if (i == 0) s->message = stream_json__expected(before->was);
+    while (i > t->from && stream_json__is_space(bytes[i - 1])) i--;
+    if (i == t->from) s->message = stream_json__expected(before->was);
     else if (bytes[i - 1] == '{') s->message = stream_json__expected(STREAM_JSON__WAS_BRACE);
     else if (bytes[i - 1] == '[') s->message = stream_json__expected(STREAM_JSON__WAS_BRACKET);
     else if (bytes[i - 1] == ':') s->message = stream_json__expected(STREAM_JSON__WAS_COLON);
@@ -1481,27 +1490,26 @@ static void stream_json__note(stream_json__scan *s, const stream_json__grammar *
     else s->message = stream_json__expected(STREAM_JSON__WAS_VALUE);
 }
 
-/* Checks a stretch: false when a byte in it cannot stand where it stands. */
+/* Checks a stretch of the block at base: false when a byte in it cannot stand where it stands. */
 STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__classes *k, const char *bytes,
-                                       const char *p, const stream_json__block *m, unsigned from,
-                                       const stream_json__stretch *t, bool inside) {
+                                       const char *base, const stream_json__rules *r, const stream_json__stretch *t,
+                                       bool inside) {
     stream_json__grammar *g = &s->grammar;
     stream_json__grammar before;
     uint64_t text, tokens = 0;
     before.was = g->was;
     before.hex = g->hex;
     before.scalar = g->scalar;
-    text = stream_json__check_text(g, k, bytes, m, from, t);
-    if (!inside) tokens = stream_json__check_tokens(g, k, bytes, m, from, t);
+    text = stream_json__check_text(g, k, bytes, r, t);
+    if (!inside) tokens = stream_json__check_tokens(g, k, bytes, r, t);
     if ((text | tokens) == 0) return true;
-    stream_json__note(s, &before, bytes + from, p, t, text, tokens);
+    stream_json__note(s, &before, bytes, base, t, text, tokens);
     return false;
 }
 
 /* A bracket in a stretch is one too deep: what stands before it is checked, then it is the fault. */
 static void stream_json__note_depth(stream_json__scan *s, const stream_json__classes *k, const char *bytes,
-                                    const char *p, const stream_json__block *m, unsigned from,
-                                    const stream_json__stretch *t) {
+                                    const char *base, const stream_json__rules *r, const stream_json__stretch *t) {
     stream_json__stretch head = *t;
     size_t depth = s->grammar.depth;
     uint64_t rest;
@@ -1509,15 +1517,15 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__cla
         if (!(t->open >> stream_json__lowest(rest) & 1)) depth--;
         else if (depth++ == s->max_depth) break;
     }
-    head.taken = stream_json__lowest(rest);
-    if (head.taken > 0) {
-        head.valid = stream_json__below(head.taken);
+    head.to = stream_json__lowest(rest);
+    if (head.to > head.from) {
+        head.valid &= stream_json__below(head.to);
         head.open &= head.valid;
         head.close &= head.valid;
-        if (!stream_json__valid(s, k, bytes, p, m, from, &head, false)) return;
+        if (!stream_json__valid(s, k, bytes, base, r, &head, false)) return;
     }
     s->checking = false;
-    s->fault = p + head.taken;
+    s->fault = base + head.to;
     s->message = "nested too deep";
 }
 
@@ -1539,71 +1547,77 @@ STREAM__INLINE void stream_json__walk_out(stream_json__scan *s, const stream_jso
    frames. The masks of the last block are kept: the next value begins in it, and no byte is classified twice.
    What is short of a block is copied to one first, so nothing past the loan is read. Inside a long string most
    blocks have no quote that counts, and the rest of their masks is not needed. */
-#define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                      \
-    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                       \
-        const unsigned char end_byte = (unsigned char)s->end_byte;                                             \
-        const char *block_at = s->block_at;                                                                    \
-        stream_json__block m = s->block;                                                                       \
-        stream_json__walk w;                                                                                   \
-        stream_json__stretch t;                                                                                \
-        char copy[64];                                                                                         \
-        if (!CHECK && e - p < 16) return stream_json__follow_bytes(s, p, e);                                   \
-        stream_json__walk_in(&w, s);                                                                           \
-        w.popcnt = POPCNT;                                                                                     \
-        for (t.done = false; p < e && !t.done && (!CHECK || s->checking); p += t.taken) {                      \
-            const unsigned from = (unsigned)((size_t)(p - s->loan) & 63);                                      \
-            const char *base = p - from, *bytes = base;                                                        \
-            const unsigned n = e - base < 64 ? (unsigned)(e - p) : 64 - from;                                  \
-            if (e - base < 64 && (CHECK || base != block_at)) {                                                \
-                memset(copy, 0, sizeof copy);                                                                  \
-                memcpy(copy, base, (size_t)(e - base));                                                        \
-                bytes = copy;                                                                                  \
-            }                                                                                                  \
-            if (base != block_at) {                                                                            \
-                stream__v64_##K v = stream__load_##K(bytes);                                                   \
-                m.quote = stream__eq_##K(v, '"');                                                              \
-                m.backslash = stream__eq_##K(v, '\\');                                                         \
-                m.end = end_byte ? stream__eq_##K(v, end_byte) : 0;                                            \
-                if (CHECK) {                                                                                   \
-                    m.control = stream__le_##K(v, 0x1F);                                                       \
-                    m.high = stream__high_##K(v);                                                              \
-                }                                                                                              \
-                block_at = NULL;                                                                               \
-                if (w.string && n == 64 && !(s->ends_strings && m.end)) {                                      \
-                    t.escaped = stream_json__escaped(m.backslash, w.escaped);                                  \
-                    if ((m.quote & ~t.escaped) == 0) {                                                         \
-                        t.string = t.valid = ~UINT64_C(0);                                                     \
-                        t.taken = 64;                                                                          \
-                        w.escaped = (m.backslash & ~t.escaped) >> 63;                                          \
-                        if (CHECK) (void)stream_json__valid(s, &stream_json__classes_##K, bytes, p, &m, 0, &t, true);  \
-                        continue;                                                                              \
-                    }                                                                                          \
-                }                                                                                              \
-                if (CHECK) {                                                                                   \
-                    m.colon = stream__eq_##K(v, ':');                                                          \
-                    m.comma = stream__eq_##K(v, ',');                                                          \
-                    m.low = stream__le_##K(v, ' ');                                                            \
-                    m.brace = stream__bit5_##K(v);                                                            \
-                }                                                                                              \
-                v = stream__fold_##K(v);                                                                       \
-                m.open = stream__eq_##K(v, '{');                                                               \
-                m.close = stream__eq_##K(v, '}');                                                              \
-                block_at = base;                                                                               \
-            }                                                                                                  \
-            t.escaped = stream_json__escaped(m.backslash >> from, w.escaped);                                  \
-            t.quote = m.quote >> from & ~t.escaped;                                                            \
-            t.string = stream__parity_##K(t.quote) ^ w.string;                                                 \
-            stream_json__take(s, &w, &m, from, n, &t);                                                         \
-            if (CHECK && w.deepest > s->max_depth) {                                                           \
-                stream_json__note_depth(s, &stream_json__classes_##K, bytes, p, &m, from, &t);                         \
-            } else if (CHECK && t.taken) {                                                                     \
-                (void)stream_json__valid(s, &stream_json__classes_##K, bytes, p, &m, from, &t, false);                 \
-            }                                                                                                  \
-        }                                                                                                      \
-        stream_json__walk_out(s, &w);                                                                          \
-        s->block = m;                                                                                          \
-        s->block_at = block_at;                                                                                \
-        return !CHECK || s->checking || t.done || p == e ? p : stream_json__follow_##K(s, p, e);        \
+#define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                           \
+    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                            \
+        const unsigned char end_byte = (unsigned char)s->end_byte;                                                  \
+        const char *base = p - ((size_t)(p - s->loan) & 63);                                                        \
+        stream_json__block m = s->block;                                                                            \
+        stream_json__walk w;                                                                                        \
+        stream_json__stretch t;                                                                                     \
+        char copy[64];                                                                                              \
+        if (!CHECK && e - p < 16) return stream_json__follow_bytes(s, p, e);                                        \
+        stream_json__walk_in(&w, s);                                                                                \
+        w.popcnt = POPCNT;                                                                                          \
+        t.done = false;                                                                                             \
+        while (p < e && !t.done && (!CHECK || s->checking)) {                                                       \
+            const char *bytes = base;                                                                               \
+            t.from = (unsigned)(p - base);                                                                          \
+            t.to = 64;                                                                                              \
+            t.valid = ~UINT64_C(0) << t.from;                                                                       \
+            if (e - base < 64) {                                                                                    \
+                t.to = (unsigned)(e - base);                                                                        \
+                t.valid &= stream_json__below(t.to);                                                                \
+                memset(copy, 0, sizeof copy);                                                                       \
+                memcpy(copy, base, t.to);                                                                           \
+                bytes = copy;                                                                                       \
+            }                                                                                                       \
+            if (base != s->block_at) {                                                                              \
+                stream__v64_##K v = stream__load_##K(bytes);                                                        \
+                m.quote = stream__eq_##K(v, '"');                                                                   \
+                m.backslash = stream__eq_##K(v, '\\');                                                              \
+                m.end = end_byte ? stream__eq_##K(v, end_byte) : 0;                                                 \
+                if (CHECK) {                                                                                        \
+                    s->rules.control = stream__le_##K(v, 0x1F);                                                     \
+                    s->rules.high = stream__high_##K(v);                                                            \
+                }                                                                                                   \
+                if (w.string && t.valid == ~UINT64_C(0) && !(s->ends_strings && m.end)) {                           \
+                    t.escaped = stream_json__escaped(m.backslash, w.escaped);                                       \
+                    if ((m.quote & ~t.escaped) == 0) {                                                              \
+                        t.string = t.valid;                                                                         \
+                        w.escaped = (m.backslash & ~t.escaped) >> 63;                                               \
+                        if (CHECK) (void)stream_json__valid(s, &stream_json__classes_##K, bytes, base, &s->rules, &t, true);\
+                        p = base += 64;                                                                             \
+                        continue;                                                                                   \
+                    }                                                                                               \
+                }                                                                                                   \
+                if (CHECK) {                                                                                        \
+                    s->rules.colon = stream__eq_##K(v, ':');                                                        \
+                    s->rules.comma = stream__eq_##K(v, ',');                                                        \
+                    s->rules.low = stream__le_##K(v, ' ');                                                          \
+                    s->rules.brace = stream__bit5_##K(v);                                                           \
+                }                                                                                                   \
+                v = stream__fold_##K(v);                                                                            \
+                m.open = stream__eq_##K(v, '{');                                                                    \
+                m.close = stream__eq_##K(v, '}');                                                                   \
+            }                                                                                                       \
+            t.escaped = stream_json__escaped(m.backslash & t.valid, w.escaped);                                     \
+            t.quote = m.quote & ~t.escaped & t.valid;                                                               \
+            t.string = stream__parity_##K(t.quote) ^ w.string;                                                      \
+            stream_json__take(s, &w, &m, &t);                                                                       \
+            if (CHECK && w.deepest > s->max_depth)                                                                  \
+                stream_json__note_depth(s, &stream_json__classes_##K, bytes, base, &s->rules, &t);                  \
+            else if (CHECK && t.to > t.from)                                                                        \
+                (void)stream_json__valid(s, &stream_json__classes_##K, bytes, base, &s->rules, &t, false);          \
+            p = base + t.to;                                                                                        \
+            if (t.to == 64) {                                                                                       \
+                base = p;                                                                                           \
+            } else {                                                                                                \
+                s->block = m;                                                                                       \
+                s->block_at = base;                                                                                 \
+            }                                                                                                       \
+        }                                                                                                           \
+        stream_json__walk_out(s, &w);                                                                               \
+        return !CHECK || s->checking || t.done || p == e ? p : stream_json__follow_##K(s, p, e);                    \
     }
 
 /* ---- rare classes, the same for every vocabulary ---- */
@@ -1680,7 +1694,7 @@ static const stream_json__kernel *stream_json__choose(const char *name) {
         if (name && !stream__same_text(name, all[i]->name)) continue;
 #if STREAM__SIMD_X86
         if (i == 0 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
-                        __builtin_cpu_supports("bmi") && __builtin_cpu_supports("pclmul")))
+                        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul")))
             continue;
 #endif
         return all[i];
@@ -1861,6 +1875,7 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
     s->lone = s->in_string = state == STREAM_JSON__STRING;
     s->escaped = false;
     s->depth = s->deepest = 1;
+    if (json->strict && !s->checking) s->block_at = NULL; /* its masks may lack the rules' */
     s->checking = json->strict;
     if (s->checking) {
         stream_json__grammar *g = &s->grammar;
