@@ -428,6 +428,8 @@ typedef struct stream_json__grammar {
     bool after_brace, after_comma; /* so the last colon, comma or bracket was a {, or a comma */
 } stream_json__grammar;
 
+#define STREAM_JSON__BATCH 16
+
 /* A value being followed. */
 typedef struct stream_json__scan {
     const char *loan;     /* the loan's first byte: blocks of 64 are counted from it */
@@ -440,6 +442,9 @@ typedef struct stream_json__scan {
     bool lone;            /* the value is a string */
     bool in_string, escaped;
     bool checking;        /* and no fault so far */
+    bool batching;        /* may go on to the next records; the ends of those before are kept */
+    uint8_t count;
+    const char *ends[STREAM_JSON__BATCH];
     const char *fault;    /* the byte that cannot stand where it stands, until it has been taken note of */
     const char *message;
     stream_json__grammar grammar;
@@ -464,6 +469,8 @@ typedef struct stream_json {
     char last;               /* the last byte of the earlier part */
     bool strict, faulty;     /* faulty: the open value is not valid */
     bool after_noise, gap_lost, finished, terminated;
+    uint8_t batched;         /* values of scan.ends handed out */
+    const char *ahead;       /* where the kernel stopped behind them */
     stream_json__scan scan;
 } stream_json;
 
@@ -1125,6 +1132,18 @@ STREAM__INLINE void stream_json__take(stream_json__scan *s, stream_json__stretch
     }
 }
 
+/* A value ends at p. Where the next record plainly begins behind it, as most do in a stream of records, its end is
+   noted and the next value is begun: its first bracket is taken. */
+STREAM__INLINE bool stream_json__goes_on(stream_json__scan *s, const char *p, const char *e) {
+    if (s->depth > 0 || !s->batching || e - p < 3 || p[0] != s->end_byte || p[1] != '{' || p[2] != '"' ||
+        s->deepest > s->max_depth || s->count == STREAM_JSON__BATCH)
+        return false;
+    s->ends[s->count++] = p;
+    s->depth = s->deepest = 1;
+    s->in_string = s->escaped = false;
+    return true;
+}
+
 /* The bytes from base to e, fewer than 64, with zeros behind them. */
 STREAM__INLINE const char *stream_json__padded(char copy[64], const char *base, const char *e) {
     memset(copy, 0, 64);
@@ -1446,7 +1465,7 @@ static void stream_json__note(stream_json__scan *s, const stream_json__grammar *
                               const char *base, const stream_json__stretch *t, uint64_t text, uint64_t tokens) {
     const unsigned at = stream_json__lowest(text | tokens);
     unsigned i = at, begin = at;
-    s->checking = false;
+    s->checking = s->batching = false;
     s->fault = base + at;
     if (text >> at & 1) {
         bool digits = at - t->from < 4 && (before->hex >> (at - t->from) & 1);
@@ -1516,7 +1535,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
         head.close &= head.valid;
         if (!stream_json__valid(s, masks, bytes, base, &s->rules, &head, false)) return;
     }
-    s->checking = false;
+    s->checking = s->batching = false;
     s->fault = base + head.to;
     s->message = "nested too deep";
 }
@@ -1629,6 +1648,18 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
                 else if (CHECK && cold.to > cold.from)                                                                \
                     (void)stream_json__valid(s, stream_json__masks_##K, bytes, base, &s->rules, &cold, false);        \
                 p = base + cold.to;                                                                                   \
+                if (cold.done && stream_json__goes_on(s, p, e)) {                                                     \
+                    if (CHECK) stream_json__grammar_init(&s->grammar, STREAM_JSON__WAS_BRACE);                        \
+                    p += 2;                                                                                           \
+                    depth = 1;                                                                                        \
+                    in_string = was_escape = 0;                                                                       \
+                    cold.to += 2;                                                                                     \
+                    if (cold.to >= 64) base += 64;                                                                    \
+                    t.from = cold.to & 63;                                                                            \
+                    valid = ~UINT64_C(0) << t.from;                                                                   \
+                    if (cold.to < 64) goto classified;                                                                \
+                    continue;                                                                                         \
+                }                                                                                                     \
                 if (cold.done || p == e) return p;                                                                    \
                 if (CHECK && !s->checking) return stream_json__follow_##K(s, p, e);                                   \
                 depth = s->depth;                                                                                     \
@@ -1766,6 +1797,7 @@ STREAM_API void stream_json_reset(stream_json *json) {
     json->state = STREAM_JSON__GAP;
     json->gap_lost = json->finished = json->faulty = false;
     json->scan.fault = json->scan.message = json->message = NULL;
+    json->scan.count = json->batched = 0;
     json->terminated = true;
 }
 
@@ -1883,6 +1915,8 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
 /* Lets the kernel go on from p, and takes note of what it found wrong. */
 static const char *stream_json__run(stream_json *json, const char *p, const char *e) {
     stream_json__scan *s = &json->scan;
+    s->batching = json->mode == STREAM_JSON_NDJSON && json->state == STREAM_JSON__VALUE &&
+                  s->checking == json->strict;
     p = (s->checking ? json->kernel->check : json->kernel->follow)(s, p, e);
     if (s->fault) {
         json->faulty = true;
@@ -2108,7 +2142,25 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         default: /* STREAM_JSON__VALUE */
-            p = stream_json__run(json, p, e);
+            if (json->scan.count == 0) p = json->ahead = stream_json__run(json, p, e);
+            if (json->batched < json->scan.count) { /* the kernel went on to later records: one by one */
+                const bool faulty = json->faulty;
+                const size_t deepest = json->scan.deepest;
+                p = json->scan.ends[json->batched++];
+                json->faulty = false;
+                json->scan.deepest = 0;
+                status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
+                                           (char)json->first);
+                stream_json__begin(json, ++p);
+                json->state = STREAM_JSON__VALUE;
+                json->mark = 0;
+                json->first = '{';
+                json->faulty = faulty;
+                json->scan.deepest = deepest;
+                break;
+            }
+            p = json->ahead;
+            json->scan.count = json->batched = 0;
             if (json->scan.depth == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
                                            (char)json->first);
