@@ -657,6 +657,13 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
 #define STREAM__INLINE static inline
 #endif
 
+/* What is called often but would crowd a loop's registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define STREAM__NOINLINE __attribute__((noinline))
+#else
+#define STREAM__NOINLINE
+#endif
+
 #if defined(__BYTE_ORDER__) ? __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ : defined(_WIN32)
 #define STREAM__LITTLE_ENDIAN 1
 #else
@@ -1347,17 +1354,6 @@ static uint64_t stream_json__check_scalars(stream_json__grammar *g, stream_json_
     return fault;
 }
 
-/* The inside of strings: no control characters, escapes that exist, UTF-8. */
-STREAM__INLINE uint64_t stream_json__check_text(stream_json__grammar *g, stream_json__masks masks,
-                                                const char *bytes, const stream_json__rules *r,
-                                                const stream_json__stretch *t) {
-    const uint64_t escaped = t->escaped & t->string & t->valid;
-    uint64_t fault = r->control & t->string;
-    if ((r->high & t->valid) || g->need) fault |= stream_json__check_utf8(g, masks, bytes, t);
-    if (escaped || g->hex) fault |= stream_json__check_escapes(g, masks, bytes, t, escaped);
-    return fault & t->valid;
-}
-
 /* What stands outside strings. */
 STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, stream_json__masks masks,
                                                   const char *bytes, const stream_json__rules *r,
@@ -1500,21 +1496,19 @@ static void stream_json__note(stream_json__scan *s, const stream_json__grammar *
 
 /* Checks a stretch of the block at base: false when a byte in it cannot stand where it stands. */
 STREAM__INLINE bool stream_json__valid(stream_json__scan *s, stream_json__masks masks, const char *bytes,
-                                       const char *base, const stream_json__rules *r, const stream_json__stretch *t,
-                                       bool inside) {
+                                       const char *base, const stream_json__stretch *t, bool inside) {
     stream_json__grammar *g = &s->grammar;
+    const uint64_t escaped = t->escaped & t->string & t->valid;
+    uint64_t text = s->rules.control & t->string & t->valid, tokens = 0;
     stream_json__grammar before;
-    uint64_t text, tokens = 0;
     before.was = g->was;
     before.hex = g->hex;
     before.scalar = g->scalar;
-    text = stream_json__check_text(g, masks, bytes, r, t);
-    if (!inside) tokens = stream_json__check_tokens(g, masks, bytes, r, t);
+    if ((s->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, masks, bytes, t) & t->valid;
+    if (escaped || g->hex) text |= stream_json__check_escapes(g, masks, bytes, t, escaped) & t->valid;
+    if (!inside) tokens = stream_json__check_tokens(g, masks, bytes, &s->rules, t);
     if ((text | tokens) == 0) return true;
-    {
-        const stream_json__stretch cold = *t; /* so that t itself can stay in registers */
-        stream_json__note(s, &before, bytes, base, &cold, text, tokens);
-    }
+    stream_json__note(s, &before, bytes, base, t, text, tokens);
     return false;
 }
 
@@ -1533,7 +1527,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
         head.valid &= stream_json__below(head.to);
         head.open &= head.valid;
         head.close &= head.valid;
-        if (!stream_json__valid(s, masks, bytes, base, &s->rules, &head, false)) return;
+        if (!stream_json__valid(s, masks, bytes, base, &head, false)) return;
     }
     s->checking = s->batching = false;
     s->fault = base + head.to;
@@ -1554,6 +1548,15 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
         for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));                \
     }
 
+#define STREAM_JSON__EXAMINE(K, TARGET)                                                                               \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_##K(stream_json__scan *s, const char *bytes, const char *base,            \
+                                                const stream_json__stretch *t) {                                      \
+        return stream_json__valid(s, stream_json__masks_##K, bytes, base, t, false);                                  \
+    }                                                                                                                 \
+    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *bytes, const stream_json__stretch *t) {\
+        return stream_json__valid(s, stream_json__masks_##K, bytes, bytes, t, true);                                  \
+    }
+
 #define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                             \
     TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                              \
         const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');                      \
@@ -1562,26 +1565,27 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
         const uint64_t ends = s->end_byte ? ~UINT64_C(0) : 0, spared = s->ends_strings ? 0 : ~UINT64_C(0);            \
         const uint64_t lone = s->lone ? ~UINT64_C(0) : 0;                                                             \
         const char *base = p - ((size_t)(p - s->loan) & 63), *bytes = base;                                           \
-        uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped, valid = ~UINT64_C(0) << (p - base); \
-        uint64_t quote, backslash, end, open, close, escaped, stop;                                                   \
+        const char *const full = s->loan + ((size_t)(e - s->loan) & ~(size_t)63); /* the loan's last whole block ends */\
+        uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped;                                     \
+        uint64_t quote, backslash, end, open, close, escaped, stop, valid;                                            \
         size_t depth = s->depth, opens, closes;                                                                       \
         stream__v64_##K v;                                                                                            \
         stream_json__stretch t;                                                                                       \
         char copy[64];                                                                                                \
-        if (!CHECK && e - p < 16) return stream_json__follow_bytes(s, p, e);                                          \
+        if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                             \
         t.from = (unsigned)(p - base);                                                                                \
         t.done = false;                                                                                               \
         if (base == s->block_at) {                                                                                    \
-            if (CHECK && e - base < 64) bytes = stream_json__padded(copy, base, e);                                   \
+            if (CHECK && base >= full) bytes = stream_json__padded(copy, base, e);                                    \
             quote = s->block.quote;                                                                                   \
             backslash = s->block.backslash;                                                                           \
             end = s->block.end;                                                                                       \
             open = s->block.open;                                                                                     \
             close = s->block.close;                                                                                   \
-            goto classified;                                                                                          \
+            goto partial;                                                                                             \
         }                                                                                                             \
         while (base < e) {                                                                                            \
-            bytes = e - base < 64 ? stream_json__padded(copy, base, e) : base;                                        \
+            bytes = base < full ? base : stream_json__padded(copy, base, e);                                          \
             v = stream__load_##K(bytes);                                                                              \
             quote = stream__is_##K(v, quote_);                                                                        \
             backslash = stream__is_##K(v, backslash_);                                                                \
@@ -1590,20 +1594,17 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
                 s->rules.control = stream__upto_##K(v, stream__all_##K(0x1F));                                        \
                 s->rules.high = stream__high_##K(v);                                                                  \
             }                                                                                                         \
-            if ((in_string & valid) == ~UINT64_C(0) && e - base >= 64 && (end & ~spared) == 0) {                      \
+            if (in_string && base < full && t.from == 0 && (end & ~spared) == 0) {                                    \
                 escaped = stream_json__escaped(backslash, was_escape);                                                \
                 if ((quote & ~escaped) == 0) {                                                                        \
                     was_escape = (backslash & ~escaped) >> 63;                                                        \
+                    base += 64;                                                                                       \
                     if (CHECK) {                                                                                      \
-                        t.string = t.valid = valid;                                                                   \
+                        t.string = t.valid = ~UINT64_C(0);                                                            \
                         t.escaped = escaped;                                                                          \
                         t.to = 64;                                                                                    \
-                        if (!stream_json__valid(s, stream_json__masks_##K, bytes, base, &s->rules, &t, true)) {       \
-                            base += 64;                                                                               \
-                            break;                                                                                    \
-                        }                                                                                             \
+                        if (!stream_json__inside_##K(s, bytes, &t)) break;            \
                     }                                                                                                 \
-                    base += 64;                                                                                       \
                     continue;                                                                                         \
                 }                                                                                                     \
             }                                                                                                         \
@@ -1616,23 +1617,39 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
             v = stream__or_##K(v, bit5_);                                                                             \
             open = stream__is_##K(v, open_);                                                                          \
             close = stream__is_##K(v, close_);                                                                        \
-        classified:                                                                                                   \
-            t.valid = valid;                                                                                          \
-            t.escaped = stream_json__escaped(backslash & valid, was_escape);                                          \
-            t.quote = quote & ~t.escaped & valid;                                                                     \
+            if (t.from) {                                                                                             \
+            partial:                                                                                                  \
+                valid = ~UINT64_C(0) << t.from;                                                                       \
+                quote &= valid;                                                                                       \
+                backslash &= valid;                                                                                   \
+                end &= valid;                                                                                         \
+                open &= valid;                                                                                        \
+                close &= valid;                                                                                       \
+            }                                                                                                         \
+            t.escaped = stream_json__escaped(backslash, was_escape);                                                  \
+            t.quote = quote & ~t.escaped;                                                                             \
             t.string = stream__parity_##K(t.quote) ^ in_string;                                                       \
-            t.open = open & ~t.string & valid;                                                                        \
-            t.close = close & ~t.string & valid;                                                                      \
-            stop = ((end & ~(t.string & spared)) | ((backslash | (t.quote & lone)) & ~t.string)) & valid;             \
+            t.open = open & ~t.string;                                                                                \
+            t.close = close & ~t.string;                                                                              \
+            stop = (end & ~(t.string & spared)) | (backslash & ~t.string);                                            \
+            if (CHECK) stop |= t.quote & lone & ~t.string;                                                            \
             opens = stream_json__count(t.open, POPCNT);                                                               \
             closes = stream_json__count(t.close, POPCNT);                                                             \
-            if (stop == 0 && depth > closes && depth + opens <= s->max_depth && e - base >= 64) {                     \
+            if (stop == 0 && depth > closes && depth + opens <= s->max_depth && base < full) {                        \
                 depth += opens - closes; /* can neither reach 0 nor the limit in here */                              \
                 in_string = 0 - (t.string >> 63);                                                                     \
                 was_escape = (backslash & ~t.escaped) >> 63;                                                          \
-                t.to = 64;                                                                                            \
-            } else {                                                                                                  \
-                stream_json__stretch cold = t;                                                                        \
+                base += 64;                                                                                           \
+                if (CHECK) {                                                                                          \
+                    t.to = 64;                                                                                        \
+                    t.valid = ~UINT64_C(0) << t.from;                                                                 \
+                    if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;           \
+                }                                                                                                     \
+                t.from = 0;                                                                                           \
+                continue;                                                                                             \
+            }                                                                                                         \
+            {                                                                                                         \
+                stream_json__stretch cold = t; /* by value, so that t stays in registers */                           \
                 s->block.quote = quote;                                                                               \
                 s->block.backslash = backslash;                                                                       \
                 s->block.end = end;                                                                                   \
@@ -1640,48 +1657,29 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
                 s->block.close = close;                                                                               \
                 s->block_at = base;                                                                                   \
                 s->depth = depth;                                                                                     \
-                cold.to = e - base < 64 ? (unsigned)(e - base) : 64;                                                  \
-                cold.valid &= stream_json__below(cold.to);                                                            \
+                cold.to = base < full ? 64 : (unsigned)(e - base);                                                    \
+                cold.valid = ~UINT64_C(0) << t.from & stream_json__below(cold.to);                                    \
                 stream_json__take(s, &cold, stop, POPCNT);                                                            \
                 if (CHECK && s->deepest > s->max_depth)                                                               \
                     stream_json__note_depth(s, stream_json__masks_##K, bytes, base, &cold);                           \
                 else if (CHECK && cold.to > cold.from)                                                                \
-                    (void)stream_json__valid(s, stream_json__masks_##K, bytes, base, &s->rules, &cold, false);        \
+                    (void)stream_json__examine_##K(s, bytes, base, &cold);                   \
                 p = base + cold.to;                                                                                   \
                 if (cold.done && stream_json__goes_on(s, p, e)) {                                                     \
                     if (CHECK) stream_json__grammar_init(&s->grammar, STREAM_JSON__WAS_BRACE);                        \
-                    p += 2;                                                                                           \
-                    depth = 1;                                                                                        \
-                    in_string = was_escape = 0;                                                                       \
-                    cold.to += 2;                                                                                     \
-                    if (cold.to >= 64) base += 64;                                                                    \
-                    t.from = cold.to & 63;                                                                            \
-                    valid = ~UINT64_C(0) << t.from;                                                                   \
-                    if (cold.to < 64) goto classified;                                                                \
-                    continue;                                                                                         \
+                    cold.to += 2; /* the record's end, the bracket */                                                 \
+                } else if (cold.done || p == e) {                                                                     \
+                    return p;                                                                                         \
+                } else if (CHECK && !s->checking) {                                                                   \
+                    return stream_json__follow_##K(s, p, e);                                                          \
                 }                                                                                                     \
-                if (cold.done || p == e) return p;                                                                    \
-                if (CHECK && !s->checking) return stream_json__follow_##K(s, p, e);                                   \
                 depth = s->depth;                                                                                     \
                 in_string = 0 - (uint64_t)s->in_string;                                                               \
                 was_escape = s->escaped;                                                                              \
-                if (cold.to < 64) { /* behind a backslash that stands outside strings */                              \
-                    t.from = cold.to;                                                                                 \
-                    valid = ~UINT64_C(0) << cold.to;                                                                  \
-                    goto classified;                                                                                  \
-                }                                                                                                     \
-                base = p;                                                                                             \
-                t.from = 0;                                                                                           \
-                valid = ~UINT64_C(0);                                                                                 \
-                continue;                                                                                             \
-            }                                                                                                         \
-            if (CHECK && !stream_json__valid(s, stream_json__masks_##K, bytes, base, &s->rules, &t, false)) {         \
+                t.from = cold.to & 63;                                                                                \
+                if (cold.to < 64) goto partial;                                                                       \
                 base += 64;                                                                                           \
-                break;                                                                                                \
             }                                                                                                         \
-            base += 64;                                                                                               \
-            t.from = 0;                                                                                               \
-            valid = ~UINT64_C(0);                                                                                     \
         }                                                                                                             \
         s->depth = depth;                                                                                             \
         s->in_string = in_string != 0;                                                                                \
@@ -1689,10 +1687,11 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
         return CHECK && !s->checking && base < e ? stream_json__follow_##K(s, base, e) : base;                        \
     }
 
-#define STREAM_JSON__KERNEL(K, TARGET, POPCNT)                                                                 \
-    STREAM_JSON__MASKS(K, TARGET)                                                                              \
-    STREAM_JSON__LOOP(stream_json__follow_##K, K, TARGET, POPCNT, 0)                                           \
-    STREAM_JSON__LOOP(stream_json__check_##K, K, TARGET, POPCNT, 1)                                            \
+#define STREAM_JSON__KERNEL(K, TARGET, POPCNT)                                                                        \
+    STREAM_JSON__MASKS(K, TARGET)                                                                                     \
+    STREAM_JSON__EXAMINE(K, TARGET)                                                                                   \
+    STREAM_JSON__LOOP(stream_json__follow_##K, K, TARGET, POPCNT, 0)                                                  \
+    STREAM_JSON__LOOP(stream_json__check_##K, K, TARGET, POPCNT, 1)                                                   \
     static const stream_json__kernel stream_json__##K = {#K, stream_json__follow_##K, stream_json__check_##K};
 
 STREAM_JSON__KERNEL(scalar, , false)
