@@ -706,7 +706,7 @@ STREAM__INLINE unsigned stream_json__count(uint64_t bits, bool instruction) {
     return (unsigned)(((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56);
 }
 
-static stream_json_type stream_json__type_of(char first) {
+STREAM__INLINE stream_json_type stream_json__type_of(char first) {
     switch (first) {
     case '{': return STREAM_JSON_OBJECT;
     case '[': return STREAM_JSON_ARRAY;
@@ -2205,22 +2205,53 @@ STREAM_API stream_decoder stream_json_decoder(stream_json *json) {
 
 /* ==[ read: implementation ]========================================================================= */
 
-static const char *stream_json__spaces(const char *p, const char *e) {
-    while (p < e && stream_json__is_space(*p)) p++;
+STREAM__INLINE const char *stream_json__spaces(const char *p, const char *e) {
+    while (p < e && (unsigned char)*p <= ' ' && stream_json__is_space(*p)) p++;
     return p;
 }
 
-/* From the opening quote: past the closing one, or NULL when the bytes end before it. Short strings end in
-   the first loop; a long one is left to memchr, and a quote it finds closes the string unless an odd number of
-   backslashes stands before it. Every byte is passed once, but for the backslashes before a quote. */
-static const char *stream_json__string_end(const char *p, const char *e) {
-    const char *near = e - p > 32 ? p + 32 : e, *begin = p + 1;
-    for (p++; p < near; p++) {
-        if (*p == '"') return p + 1;
-        if (*p == '\\' && ++p == e) return NULL;
+/* The first quote or backslash at p or behind it, among at most 64 bytes; else where it gave up. */
+STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
+    const char *stop = e - p > 64 ? p + 64 : e;
+#if STREAM__SIMD_X86
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    for (; stop - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        const unsigned hit = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        if (hit) return p + stream_json__lowest(hit);
     }
+#elif STREAM__LITTLE_ENDIAN
+    for (; stop - p >= 8; p += 8) {
+        uint64_t v, q, b, hit;
+        memcpy(&v, p, 8);
+        q = v ^ STREAM__BYTES('"');
+        b = v ^ STREAM__BYTES('\\');
+        /* The lowest byte that is zero in either; what stands above a zero byte may be wrong. */
+        hit = (((q - STREAM__BYTES(1)) & ~q) | ((b - STREAM__BYTES(1)) & ~b)) & STREAM__BYTES(0x80);
+        if (hit) return p + stream_json__lowest(hit) / 8;
+    }
+#endif
+    while (p < stop && *p != '"' && *p != '\\') p++;
+    return p;
+}
+
+/* From the opening quote: past the closing one, or NULL when the bytes end before it. A long string is left to
+   memchr, and a quote it finds closes the string unless an odd number of backslashes stands before it. Every byte
+   is passed once, but for the backslashes before a quote. *escapes: whether one may be in it. */
+STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
+    const char *const begin = ++p, *near = e - p > 64 ? p + 64 : e;
+    *escapes = false;
+    while (p < near) {
+        p = stream_json__mark(p, near);
+        if (p == near) break;
+        if (*p == '"') return p + 1;
+        *escapes = true;
+        p += 2;
+    }
+    if (p > e) return NULL;
     while (p < e) {
         const char *quote = (const char *)memchr(p, '"', (size_t)(e - p)), *run = quote;
+        *escapes = true;
         if (!quote) return NULL;
         while (run > begin && run[-1] == '\\') run--;
         if ((quote - run) % 2 == 0) return quote + 1;
@@ -2229,12 +2260,15 @@ static const char *stream_json__string_end(const char *p, const char *e) {
     return NULL;
 }
 
-/* Past `depth` closing brackets, or NULL when the bytes end before them. */
+/* Past `depth` closing brackets, or NULL when the bytes end before them. What is not closed soon is left to the
+   framing kernel. */
 static const char *stream_json__closed(const char *p, const char *e, size_t depth) {
-    while (p < e) {
-        char c = *p;
+    const char *near = e - p > 256 ? p + 256 : e;
+    bool escapes;
+    while (p < near) {
+        const char c = *p;
         if (c == '"') {
-            p = stream_json__string_end(p, e);
+            p = stream_json__string_end(p, e, &escapes);
             if (!p) return NULL;
             continue;
         }
@@ -2242,26 +2276,58 @@ static const char *stream_json__closed(const char *p, const char *e, size_t dept
         if ((c | 0x20) == '{') depth++;
         else if ((c | 0x20) == '}' && --depth == 0) return p;
     }
+    if (p < e) {
+        stream_json__scan s;
+        memset(&s, 0, offsetof(stream_json__scan, ends));
+        s.loan = p;
+        s.depth = s.deepest = depth;
+        s.max_depth = SIZE_MAX / 2;
+        p = stream_json__choose(STREAM_JSON_KERNEL)->follow(&s, p, e);
+        if (s.depth == 0) return p;
+    }
     return NULL;
+}
+
+/* Past a number or literal that begins at p, as far as it can be one; *whole: it is. */
+static const char *stream_json__bare_end(const char *p, const char *e, bool *whole) {
+    const char first = *p;
+    if (first == '-' || (first >= '0' && first <= '9')) {
+        const char *digits = p + (first == '-');
+        p = digits;
+        if (p < e && *p == '0') p++;
+        else while (p < e && *p >= '0' && *p <= '9') p++;
+        *whole = p > digits;
+        if (*whole && p < e && (*p == '.' || (*p | 0x20) == 'e')) {
+            uint8_t state = *p == '.' ? STREAM_JSON__POINT : STREAM_JSON__E, at = 1;
+            for (p++; p < e && stream_json__token_step(&state, &at, first, *p); p++) {
+            }
+            *whole = stream_json__token_whole(state, at, first);
+        }
+        return p;
+    } else {
+        const char *word = stream_json__literal(first);
+        while (p < e && *word && *p == *word) p++, word++;
+        *whole = *word == '\0';
+        return p;
+    }
 }
 
 /* The value at p, which is no space; set when OK. MORE when the bytes end inside it: a bare value at
    their very end may go on, unless it stands `alone`. */
-static stream_status stream_json__value_at(const char *p, const char *e, bool alone,
-                                           stream_json_value *value) {
+STREAM__INLINE stream_status stream_json__value_at(const char *p, const char *e, bool alone,
+                                                   stream_json_value *value) {
     const char *begin = p;
-    stream_json_type type = stream_json__type_of(*p);
-    if (type >= STREAM_JSON_ARRAY) {
+    const stream_json_type type = stream_json__type_of(*p);
+    bool escapes, whole;
+    if (type == STREAM_JSON_STRING) {
+        p = stream_json__string_end(p, e, &escapes);
+    } else if (type >= STREAM_JSON_ARRAY) {
         p = stream_json__closed(p + 1, e, 1);
-    } else if (type == STREAM_JSON_STRING) {
-        p = stream_json__string_end(p, e);
     } else {
-        uint8_t state = stream_json__token_begin(*p), at = 1;
-        if (state == 0) return STREAM_E_INVALID;
-        for (p++; p < e && stream_json__token_step(&state, &at, *begin, *p); p++) {
-        }
+        if (type == STREAM_JSON_NONE) return STREAM_E_INVALID;
+        p = stream_json__bare_end(p, e, &whole);
         if (p == e && !alone) return STREAM_MORE;
-        if (!stream_json__token_whole(state, at, *begin)) return p == e ? STREAM_MORE : STREAM_E_INVALID;
+        if (!whole) return p == e ? STREAM_MORE : STREAM_E_INVALID;
     }
     if (!p) return STREAM_MORE;
     value->ptr = begin;
@@ -2460,7 +2526,7 @@ STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_js
 
 /* Steps over the comma before a member and over the key and colon of an object's: OK with *p at the
    value, END with *p past the closing bracket, MORE, E_INVALID. */
-static stream_status stream_json__member(const char **p, const char *e, bool object, bool begun,
+STREAM__INLINE stream_status stream_json__member(const char **p, const char *e, bool object, bool begun,
                                          stream_json_value *key) {
     const char *s = stream_json__spaces(*p, e);
     memset(key, 0, sizeof *key);
@@ -2559,8 +2625,8 @@ static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set
                                       size_t index) {
     uint64_t hits = 0;
     const char *name = key.ptr ? key.ptr + 1 : NULL;
-    size_t len = key.ptr ? key.len - 2 : 0;
-    bool escaped = len && memchr(name, '\\', len) != NULL;
+    const size_t len = key.ptr ? key.len - 2 : 0;
+    const bool escaped = len && *stream_json__mark(name, name + len) != '"' && memchr(name, '\\', len);
     for (; set; set &= set - 1) {
         unsigned i = stream_json__lowest(set);
         const char *step = k->step[i];
@@ -2576,7 +2642,7 @@ static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set
         } else if (escaped || (k->tilde >> i & 1)) {
             hit = stream_json__same(name, name + len, step, k->step_len[i], true);
         } else {
-            hit = len == k->step_len[i] && (len == 0 || memcmp(name, step, len) == 0);
+            hit = len == k->step_len[i] && (len == 0 || (*name == *step && memcmp(name, step, len) == 0));
         }
         if (hit) hits |= UINT64_C(1) << i;
     }
