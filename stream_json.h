@@ -1901,6 +1901,7 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
     s->depth = s->deepest = 1;
     if (json->strict && !s->checking) s->block_at = NULL; /* its masks may lack the rules' */
     s->checking = json->strict;
+    json->faulty = false;
     if (s->checking) {
         stream_json__grammar *g = &s->grammar;
         uint8_t was = STREAM_JSON__WAS_VALUE;
@@ -2022,11 +2023,12 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             stream_json__follow(json, STREAM_JSON__VALUE);
         }
         const bool ends = end_byte && c == end_byte;
+        const bool over = ends || (c == '\n' && json->mode == STREAM_JSON_RS); /* RFC 7464 ends a text with LF */
         const bool space = !ends && stream_json__is_space(c);
         switch (json->state) {
         case STREAM_JSON__GAP:
             if (ends || c == '\n') {
-                if (ends) json->terminated = true;
+                if (over) json->terminated = true;
                 stream_json__begin(json, ++p);
             } else if (space) {
                 p++;
@@ -2128,12 +2130,12 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         case STREAM_JSON__AFTER:
-            if (space && end_byte) {
+            if (space && !over && end_byte) {
                 p++;
-            } else if (ends || end_byte == 0) {
+            } else if (over || end_byte == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, json->mark_end, (char)json->first);
-                json->terminated = ends;
-                if (ends) p++;
+                json->terminated = over;
+                if (over) p++;
                 stream_json__begin(json, p);
             } else {
                 json->state = STREAM_JSON__NOISE;
