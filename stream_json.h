@@ -60,8 +60,9 @@ GUARANTEES
 
 LIMITS
 
-    - Framing counts brackets and skips strings; it does not check the grammar inside a value. A value
-      that is framed and is not JSON shows when it is read: the reading functions say E_INVALID.
+    - Framing counts brackets and skips strings. What is framed and is not JSON shows when it is read (the
+      reading functions say E_INVALID), or at once with `strict`, which checks the grammar in the same pass.
+    - Checking and strict framing go STREAM_JSON_CHECK_DEPTH (1024) levels deep.
     - stream_json_pick takes at most 64 pointers of at most 32 steps.
 
 CONFIGURATION (define before including, the same in every file)
@@ -78,8 +79,9 @@ CONFIGURATION (define before including, the same in every file)
 CONTENTS (search for the banner)
 
     [base]      status, slices, items, decoders, the allocator hook (shared by the three headers)
-    [frame]     complete values out of fragments
+    [frame]     complete values out of fragments; with `strict`, checked
     [read]      pointers, members, elements, strings, integers
+    [check]     strictly, whole or in fragments
     [write]     JSON into caller memory
 */
 
