@@ -5,8 +5,9 @@
 
    What makes it fair:
 
-     - Time is the CPU time of the thread. Within a row the contenders take turns, A B C A B C, and the best
-       of ROUNDS counts for each, so that a disturbance hits nobody in particular.
+     - Time is the CPU time of the thread. Within a row the contenders take turns at the whole corpus, A B C
+       A B C. Each piece of 2 MiB is timed by itself, and the best of ROUNDS counts for it: on a machine that
+       is shared, quiet milliseconds are to be had, quiet seconds are not.
      - We are fed fragments of 32 KiB; a rival that needs the whole text in memory gets it. Its parser and
        memory live from round to round, its worker threads are off, and where it works in batches the batch
        size that suits it best on that corpus is found out first.
@@ -196,18 +197,18 @@ private:
     size_t fragment;
 };
 
-using contender_run = std::function<facts()>;
+using contender_run = std::function<facts(const bench_piece &)>;
 
-static contender_run ours_frame(const bench_corpus &c, const frame_options &o = {}) {
+static contender_run ours_frame(const frame_options &o = {}) {
     auto f = std::make_shared<framer>(o);
-    return [f, &c] { return f->run(c.bytes.data(), c.bytes.size(), [](const stream_item &) {}); };
+    return [f](const bench_piece &p) { return f->run(p.ptr, p.len, [](const stream_item &) {}); };
 }
 
 /* Frames, then checks each document: what strict framing replaces. */
-static contender_run ours_frame_check(const bench_corpus &c) {
+static contender_run ours_frame_check() {
     auto f = std::make_shared<framer>(frame_options{});
-    return [f, &c] {
-        return f->run(c.bytes.data(), c.bytes.size(), [](const stream_item &item) {
+    return [f](const bench_piece &p) {
+        return f->run(p.ptr, p.len, [](const stream_item &item) {
             size_t offset;
             if (bench_check(item.ptr, item.len, &offset) != STREAM_OK) die("stream_json_check: not valid");
         });
@@ -220,11 +221,11 @@ static std::string_view inside(const stream_json_value &v) {
     return {v.ptr + 1, v.len - 2};
 }
 
-static contender_run ours_pick(const bench_corpus &c, const char *pointer) {
+static contender_run ours_pick(const char *pointer) {
     auto f = std::make_shared<framer>(frame_options{});
-    return [f, &c, pointer] {
+    return [f, pointer](const bench_piece &p) {
         uint64_t sum = 0;
-        facts got = f->run(c.bytes.data(), c.bytes.size(), [&](const stream_item &item) {
+        facts got = f->run(p.ptr, p.len, [&](const stream_item &item) {
             stream_json_value v;
             stream_json_pick(item.ptr, item.len, &pointer, 1, &v);
             sum += field_sum(inside(v));
@@ -235,12 +236,12 @@ static contender_run ours_pick(const bench_corpus &c, const char *pointer) {
 }
 
 /* The same with the string unescaped into memory of ours, as get_string does. */
-static contender_run ours_pick_string(const bench_corpus &c, const char *pointer) {
+static contender_run ours_pick_string(const char *pointer) {
     auto f = std::make_shared<framer>(frame_options{});
-    return [f, &c, pointer] {
+    return [f, pointer](const bench_piece &p) {
         uint64_t sum = 0;
         char room[256];
-        facts got = f->run(c.bytes.data(), c.bytes.size(), [&](const stream_item &item) {
+        facts got = f->run(p.ptr, p.len, [&](const stream_item &item) {
             stream_json_value v;
             size_t n;
             stream_json_pick(item.ptr, item.len, &pointer, 1, &v);
@@ -254,11 +255,11 @@ static contender_run ours_pick_string(const bench_corpus &c, const char *pointer
 }
 
 /* The same by walking the members until the key is there. */
-static contender_run ours_each(const bench_corpus &c, std::string_view name) {
+static contender_run ours_each(std::string_view name) {
     auto f = std::make_shared<framer>(frame_options{});
-    return [f, &c, name] {
+    return [f, name](const bench_piece &p) {
         uint64_t sum = 0;
-        facts got = f->run(c.bytes.data(), c.bytes.size(), [&](const stream_item &item) {
+        facts got = f->run(p.ptr, p.len, [&](const stream_item &item) {
             stream_json_each each;
             stream_json_value key, value, found = {};
             stream_json_each_init(&each, {item.ptr, item.len, STREAM_JSON_OBJECT});
@@ -276,13 +277,13 @@ static contender_run ours_each(const bench_corpus &c, std::string_view name) {
 }
 
 /* Three fields of each record, the records framed already and few enough for the cache. */
-static contender_run ours_pick_three(const bench_corpus &c, const std::vector<const char *> &pointers) {
-    return [&c, pointers] {
+static contender_run ours_pick_three(const std::vector<const char *> &pointers) {
+    return [pointers](const bench_piece &p) {
         facts got;
         got.docs = got.fields = 0;
-        for (const bench_document &d : c.documents) {
+        for (const bench_document *d = p.begin; d < p.end; d++) {
             stream_json_value v[3];
-            stream_json_pick(c.bytes.data() + d.at, d.len, pointers.data(), 3, v);
+            stream_json_pick(p.ptr + d->at, d->len, pointers.data(), 3, v);
             for (const stream_json_value &x : v) got.fields += field_sum(inside(x));
             got.docs++;
         }
@@ -292,10 +293,10 @@ static contender_run ours_pick_three(const bench_corpus &c, const std::vector<co
 
 using check_function = stream_status (*)(const char *json, size_t len, size_t *offset);
 
-static contender_run ours_check(const std::string &array, check_function check) {
-    return [&array, check] {
+static contender_run ours_check(check_function check) {
+    return [check](const bench_piece &p) {
         size_t offset = 0;
-        stream_status st = check(array.data(), array.size(), &offset);
+        stream_status st = check(p.ptr, p.len, &offset);
         if (st != STREAM_OK) die("stream_json_check: %s at %zu", stream_status_text(st), offset);
         return facts{};
     };
@@ -303,27 +304,27 @@ static contender_run ours_check(const std::string &array, check_function check) 
 
 /* --- bounds: less work than anyone's here, to show what the machine gives ---------------------------- */
 
-static contender_run bound_lines(const bench_corpus &c) {
-    return [&c] {
+static contender_run bound_lines() {
+    return [](const bench_piece &p) {
         facts f;
         f.docs = f.starts = f.lens = 0;
-        const char *p = c.bytes.data(), *e = p + c.bytes.size();
-        while (const char *lf = p < e ? (const char *)memchr(p, '\n', size_t(e - p)) : nullptr) {
+        const char *s = p.ptr, *e = s + p.len;
+        while (const char *lf = s < e ? (const char *)memchr(s, '\n', size_t(e - s)) : nullptr) {
             f.docs++;
-            f.starts += uint64_t(p - c.bytes.data());
-            f.lens += uint64_t(lf - p);
-            p = lf + 1;
+            f.starts += uint64_t(s - p.ptr);
+            f.lens += uint64_t(lf - s);
+            s = lf + 1;
         }
         return f;
     };
 }
 
 static volatile uint64_t bound_sink;
-static contender_run bound_read(const bench_corpus &c) {
-    return [&c] {
+static contender_run bound_read() {
+    return [](const bench_piece &p) {
         uint64_t sum = 0, w[4];
-        for (size_t i = 0; i + sizeof w <= c.bytes.size(); i += sizeof w) {
-            memcpy(w, c.bytes.data() + i, sizeof w);
+        for (size_t i = 0; i + sizeof w <= p.len; i += sizeof w) {
+            memcpy(w, p.ptr + i, sizeof w);
             sum += w[0] ^ w[1] ^ w[2] ^ w[3];
         }
         bound_sink = sum;
@@ -353,26 +354,26 @@ template <class Parser> static std::shared_ptr<Parser> one_thread() {
 }
 
 /* When a document ends where a batch does, simdjson 3.0.1 has the next one begin at the line feed between. */
-template <class Iterator> static size_t begin_of(const Iterator &i, const bench_corpus &c) {
+template <class Iterator> static size_t begin_of(const Iterator &i, const bench_piece &p) {
     size_t at = i.current_index();
-    return at + (c.bytes[at] == '\n');
+    return at + (p.ptr[at] == '\n');
 }
 
 /* Each document's bytes by source(), which walks its structure once more than needed to go on. */
-static contender_run simdjson_source(const bench_corpus &c, size_t batch) {
+static contender_run simdjson_source(size_t batch) {
     auto parser = one_thread<od::parser>();
-    return [parser, &c, batch] {
+    return [parser, batch](const bench_piece &p) {
         facts f;
         od::document_stream stream;
         f.docs = f.starts = f.lens = 0;
-        auto error = parser->iterate_many(c.bytes.data(), c.bytes.size(), batch).get(stream);
+        auto error = parser->iterate_many(p.ptr, p.len, batch).get(stream);
         if (error) simdjson_die(error);
         for (auto i = stream.begin(); i != stream.end(); ++i) {
             if (i.error()) simdjson_die(i.error());
             std::string_view s = i.source();
             if (s[0] == '\n') s.remove_prefix(1); /* see begin_of */
             f.docs++;
-            f.starts += uint64_t(s.data() - c.bytes.data());
+            f.starts += uint64_t(s.data() - p.ptr);
             f.lens += s.size();
         }
         return f;
@@ -380,57 +381,57 @@ static contender_run simdjson_source(const bench_corpus &c, size_t batch) {
 }
 
 /* Only where each document begins: a framer that trusts the next beginning to be one line feed away. */
-static contender_run simdjson_index(const bench_corpus &c, size_t batch) {
+static contender_run simdjson_index(size_t batch) {
     auto parser = one_thread<od::parser>();
-    return [parser, &c, batch] {
+    return [parser, batch](const bench_piece &p) {
         facts f;
         od::document_stream stream;
         f.docs = f.starts = 0;
-        auto error = parser->iterate_many(c.bytes.data(), c.bytes.size(), batch).get(stream);
+        auto error = parser->iterate_many(p.ptr, p.len, batch).get(stream);
         if (error) simdjson_die(error);
         for (auto i = stream.begin(); i != stream.end(); ++i) {
             if (i.error()) simdjson_die(i.error());
             f.docs++;
-            f.starts += begin_of(i, c);
+            f.starts += begin_of(i, p);
         }
-        f.lens = c.bytes.size() - f.docs;
+        f.lens = p.len - f.docs;
         return f;
     };
 }
 
-static contender_run simdjson_dom(const bench_corpus &c, size_t batch) {
+static contender_run simdjson_dom(size_t batch) {
     auto parser = one_thread<simdjson::dom::parser>();
-    return [parser, &c, batch] {
+    return [parser, batch](const bench_piece &p) {
         facts f;
         simdjson::dom::document_stream stream;
         f.docs = f.starts = 0;
-        auto error = parser->parse_many(c.bytes.data(), c.bytes.size(), batch).get(stream);
+        auto error = parser->parse_many(p.ptr, p.len, batch).get(stream);
         if (error) simdjson_die(error);
         for (auto i = stream.begin(); i != stream.end(); ++i) {
             simdjson::dom::element value;
             if ((error = (*i).get(value))) simdjson_die(error);
             f.docs += value.is_object();
-            f.starts += begin_of(i, c);
+            f.starts += begin_of(i, p);
         }
         return f;
     };
 }
 
 /* The reading that the documentation shows: any order of keys, the string unescaped. */
-static contender_run simdjson_get_string(const bench_corpus &c, size_t batch, std::string_view name) {
+static contender_run simdjson_get_string(size_t batch, std::string_view name) {
     auto parser = one_thread<od::parser>();
-    return [parser, &c, batch, name] {
+    return [parser, batch, name](const bench_piece &p) {
         facts f;
         od::document_stream stream;
         f.docs = f.starts = f.fields = 0;
-        auto error = parser->iterate_many(c.bytes.data(), c.bytes.size(), batch).get(stream);
+        auto error = parser->iterate_many(p.ptr, p.len, batch).get(stream);
         if (error) simdjson_die(error);
         for (auto i = stream.begin(); i != stream.end(); ++i) {
             std::string_view s;
             auto doc = *i;
             if ((error = doc[name].get_string().get(s))) simdjson_die(error);
             f.docs++;
-            f.starts += begin_of(i, c);
+            f.starts += begin_of(i, p);
             f.fields += field_sum(s);
         }
         return f;
@@ -446,20 +447,20 @@ static std::string_view raw_string(od::value v) {
 }
 
 /* The fastest there is: the key must come next in order, and the string stays as written. */
-static contender_run simdjson_raw(const bench_corpus &c, size_t batch, std::string_view name) {
+static contender_run simdjson_raw(size_t batch, std::string_view name) {
     auto parser = one_thread<od::parser>();
-    return [parser, &c, batch, name] {
+    return [parser, batch, name](const bench_piece &p) {
         facts f;
         od::document_stream stream;
         f.docs = f.starts = f.fields = 0;
-        auto error = parser->iterate_many(c.bytes.data(), c.bytes.size(), batch).get(stream);
+        auto error = parser->iterate_many(p.ptr, p.len, batch).get(stream);
         if (error) simdjson_die(error);
         for (auto i = stream.begin(); i != stream.end(); ++i) {
             od::value v;
             auto doc = *i;
             if ((error = doc.find_field(name).get(v))) simdjson_die(error);
             f.docs++;
-            f.starts += begin_of(i, c);
+            f.starts += begin_of(i, p);
             f.fields += field_sum(raw_string(v));
         }
         return f;
@@ -467,18 +468,16 @@ static contender_run simdjson_raw(const bench_corpus &c, size_t batch, std::stri
 }
 
 /* Three fields of each record in the order they stand; a path's steps are separated in place. */
-static contender_run simdjson_pick_three(const bench_corpus &c,
-                                         const std::vector<std::vector<std::string_view>> &paths) {
+static contender_run simdjson_pick_three(const std::vector<std::vector<std::string_view>> &paths) {
     auto parser = one_thread<od::parser>();
-    return [parser, &c, paths] {
+    return [parser, paths](const bench_piece &p) {
         facts f;
         f.docs = f.fields = 0;
-        for (const bench_document &d : c.documents) {
+        for (const bench_document *d = p.begin; d < p.end; d++) {
             od::document doc;
             od::object object;
-            const char *p = c.bytes.data() + d.at;
             /* Behind every record lies the next one, or the room behind the corpus. */
-            auto error = parser->iterate(p, d.len, d.len + simdjson::SIMDJSON_PADDING).get(doc);
+            auto error = parser->iterate(p.ptr + d->at, d->len, d->len + simdjson::SIMDJSON_PADDING).get(doc);
             if (error || (error = doc.get_object().get(object))) simdjson_die(error);
             for (const auto &path : paths) {
                 od::value v;
@@ -493,31 +492,32 @@ static contender_run simdjson_pick_three(const bench_corpus &c,
     };
 }
 
-static contender_run simdjson_dom_one(const std::string &array, size_t docs) {
+static contender_run simdjson_dom_one() {
     auto parser = one_thread<simdjson::dom::parser>();
-    return [parser, &array, docs] {
+    return [parser](const bench_piece &p) {
+        facts f;
         simdjson::dom::array a;
-        auto error = parser->parse(array.data(), array.size(), false).get(a);
+        auto error = parser->parse(p.ptr, p.len, false).get(a);
         if (error) simdjson_die(error);
-        if (a.size() != std::min(docs, size_t(0xffffff))) die("simdjson: %zu elements", a.size());
-        return facts{};
+        f.docs = a.size();
+        return f;
     };
 }
 #endif
 
 #ifdef HAVE_YAJL
 /* Without callbacks yajl says only yes or no; strings are checked to be UTF-8, numbers are not converted. */
-static contender_run yajl_check(const std::string &bytes, const yajl_callbacks *callbacks, void *ctx) {
-    return [&bytes, callbacks, ctx] {
+static contender_run yajl_check(const yajl_callbacks *callbacks = nullptr, void *ctx = nullptr) {
+    return [callbacks, ctx](const bench_piece &p) {
         yajl_handle h = yajl_alloc(callbacks, nullptr, ctx);
-        const unsigned char *p = (const unsigned char *)bytes.data(), *e = p + bytes.size();
+        const unsigned char *s = (const unsigned char *)p.ptr, *e = s + p.len;
         yajl_status st = yajl_status_ok;
         yajl_config(h, yajl_allow_multiple_values, 1);
-        while (p < e && st == yajl_status_ok) {
-            size_t n = std::min(FRAGMENT, size_t(e - p));
-            st = yajl_parse(h, p, n);
+        while (s < e && st == yajl_status_ok) {
+            size_t n = std::min(FRAGMENT, size_t(e - s));
+            st = yajl_parse(h, s, n);
             if (st == yajl_status_ok && yajl_get_bytes_consumed(h) != n) die("yajl left bytes over");
-            p += n;
+            s += n;
         }
         if (st == yajl_status_ok) st = yajl_complete_parse(h);
         if (st != yajl_status_ok) die("yajl: %s", yajl_status_to_string(st));
@@ -541,35 +541,10 @@ static void yajl_counts(const bench_corpus &c) {
     facts got, want;
     callbacks.yajl_start_map = callbacks.yajl_start_array = count::open;
     callbacks.yajl_end_map = callbacks.yajl_end_array = count::close;
-    yajl_check(c.bytes, &callbacks, &n)();
+    for (const bench_piece &p : c.pieces) yajl_check(&callbacks, &n)(p);
     got.docs = n.docs;
     want.docs = c.documents.size();
     compare("yajl with callbacks", got, want);
-}
-#endif
-
-#ifdef HAVE_SIMDJSON
-/* simdjson finds the structure of a batch, then walks it: small batches stay in the cache, large ones cost
-   less at their seams. Gives it the size that is fastest here. */
-template <class Make> static size_t best_batch(const bench_corpus &c, const facts &want, Make make) {
-    size_t best = 0;
-    double best_time = 0;
-    for (size_t batch = 32768; batch <= (8u << 20); batch *= 2) {
-        if (batch <= c.longest) continue;
-        contender_run run = make(batch);
-        for (int i = 0; i < 3; i++) {
-            double from = cpu_seconds();
-            facts got = run();
-            double time = cpu_seconds() - from;
-            compare("simdjson, batch " + bytes_text(batch), got, want);
-            if (i && (best == 0 || time < best_time)) {
-                best = batch;
-                best_time = time;
-            }
-        }
-    }
-    if (!best) die("a document of %zu bytes fits no batch", c.longest);
-    return best;
 }
 #endif
 
@@ -588,17 +563,44 @@ struct contender {
     contender_run run;
     demand_kind kind = NOTHING;
     double demand = 0;
-    size_t units = 0; /* what its nanoseconds are divided by; 0: the documents */
-    double best = 0;  /* seconds */
+    size_t units = 0;               /* what its nanoseconds are divided by; 0: the documents */
+    std::vector<double> best = {};  /* seconds, of each piece */
+    double seconds = 0;             /* their sum */
 };
 
 /* A row of one corpus: the first contender is ours and the one that rivals are measured against. */
-struct cell {
-    std::string row;
-    size_t bytes, docs;
-    facts want;
+class cell {
+public:
+    std::string row, corpus;
+    const std::vector<bench_piece> *pieces;
+    std::vector<facts> want; /* of each piece */
+    std::vector<contender> all;
     size_t turns = 1; /* a short row takes this many times as many rounds */
-    std::vector<contender> all = {};
+
+    cell(const char *row_name, const bench_corpus &c,
+         std::initializer_list<std::string bench_document::*> fields = {})
+        : row(row_name), corpus(c.name), pieces(&c.pieces) {
+        for (const bench_piece &p : c.pieces) {
+            facts f;
+            f.docs = f.starts = f.lens = 0;
+            if (fields.size()) f.fields = 0;
+            for (const bench_document *d = p.begin; d < p.end; d++) {
+                f.docs++;
+                f.starts += d->at - p.offset;
+                f.lens += d->len;
+                for (auto field : fields) f.fields += field_sum(d->*field);
+            }
+            want.push_back(f);
+        }
+    }
+    void add(contender c) { all.push_back(c); }
+    template <class Make> void add_batched(double times, std::string name, const bench_corpus &c, Make make);
+    void measure();
+
+private:
+    void pass(contender &k, bool timed) const;
+    [[noreturn]] void profile();
+    void print();
 };
 
 static size_t rounds;
@@ -611,61 +613,64 @@ static size_t profiled() {
     return second == std::string::npos ? 0 : size_t(std::strtoul(only.c_str() + second + 1, nullptr, 10));
 }
 
-[[noreturn]] static void profile(const cell &c) {
-    size_t n = profiled();
-    if (n >= c.all.size()) die("row %s has %zu contenders", c.row.c_str(), c.all.size());
-    double from = cpu_seconds(), last = from, limit = double(env_size("LOOP", 10));
-    for (double now = from; now - from < limit; last = now) {
-        facts got = c.all[n].run();
-        now = cpu_seconds();
-        compare(c.all[n].name, got, c.want);
-        std::printf("%s: %.3f GB/s\n", c.all[n].name.c_str(), double(c.bytes) / (now - last) * 1e-9);
+/* Once over the corpus. What is not timed fills caches and buffers, and settles memory. */
+void cell::pass(contender &k, bool timed) const {
+    for (const bench_piece &p : *pieces) {
+        double from = cpu_seconds();
+        facts got = k.run(p);
+        double time = cpu_seconds() - from;
+        compare(k.name, got, want[p.number]);
+        if (!timed) continue;
+        if (k.best.size() <= p.number) k.best.push_back(time);
+        k.best[p.number] = std::min(k.best[p.number], time);
+    }
+    k.seconds = 0;
+    for (double time : k.best) k.seconds += time;
+}
+
+void cell::measure() {
+    if (std::getenv("ONLY")) profile();
+    for (contender &k : all) pass(k, false);
+    for (size_t round = 0; round < rounds * turns; round++)
+        for (contender &k : all) pass(k, true);
+    print();
+}
+
+void cell::profile() {
+    if (profiled() >= all.size()) die("row %s has %zu contenders", row.c_str(), all.size());
+    contender &k = all[profiled()];
+    size_t bytes = 0;
+    for (const bench_piece &p : *pieces) bytes += p.len;
+    pass(k, false);
+    for (double from = cpu_seconds(), last = from; last - from < double(env_size("LOOP", 10));) {
+        pass(k, true);
+        double now = cpu_seconds();
+        std::printf("%s: %.3f GB/s, best %.3f\n", k.name.c_str(), double(bytes) / (now - last) * 1e-9,
+                    double(bytes) / k.seconds * 1e-9);
+        last = now;
     }
     std::exit(0);
 }
 
-static void print_cell(const cell &c, const bench_corpus &corpus) {
-    for (const contender &k : c.all) {
-        double times = k.best / c.all[0].best, gb = double(c.bytes) / k.best * 1e-9;
-        double ns = k.best * 1e9 / double(k.units ? k.units : c.docs);
+void cell::print() {
+    size_t bytes = 0, docs = 0;
+    for (const bench_piece &p : *pieces) bytes += p.len, docs += size_t(p.end - p.begin);
+    for (const contender &k : all) {
+        double times = k.seconds / all[0].seconds, gb = double(bytes) / k.seconds * 1e-9;
+        double ns = k.seconds * 1e9 / double(k.units ? k.units : docs);
         std::string ratio, demand;
         bool holds = false;
         if (k.kind == AT_LEAST) holds = gb >= k.demand, demand = text(">= %g GB/s", k.demand);
         if (k.kind == AT_MOST) holds = ns <= k.demand, demand = text("<= %g ns", k.demand);
         if (k.kind == FASTER_BY && k.demand > 0)
             holds = times >= k.demand, demand = text(">= %g x", k.demand);
-        if (&k != &c.all[0]) ratio = text("%.2f x", times);
+        if (&k != &all[0]) ratio = text("%.2f x", times);
         if (!demand.empty()) asked++, met += holds;
-        std::printf("| %-9s | %-9s | %-58s | %7.3f | %9.1f | %8s | %-9s | %-3s |\n", c.row.c_str(),
-                    corpus.name.c_str(), k.name.c_str(), gb, ns, ratio.c_str(), demand.c_str(),
+        std::printf("| %-9s | %-9s | %-58s | %7.3f | %9.1f | %8s | %-9s | %-3s |\n", row.c_str(),
+                    corpus.c_str(), k.name.c_str(), gb, ns, ratio.c_str(), demand.c_str(),
                     demand.empty() ? "" : holds ? "yes" : "NO");
     }
     std::fflush(stdout);
-}
-
-/* Contenders take turns; the first round is not timed: it fills caches and buffers, and settles memory. */
-static void measure(cell &c, const bench_corpus &corpus) {
-    if (std::getenv("ONLY")) profile(c);
-    for (size_t round = 0; round <= rounds * c.turns; round++) {
-        for (contender &k : c.all) {
-            double from = cpu_seconds();
-            facts got = k.run();
-            double time = cpu_seconds() - from;
-            compare(k.name, got, c.want);
-            if (round == 1 || (round && time < k.best)) k.best = time;
-        }
-    }
-    print_cell(c, corpus);
-}
-
-static facts expected(const bench_corpus &c, std::string bench_document::*field = nullptr) {
-    facts f;
-    f.docs = c.documents.size();
-    f.starts = f.lens = 0;
-    for (const bench_document &d : c.documents) f.starts += d.at, f.lens += d.len;
-    if (field) f.fields = 0;
-    if (field) for (const bench_document &d : c.documents) f.fields += field_sum(d.*field);
-    return f;
 }
 
 /* What is not wanted is not prepared either. */
@@ -684,139 +689,151 @@ static contender at_most(double ns, std::string name, contender_run run) { retur
 [[maybe_unused]] static contender rival(double times, std::string name, contender_run run) {
     return {name, run, FASTER_BY, times};
 }
+
 #ifdef HAVE_SIMDJSON
+/* simdjson finds the structure of a batch, then walks it: small batches stay in the cache, large ones cost
+   less at their seams. It gets the size that is fastest here. */
 template <class Make>
-static void add_batched(cell &row, double times, std::string name, const bench_corpus &c, Make make) {
-    if (std::getenv("ONLY") && profiled() != row.all.size()) return row.all.push_back(shown(name, nullptr));
-    size_t batch = best_batch(c, row.want, make);
-    row.all.push_back(rival(times, name + ", batch " + bytes_text(batch), make(batch)));
+void cell::add_batched(double times, std::string name, const bench_corpus &c, Make make) {
+    size_t best = 0;
+    double least = 0;
+    if (std::getenv("ONLY") && profiled() != all.size()) return add(shown(name, nullptr));
+    for (size_t batch = 32768; batch <= (4u << 20); batch *= 2) {
+        if (batch <= c.longest) continue;
+        contender k = shown(name + ", batch " + bytes_text(batch), make(batch));
+        pass(k, false);
+        for (int i = 0; i < 3; i++) pass(k, true);
+        if (best && k.seconds >= least) continue;
+        best = batch;
+        least = k.seconds;
+    }
+    if (!best) die("a document of %zu bytes fits no batch", c.longest);
+    add(rival(times, name + ", batch " + bytes_text(best), make(best)));
 }
 #endif
 
 static void row_frame(const bench_corpus &c) {
-    cell row = {"frame", c.bytes.size(), c.documents.size(), expected(c)};
-    row.all.push_back(shown("stream_json", ours_frame(c)));
+    cell row("frame", c);
+    row.add(shown("stream_json", ours_frame()));
 #ifdef HAVE_SIMDJSON
-    add_batched(row, 2.0, "simdjson iterate_many, source()", c,
-                [&](size_t batch) { return simdjson_source(c, batch); });
-    add_batched(row, 2.0, "simdjson iterate_many, current_index()", c,
-                [&](size_t batch) { return simdjson_index(c, batch); });
+    row.add_batched(2.0, "simdjson iterate_many, source()", c, simdjson_source);
+    row.add_batched(2.0, "simdjson iterate_many, current_index()", c, simdjson_index);
 #endif
-    row.all.push_back(shown("(bound) memchr to each line feed", bound_lines(c)));
-    row.all.push_back(shown("(bound) load every byte", bound_read(c)));
-    measure(row, c);
+    row.add(shown("(bound) memchr to each line feed", bound_lines()));
+    row.add(shown("(bound) load every byte", bound_read()));
+    row.measure();
 }
 
 static void row_strict(const bench_corpus &c) {
-    cell row = {"strict", c.bytes.size(), c.documents.size(), expected(c)};
+    cell row("strict", c);
 #ifdef HAVE_STRICT
     frame_options strict;
     strict.strict = true;
-    row.all.push_back(shown("stream_json, strict", ours_frame(c, strict)));
+    row.add(shown("stream_json, strict", ours_frame(strict)));
 #endif
-    row.all.push_back(shown("stream_json, then stream_json_check", ours_frame_check(c)));
+    row.add(shown("stream_json, then stream_json_check", ours_frame_check()));
 #ifdef HAVE_SIMDJSON
-    add_batched(row, 2.5, "simdjson DOM parse_many", c,
-                [&](size_t batch) { return simdjson_dom(c, batch); });
+    row.add_batched(2.5, "simdjson DOM parse_many", c, simdjson_dom);
 #endif
 #ifdef HAVE_YAJL
-    row.all.push_back(rival(8.0, "yajl, no callbacks", yajl_check(c.bytes, nullptr, nullptr)));
+    row.add(rival(8.0, "yajl, no callbacks", yajl_check()));
 #endif
-    measure(row, c);
+    row.measure();
 }
 
 /* Everywhere /type comes first and /uuid last. */
 static void row_pick(const bench_corpus &c) {
-    cell row = {"pick", c.bytes.size(), c.documents.size(), expected(c, &bench_document::type)};
-    row.all.push_back(shown("stream_json, pick /type", ours_pick(c, "/type")));
+    cell row("pick", c, {&bench_document::type});
+    row.add(shown("stream_json, pick /type", ours_pick("/type")));
 #ifdef HAVE_SIMDJSON
-    add_batched(row, 1.5, "simdjson iterate_many, [\"type\"], get_string", c,
-                [&](size_t batch) { return simdjson_get_string(c, batch, "type"); });
-    add_batched(row, 1.5, "simdjson iterate_many, find_field, raw", c,
-                [&](size_t batch) { return simdjson_raw(c, batch, "type"); });
+    row.add_batched(1.5, "simdjson iterate_many, [\"type\"], get_string", c,
+                    [](size_t batch) { return simdjson_get_string(batch, "type"); });
+    row.add_batched(1.5, "simdjson iterate_many, find_field, raw", c,
+                    [](size_t batch) { return simdjson_raw(batch, "type"); });
 #endif
-    row.all.push_back(shown("stream_json, pick /type, stream_json_string", ours_pick_string(c, "/type")));
-    row.all.push_back(shown("stream_json, stream_json_each to \"type\"", ours_each(c, "type")));
-    measure(row, c);
+    row.add(shown("stream_json, pick /type, stream_json_string", ours_pick_string("/type")));
+    row.add(shown("stream_json, stream_json_each to \"type\"", ours_each("type")));
+    row.measure();
 }
 
 static void row_pick_last(const bench_corpus &c) {
-    cell row = {"pick-last", c.bytes.size(), c.documents.size(), expected(c, &bench_document::uuid)};
-    row.all.push_back(shown("stream_json, pick /uuid", ours_pick(c, "/uuid")));
+    cell row("pick-last", c, {&bench_document::uuid});
+    row.add(shown("stream_json, pick /uuid", ours_pick("/uuid")));
 #ifdef HAVE_SIMDJSON
-    add_batched(row, 0, "simdjson iterate_many, find_field, raw", c,
-                [&](size_t batch) { return simdjson_raw(c, batch, "uuid"); });
+    row.add_batched(0, "simdjson iterate_many, find_field, raw", c,
+                    [](size_t batch) { return simdjson_raw(batch, "uuid"); });
 #endif
-    row.all.push_back(shown("stream_json, stream_json_each to \"uuid\"", ours_each(c, "uuid")));
-    measure(row, c);
+    row.add(shown("stream_json, stream_json_each to \"uuid\"", ours_each("uuid")));
+    row.measure();
 }
 
 /* A thousand records, framed already: what is left is the cost of reading. The last field is the record's
    last, so all of it is passed over. */
 static void row_pick_three(uint64_t seed) {
     bench_corpus c("deltas", 260 * 1000, seed);
-    cell row = {"pick-3", c.bytes.size(), c.documents.size(), {}};
-    for (auto field : {&bench_document::type, &bench_document::inner, &bench_document::uuid})
-        row.want.fields = (row.want.fields == NONE ? 0 : row.want.fields) + expected(c, field).fields;
-    row.want.docs = c.documents.size();
+    cell row("pick-3", c, {&bench_document::type, &bench_document::inner, &bench_document::uuid});
     row.turns = 50;
-    row.all.push_back(at_most(100, "stream_json, pick /type /event/delta/text /uuid",
-                              ours_pick_three(c, {"/type", "/event/delta/text", "/uuid"})));
+    row.add(at_most(100, "stream_json, pick /type /event/delta/text /uuid",
+                    ours_pick_three({"/type", "/event/delta/text", "/uuid"})));
 #ifdef HAVE_SIMDJSON
-    row.all.push_back(rival(0, "simdjson iterate, find_field, raw",
-                            simdjson_pick_three(c, {{"type"}, {"event", "delta", "text"}, {"uuid"}})));
+    row.add(rival(0, "simdjson iterate, find_field, raw",
+                  simdjson_pick_three({{"type"}, {"event", "delta", "text"}, {"uuid"}})));
 #endif
-    measure(row, c);
+    row.measure();
 }
 
+/* Texts of 2 MiB, each an array of a piece's documents. */
 static void row_check(const bench_corpus &c) {
-    std::string array = c.as_array();
-    cell row = {"check", array.size(), c.documents.size(), {}};
-    array.reserve(array.size() + 64);
+    cell row("check", c);
+    std::vector<std::string> arrays;
+    std::vector<bench_piece> texts = c.pieces;
+    for (bench_piece &p : texts) arrays.push_back(bench_corpus::as_array(p));
+    for (bench_piece &p : texts) p.ptr = arrays[p.number].data(), p.len = arrays[p.number].size();
+    row.pieces = &texts;
 #ifdef HAVE_SSE2
-    row.all.push_back(at_least(1.0, "stream_json_check, sse2", ours_check(array, bench_check_sse2)));
+    row.add(at_least(1.0, "stream_json_check, sse2", ours_check(bench_check_sse2)));
 #endif
-    row.all.push_back(shown("stream_json_check, best kernel", ours_check(array, bench_check)));
+    row.add(shown("stream_json_check, best kernel", ours_check(bench_check)));
 #ifdef HAVE_SIMDJSON
-    row.all.push_back(rival(0, "simdjson DOM parse", simdjson_dom_one(array, c.documents.size())));
+    row.add(rival(0, "simdjson DOM parse", simdjson_dom_one()));
 #endif
 #ifdef HAVE_YAJL
-    row.all.push_back(rival(0, "yajl, no callbacks", yajl_check(array, nullptr, nullptr)));
+    row.add(rival(0, "yajl, no callbacks", yajl_check()));
 #endif
-    measure(row, c);
+    row.measure();
 }
 
 static void row_scalar(const bench_corpus &c) {
-    cell row = {"scalar", c.bytes.size(), c.documents.size(), expected(c)};
+    cell row("scalar", c);
     frame_options scalar;
     scalar.kernel = "scalar";
-    row.all.push_back(shown("stream_json, scalar", ours_frame(c, scalar)));
+    row.add(shown("stream_json, scalar", ours_frame(scalar)));
 #ifdef HAVE_YAJL
-    row.all.push_back(rival(4.0, "yajl, no callbacks", yajl_check(c.bytes, nullptr, nullptr)));
+    row.add(rival(4.0, "yajl, no callbacks", yajl_check()));
 #endif
-    measure(row, c);
+    row.measure();
 }
 
 static void row_kernels(const bench_corpus &c) {
-    cell row = {"kernels", c.bytes.size(), c.documents.size(), expected(c)};
-    row.all.push_back(shown("stream_json, none named", ours_frame(c)));
+    cell row("kernels", c);
+    row.add(shown("stream_json, none named", ours_frame()));
     for (const char *name : {"avx512", "avx2", "sse2", "neon", "scalar"}) {
         frame_options o;
         o.kernel = name;
-        if (framer(o).made) row.all.push_back(shown(std::string("stream_json, ") + name, ours_frame(c, o)));
+        if (framer(o).made) row.add(shown(std::string("stream_json, ") + name, ours_frame(o)));
     }
-    measure(row, c);
+    row.measure();
 }
 
 static void row_fragments(const bench_corpus &c) {
-    cell row = {"fragments", c.bytes.size(), c.documents.size(), expected(c)};
+    cell row("fragments", c);
     for (size_t fragment : {32768, 4096, 64, 1}) {
         frame_options o;
         o.fragment = fragment;
-        row.all.push_back(shown("stream_json, fragments of " + bytes_text(fragment), ours_frame(c, o)));
-        row.all.back().units = (c.bytes.size() + fragment - 1) / fragment;
+        row.add(shown("stream_json, fragments of " + bytes_text(fragment), ours_frame(o)));
+        for (const bench_piece &p : c.pieces) row.all.back().units += (p.len + fragment - 1) / fragment;
     }
-    measure(row, c);
+    row.measure();
 }
 
 int main() {

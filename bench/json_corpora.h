@@ -29,18 +29,32 @@ struct bench_document {
     std::string type, uuid, inner; /* what /type, /uuid and (in deltas) /event/delta/text say, as written */
 };
 
+/* Some documents in a row, timed by themselves: 2 MiB, or a little more where a document ends later. */
+struct bench_piece {
+    const char *ptr;
+    size_t len;
+    const bench_document *begin, *end;
+    size_t offset, number;
+};
+
 class bench_corpus {
 public:
     std::string name, what;
     std::string bytes; /* the documents, a line feed after each; room for the padding rivals ask for */
     std::vector<bench_document> documents;
+    std::vector<bench_piece> pieces;
     size_t longest = 0;
 
     bench_corpus(const std::string &which, size_t size, uint64_t seed);
-    /* The same documents as one array: a text of its own. */
-    std::string as_array() const {
-        std::string s = "[" + bytes;
-        for (const bench_document &d : documents) s[1 + d.at + d.len] = ',';
+    bench_corpus(const bench_corpus &) = delete; /* pieces point into it */
+    /* The documents of a piece as one array: a text of its own. */
+    static std::string as_array(const bench_piece &piece) {
+        std::string s;
+        s.reserve(1 + piece.len + 64);
+        s = "[";
+        s.append(piece.ptr, piece.len);
+        for (const bench_document *d = piece.begin; d < piece.end; d++)
+            s[1 + d->at - piece.offset + d->len] = ',';
         s.back() = ']';
         return s;
     }
@@ -382,6 +396,13 @@ inline bench_corpus::bench_corpus(const std::string &which, size_t size, uint64_
         if (doc.size() > longest) longest = doc.size();
         bytes += doc;
         bytes += '\n';
+    }
+    const bench_document *first = documents.data(), *end = first + documents.size();
+    for (const bench_document *d = first; d < end; d++) {
+        size_t len = d->at + d->len + 1 - first->at;
+        if (len < (2 << 20) && d + 1 < end) continue;
+        pieces.push_back({bytes.data() + first->at, len, first, d + 1, first->at, pieces.size()});
+        first = d + 1;
     }
 }
 
