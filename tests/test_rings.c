@@ -1012,7 +1012,7 @@ static void queue_batches_stay_together(void) {
 
 static stream_counter calls_futex, calls_write, calls_read;
 
-static long test_futex(void *word, int op, unsigned value, const struct timespec *deadline) {
+static STREAM__UNUSED long test_futex(void *word, int op, unsigned value, const struct timespec *deadline) {
     stream_counter_add(&calls_futex, 1);
 #ifdef __linux__
     return syscall(SYS_futex, word, op, value, deadline, NULL, FUTEX_BITSET_MATCH_ANY);
