@@ -1031,8 +1031,8 @@ STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage
 
    Where there is nothing to sleep on (STREAM_NO_OS, STREAM_NO_THREADS) every timeout counts as 0.
 
-   Fork: as with stream_ring; a thread that slept at that moment sleeps in the parent only. The descriptor
-   of wake_fd is shared by both: the child must not arm it. */
+   Fork: as with stream_ring; but a thread that slept at that moment does no harm, it sleeps in the parent
+   only. The descriptor of wake_fd is shared by both: the child must not arm it. */
 
 #define STREAM_FOREVER UINT64_MAX
 
@@ -1046,9 +1046,11 @@ STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage
 #ifdef __cplusplus
 }
 #include <pthread.h>
+#include <sys/types.h>
 extern "C" {
 #else
 #include <pthread.h>
+#include <sys/types.h>
 #endif
 #endif
 
@@ -1058,6 +1060,7 @@ typedef struct stream__sleepers {
 #ifdef STREAM__SLEEP_PTHREAD
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    pid_t maker; /* the process in which they were made */
 #endif
     char apart_too[STREAM_CACHE_LINE];
 } stream__sleepers;
@@ -2585,6 +2588,7 @@ static bool stream__sleepers_init(stream__sleepers *s) {
 #ifndef __APPLE__
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 #endif
+    s->maker = getpid();
     done = pthread_mutex_init(&s->lock, NULL) == 0;
     if (done && pthread_cond_init(&s->wake, &attr) != 0) {
         pthread_mutex_destroy(&s->lock);
@@ -2595,6 +2599,9 @@ static bool stream__sleepers_init(stream__sleepers *s) {
 }
 
 static void stream__sleepers_free(stream__sleepers *s) {
+    /* In a child those who slept when it was forked are still counted, and glibc would wait for them for ever.
+       What is left behind is nothing, or on some systems a few bytes. */
+    if (s->maker != getpid()) return;
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
 }

@@ -2144,11 +2144,35 @@ static void diff_rebuilds(void) {
 /* ---- fork ------------------------------------------------------------------------------------------- */
 
 static stream_channel fork_channel;
+static long fork_receiver_id;
 static void *fork_receiver(void *arg) {
     uint64_t *got = (uint64_t *)arg;
     void *item;
+#ifdef __linux__
+    __atomic_store_n(&fork_receiver_id, syscall(SYS_gettid), __ATOMIC_RELEASE);
+#endif
     while (stream_channel_recv(&fork_channel, &item, STREAM_FOREVER) == STREAM_OK) *got += number_of(item) == *got + 1;
     return NULL;
+}
+
+/* Until the thread sleeps in the kernel. To be counted as waiting is not enough here: on its way to sleep it
+   holds a lock for a moment, if channels sleep on condition variables, and is inside a call. */
+static void until_asleep(const long *id) {
+#ifdef __linux__
+    char path[64], stat[128] = "", *state;
+    FILE *f;
+    do {
+        sched_yield();
+        snprintf(path, sizeof path, "/proc/self/task/%ld/stat", __atomic_load_n(id, __ATOMIC_ACQUIRE));
+        f = fopen(path, "r");
+        if (!f) return; /* no such thing under an emulator, which has futexes */
+        if (!fgets(stat, sizeof stat, f)) stat[0] = '\0';
+        fclose(f);
+        state = strrchr(stat, ')');
+    } while (!state || state[1] == '\0' || state[2] != 'S');
+#else
+    (void)id;
+#endif
 }
 
 /* A thread sleeps in the channel while the process forks. The child has all objects as they were, without that
@@ -2176,6 +2200,7 @@ static void fork_leaves_two_that_work(void) {
     stream_broadcast_write(&cast, "xyz", 3);
     if (pthread_create(&thread, NULL, fork_receiver, &got) != 0) abort();
     until_waiting(&fork_channel.receivers, 1);
+    until_asleep(&fork_receiver_id);
     fflush(stdout);
     child = fork();
     if (child == 0) {
