@@ -658,10 +658,11 @@ STREAM_API stream_decoder stream_lines_decoder(stream_lines *lines);
        while ((pause = stream_flow_advise_ns(&flow, now_ns)) > 0) wait(pause);
        stream_flow_sent(&flow, send());
 
-   Then the lag stays below the target, but for what one send puts on top. Slow mode begins above twice the target, which takes a
-   single send as large as that or a consumer that slows down, and ends below one and a half. While no rate is
-   known, a sixteenth of size goes out and the producer is asked to wait until the consumer has shown what
-   it can. */
+   Then the lag stays below the target, but for what one send puts on top. Slow mode begins above twice the
+   target, which takes a single send as large as that or a consumer that slows down, and ends below one and a
+   half. A send of up to twice the target is recovered from in one and a half target_ns, 150 ms by default.
+   While no rate is known, a sixteenth of size goes out and the producer is asked to wait until the consumer
+   has shown what it can. */
 
 typedef struct stream_flow_desc {
     uint64_t size;          /* what the queue between the two holds, in units; 0: 100 */
@@ -1029,6 +1030,8 @@ STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage
    After close nothing goes in any more; what had gone in comes out; and everybody who sleeps wakes up. An
    item whose send returned OK is never lost, whatever closes when.
 
+   Up to 32767 threads may wait for the same thing; one more is not let in (E_STATE) instead of waiting.
+
    Where there is nothing to sleep on (STREAM_NO_OS, STREAM_NO_THREADS) every timeout counts as 0.
 
    Fork: as with stream_ring; but a thread that slept at that moment does no harm, it sleeps in the parent
@@ -1056,7 +1059,7 @@ extern "C" {
 
 typedef struct stream__sleepers {
     char apart[STREAM_CACHE_LINE];
-    stream__a32 word; /* how many wait, how many of them were told to look again, armed: see the implementation */
+    stream__a32 word; /* who waits, who was told to look again, armed: see the implementation */
 #ifdef STREAM__SLEEP_PTHREAD
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -1102,7 +1105,7 @@ STREAM_API stream_status stream_channel_try_send(stream_channel *channel, void *
 
 /* Any thread; waits for an item up to timeout_ns. OK, EMPTY when the time is up, END. */
 STREAM_API stream_status stream_channel_recv(stream_channel *channel, void **item, uint64_t timeout_ns);
-/* Waits for one, then takes what there is, at most cap; *got says how many. */
+/* Waits for one, then takes what there is, at most cap (0: OK at once); *got says how many. */
 STREAM_API stream_status stream_channel_recv_n(stream_channel *channel, void **items, size_t cap,
                                                uint64_t timeout_ns, size_t *got);
 /* Never waits. OK, EMPTY, END. */
@@ -1120,9 +1123,10 @@ STREAM_API void stream_channel_close(stream_channel *channel);
 STREAM_API void stream_channel_stats(const stream_channel *channel, stream_queue_usage *usage);
 
 #ifndef STREAM_NO_OS
-/* For an event loop that waits for descriptors: receive until EMPTY, then arm. EMPTY: armed; go and wait until
-   stream_channel_fd is readable, and then receive again. OK: do not wait, there is something. A sender
-   makes a system call only if the loop has armed, and then once. One thread. */
+/* For an event loop that waits for descriptors: receive until EMPTY, then arm. EMPTY: armed; go and wait
+   until stream_channel_fd is readable, and then receive again. OK: do not wait, there is something, if only
+   the end. E_STATE: made without wake_fd. A sender makes a system call only if the loop has armed, and then
+   once. One thread. */
 STREAM_API stream_status stream_channel_arm(stream_channel *channel);
 /* To wait for, not to read; -1 without wake_fd. It stays the channel's. */
 STREAM_API int stream_channel_fd(const stream_channel *channel);
@@ -1171,7 +1175,7 @@ typedef struct stream_broadcast {
     /* private */
     char apart[STREAM_CACHE_LINE];
     stream__a64 next;   /* number of the next item; what is below it is published */
-    stream__a64 floor;  /* number of the oldest item kept; stored before anything of an older one is overwritten */
+    stream__a64 floor;  /* number of the oldest item kept; stored before an older one is overwritten */
     stream__a64 closed; /* 0 or 1 */
     char apart_too[STREAM_CACHE_LINE];
     uint64_t at, floor_at; /* the writer's: words ever written, and those no longer kept */
@@ -1206,7 +1210,8 @@ typedef struct stream_broadcast_reader {
 /* Bytes of memory for a broadcast as described; 0 when a limit is out of range. */
 STREAM_API size_t stream_broadcast_memory(const stream_broadcast_desc *desc);
 /* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
-STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast, const stream_broadcast_desc *desc);
+STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast,
+                                               const stream_broadcast_desc *desc);
 /* When the writer and all readers are done. A zeroed object is fine. */
 STREAM_API void stream_broadcast_free(stream_broadcast *broadcast);
 
@@ -1221,8 +1226,9 @@ STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64
 /* Makes *reader one, before the next item to be written. Any thread. */
 STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadcast_reader *reader,
                                       stream_overrun overrun);
-/* Goes to item `number`, back or ahead. OK; LOST, when it is no longer kept: the next read will say so too;
-   E_RANGE above the number of the next item (and nothing happens). The reader's thread. */
+/* Goes to item `number`, back or ahead. OK; LOST, when it is no longer kept: the next read will say so too.
+   Or nothing happens: E_RANGE above the number of the next item, E_STATE when a reader that is held on to
+   wants to go back. The reader's thread. */
 STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number);
 /* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item. FULL when
    max_held others are. On the WRITER's thread, while the reader is not used. */
@@ -1230,10 +1236,11 @@ STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader);
 /* Lets it go; it stays a reader. The reader's thread. A held reader must be let go before it is forgotten. */
 STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader);
 
-/* Copies the next item to data and its length to *len. OK; EMPTY; END; FULL: cap is too small, *len says what
-   is needed, and the item is still there; LOST: items are gone, how many says reader->gap_items, the next read
-   goes on at reader->next. The reader's thread. */
-STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap, size_t *len);
+/* Copies the next item to data and its length to *len. OK; EMPTY; END; FULL: cap is too small, *len says
+   what is needed, and the item is still there; LOST: items are gone, how many says reader->gap_items, the
+   next read goes on at reader->next. The reader's thread. */
+STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap,
+                                               size_t *len);
 /* How far it is behind. The reader's thread. */
 STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items, uint64_t *bytes);
 
@@ -1261,7 +1268,8 @@ typedef struct stream_diff_row {
 } stream_diff_row;
 
 /* Rows end with LF; the last one may lack it. */
-STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now, size_t now_len);
+STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now,
+                                 size_t now_len);
 /* The next row that differs: OK, or END. */
 STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *row);
 
@@ -1758,7 +1766,8 @@ STREAM_API uint64_t stream_flow_times_slowed(const stream_flow *flow) {
     return stream__a64_load_relaxed(&flow->slowed);
 }
 
-/* Units that cost ns, to the nearest; at least 2 (one in work and one to come), at most what the queue holds. */
+/* Units that cost ns, to the nearest; at least 2 (one in work and one to come), at most what the queue
+   holds. */
 static uint64_t stream__flow_units(const stream_flow *flow, uint64_t ns) {
     uint64_t units = ns > UINT64_MAX / 2048 ? UINT64_MAX : (ns * 2048 / flow->cost + 1) / 2;
     if (units < 2) units = 2;
@@ -2323,9 +2332,9 @@ STREAM__FN size_t stream__lane_pop(stream__lane *lane, void **items, size_t cap,
     return n;
 }
 
-/* Puts item where the oldest one of a full lane made room. OK: done, that one is in *old. EMPTY: not done, for
-   the lane is no longer full, or a consumer is busy with that very item. E_STATE: closed in the middle of
-   it; the oldest one is in *old all the same. */
+/* Puts item where the oldest one of a full lane made room. OK: done, that one is in *old. EMPTY: not done,
+   for the lane is no longer full, or a consumer is busy with that very item. E_STATE: closed in the middle
+   of it; the oldest one is in *old all the same. */
 static stream_status stream__lane_evict(stream__lane *lane, void *item, void **old, bool waited) {
     uint64_t tail = stream__a64_load_relaxed(&lane->tail), seen = tail;
     uint64_t head = tail - 2 * (lane->mask + 1 - lane->spare);
@@ -2355,11 +2364,12 @@ static stream_status stream__queue_push(stream_queue *queue, stream__lane *lane,
                                         bool waited) {
     void *old = NULL;
     stream_status status = STREAM_EMPTY;
+    bool drop_old = queue->overflow == STREAM_OVERFLOW_DROP_OLD;
     int tries;
     if (back) *back = NULL;
     if (stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
     /* Eight: others may make room and fill it again between our looking and our taking. */
-    for (tries = 0; queue->overflow == STREAM_OVERFLOW_DROP_OLD && status == STREAM_EMPTY && tries < 8; tries++) {
+    for (tries = 0; drop_old && status == STREAM_EMPTY && tries < 8; tries++) {
         status = stream__lane_evict(lane, item, &old, waited);
         if (status == STREAM_EMPTY && stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
     }
@@ -2407,20 +2417,25 @@ static void stream__lane_init(stream__lane *lane, stream__cell *cell, size_t cap
     /* Relaxed: whoever hands the queue to other threads publishes it. */
     stream__a64_store_relaxed(&lane->tail, start);
     stream__a64_store_relaxed(&lane->head, start);
-    for (i = 0; i < cells; i++) stream__a64_store_relaxed(&stream__lane_cell(lane, start + 2 * i)->turn, start + 2 * i);
+    for (i = 0; i < cells; i++) {
+        uint64_t position = start + 2 * i;
+        stream__a64_store_relaxed(&stream__lane_cell(lane, position)->turn, position);
+    }
 }
 
 STREAM_API stream_status stream_queue_init(stream_queue *queue, const stream_queue_desc *desc) {
     stream_queue_desc d;
     stream__cell *cell;
+    void *memory;
     size_t len;
     memset(queue, 0, sizeof *queue);
     stream__queue_resolve(&d, desc);
     len = stream_queue_memory(&d);
     if (len == 0 || (unsigned)d.overflow > STREAM_OVERFLOW_DROP_OLD) return STREAM_E_ARGUMENT;
-    cell = (stream__cell *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(uint64_t)));
-    if (!cell) return STREAM_E_NOMEM;
-    memset(cell, 0, len);
+    memory = d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(uint64_t));
+    if (!memory) return STREAM_E_NOMEM;
+    memset(memory, 0, len);
+    cell = (stream__cell *)memory;
     stream__lane_init(&queue->lane[0], cell, d.capacity, d.start << 1);
     stream__lane_init(&queue->lane[1], cell + stream__lane_cells(d.capacity), d.urgent, d.start << 1);
     queue->overflow = d.overflow;
@@ -2599,8 +2614,8 @@ static bool stream__sleepers_init(stream__sleepers *s) {
 }
 
 static void stream__sleepers_free(stream__sleepers *s) {
-    /* In a child those who slept when it was forked are still counted, and glibc would wait for them for ever.
-       What is left behind is nothing, or on some systems a few bytes. */
+    /* In a child those who slept when it was forked are still counted, and glibc would wait for them for
+       ever. What is left behind is nothing, or on some systems a few bytes. */
     if (s->maker != getpid()) return;
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
@@ -2629,8 +2644,8 @@ static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_
         deadline = &at;
     }
     /* BITSET: this one takes the moment to wake up at, not the time to sleep. */
-    if (STREAM_SYS_FUTEX(&s->word.v, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, deadline) == 0) return true;
-    return errno != ETIMEDOUT;
+    return STREAM_SYS_FUTEX(&s->word.v, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, deadline) == 0 ||
+           errno != ETIMEDOUT;
 }
 
 static void stream__wake(stream__sleepers *s, uint32_t count) {
@@ -2649,12 +2664,13 @@ static void stream__channel_wake_fd(stream_channel *channel);
 
 /* Tells up to count threads that have not been told, and the event loop. */
 static void stream__tell(stream_channel *channel, stream__sleepers *s, uint32_t seen, size_t count) {
-    uint32_t tell;
+    uint32_t tell, then;
     do {
         tell = stream__untold(seen);
         if (tell > count) tell = (uint32_t)count;
         if (tell == 0 && !(seen & STREAM__ARMED)) return;
-    } while (!stream__a32_cas_seq_cst(&s->word, &seen, (seen & ~(uint32_t)STREAM__ARMED) + tell * STREAM__TOLD));
+        then = (seen & ~(uint32_t)STREAM__ARMED) + tell * STREAM__TOLD;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, then));
     if (tell) stream__wake(s, tell);
     if (seen & STREAM__ARMED) stream__channel_wake_fd(channel);
 }
@@ -2680,7 +2696,8 @@ static bool stream__channel_ready(const stream_channel *channel) {
     int i;
     for (i = 0; i < 2; i++) {
         const stream__lane *lane = &channel->queue.lane[i];
-        uint64_t head = stream__a64_load_relaxed(&lane->head); /* relaxed: an old one says ready, and pop knows */
+        /* relaxed: an old one says ready, and pop knows */
+        uint64_t head = stream__a64_load_relaxed(&lane->head);
         if ((int64_t)(stream__turn_load(stream__lane_cell(lane, head), true) - (head + 1)) >= 0) return true;
     }
     return stream__channel_ended(channel);
@@ -2694,8 +2711,8 @@ static bool stream__channel_roomy(const stream__lane *lane) {
 
 /* One round of waiting for an item (lane NULL) or for room in a lane. OK: look again. EMPTY: the time is up,
    look once more. E_STATE: no more than 32767 threads can wait here. */
-static stream_status stream__channel_wait(stream_channel *channel, const stream__lane *lane, stream__sleepers *s,
-                                          uint64_t deadline_ns) {
+static stream_status stream__channel_wait(stream_channel *channel, const stream__lane *lane,
+                                          stream__sleepers *s, uint64_t deadline_ns) {
     bool in_time = true;
     uint32_t seen = stream__a32_load_seq_cst(&s->word), left;
     do {
@@ -2723,15 +2740,16 @@ static uint64_t stream__deadline(uint64_t timeout_ns) {
 
 /* After n items were pushed. */
 static void stream__channel_sent(stream_channel *channel, int urgent, size_t n) {
+    const stream__lane *lane = &channel->queue.lane[urgent];
     stream__sleepers *senders = &channel->senders[urgent];
     uint32_t others;
     stream__tell_if(channel, &channel->receivers, n);
     others = stream__a32_load_seq_cst(&senders->word);
-    if (others && stream__channel_roomy(&channel->queue.lane[urgent])) stream__tell(channel, senders, others, 1);
+    if (others && stream__channel_roomy(lane)) stream__tell(channel, senders, others, 1);
 }
 
-static stream_status stream__channel_send(stream_channel *channel, int urgent, void *const *items, size_t count,
-                                          uint64_t timeout_ns, size_t *sent) {
+static stream_status stream__channel_send(stream_channel *channel, int urgent, void *const *items,
+                                          size_t count, uint64_t timeout_ns, size_t *sent) {
     stream__lane *lane = &channel->queue.lane[urgent];
     stream__sleepers *senders = &channel->senders[urgent];
     stream_status waited = STREAM_OK;
@@ -2757,8 +2775,8 @@ static stream_status stream__channel_send(stream_channel *channel, int urgent, v
     }
 }
 
-static stream_status stream__channel_recv(stream_channel *channel, void **items, size_t cap, uint64_t timeout_ns,
-                                          size_t *got) {
+static stream_status stream__channel_recv(stream_channel *channel, void **items, size_t cap,
+                                          uint64_t timeout_ns, size_t *got) {
     stream__sleepers *receivers = &channel->receivers;
     stream_status waited = STREAM_OK;
     uint64_t deadline_ns = 0;
@@ -2777,7 +2795,8 @@ static stream_status stream__channel_recv(stream_channel *channel, void **items,
             return STREAM_OK;
         }
         if (stream__channel_ended(channel)) {
-            stream__tell_if(channel, receivers, STREAM__WAITING); /* the last item may have gone unheard by them */
+            /* the last item may have gone unheard by them */
+            stream__tell_if(channel, receivers, STREAM__WAITING);
             return STREAM_END;
         }
         if (timeout_ns == 0 || waited != STREAM_OK)
@@ -2792,7 +2811,8 @@ STREAM_API stream_status stream_channel_send(stream_channel *channel, void *item
     return stream__channel_send(channel, 0, &item, 1, timeout_ns, &sent);
 }
 
-STREAM_API stream_status stream_channel_send_urgent(stream_channel *channel, void *item, uint64_t timeout_ns) {
+STREAM_API stream_status stream_channel_send_urgent(stream_channel *channel, void *item,
+                                                    uint64_t timeout_ns) {
     size_t sent;
     return stream__channel_send(channel, 1, &item, 1, timeout_ns, &sent);
 }
@@ -2922,7 +2942,7 @@ STREAM_API stream_status stream_channel_arm(stream_channel *channel) {
     }
     if (!stream__channel_ready(channel)) return STREAM_EMPTY;
     seen = stream__a32_load_seq_cst(&s->word);
-    while (seen & STREAM__ARMED && !stream__a32_cas_seq_cst(&s->word, &seen, seen & ~(uint32_t)STREAM__ARMED)) {
+    while (seen & STREAM__ARMED && !stream__a32_cas_seq_cst(&s->word, &seen, seen - STREAM__ARMED)) {
     }
     return STREAM_OK;
 }
@@ -2997,8 +3017,8 @@ static void stream__broadcast_resolve(stream_broadcast_desc *d, const stream_bro
 
 /* The three parts: entries, words, held readers. False when a limit is out of range. */
 static bool stream__broadcast_parts(const stream_broadcast_desc *d, size_t part[3]) {
-    if (d->max_items > SIZE_MAX / 256 || d->max_bytes > SIZE_MAX / 8 || d->max_held > SIZE_MAX / 4 / sizeof(stream__held))
-        return false;
+    if (d->max_items > SIZE_MAX / 256 || d->max_bytes > SIZE_MAX / 8) return false;
+    if (d->max_held > SIZE_MAX / 4 / sizeof(stream__held)) return false;
     part[0] = stream__power_of_two(d->max_items + 1) * sizeof(stream__kept); /* and the next one's offset */
     part[1] = stream__power_of_two((d->max_bytes + 7) / 8) * sizeof(stream__a64);
     part[2] = d->max_held * sizeof(stream__held);
@@ -3012,7 +3032,8 @@ STREAM_API size_t stream_broadcast_memory(const stream_broadcast_desc *desc) {
     return stream__broadcast_parts(&d, part) ? part[0] + part[1] + part[2] : 0;
 }
 
-STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast, const stream_broadcast_desc *desc) {
+STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast,
+                                               const stream_broadcast_desc *desc) {
     stream_broadcast_desc d;
     size_t part[3], len;
     char *memory;
@@ -3050,8 +3071,8 @@ static bool stream__broadcast_wanted(const stream_broadcast *broadcast, uint64_t
     size_t i;
     for (i = 0; i < broadcast->max_held; i++) {
         const stream__held *held = &broadcast->held[i];
-        /* acquire: see held above */
-        if (stream__a64_load_acquire(&held->used) && stream__a64_load_acquire(&held->next) == number) return true;
+        if (!stream__a64_load_acquire(&held->used)) continue; /* acquire, twice: see held above */
+        if (stream__a64_load_acquire(&held->next) == number) return true;
     }
     return false;
 }
@@ -3068,7 +3089,8 @@ STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, con
     while (next - floor >= broadcast->max_items || broadcast->at + words - floor_at > broadcast->max_words) {
         if (stream__broadcast_wanted(broadcast, floor)) return STREAM_FULL;
         floor++;
-        floor_at = floor == next ? broadcast->at : stream__a64_load_relaxed(&kept[floor & broadcast->kept_mask].at);
+        floor_at = broadcast->at;
+        if (floor != next) floor_at = stream__a64_load_relaxed(&kept[floor & broadcast->kept_mask].at);
     }
     broadcast->floor_at = floor_at;
     stream__a64_store_release(&broadcast->floor, floor); /* release: see floor above */
@@ -3106,7 +3128,8 @@ static bool stream__broadcast_gone(const stream_broadcast *broadcast, uint64_t n
 
 /* Bytes of all items before `number`, which may be the next one; false when it is no longer kept. */
 static bool stream__broadcast_offset(const stream_broadcast *broadcast, uint64_t number, uint64_t *offset) {
-    *offset = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].offset); /* acquire: see words */
+    /* acquire: see words above */
+    *offset = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].offset);
     return !stream__broadcast_gone(broadcast, number);
 }
 
@@ -3114,7 +3137,7 @@ static bool stream__broadcast_offset(const stream_broadcast *broadcast, uint64_t
 static uint64_t stream__broadcast_next(const stream_broadcast *broadcast, uint64_t *offset) {
     uint64_t next;
     do next = stream__a64_load_acquire(&broadcast->next); /* acquire: see next above */
-    while (!stream__broadcast_offset(broadcast, next, offset)); /* only if the writer went all around meanwhile */
+    while (!stream__broadcast_offset(broadcast, next, offset)); /* only if the writer went all around */
     return next;
 }
 
@@ -3149,7 +3172,7 @@ STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) 
         stream__held *held = &broadcast->held[i];
         if (stream__a64_load_acquire(&held->used)) continue; /* acquire: see held above */
         if (stream__broadcast_gone(broadcast, reader->next)) {
-            reader->next = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: we are the writer's thread */
+            reader->next = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: the writer's thread */
             reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
         }
         reader->held = held;
@@ -3185,7 +3208,8 @@ static stream_status stream__broadcast_resume(stream_broadcast_reader *reader) {
     return STREAM_LOST;
 }
 
-STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap, size_t *len) {
+STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap,
+                                               size_t *len) {
     const stream_broadcast *broadcast = reader->broadcast;
     uint64_t number = reader->next, at, end, offset, size, i, word;
     char *to = (char *)data;
@@ -3219,7 +3243,8 @@ STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, 
     return STREAM_OK;
 }
 
-STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items, uint64_t *bytes) {
+STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items,
+                                     uint64_t *bytes) {
     uint64_t offset, next = stream__broadcast_next(reader->broadcast, &offset);
     *items = next - reader->next;
     *bytes = reader->known ? offset - reader->offset : 0;
@@ -3227,7 +3252,8 @@ STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint
 
 /* ==[ diff: implementation ]========================================================================= */
 
-STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now, size_t now_len) {
+STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now,
+                                 size_t now_len) {
     diff->was = (const char *)was;
     diff->was_end = was_len ? diff->was + was_len : diff->was;
     diff->now = (const char *)now;
