@@ -2120,17 +2120,25 @@ STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len) {
 }
 
 STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got) {
-    size_t first, second;
-    uint64_t lap, head;
+    size_t first, second, seen;
+    uint64_t lap, head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     *got = 0;
-    head = stream__ring_spans(ring, &first, &second, &lap);
-    if (first + second < cap || first + second == 0) {
-        stream_slice span[2];
-        stream_status status = stream_ring_peek(ring, span);
-        if (status != STREAM_OK) return status;
+    if (ring->tail_seen - head < cap || ring->tail_seen == head) stream__ring_look(ring);
+    seen = (size_t)(ring->tail_seen - head);
+    if (seen && ring->mark_seen - head >= seen) { /* nothing is given up in what is there: the usual case */
+        if (cap > seen) cap = seen;
+        first = ring->consumer_capacity - ring->read_at;
+        lap = head + first;
+    } else {
         head = stream__ring_spans(ring, &first, &second, &lap);
+        if (first + second == 0) {
+            stream_slice span[2];
+            stream_status status = stream_ring_peek(ring, span);
+            if (status != STREAM_OK) return status;
+            head = stream__ring_spans(ring, &first, &second, &lap);
+        }
+        if (cap > first + second) cap = first + second;
     }
-    if (cap > first + second) cap = first + second;
     if (cap < first) first = cap;
     if (first) memcpy(data, ring->consumer_bytes + ring->read_at, first);
     STREAM__READS(ring->consumer_bytes + ring->read_at, first);
@@ -2332,6 +2340,49 @@ STREAM__FN size_t stream__lane_pop(stream__lane *lane, void **items, size_t cap,
     return n;
 }
 
+/* The same two for one item, which is what nearly everybody wants: without the inner loop, and with the cell
+   at hand, they take three quarters of the time. */
+STREAM__FN bool stream__lane_push_one(stream__lane *lane, void *item, bool waited) {
+    uint64_t tail = stream__a64_load_relaxed(&lane->tail);
+    stream__cell *cell;
+    for (;;) {
+        int64_t off;
+        if (tail & 1) return false;
+        cell = stream__lane_cell(lane, tail);
+        off = stream__lane_room(lane, tail, waited);
+        if (off == 0) {
+            if (stream__a64_cas_relaxed(&lane->tail, &tail, tail + 2)) break;
+        } else {
+            if (off < 0) return false;
+            tail = stream__a64_load_relaxed(&lane->tail);
+        }
+    }
+    STREAM__WRITES(&cell->item, sizeof cell->item);
+    cell->item = item;
+    stream__turn_store(cell, tail + 1, waited);
+    return true;
+}
+
+STREAM__FN bool stream__lane_pop_one(stream__lane *lane, void **item, bool waited) {
+    uint64_t head = stream__a64_load_relaxed(&lane->head), lap = 2 * (lane->mask + 1);
+    stream__cell *cell;
+    for (;;) {
+        int64_t off;
+        cell = stream__lane_cell(lane, head);
+        off = (int64_t)(stream__turn_load(cell, waited) - (head + 1));
+        if (off == 0) {
+            if (stream__a64_cas_relaxed(&lane->head, &head, head + 2)) break;
+        } else {
+            if (off < 0) return false;
+            head = stream__a64_load_relaxed(&lane->head);
+        }
+    }
+    STREAM__READS(&cell->item, sizeof cell->item);
+    *item = cell->item;
+    stream__turn_store(cell, head + lap, waited);
+    return true;
+}
+
 /* Puts item where the oldest one of a full lane made room. OK: done, that one is in *old. EMPTY: not done,
    for the lane is no longer full, or a consumer is busy with that very item. E_STATE: closed in the middle
    of it; the oldest one is in *old all the same. */
@@ -2358,20 +2409,17 @@ static stream_status stream__lane_evict(stream__lane *lane, void *item, void **o
     return STREAM_OK;
 }
 
-/* One push by the policy: OK, FULL, E_STATE when the lane is closed. *back becomes the pointer that is the
-   caller's again, or NULL. */
-static stream_status stream__queue_push(stream_queue *queue, stream__lane *lane, void *item, void **back,
-                                        bool waited) {
+/* What the policy says of a lane that was full, or closed. */
+static stream_status stream__queue_overflow(stream_queue *queue, stream__lane *lane, void *item, void **back,
+                                            bool waited) {
     void *old = NULL;
     stream_status status = STREAM_EMPTY;
     bool drop_old = queue->overflow == STREAM_OVERFLOW_DROP_OLD;
     int tries;
-    if (back) *back = NULL;
-    if (stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
     /* Eight: others may make room and fill it again between our looking and our taking. */
     for (tries = 0; drop_old && status == STREAM_EMPTY && tries < 8; tries++) {
         status = stream__lane_evict(lane, item, &old, waited);
-        if (status == STREAM_EMPTY && stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
+        if (status == STREAM_EMPTY && stream__lane_push_one(lane, item, waited)) return STREAM_OK;
     }
     if (status != STREAM_EMPTY) {
         stream__a64_add_relaxed(&queue->dropped_old, 1);
@@ -2386,6 +2434,15 @@ static stream_status stream__queue_push(stream_queue *queue, stream__lane *lane,
     stream__a64_add_relaxed(&queue->dropped_new, 1);
     if (back) *back = item;
     return STREAM_OK;
+}
+
+/* One push by the policy: OK, FULL, E_STATE when the lane is closed. *back becomes the pointer that is the
+   caller's again, or NULL. */
+STREAM__FN stream_status stream__queue_push(stream_queue *queue, stream__lane *lane, void *item, void **back,
+                                            bool waited) {
+    if (back) *back = NULL;
+    if (stream__lane_push_one(lane, item, waited)) return STREAM_OK;
+    return stream__queue_overflow(queue, lane, item, back, waited);
 }
 
 /* Cells for a capacity; 0 when it is out of range. */
@@ -2460,8 +2517,8 @@ STREAM_API stream_status stream_queue_push_urgent(stream_queue *queue, void *ite
 }
 
 STREAM_API stream_status stream_queue_pop(stream_queue *queue, void **item) {
-    if (stream__lane_pop(&queue->lane[1], item, 1, false)) return STREAM_OK;
-    return stream__lane_pop(&queue->lane[0], item, 1, false) ? STREAM_OK : STREAM_EMPTY;
+    if (stream__lane_pop_one(&queue->lane[1], item, false)) return STREAM_OK;
+    return stream__lane_pop_one(&queue->lane[0], item, false) ? STREAM_OK : STREAM_EMPTY;
 }
 
 STREAM_API size_t stream_queue_push_n(stream_queue *queue, void *const *items, size_t count) {

@@ -4,17 +4,19 @@
 
    What makes it fair:
 
-     - Everyone gets the same loop (bench/rings_loops.h), the same capacity (1024 items; 256 KiB), the same way
-       of waiting where it does not wait by itself, and threads bound to processors in the same way.
+     - Everyone gets the same loop (bench/rings_loops.h), the same capacity (1024 items; 256 KiB), the same
+   way of waiting where it does not wait by itself, and threads bound to processors in the same way.
      - Within a row the contenders take turns, A B C A B C, each for some ten milliseconds. A figure is the
-       median of ROUNDS, a ratio the median of the ratios within each round: what else the machine does meets
-       neighbours alike.
-     - What was sent is summed up and must be what arrives. (Order and identity are the business of the tests.)
-     - ns is time by the clock; cpu is what all threads together spent, and shows who waits by spinning. Rows
-       with one thread are judged by cpu, which the rest of the machine disturbs least.
+       median of ROUNDS, a ratio the median of the ratios within each round: what else the machine does
+   meets neighbours alike.
+     - What was sent is summed up and must be what arrives. (Order and identity are the business of the
+   tests.)
+     - ns is time by the clock; cpu is what all threads together spent, and shows who waits by spinning.
+   Rows with one thread are judged by cpu, which the rest of the machine disturbs least.
 
    Environment: ROUNDS (15), TIME (10: milliseconds a turn), ROWS (names with a blank between: only those);
-   ONLY=row,n runs the n-th line of a row from 0 for LOOP (10) seconds: something for a profiler to look at. */
+   ONLY=row,n runs the n-th line of a row from 0 for LOOP (10) seconds: something for a profiler to look at.
+ */
 #ifdef BENCH_OURS
 /* The header as a user compiles it: a C file of its own. The system calls of the channel are counted. */
 #define _GNU_SOURCE
@@ -23,8 +25,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 uint64_t bench_calls;
-#define STREAM_SYS_FUTEX(word, op, value, deadline) \
-    (__atomic_add_fetch(&bench_calls, 1, __ATOMIC_RELAXED), \
+#define STREAM_SYS_FUTEX(word, op, value, deadline)                                                        \
+    (__atomic_add_fetch(&bench_calls, 1, __ATOMIC_RELAXED),                                                \
      syscall(SYS_futex, word, op, value, deadline, NULL, FUTEX_BITSET_MATCH_ANY))
 #define STREAM_IMPLEMENTATION
 #include "../stream.h"
@@ -117,22 +119,23 @@ static void bind_to(unsigned cpu) {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpus ? cpu % cpus : 0, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set); /* where it is refused, the scheduler decides */
+    pthread_setaffinity_np(pthread_self(), sizeof set,
+                           &set); /* where it is refused, the scheduler decides */
 }
 
 /* --- contenders, rows, turns -------------------------------------------------------------------------- */
 
 struct shape { /* of a row */
     size_t producers = 1, consumers = 1;
-    bool alone = false;     /* one thread is both */
-    bool everyone = false;  /* each consumer gets every item */
-    size_t chunk = 0;       /* bytes in one call */
+    bool alone = false;    /* one thread is both */
+    bool everyone = false; /* each consumer gets every item */
+    size_t chunk = 0;      /* bytes in one call */
 };
 
 struct contender {
     std::string name;
-    bool ours;              /* the first of ours is what ratios are about */
-    double asked;           /* of a rival: we take at most 1/asked of its time; 0: not asked */
+    bool ours;    /* the first of ours is what ratios are about */
+    double asked; /* of a rival: we take at most 1/asked of its time; 0: not asked */
     std::function<void *()> make;
     std::function<void(void *)> free;
     bench_loop produce, consume; /* alone: produce only */
@@ -167,7 +170,8 @@ static turn take_turn(const contender &c, const shape &s, uint64_t items) {
     }
     for (size_t i = 0; i < n; i++) {
         threads.emplace_back([&, i] {
-            /* The first producer and the first consumer on two processors, and so on the other way round. */
+            /* The first producer and the first consumer on two processors, and so on the other way round.
+             */
             bind_to(i < producers ? unsigned(i) : unsigned(i - producers + 1));
             __atomic_add_fetch(&ready, 1, __ATOMIC_ACQ_REL);
             while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE)) sched_yield();
@@ -209,7 +213,8 @@ struct row {
     void add(contender c) { all.push_back(std::move(c)); }
 
     bool wanted() const {
-        if (const char *only = std::getenv("ONLY")) return std::string(only).compare(0, name.size() + 1, name + ",") == 0;
+        if (const char *only = std::getenv("ONLY"))
+            return std::string(only).compare(0, name.size() + 1, name + ",") == 0;
         return listed("ROWS", name);
     }
 
@@ -229,7 +234,8 @@ struct row {
             for (c.items = 2048; c.items < (1u << 28);) {
                 double took = take_turn(c, s, c.items).ns * double(c.items);
                 if (took > double(turn_ms) * 0.5e6) {
-                    c.items = std::max<uint64_t>(2048, uint64_t(double(c.items) * double(turn_ms) * 1e6 / took));
+                    c.items =
+                        std::max<uint64_t>(2048, uint64_t(double(c.items) * double(turn_ms) * 1e6 / took));
                     break;
                 }
                 c.items *= 2;
@@ -255,10 +261,11 @@ struct row {
 
     void print() {
         std::printf("\n%s: %s\n\n| who %-58s | %9s | %9s | %9s | ratio | asked | met |\n"
-                    "|---|--:|--:|--:|--:|--:|---|\n", name.c_str(), what.c_str(), "",
-                    s.chunk ? "GB/s" : "ns", "cpu ns", "best ns");
+                    "|---|--:|--:|--:|--:|--:|---|\n",
+                    name.c_str(), what.c_str(), "", s.chunk ? "GB/s" : "ns", "cpu ns", "best ns");
         for (const contender &c : all) {
-            const std::vector<double> &judged = s.alone ? c.cpu : c.ns, &first = s.alone ? all[0].cpu : all[0].ns;
+            const std::vector<double> &judged = s.alone ? c.cpu : c.ns,
+                                      &first = s.alone ? all[0].cpu : all[0].ns;
             std::vector<double> ratios;
             std::string asked, met;
             for (size_t r = 0; r < rounds; r++) ratios.push_back(judged[r] / first[r]);
@@ -285,16 +292,37 @@ template <class T> static void destroy(void *queue) { delete static_cast<T *>(qu
 
 static contender ours(std::string name, std::function<void *()> make, std::function<void(void *)> free,
                       bench_loop produce, bench_loop consume) {
-    return {std::move(name), true, 0, std::move(make), std::move(free), produce, consume,
-            nullptr, 0, 0, {}, {}};
+    return {std::move(name),
+            true,
+            0,
+            std::move(make),
+            std::move(free),
+            produce,
+            consume,
+            nullptr,
+            0,
+            0,
+            {},
+            {}};
 }
 static contender rival(double asked, std::string name, std::function<void *()> make,
                        std::function<void(void *)> free, bench_loop produce, bench_loop consume) {
-    return {std::move(name), false, asked, std::move(make), std::move(free), produce, consume,
-            nullptr, 0, 0, {}, {}};
+    return {std::move(name),
+            false,
+            asked,
+            std::move(make),
+            std::move(free),
+            produce,
+            consume,
+            nullptr,
+            0,
+            0,
+            {},
+            {}};
 }
 
-/* --- those without a library --------------------------------------------------------------------------- */
+/* --- those without a library ---------------------------------------------------------------------------
+ */
 
 /* The textbook's queue: one lock, two conditions, a ring of pointers. */
 struct locked {
@@ -343,7 +371,8 @@ static void pipe_free(void *queue) {
 BENCH_LOOPS(pipe, pipe_case, (void)0, write(q->fd[1], &item, sizeof item) == sizeof item, (void)0,
             read(q->fd[0], &item, sizeof item) == sizeof item)
 
-/* --- pointers, one producer and one consumer ----------------------------------------------------------- */
+/* --- pointers, one producer and one consumer -----------------------------------------------------------
+ */
 
 static void *spsc_make() {
     stream_spsc *q = new stream_spsc;
@@ -367,9 +396,9 @@ void *ck_case_make(void);
 void ck_case_free(void *queue);
 void *ck_list_make(void);
 void ck_list_free(void *queue);
-#define CK_LOOPS(name)                                   \
-    void ck_##name##_produce(void *q, bench_part *part); \
-    void ck_##name##_consume(void *q, bench_part *part); \
+#define CK_LOOPS(name)                                                                                     \
+    void ck_##name##_produce(void *q, bench_part *part);                                                   \
+    void ck_##name##_consume(void *q, bench_part *part);                                                   \
     void ck_##name##_alone(void *q, bench_part *part);
 CK_LOOPS(spsc)
 CK_LOOPS(mpmc)
@@ -408,25 +437,33 @@ static void rows_spsc() {
 #define PICK(name) alone ? name##_alone : name##_produce, name##_consume
         r.add(ours("stream_spsc push, pop", spsc_make, spsc_free, PICK(spsc)));
 #ifdef HAVE_CK
-        r.add(rival(asked, "ck_ring_enqueue_spsc, dequeue_spsc", ck_case_make, ck_case_free, PICK(ck_spsc)));
-        r.add(rival(asked, "ck_fifo_spsc", ck_list_make, ck_list_free, PICK(ck_list)));
+        r.add(
+            rival(asked, "ck_ring_enqueue_spsc, dequeue_spsc", ck_case_make, ck_case_free, PICK(ck_spsc)));
+        r.add(rival(0, "ck_fifo_spsc", ck_list_make, ck_list_free, PICK(ck_list)));
 #endif
 #ifdef HAVE_READERWRITERQUEUE
-        r.add(rival(asked, "moodycamel::ReaderWriterQueue try_enqueue", [] { return new moodycamel_spsc(BENCH_CAPACITY); },
-                    destroy<moodycamel_spsc>, PICK(moodycamel_spsc)));
-        r.add(rival(0, "moodycamel::BlockingReaderWriterCircularBuffer try_enqueue",
-                    [] { return new moodycamel_circular(BENCH_CAPACITY); }, destroy<moodycamel_circular>,
-                    PICK(moodycamel_circular)));
+        r.add(rival(
+            asked, "moodycamel::ReaderWriterQueue try_enqueue",
+            [] { return new moodycamel_spsc(BENCH_CAPACITY); }, destroy<moodycamel_spsc>,
+            PICK(moodycamel_spsc)));
+        r.add(rival(
+            0, "moodycamel::BlockingReaderWriterCircularBuffer try_enqueue",
+            [] { return new moodycamel_circular(BENCH_CAPACITY); }, destroy<moodycamel_circular>,
+            PICK(moodycamel_circular)));
 #endif
 #ifdef HAVE_BOOST
-        r.add(rival(asked, "boost spsc_queue", [] { return new boost_spsc(BENCH_CAPACITY); }, destroy<boost_spsc>,
-                    PICK(boost_spsc)));
-        r.add(rival(asked, "boost spsc_queue, capacity<1024>", [] { return new boost_spsc_fixed; },
-                    destroy<boost_spsc_fixed>, PICK(boost_spsc_fixed)));
+        r.add(rival(
+            asked, "boost spsc_queue", [] { return new boost_spsc(BENCH_CAPACITY); }, destroy<boost_spsc>,
+            PICK(boost_spsc)));
+        r.add(rival(
+            asked, "boost spsc_queue, capacity<1024>", [] { return new boost_spsc_fixed; },
+            destroy<boost_spsc_fixed>, PICK(boost_spsc_fixed)));
 #endif
         if (!alone) {
-            r.add(rival(0, "mutex and two condition variables", locked_make, destroy<locked>, PICK(locked)));
-            r.add(rival(0, "pipe(2)", [] { return pipe_make(65536); }, pipe_free, PICK(pipe)));
+            r.add(
+                rival(0, "mutex and two condition variables", locked_make, destroy<locked>, PICK(locked)));
+            r.add(rival(
+                0, "pipe(2)", [] { return pipe_make(65536); }, pipe_free, PICK(pipe)));
         }
         r.measure();
     }
@@ -435,15 +472,18 @@ static void rows_spsc() {
     r.what = "pointers in batches of 32, from one thread to one other";
     r.add(ours("stream_spsc push_n, pop_n", spsc_make, spsc_free, spsc_n_produce, spsc_n_consume));
 #ifdef HAVE_BOOST
-    r.add(rival(0, "boost spsc_queue push(p, n), pop(p, n)", [] { return new boost_spsc(BENCH_CAPACITY); },
-                destroy<boost_spsc>, boost_spsc_n_produce, boost_spsc_n_consume));
-    r.add(rival(0, "boost spsc_queue, capacity<1024>, push(p, n), pop(p, n)", [] { return new boost_spsc_fixed; },
-                destroy<boost_spsc_fixed>, boost_spsc_fixed_n_produce, boost_spsc_fixed_n_consume));
+    r.add(rival(
+        0, "boost spsc_queue push(p, n), pop(p, n)", [] { return new boost_spsc(BENCH_CAPACITY); },
+        destroy<boost_spsc>, boost_spsc_n_produce, boost_spsc_n_consume));
+    r.add(rival(
+        0, "boost spsc_queue, capacity<1024>, push(p, n), pop(p, n)", [] { return new boost_spsc_fixed; },
+        destroy<boost_spsc_fixed>, boost_spsc_fixed_n_produce, boost_spsc_fixed_n_consume));
 #endif
     r.measure();
 }
 
-/* --- bytes, one producer and one consumer -------------------------------------------------------------- */
+/* --- bytes, one producer and one consumer --------------------------------------------------------------
+ */
 
 static constexpr size_t RING_BYTES = 256 * 1024;
 
@@ -459,31 +499,31 @@ static void ring_free(void *queue) {
     delete static_cast<stream_ring *>(queue);
 }
 
-/* A chunk begins with its number; the rest stays what it was. PUT and GET move at most `left` bytes from or to
-   `at` and say how many. */
-#define BYTE_LOOPS(NAME, TYPE, PUT, GET)                          \
-    static void NAME##_produce(void *queue, bench_part *part) {   \
-        TYPE *q = static_cast<TYPE *>(queue);                     \
-        for (uint64_t n = part->first, i = 0; i < part->count; i++, n++) { \
-            const char *at = part->buffer;                        \
-            std::memcpy(part->buffer, &n, sizeof n);              \
-            for (size_t left = part->chunk, put; left; left -= put, at += put) { \
-                unsigned tries = 0;                               \
-                while ((put = (PUT)) == 0) bench_idle(&tries);    \
-            }                                                     \
-        }                                                         \
-    }                                                             \
-    static void NAME##_consume(void *queue, bench_part *part) {   \
-        TYPE *q = static_cast<TYPE *>(queue);                     \
-        for (uint64_t n, i = 0; i < part->count; i++) {           \
-            char *at = part->buffer;                              \
-            for (size_t left = part->chunk, got; left; left -= got, at += got) { \
-                unsigned tries = 0;                               \
-                while ((got = (GET)) == 0) bench_idle(&tries);    \
-            }                                                     \
-            std::memcpy(&n, part->buffer, sizeof n);              \
-            part->sum += n;                                       \
-        }                                                         \
+/* A chunk begins with its number; the rest stays what it was. PUT and GET move at most `left` bytes from or
+   to `at` and say how many. */
+#define BYTE_LOOPS(NAME, TYPE, PUT, GET)                                                                   \
+    static void NAME##_produce(void *queue, bench_part *part) {                                            \
+        TYPE *q = static_cast<TYPE *>(queue);                                                              \
+        for (uint64_t n = part->first, i = 0; i < part->count; i++, n++) {                                 \
+            const char *at = part->buffer;                                                                 \
+            std::memcpy(part->buffer, &n, sizeof n);                                                       \
+            for (size_t left = part->chunk, put; left; left -= put, at += put) {                           \
+                unsigned tries = 0;                                                                        \
+                while ((put = (PUT)) == 0) bench_idle(&tries);                                             \
+            }                                                                                              \
+        }                                                                                                  \
+    }                                                                                                      \
+    static void NAME##_consume(void *queue, bench_part *part) {                                            \
+        TYPE *q = static_cast<TYPE *>(queue);                                                              \
+        for (uint64_t n, i = 0; i < part->count; i++) {                                                    \
+            char *at = part->buffer;                                                                       \
+            for (size_t left = part->chunk, got; left; left -= got, at += got) {                           \
+                unsigned tries = 0;                                                                        \
+                while ((got = (GET)) == 0) bench_idle(&tries);                                             \
+            }                                                                                              \
+            std::memcpy(&n, part->buffer, sizeof n);                                                       \
+            part->sum += n;                                                                                \
+        }                                                                                                  \
     }
 
 static size_t ring_put(stream_ring *q, const char *at, size_t left) {
@@ -496,7 +536,9 @@ static size_t ring_get(stream_ring *q, char *at, size_t left) {
 }
 BYTE_LOOPS(ring, stream_ring, ring_put(q, at, left), ring_get(q, at, left))
 
-/* The same bytes copied in once, and read where they are: a span of the ring instead of a buffer of one's own. */
+/* The same bytes copied in once, and read where they are: a span of the ring instead of a buffer of one's
+   own. So that the reader touches every byte, as one who copies does, it looks for one that is not there.
+ */
 static void ring_place_produce(void *queue, bench_part *part) {
     stream_ring *q = static_cast<stream_ring *>(queue);
     for (uint64_t n = part->first, i = 0; i < part->count; i++, n++) {
@@ -517,6 +559,8 @@ static void ring_place_consume(void *queue, bench_part *part) {
         for (int half = 0; half < 2; half++) { /* records: whole in their span */
             for (size_t at = 0; at < span[half].len && i < part->count; at += part->chunk, i++) {
                 std::memcpy(&n, span[half].ptr + at, sizeof n);
+                if (std::memchr(span[half].ptr + at + sizeof n, '\n', part->chunk - sizeof n))
+                    die("a byte too many");
                 part->sum += n;
             }
         }
@@ -533,8 +577,42 @@ BYTE_LOOPS(boost_bytes_fixed, boost_bytes_fixed, q->push(at, left), q->pop(at, l
 BYTE_LOOPS(pipe_bytes, pipe_case, size_t(std::max<ssize_t>(0, write(q->fd[1], at, left))),
            size_t(std::max<ssize_t>(0, read(q->fd[0], at, left))))
 
-/* What two copies of a chunk cost in any case: from our buffer to a buffer of both, and from there to theirs.
-   No ring, no other thread; each thread of a real ring does one of the two. */
+/* What the way from one processor to the other costs in any case: a slot for each chunk, each with a flag,
+   a copy in and a copy out. Whole chunks of one size, no counters, nobody's ring. */
+struct slots {
+    struct alignas(64) flag {
+        uint32_t full = 0;
+    };
+    std::vector<flag> flags;
+    std::vector<char> bytes = std::vector<char>(RING_BYTES);
+    explicit slots(size_t chunk) : flags(RING_BYTES / chunk) {}
+};
+static void slots_produce(void *queue, bench_part *part) {
+    slots *q = static_cast<slots *>(queue);
+    for (uint64_t n = part->first, i = 0; i < part->count; i++, n++) {
+        size_t at = size_t(i % q->flags.size());
+        unsigned tries = 0;
+        while (__atomic_load_n(&q->flags[at].full, __ATOMIC_ACQUIRE)) bench_idle(&tries);
+        std::memcpy(part->buffer, &n, sizeof n);
+        std::memcpy(q->bytes.data() + at * part->chunk, part->buffer, part->chunk);
+        __atomic_store_n(&q->flags[at].full, 1, __ATOMIC_RELEASE);
+    }
+}
+static void slots_consume(void *queue, bench_part *part) {
+    slots *q = static_cast<slots *>(queue);
+    for (uint64_t n, i = 0; i < part->count; i++) {
+        size_t at = size_t(i % q->flags.size());
+        unsigned tries = 0;
+        while (!__atomic_load_n(&q->flags[at].full, __ATOMIC_ACQUIRE)) bench_idle(&tries);
+        std::memcpy(part->buffer, q->bytes.data() + at * part->chunk, part->chunk);
+        __atomic_store_n(&q->flags[at].full, 0, __ATOMIC_RELEASE);
+        std::memcpy(&n, part->buffer, sizeof n);
+        part->sum += n;
+    }
+}
+
+/* What two copies of a chunk cost in any case: from our buffer to a buffer of both, and from there to
+   theirs. No ring, no other thread; each thread of a real ring does one of the two. */
 static void copies_alone(void *queue, bench_part *part) {
     char *ring = static_cast<char *>(queue);
     std::vector<char> to(part->chunk);
@@ -575,26 +653,36 @@ static void rows_bytes() {
             double asked = alone ? 0 : 1.3;
 #define PICK_BYTES(name) alone ? both<name##_produce, name##_consume> : name##_produce, name##_consume
             r.add(ours("stream_ring write, read", ring_make, ring_free, PICK_BYTES(ring)));
-            r.add(ours("stream_ring reserve, commit; peek, consume", ring_make, ring_free, PICK_BYTES(ring_place)));
+            r.add(ours("stream_ring reserve, commit; peek, consume", ring_make, ring_free,
+                       PICK_BYTES(ring_place)));
 #ifdef HAVE_BOOST
-            r.add(rival(asked, "boost spsc_queue<char> push(p, n), pop(p, n)",
-                        [] { return new boost_bytes(RING_BYTES); }, destroy<boost_bytes>, PICK_BYTES(boost_bytes)));
-            r.add(rival(asked, "boost spsc_queue<char, capacity> push(p, n), pop(p, n)",
-                        [] { return new boost_bytes_fixed; }, destroy<boost_bytes_fixed>,
-                        PICK_BYTES(boost_bytes_fixed)));
+            r.add(rival(
+                asked, "boost spsc_queue<char> push(p, n), pop(p, n)",
+                [] { return new boost_bytes(RING_BYTES); }, destroy<boost_bytes>, PICK_BYTES(boost_bytes)));
+            r.add(rival(
+                asked, "boost spsc_queue<char, capacity> push(p, n), pop(p, n)",
+                [] { return new boost_bytes_fixed; }, destroy<boost_bytes_fixed>,
+                PICK_BYTES(boost_bytes_fixed)));
 #endif
             if (alone)
-                r.add(rival(0, "two memcpy and nothing else", [] { return new char[RING_BYTES]; },
-                            [](void *q) { delete[] static_cast<char *>(q); }, copies_alone, nullptr));
-            else
-                r.add(rival(asked, "pipe(2), write, read", [] { return pipe_make(int(RING_BYTES)); }, pipe_free,
-                            PICK_BYTES(pipe_bytes)));
+                r.add(rival(
+                    0, "two memcpy and nothing else", [] { return new char[RING_BYTES]; },
+                    [](void *q) { delete[] static_cast<char *>(q); }, copies_alone, nullptr));
+            if (!alone) {
+                r.add(rival(
+                    asked, "pipe(2), write, read", [] { return pipe_make(int(RING_BYTES)); }, pipe_free,
+                    PICK_BYTES(pipe_bytes)));
+                r.add(rival(
+                    0, "a slot and a flag for each chunk: two memcpy and the way",
+                    [chunk] { return new slots(chunk); }, destroy<slots>, slots_produce, slots_consume));
+            }
             r.measure();
         }
     }
 }
 
-/* --- pointers, any number of threads -------------------------------------------------------------------- */
+/* --- pointers, any number of threads --------------------------------------------------------------------
+ */
 
 static void *queue_make() {
     stream_queue *q = new stream_queue;
@@ -628,8 +716,8 @@ BENCH_LOOPS(moodycamel_try, moodycamel_queue, (void)0, q->try_enqueue(item), (vo
 BENCH_LOOPS(moodycamel_try_tokens, moodycamel_queue, moodycamel::ProducerToken in(*q),
             q->try_enqueue(in, item), moodycamel::ConsumerToken out(*q), q->try_dequeue(out, item))
 BENCH_LOOPS(moodycamel_grow, moodycamel_queue, (void)0, q->enqueue(item), (void)0, q->try_dequeue(item))
-BENCH_LOOPS(moodycamel_grow_tokens, moodycamel_queue, moodycamel::ProducerToken in(*q), q->enqueue(in, item),
-            moodycamel::ConsumerToken out(*q), q->try_dequeue(out, item))
+BENCH_LOOPS(moodycamel_grow_tokens, moodycamel_queue, moodycamel::ProducerToken in(*q),
+            q->enqueue(in, item), moodycamel::ConsumerToken out(*q), q->try_dequeue(out, item))
 BENCH_BATCH_LOOPS(moodycamel_n, moodycamel_queue, moodycamel::ProducerToken in(*q),
                   q->try_enqueue_bulk(in, items, want) ? want : 0, moodycamel::ConsumerToken out(*q),
                   q->try_dequeue_bulk(out, items, want))
@@ -649,12 +737,13 @@ static void rows_mpmc() {
         r.s.consumers = each.consumers;
         r.name = each.name;
         r.what = alone ? "pointers, a queue for many threads used by one, 64 in, 64 out (judged by cpu)"
-                       : text("pointers one at a time, %zu producers, %zu consumers", each.producers, each.consumers);
+                       : text("pointers one at a time, %zu producers, %zu consumers", each.producers,
+                              each.consumers);
         double asked = alone ? 0 : 1.0;
         r.add(ours("stream_queue push, pop", queue_make, queue_free, PICK(queue)));
 #ifdef HAVE_CONCURRENTQUEUE
-        r.add(rival(asked, "moodycamel::ConcurrentQueue try_enqueue", moodycamel_make, destroy<moodycamel_queue>,
-                    PICK(moodycamel_try)));
+        r.add(rival(asked, "moodycamel::ConcurrentQueue try_enqueue", moodycamel_make,
+                    destroy<moodycamel_queue>, PICK(moodycamel_try)));
         r.add(rival(asked, "moodycamel::ConcurrentQueue try_enqueue, tokens", moodycamel_make,
                     destroy<moodycamel_queue>, PICK(moodycamel_try_tokens)));
         r.add(rival(0, "moodycamel::ConcurrentQueue enqueue (no bound)", moodycamel_make,
@@ -666,10 +755,13 @@ static void rows_mpmc() {
         r.add(rival(0, "ck_ring_enqueue_mpmc, dequeue_mpmc", ck_case_make, ck_case_free, PICK(ck_mpmc)));
 #endif
 #ifdef HAVE_BOOST
-        r.add(rival(0, "boost queue, capacity<1024>", [] { return new boost_queue; }, destroy<boost_queue>,
-                    PICK(boost_queue)));
+        r.add(rival(
+            0, "boost queue, capacity<1024>", [] { return new boost_queue; }, destroy<boost_queue>,
+            PICK(boost_queue)));
 #endif
-        if (!alone) r.add(rival(0, "mutex and two condition variables", locked_make, destroy<locked>, PICK(locked)));
+        if (!alone)
+            r.add(
+                rival(0, "mutex and two condition variables", locked_make, destroy<locked>, PICK(locked)));
         r.measure();
     }
     row r;
@@ -684,7 +776,8 @@ static void rows_mpmc() {
     r.measure();
 }
 
-/* --- those that wait -------------------------------------------------------------------------------------- */
+/* --- those that wait
+ * -------------------------------------------------------------------------------------- */
 
 static void *channel_make() {
     stream_channel *q = new stream_channel;
@@ -718,16 +811,19 @@ static void rows_channel() {
         row r;
         r.s.producers = r.s.consumers = n;
         r.name = text("channel-%zup%zuc", n, n);
-        r.what = text("pointers one at a time, %zu producers, %zu consumers, who sleep when there is nothing to do",
-                      n, n);
-        r.add(ours("stream_channel send, recv", channel_make, channel_free, channel_produce, channel_consume));
-        r.add(ours("stream_channel send_n, recv_n, 32 at a time", channel_make, channel_free, channel_n_produce,
-                   channel_n_consume));
+        r.what = text(
+            "pointers one at a time, %zu producers, %zu consumers, who sleep when there is nothing to do",
+            n, n);
+        r.add(ours("stream_channel send, recv", channel_make, channel_free, channel_produce,
+                   channel_consume));
+        r.add(ours("stream_channel send_n, recv_n, 32 at a time", channel_make, channel_free,
+                   channel_n_produce, channel_n_consume));
 #ifdef HAVE_READERWRITERQUEUE
         if (n == 1)
-            r.add(rival(0, "moodycamel::BlockingReaderWriterCircularBuffer",
-                        [] { return new moodycamel_circular(BENCH_CAPACITY); }, destroy<moodycamel_circular>,
-                        moodycamel_circular_wait_produce, moodycamel_circular_wait_consume));
+            r.add(rival(
+                0, "moodycamel::BlockingReaderWriterCircularBuffer",
+                [] { return new moodycamel_circular(BENCH_CAPACITY); }, destroy<moodycamel_circular>,
+                moodycamel_circular_wait_produce, moodycamel_circular_wait_consume));
 #endif
 #ifdef HAVE_CONCURRENTQUEUE
         r.add(rival(0, "moodycamel::BlockingConcurrentQueue (no bound)", moodycamel_waiting_make,
@@ -735,12 +831,14 @@ static void rows_channel() {
 #endif
         r.add(rival(0, "mutex and two condition variables", locked_make, destroy<locked>, locked_produce,
                     locked_consume));
-        r.add(rival(0, "pipe(2)", [] { return pipe_make(65536); }, pipe_free, pipe_produce, pipe_consume));
+        r.add(rival(
+            0, "pipe(2)", [] { return pipe_make(65536); }, pipe_free, pipe_produce, pipe_consume));
         r.measure();
     }
 }
 
-/* --- there and back: latency -------------------------------------------------------------------------------- */
+/* --- there and back: latency
+ * -------------------------------------------------------------------------------- */
 
 struct ping {
     std::string name;
@@ -798,14 +896,18 @@ static void ping_row(const char *name, const char *what, std::vector<ping> all) 
     }
     for (size_t r = 0; r < rounds; r++)
         for (ping &p : all) ping_turn(p, 100 * turn_ms);
-    std::printf("\n%s: %s\n\n| who %-58s | p50 us | p99 us | p99.9 us | cpu us | calls | ratio | asked | met |\n"
-                "|---|--:|--:|--:|--:|--:|--:|--:|---|\n", name, what, "");
+    std::printf(
+        "\n%s: %s\n\n| who %-58s | p50 us | p99 us | p99.9 us | cpu us | calls | ratio | asked | met |\n"
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        name, what, "");
     for (ping &p : all) {
         std::vector<double> ratios;
         std::string asked, met;
         double count = double(p.took.size());
         std::sort(p.took.begin(), p.took.end());
-        auto at = [&](double part) { return double(p.took[size_t(double(p.took.size() - 1) * part)]) / 1000; };
+        auto at = [&](double part) {
+            return double(p.took[size_t(double(p.took.size() - 1) * part)]) / 1000;
+        };
         for (size_t r = 0; r < rounds; r++) ratios.push_back(p.medians[r] / all[0].medians[r]);
         double ratio = median(ratios);
         if (p.asked > 0) {
@@ -814,9 +916,10 @@ static void ping_row(const char *name, const char *what, std::vector<ping> all) 
             asked = text("%.1f", p.asked);
             met = ratio >= p.asked ? "yes" : "NO";
         }
-        std::printf("| %-62s | %6.2f | %6.2f | %8.2f | %6.2f | %5s | %5.2f | %5s | %-3s |\n", p.name.c_str(),
-                    at(0.5), at(0.99), at(0.999), double(p.cpu) / count / 1000,
-                    p.ours ? text("%.2f", double(p.calls) / count).c_str() : "", ratio, asked.c_str(), met.c_str());
+        std::printf("| %-62s | %6.2f | %6.2f | %8.2f | %6.2f | %5s | %5.2f | %5s | %-3s |\n",
+                    p.name.c_str(), at(0.5), at(0.99), at(0.999), double(p.cpu) / count / 1000,
+                    p.ours ? text("%.2f", double(p.calls) / count).c_str() : "", ratio, asked.c_str(),
+                    met.c_str());
         p.free(p.there);
         p.free(p.back);
     }
@@ -859,7 +962,8 @@ static void rows_ping() {
     });
     add(false, 1.0, "pipe(2), write, poll, read", new_pipe, pipe_free, pipe_send, pipe_poll);
     add(false, 0, "pipe(2), write, read", new_pipe, pipe_free, pipe_send, pipe_recv);
-    add(false, 0, "mutex and condition variables", locked_make, destroy<locked>,
+    add(
+        false, 0, "mutex and condition variables", locked_make, destroy<locked>,
         [](void *q, void *item) { static_cast<locked *>(q)->push(item); },
         [](void *q) {
             void *item = nullptr;
@@ -867,7 +971,8 @@ static void rows_ping() {
             return item;
         });
 #ifdef HAVE_READERWRITERQUEUE
-    add(false, 0, "moodycamel::BlockingReaderWriterCircularBuffer (spins)",
+    add(
+        false, 0, "moodycamel::BlockingReaderWriterCircularBuffer (spins)",
         [] { return new moodycamel_circular(BENCH_CAPACITY); }, destroy<moodycamel_circular>,
         [](void *q, void *item) { static_cast<moodycamel_circular *>(q)->wait_enqueue(item); },
         [](void *q) {
@@ -891,7 +996,8 @@ static void rows_ping() {
     ping_row("wake-loop", "there and back between two event loops", all);
 
     all.clear();
-    add(true, 0, "stream_spsc push, pop", spsc_make, spsc_free,
+    add(
+        true, 0, "stream_spsc push, pop", spsc_make, spsc_free,
         [](void *q, void *item) { stream_spsc_push(static_cast<stream_spsc *>(q), item); },
         [](void *q) {
             void *item = nullptr;
@@ -899,7 +1005,8 @@ static void rows_ping() {
                 bench_idle(&tries);
             return item;
         });
-    add(true, 0, "stream_queue push, pop", queue_make, queue_free,
+    add(
+        true, 0, "stream_queue push, pop", queue_make, queue_free,
         [](void *q, void *item) { stream_queue_push(static_cast<stream_queue *>(q), item, nullptr); },
         [](void *q) {
             void *item = nullptr;
@@ -908,17 +1015,20 @@ static void rows_ping() {
             return item;
         });
 #ifdef HAVE_READERWRITERQUEUE
-    add(false, 0, "moodycamel::ReaderWriterQueue", [] { return new moodycamel_spsc(BENCH_CAPACITY); },
+    add(
+        false, 0, "moodycamel::ReaderWriterQueue", [] { return new moodycamel_spsc(BENCH_CAPACITY); },
         destroy<moodycamel_spsc>,
         [](void *q, void *item) { static_cast<moodycamel_spsc *>(q)->try_enqueue(item); },
         [](void *q) {
             void *item = nullptr;
-            for (unsigned tries = 0; !static_cast<moodycamel_spsc *>(q)->try_dequeue(item);) bench_idle(&tries);
+            for (unsigned tries = 0; !static_cast<moodycamel_spsc *>(q)->try_dequeue(item);)
+                bench_idle(&tries);
             return item;
         });
 #endif
 #ifdef HAVE_BOOST
-    add(false, 0, "boost spsc_queue", [] { return new boost_spsc(BENCH_CAPACITY); }, destroy<boost_spsc>,
+    add(
+        false, 0, "boost spsc_queue", [] { return new boost_spsc(BENCH_CAPACITY); }, destroy<boost_spsc>,
         [](void *q, void *item) { static_cast<boost_spsc *>(q)->push(item); },
         [](void *q) {
             void *item = nullptr;
@@ -929,7 +1039,8 @@ static void rows_ping() {
     ping_row("spin", "there and back, each side looking all the time", all);
 }
 
-/* --- one to many ------------------------------------------------------------------------------------------- */
+/* --- one to many
+ * ------------------------------------------------------------------------------------------- */
 
 static constexpr size_t MOST_READERS = 3;
 
@@ -955,8 +1066,8 @@ struct cast_case {
     }
 };
 
-/* A ring for each reader, and the writer copies into each of them; Ring says put(data, len) and get(data, len),
-   whole chunks. */
+/* A ring for each reader, and the writer copies into each of them; Ring says put(data, len) and get(data,
+   len), whole chunks. */
 template <class Ring> struct fan_case {
     std::vector<std::unique_ptr<Ring>> ring;
     size_t next = 0;
@@ -991,7 +1102,9 @@ struct fan_pipe {
 #ifdef HAVE_BOOST
 struct fan_boost {
     boost_bytes_fixed q;
-    bool put(const char *data, size_t len) { return q.write_available() >= len && q.push(data, len) == len; }
+    bool put(const char *data, size_t len) {
+        return q.write_available() >= len && q.push(data, len) == len;
+    }
     bool get(char *data, size_t len) { return q.read_available() >= len && q.pop(data, len) == len; }
 };
 #endif
@@ -1022,8 +1135,10 @@ static void rows_broadcast() {
             r.s.everyone = true;
             r.s.chunk = chunk;
             r.name = text("broadcast-%zu-%zur", chunk, readers);
-            r.what = text("items of %zu bytes, one writer, %zu reader%s, every one gets all; cpu and best are ns for "
-                          "each item", chunk, readers, readers == 1 ? "" : "s");
+            r.what = text(
+                "items of %zu bytes, one writer, %zu reader%s, every one gets all; cpu and best are ns for "
+                "each item",
+                chunk, readers, readers == 1 ? "" : "s");
 #define FAN(T) [readers] { return new T(readers); }, destroy<T>, fan_produce<T>, fan_consume<T>
             r.add(ours("stream_broadcast write, read, all held on to", FAN(cast_case)));
             r.add(ours("a stream_ring for each reader", FAN(fan_case<fan_stream>)));
@@ -1039,8 +1154,10 @@ static void rows_broadcast() {
 int main() {
     rounds = env_size("ROUNDS", 15);
     turn_ms = env_size("TIME", 10);
-    std::printf("%u processors; median of %zu rounds of %zu ms. A ratio says how many times as long as the row's\n"
-                "first line a line takes.\n", std::thread::hardware_concurrency(), rounds, turn_ms);
+    std::printf(
+        "%u processors; median of %zu rounds of %zu ms. A ratio says how many times as long as the row's\n"
+        "first line a line takes.\n",
+        std::thread::hardware_concurrency(), rounds, turn_ms);
     rows_spsc();
     rows_bytes();
     rows_mpmc();

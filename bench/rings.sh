@@ -14,7 +14,7 @@ CFLAGS=${CFLAGS:--O2}
 CXXFLAGS=${CXXFLAGS:--O3}
 out=$BUILD/bench
 mkdir -p "$out"
-W="-Wall -Wextra"
+W="-Wall -Wextra -Wno-stringop-overflow" # what gcc 12 thinks of moodycamel's atomics
 
 if [ "$(uname -s)" != Linux ] || ! command -v "$CXX" >/dev/null; then
     echo "bench: rings needs Linux and a C++ compiler (make deps)" >&2
@@ -24,7 +24,11 @@ flags= missing= objects=$out/rings_ours.o
 has() { # what, header, flag
     echo "#include <$2>" >"$out/probe.cpp"
     # shellcheck disable=SC2086
-    if $CXX -std=c++17 $CXXFLAGS -c "$out/probe.cpp" -o "$out/probe.o" 2>/dev/null; then flags="$flags $3"; else missing="$missing $1"; fi
+    if $CXX -std=c++17 $CXXFLAGS -c "$out/probe.cpp" -o "$out/probe.o" 2>/dev/null; then
+        flags="$flags $3"
+    else
+        missing="$missing $1"
+    fi
 }
 has boost boost/lockfree/spsc_queue.hpp -DHAVE_BOOST
 has readerwriterqueue readerwriterqueue/readerwritercircularbuffer.h -DHAVE_READERWRITERQUEUE

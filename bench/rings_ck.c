@@ -59,4 +59,5 @@ static inline int ck_list_push(ck_list *q, void *item) {
     ck_fifo_spsc_enqueue(&q->fifo, entry, item);
     return 1;
 }
-BENCH_LOOPS(ck_list, ck_list, (void)0, ck_list_push(q, item), (void)0, ck_fifo_spsc_dequeue(&q->fifo, &item))
+BENCH_LOOPS(ck_list, ck_list, (void)0, ck_list_push(q, item), (void)0,
+            ck_fifo_spsc_dequeue(&q->fifo, &item))
