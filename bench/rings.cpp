@@ -5,18 +5,16 @@
    What makes it fair:
 
      - Everyone gets the same loop (bench/rings_loops.h), the same capacity (1024 items; 256 KiB), the same
-   way of waiting where it does not wait by itself, and threads bound to processors in the same way.
+       way of waiting where it does not wait by itself, and threads bound to processors in the same way.
      - Within a row the contenders take turns, A B C A B C, each for some ten milliseconds. A figure is the
        median of ROUNDS, a ratio the median of the ratios within each round: what else the machine does
-   meets neighbours alike.
-     - What was sent is summed up and must be what arrives. (Order and identity are the business of the
-   tests.)
+       meets neighbours alike.
+     - What was sent is summed up and must be what arrives. Order and identity are the tests' business.
      - ns is time by the clock; cpu is what all threads together spent, and shows who waits by spinning.
-   Rows with one thread are judged by cpu, which the rest of the machine disturbs least.
+       Rows with one thread are judged by cpu, which the rest of the machine disturbs least.
 
    Environment: ROUNDS (15), TIME (10: milliseconds a turn), ROWS (names with a blank between: only those);
-   ONLY=row,n runs the n-th line of a row from 0 for LOOP (10) seconds: something for a profiler to look at.
- */
+   ONLY=row,n runs the n-th line of a row, from 0, for LOOP (10) seconds: something for a profiler. */
 #ifdef BENCH_OURS
 /* The header as a user compiles it: a C file of its own. The system calls of the channel are counted. */
 #define _GNU_SOURCE
@@ -123,7 +121,7 @@ static void bind_to(unsigned cpu) {
                            &set); /* where it is refused, the scheduler decides */
 }
 
-/* --- contenders, rows, turns -------------------------------------------------------------------------- */
+/* --- contenders, rows, turns ------------------------------------------------------------------------- */
 
 struct shape { /* of a row */
     size_t producers = 1, consumers = 1;
@@ -321,8 +319,7 @@ static contender rival(double asked, std::string name, std::function<void *()> m
             {}};
 }
 
-/* --- those without a library ---------------------------------------------------------------------------
- */
+/* --- those without a library ------------------------------------------------------------------------- */
 
 /* The textbook's queue: one lock, two conditions, a ring of pointers. */
 struct locked {
@@ -371,8 +368,7 @@ static void pipe_free(void *queue) {
 BENCH_LOOPS(pipe, pipe_case, (void)0, write(q->fd[1], &item, sizeof item) == sizeof item, (void)0,
             read(q->fd[0], &item, sizeof item) == sizeof item)
 
-/* --- pointers, one producer and one consumer -----------------------------------------------------------
- */
+/* --- pointers, one producer and one consumer --------------------------------------------------------- */
 
 static void *spsc_make() {
     stream_spsc *q = new stream_spsc;
@@ -482,8 +478,7 @@ static void rows_spsc() {
     r.measure();
 }
 
-/* --- bytes, one producer and one consumer --------------------------------------------------------------
- */
+/* --- bytes, one producer and one consumer ------------------------------------------------------------ */
 
 static constexpr size_t RING_BYTES = 256 * 1024;
 
@@ -681,8 +676,7 @@ static void rows_bytes() {
     }
 }
 
-/* --- pointers, any number of threads --------------------------------------------------------------------
- */
+/* --- pointers, any number of threads ----------------------------------------------------------------- */
 
 static void *queue_make() {
     stream_queue *q = new stream_queue;
@@ -776,8 +770,7 @@ static void rows_mpmc() {
     r.measure();
 }
 
-/* --- those that wait
- * -------------------------------------------------------------------------------------- */
+/* --- those that wait --------------------------------------------------------------------------------- */
 
 static void *channel_make() {
     stream_channel *q = new stream_channel;
@@ -837,8 +830,7 @@ static void rows_channel() {
     }
 }
 
-/* --- there and back: latency
- * -------------------------------------------------------------------------------- */
+/* --- there and back: latency ------------------------------------------------------------------------- */
 
 struct ping {
     std::string name;
@@ -1039,8 +1031,7 @@ static void rows_ping() {
     ping_row("spin", "there and back, each side looking all the time", all);
 }
 
-/* --- one to many
- * ------------------------------------------------------------------------------------------- */
+/* --- one to many ------------------------------------------------------------------------------------- */
 
 static constexpr size_t MOST_READERS = 3;
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# The rings, queues and channels of stream.h beside Concurrency Kit, moodycamel's queues, boost.lockfree, pipes
-# and a mutex with condition variables, in one process: builds bench/rings.cpp with the rivals that are here,
-# runs it, prints its tables and keeps them in build/bench/rings.md. bench/rings.cpp says what is measured and
-# how, and which variables it obeys. Compiled with:
+# The rings, queues and channels of stream.h beside Concurrency Kit, moodycamel's queues, boost.lockfree,
+# pipes and a mutex with condition variables, in one process: builds bench/rings.cpp with the rivals that are
+# here, runs it, prints its tables and keeps them in build/bench/rings.md. bench/rings.cpp says what is
+# measured and how, and which variables it obeys. Compiled with:
 #   CFLAGS (-O2)    stream.h, in a C file of its own, as its users do
 #   CXXFLAGS (-O3)  the bench, and with it everything that is inline: the rivals, and stream_spsc_push and pop
 set -eu

@@ -38,6 +38,9 @@ variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
 # Where there is no futex a channel sleeps on condition variables: the same cases.
 variant .cond "$CC -O2 -DSTREAM_WAIT_PTHREAD" rings
 variant .cond.tsan "$CC -O1 -g -fsanitize=thread -DSTREAM_WAIT_PTHREAD" rings
+for s in "" .cond; do # the long proofs, a two-hundredth of them
+    job soak_rings$s "$CC -O2 ${s:+-DSTREAM_WAIT_PTHREAD} $W -D_GNU_SOURCE tests/soak_rings.c -o $out/soak_rings$s && SOAK=\${SOAK:-0.5} $out/soak_rings$s"
+done
 if command -v clang >/dev/null; then
     variant .clang "clang -O2 -funsigned-char" stream rings json pool
     variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool
