@@ -64,7 +64,7 @@ $(BUILD)/stream_wrap: $(WRAP) $(COMMON) $(HEADERS) | $(BUILD)
 	$(COMPILE) $(filter %.c,$(WRAP) $(COMMON)) -o $@ $(LDFLAGS)
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
-	$(COMPILE) $< -o $@ $(LDFLAGS)
+	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)
 
 $(BUILD):
 	mkdir -p $@

@@ -49,7 +49,7 @@ verdict readme-has-programs "$dir/log"
 i=1
 while [ $i -le "$n" ]; do
     : >"$dir/log"
-    $CC $W "$dir/readme$i.c" -o "$dir/readme$i" >>"$dir/log" 2>&1
+    $CC $W -pthread "$dir/readme$i.c" -o "$dir/readme$i" >>"$dir/log" 2>&1
     file=$(cat "$dir/readme$i.c.file")
     [ -z "$file" ] || diff "$dir/readme$i.c" "$file" >>"$dir/log" 2>&1
     verdict "readme-program-$i" "$dir/log"
@@ -67,6 +67,7 @@ printf 'one\ntwo\n' | "$BUILD/lines" | grep -q two || echo "lines" >>"$dir/log"
 "$BUILD/fake_llm" | "$BUILD/json" 2>/dev/null | grep -q '1 result' || echo "json" >>"$dir/log"
 "$BUILD/fake_llm" | "$BUILD/pipeline" | grep -q ' 0 pieces of noise, 0 lost' || echo "pipeline" >>"$dir/log"
 "$BUILD/pool" | grep -q reused || echo "pool" >>"$dir/log"
+printf 'abc\n\nhello' | "$BUILD/channel" | tr '\n' ' ' | grep -qx '3 0 5 ' || echo "channel" >>"$dir/log"
 "$BUILD/flow" >/dev/null || echo "flow" >>"$dir/log"
 verdict examples-run "$dir/log"
 for f in examples/*.c; do
