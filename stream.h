@@ -1180,6 +1180,7 @@ typedef struct stream_broadcast {
     char apart_too[STREAM_CACHE_LINE];
     uint64_t at, floor_at; /* the writer's: words ever written, and those no longer kept */
     uint64_t bytes;        /* of all items ever, without rounding */
+    uint64_t wanted_from;  /* no reader that is held on to wants an item below */
     stream__kept *kept;    /* from here on constant */
     stream__a64 *word;
     stream__held *held;
@@ -1202,6 +1203,7 @@ typedef struct stream_broadcast_reader {
     /* private */
     stream_broadcast *broadcast;
     stream__held *held;
+    uint64_t seen;   /* items below are published, as far as it has looked */
     uint64_t offset; /* bytes of all items before next; not known after a seek to what was no longer kept */
     bool known;
     stream_overrun overrun;
@@ -2131,7 +2133,7 @@ STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t 
         lap = head + first;
     } else {
         head = stream__ring_spans(ring, &first, &second, &lap);
-        if (first + second == 0) {
+        if (first + second < cap || first + second == 0) { /* part of what was seen is not data */
             stream_slice span[2];
             stream_status status = stream_ring_peek(ring, span);
             if (status != STREAM_OK) return status;
@@ -3063,7 +3065,11 @@ STREAM_API void stream_channel_free(stream_channel *channel) {
             well. Weaker on either side, and it may look at floor, see the old one, and believe a torn copy.
      floor  relaxed where a copy is judged, for the words bring it. Where a reader goes on at it: release by
             the writer, acquire by the reader, for kept[floor].offset and for a next that is not below it.
-     held->next, used   release by the reader, acquire by the writer: its copying is over. */
+     held->next, used   release by the reader, acquire by the writer: its copying is over.
+
+   floor and next change with every item, and a reader that looks at them takes their line from the writer. So
+   next is looked at when all that was seen of it is read; and by a reader that is held on to floor is not
+   looked at, for nothing that it wants is overwritten. */
 
 static void stream__broadcast_resolve(stream_broadcast_desc *d, const stream_broadcast_desc *desc) {
     memset(d, 0, sizeof *d);
@@ -3114,6 +3120,7 @@ STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast,
     /* Relaxed: whoever hands the broadcast to other threads publishes it. */
     stream__a64_store_relaxed(&broadcast->next, d.start);
     stream__a64_store_relaxed(&broadcast->floor, d.start);
+    broadcast->wanted_from = d.start;
     return STREAM_OK;
 }
 
@@ -3123,15 +3130,20 @@ STREAM_API void stream_broadcast_free(stream_broadcast *broadcast) {
     memset(broadcast, 0, sizeof *broadcast);
 }
 
-/* Whether a reader that is held on to has yet to read item `number`. */
-static bool stream__broadcast_wanted(const stream_broadcast *broadcast, uint64_t number) {
+/* Whether a reader that is held on to has yet to read item `number`, the oldest one kept. They only go ahead,
+   so they are looked at no oftener than they were all seen to be further. */
+static bool stream__broadcast_wanted(stream_broadcast *broadcast, uint64_t number, uint64_t next) {
     size_t i;
+    if ((int64_t)(broadcast->wanted_from - number) > 0) return false;
     for (i = 0; i < broadcast->max_held; i++) {
         const stream__held *held = &broadcast->held[i];
+        uint64_t at;
         if (!stream__a64_load_acquire(&held->used)) continue; /* acquire, twice: see held above */
-        if (stream__a64_load_acquire(&held->next) == number) return true;
+        at = stream__a64_load_acquire(&held->next);
+        if ((int64_t)(at - next) < 0) next = at;
     }
-    return false;
+    broadcast->wanted_from = next;
+    return next == number;
 }
 
 STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, const void *data, size_t len) {
@@ -3144,7 +3156,7 @@ STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, con
     if (stream__a64_load_relaxed(&broadcast->closed)) return STREAM_E_STATE;
     if (words > broadcast->max_words) return STREAM_E_TOO_LONG;
     while (next - floor >= broadcast->max_items || broadcast->at + words - floor_at > broadcast->max_words) {
-        if (stream__broadcast_wanted(broadcast, floor)) return STREAM_FULL;
+        if (stream__broadcast_wanted(broadcast, floor, next)) return STREAM_FULL;
         floor++;
         floor_at = broadcast->at;
         if (floor != next) floor_at = stream__a64_load_relaxed(&kept[floor & broadcast->kept_mask].at);
@@ -3203,7 +3215,7 @@ STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadc
     memset(reader, 0, sizeof *reader);
     reader->broadcast = broadcast;
     reader->overrun = overrun;
-    reader->next = stream__broadcast_next(broadcast, &reader->offset);
+    reader->next = reader->seen = stream__broadcast_next(broadcast, &reader->offset);
     reader->known = true;
 }
 
@@ -3233,6 +3245,7 @@ STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) 
             reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
         }
         reader->held = held;
+        broadcast->wanted_from = stream__a64_load_relaxed(&broadcast->floor); /* look again; relaxed: our own */
         /* Relaxed: only the writer's thread reads them before the reader's thread takes over. */
         stream__a64_store_relaxed(&held->next, reader->next);
         stream__a64_store_relaxed(&held->used, 1);
@@ -3271,14 +3284,19 @@ STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, 
     uint64_t number = reader->next, at, end, offset, size, i, word;
     char *to = (char *)data;
     *len = 0;
-    if (stream__a64_load_acquire(&broadcast->next) == number) { /* acquire: see next above */
-        if (!stream__a64_load_acquire(&broadcast->closed)) return STREAM_EMPTY; /* acquire: see close */
-        if (stream__a64_load_acquire(&broadcast->next) == number) return STREAM_END;
+    if ((int64_t)(reader->seen - number) <= 0) {
+        reader->seen = stream__a64_load_acquire(&broadcast->next); /* acquire, twice: see next above */
+        if (reader->seen == number) {
+            if (!stream__a64_load_acquire(&broadcast->closed)) return STREAM_EMPTY; /* acquire: see close */
+            reader->seen = stream__a64_load_acquire(&broadcast->next);
+            if (reader->seen == number) return STREAM_END;
+        }
     }
     /* acquire, here and below: see words above */
     at = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].at);
     end = stream__a64_load_acquire(&broadcast->kept[(number + 1) & broadcast->kept_mask].offset);
-    if (!stream__broadcast_offset(broadcast, number, &offset)) return stream__broadcast_resume(reader);
+    offset = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].offset);
+    if (!reader->held && stream__broadcast_gone(broadcast, number)) return stream__broadcast_resume(reader);
     size = end - offset;
     *len = (size_t)size;
     if (size > cap) return STREAM_FULL;
@@ -3290,7 +3308,7 @@ STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, 
         word = stream__a64_load_acquire(&broadcast->word[(at + i) & broadcast->word_mask]);
         memcpy(to + i * 8, &word, (size_t)(size % 8));
     }
-    if (stream__broadcast_gone(broadcast, number)) {
+    if (!reader->held && stream__broadcast_gone(broadcast, number)) {
         *len = 0;
         return stream__broadcast_resume(reader);
     }
