@@ -2065,9 +2065,8 @@ static void stream__ring_take(stream_ring *ring, uint64_t head, size_t at) {
     stream__a64_store_release(&ring->head, head); /* release: see head above */
 }
 
-/* The published bytes as last seen: `first` of them from read_at on, `second` at the beginning of the
-   memory, and *lap, the counter that belongs to that beginning. */
-static uint64_t stream__ring_spans(stream_ring *ring, size_t *first, size_t *second, uint64_t *lap) {
+/* The same as spans below, when there is a part given up among the bytes seen. */
+static uint64_t stream__ring_spans_marked(stream_ring *ring, size_t *first, size_t *second, uint64_t *lap) {
     uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     size_t seen = (size_t)(ring->tail_seen - head);
     size_t to_end = ring->consumer_capacity - ring->read_at;
@@ -2081,6 +2080,19 @@ static uint64_t stream__ring_spans(stream_ring *ring, size_t *first, size_t *sec
     *first = seen < to_end ? seen : to_end;
     *second = seen - *first;
     if (ring->mark_seen - head < seen) *first = (size_t)(ring->mark_seen - head);
+    return head;
+}
+
+/* The published bytes as last seen: `first` of them from read_at on, `second` at the beginning of the
+   memory, and *lap, the counter that belongs to that beginning. */
+STREAM__FN uint64_t stream__ring_spans(stream_ring *ring, size_t *first, size_t *second, uint64_t *lap) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    size_t seen = (size_t)(ring->tail_seen - head);
+    size_t to_end = ring->consumer_capacity - ring->read_at;
+    if (ring->mark_seen - head < seen) return stream__ring_spans_marked(ring, first, second, lap);
+    *lap = head + to_end;
+    *first = seen < to_end ? seen : to_end;
+    *second = seen - *first;
     return head;
 }
 
@@ -2122,25 +2134,19 @@ STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len) {
 }
 
 STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got) {
-    size_t first, second, seen;
+    size_t first, second;
     uint64_t lap, head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     *got = 0;
     if (ring->tail_seen - head < cap || ring->tail_seen == head) stream__ring_look(ring);
-    seen = (size_t)(ring->tail_seen - head);
-    if (seen && ring->mark_seen - head >= seen) { /* nothing is given up in what is there: the usual case */
-        if (cap > seen) cap = seen;
-        first = ring->consumer_capacity - ring->read_at;
-        lap = head + first;
-    } else {
+    head = stream__ring_spans(ring, &first, &second, &lap);
+    /* Nothing; or less than is wanted, because a part of what was seen is given up: look once more. */
+    if (first + second == 0 || (first + second < cap && ring->tail_seen - head != first + second)) {
+        stream_slice span[2];
+        stream_status status = stream_ring_peek(ring, span);
+        if (status != STREAM_OK) return status;
         head = stream__ring_spans(ring, &first, &second, &lap);
-        if (first + second < cap || first + second == 0) { /* part of what was seen is not data */
-            stream_slice span[2];
-            stream_status status = stream_ring_peek(ring, span);
-            if (status != STREAM_OK) return status;
-            head = stream__ring_spans(ring, &first, &second, &lap);
-        }
-        if (cap > first + second) cap = first + second;
     }
+    if (cap > first + second) cap = first + second;
     if (cap < first) first = cap;
     if (first) memcpy(data, ring->consumer_bytes + ring->read_at, first);
     STREAM__READS(ring->consumer_bytes + ring->read_at, first);
