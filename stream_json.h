@@ -414,9 +414,10 @@ typedef struct stream_json__block {
     uint64_t quote, backslash, open, close, end;
 } stream_json__block;
 
-/* And those that matter to the grammar; low: up to the space. */
+/* And those that matter to the grammar; low: up to the space; brace: bit 5 is
+   set, which tells { from [. */
 typedef struct stream_json__rules {
-    uint64_t colon, comma, low, control, high;
+    uint64_t colon, comma, low, brace, control, high;
 } stream_json__rules;
 
 /* What checking remembers of the value so far. */
@@ -424,11 +425,13 @@ typedef struct stream_json__grammar {
     uint64_t kinds[STREAM_JSON_CHECK_DEPTH / 64]; /* one bit a level: 1 object; the innermost 64 are in top */
     uint64_t top;
     size_t depth;
+    /* 0 or 1: the next token may be a value, may be a name, is a colon; the last one ended a value, began an
+       object or array. */
+    uint64_t value, name, colon, ended, begun;
     uint16_t number;               /* of the number that goes on */
-    uint8_t place;                 /* behind which token */
     uint8_t hex, need, second;     /* digits, continuation bytes still to come; after which leads */
     uint8_t literal, literal_at;   /* first letter of the literal that goes on, letters so far */
-    bool scalar;                   /* the last byte belongs to a number or literal */
+    bool scalar, in_name;          /* the last byte belongs to a number or literal; to a name */
 } stream_json__grammar;
 
 #define STREAM_JSON__BATCH 16
@@ -697,11 +700,13 @@ STREAM__INLINE unsigned stream_json__highest(uint64_t bits) {
     return n;
 }
 #endif
-STREAM__INLINE unsigned stream_json__count(uint64_t bits) {
+/* In each byte how many are set in it and those below. */
+STREAM__INLINE uint64_t stream_json__sums(uint64_t bits) {
     bits -= bits >> 1 & UINT64_C(0x5555555555555555);
     bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
-    return (unsigned)(((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56);
+    return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101);
 }
+STREAM__INLINE unsigned stream_json__count(uint64_t bits) { return (unsigned)(stream_json__sums(bits) >> 56); }
 
 STREAM__INLINE stream_json_type stream_json__type_of(char first) {
     switch (first) {
@@ -895,6 +900,9 @@ STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__or_avx2(stream__v64_avx2 v,
     return v;
 }
 STREAM__AVX2 STREAM__INLINE uint64_t stream__high_avx2(stream__v64_avx2 v) { return stream__bits_avx2(v.a, v.b); }
+STREAM__AVX2 STREAM__INLINE uint64_t stream__bit5_avx2(stream__v64_avx2 v) {
+    return stream__bits_avx2(_mm256_slli_epi16(v.a, 2), _mm256_slli_epi16(v.b, 2));
+}
 STREAM__AVX2 STREAM__INLINE uint64_t stream__parity_avx2(uint64_t x) {
     return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)x), _mm_set1_epi32(-1), 0));
 }
@@ -939,6 +947,10 @@ STREAM__INLINE stream__v64_sse2 stream__or_sse2(stream__v64_sse2 v, stream__c64_
 STREAM__INLINE uint64_t stream__high_sse2(stream__v64_sse2 v) {
     return stream__bits_sse2(v.v[0], v.v[1], v.v[2], v.v[3]);
 }
+STREAM__INLINE uint64_t stream__bit5_sse2(stream__v64_sse2 v) {
+    return stream__bits_sse2(_mm_slli_epi16(v.v[0], 2), _mm_slli_epi16(v.v[1], 2), _mm_slli_epi16(v.v[2], 2),
+                             _mm_slli_epi16(v.v[3], 2));
+}
 STREAM__INLINE uint64_t stream__parity_sse2(uint64_t x) { return stream__parity_any(x); }
 STREAM__INLINE unsigned stream__count_sse2(uint64_t x) { return stream_json__count(x); }
 
@@ -980,6 +992,10 @@ STREAM__INLINE stream__v64_neon stream__or_neon(stream__v64_neon v, stream__c64_
 }
 STREAM__INLINE uint64_t stream__high_neon(stream__v64_neon v) {
     return ~stream__upto_neon(v, stream__all_neon(0x7F));
+}
+STREAM__INLINE uint64_t stream__bit5_neon(stream__v64_neon v) {
+    uint8x16_t x = vdupq_n_u8(0x20);
+    return stream__bits_neon(vtstq_u8(v.v[0], x), vtstq_u8(v.v[1], x), vtstq_u8(v.v[2], x), vtstq_u8(v.v[3], x));
 }
 STREAM__INLINE uint64_t stream__parity_neon(uint64_t x) { return stream__parity_any(x); }
 STREAM__INLINE unsigned stream__count_neon(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
@@ -1042,6 +1058,12 @@ STREAM__INLINE uint64_t stream__high_scalar(stream__v64_scalar v) {
     uint64_t bits = 0;
     int i;
     for (i = 0; i < 8; i++) bits |= stream__gather(v.w[i]) << (8 * i);
+    return bits;
+}
+STREAM__INLINE uint64_t stream__bit5_scalar(stream__v64_scalar v) {
+    uint64_t bits = 0;
+    int i;
+    for (i = 0; i < 8; i++) bits |= stream__gather(v.w[i] << 2) << (8 * i);
     return bits;
 }
 STREAM__INLINE uint64_t stream__parity_scalar(uint64_t x) { return stream__parity_any(x); }
@@ -1195,6 +1217,14 @@ STREAM__INLINE unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_
     return closed;
 }
 
+/* Whether a value that is `depth` deep, below 64, stays open through a block, as far as eight groups of eight bytes
+   tell, each taken as if its closing brackets stood first. */
+STREAM__INLINE bool stream_json__stays_open(size_t depth, uint64_t open, uint64_t close) {
+    uint64_t before = stream_json__sums(open) << 8, after = stream_json__sums(close);
+    return ((((before + STREAM__BYTES(depth)) | STREAM__BYTES(0x80)) - (after + STREAM__BYTES(1))) &
+            STREAM__BYTES(0x80)) == STREAM__BYTES(0x80);
+}
+
 /* A value ends at p. Where the next record plainly begins behind it, as most do in a stream of records, its end is
    noted and the next value is begun: its first bracket is taken. */
 STREAM__INLINE bool stream_json__goes_on(stream_json__scan *s, const char *p, const char *e) {
@@ -1215,27 +1245,12 @@ STREAM__INLINE const char *stream_json__padded(char copy[64], const char *base, 
 }
 
 /* ==[ grammar: implementation ]======================================================================
-   The grammar of RFC 8259, told from a block's masks. What stands outside strings is a row of tokens: brackets,
-   commas, colons, strings, and numbers and literals, each by its first byte; a table says which token may follow
-   which. All else is asked of a block only when it has such bytes: white space, the insides of numbers and
-   literals, escapes, characters beyond ASCII. Each question yields the bytes that are wrong, and the first of
-   them all is the fault: the same byte a parser that goes byte by byte would stop at, because nothing before it
-   was wrong. */
-
-/* Where in the grammar a token stands: behind what, in an array or in an object. */
-enum {
-    STREAM_JSON__ARRAY_BEGUN = 0,
-    STREAM_JSON__ARRAY_COMMA,
-    STREAM_JSON__ARRAY_ELEMENT,
-    STREAM_JSON__OBJECT_BEGUN,
-    STREAM_JSON__OBJECT_COMMA,
-    STREAM_JSON__OBJECT_NAME,
-    STREAM_JSON__OBJECT_COLON,
-    STREAM_JSON__OBJECT_MEMBER,
-    STREAM_JSON__OPENS, /* from here on no such place but what a token does */
-    STREAM_JSON__CLOSES,
-    STREAM_JSON__WRONG
-};
+   The grammar of RFC 8259 on masks. What may stand at a byte outside strings is told by the token before it: a
+   value stands behind [ and : and, in an array, behind a comma; a name behind { and, in an object, behind a
+   comma; a comma or a closing bracket behind a value; a colon behind a name and nowhere else. All else is asked of
+   a block only when it has such bytes: white space, the insides of numbers and literals, escapes, characters
+   beyond ASCII. Each question yields the bytes that are wrong, and the first of them all is the fault: the same
+   byte a parser that goes byte by byte would stop at, because nothing before it was wrong. */
 
 /* Of the number that the byte before a stretch belongs to. */
 enum {
@@ -1250,14 +1265,15 @@ enum {
     STREAM_JSON__IN_EXPONENT = 256
 };
 
-/* As behind the first token of a value: its bracket, or a bare first element of an array. */
-static void stream_json__grammar_init(stream_json__grammar *g, uint8_t place) {
-    g->top = place >= STREAM_JSON__OBJECT_BEGUN;
+/* As behind the first byte of an object or array, or behind an array's first element. */
+static void stream_json__grammar_init(stream_json__grammar *g, uint8_t last) {
+    memset(&g->top, 0, sizeof *g - offsetof(stream_json__grammar, top));
     g->depth = 1;
-    g->number = 0;
-    g->place = place;
-    g->hex = g->need = g->second = g->literal = g->literal_at = 0;
-    g->scalar = false;
+    g->top = last == '{';
+    g->name = last == '{';
+    g->value = last == '[';
+    g->begun = last == '{' || last == '[';
+    g->ended = !g->begun;
 }
 
 /* The bytes that come next after those in x; the stretch's first is told by what the last one ended with. */
@@ -1444,63 +1460,37 @@ static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream
     return fault;
 }
 
-/* The first of the tokens that may not stand where it stands, 0 when all may. g->place is then where. */
-STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, const char *bytes, uint64_t tokens) {
-    enum { SCALAR = 0, STRING, COLON, COMMA, OPEN, CLOSE, KINDS };
-    /* By a token's first byte, of which five bits are enough; what begins no scalar is found by others. */
-    static const uint8_t kind[32] = {0, 0, STRING, 0, 0, 0, 0, 0, 0,     0,    0, 0,     COMMA, 0, 0, 0,
-                                     0, 0, 0,      0, 0, 0, 0, 0, 0, 0, COLON, OPEN, 0, CLOSE, 0, 0};
-#define IN(what) STREAM_JSON__##what
-    static const uint8_t then[8][KINDS] = {
-        {IN(ARRAY_ELEMENT), IN(ARRAY_ELEMENT), IN(WRONG), IN(WRONG), IN(OPENS), IN(CLOSES)},
-        {IN(ARRAY_ELEMENT), IN(ARRAY_ELEMENT), IN(WRONG), IN(WRONG), IN(OPENS), IN(WRONG)},
-        {IN(WRONG), IN(WRONG), IN(WRONG), IN(ARRAY_COMMA), IN(WRONG), IN(CLOSES)},
-        {IN(WRONG), IN(OBJECT_NAME), IN(WRONG), IN(WRONG), IN(WRONG), IN(CLOSES)},
-        {IN(WRONG), IN(OBJECT_NAME), IN(WRONG), IN(WRONG), IN(WRONG), IN(WRONG)},
-        {IN(WRONG), IN(WRONG), IN(OBJECT_COLON), IN(WRONG), IN(WRONG), IN(WRONG)},
-        {IN(OBJECT_MEMBER), IN(OBJECT_MEMBER), IN(WRONG), IN(WRONG), IN(OPENS), IN(WRONG)},
-        {IN(WRONG), IN(WRONG), IN(WRONG), IN(OBJECT_COMMA), IN(WRONG), IN(CLOSES)},
-    };
-#undef IN
-    unsigned place = g->place;
-    uint64_t rest;
-    for (rest = tokens; rest; rest &= rest - 1) {
-        const unsigned char c = (unsigned char)bytes[stream_json__lowest(rest)];
-        unsigned next = then[place][kind[c & 31]];
-        if (next >= STREAM_JSON__OPENS) {
-            if (next == STREAM_JSON__OPENS) {
-                if (g->depth % 64 == 0 && g->depth) g->kinds[g->depth / 64 - 1] = g->top;
-                g->depth++;
-                g->top = g->top << 1 | (c == '{');
-                next = c == '{' ? STREAM_JSON__OBJECT_BEGUN : STREAM_JSON__ARRAY_BEGUN;
-            } else if (next == STREAM_JSON__CLOSES && (c == '}') == (place >= STREAM_JSON__OBJECT_BEGUN)) {
-                g->depth--;
-                g->top >>= 1;
-                if (g->depth % 64 == 0 && g->depth) g->top = g->kinds[g->depth / 64 - 1];
-                next = g->top & 1 ? STREAM_JSON__OBJECT_MEMBER : STREAM_JSON__ARRAY_ELEMENT;
-            } else {
-                break;
-            }
-        }
-        place = next;
+/* Object or array, at each byte of a stretch: from each bracket on, what is then innermost. */
+STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, uint64_t open, uint64_t close,
+                                               uint64_t brace) {
+    uint64_t object = 0 - (g->top & 1), rest = open | close;
+    if (rest) {
+        uint64_t top = g->top;
+        size_t depth = g->depth;
+        do { /* without a jump that depends on the bracket: nobody could foretell it */
+            const uint64_t bit = rest & (0 - rest), was = top & 1, opens = 0 - (uint64_t)((bit & open) != 0);
+            const uint64_t outer = top >> 1, inner = top << 1 | ((bit & brace) != 0);
+            if (depth % 64 == 0 && depth && opens) g->kinds[depth / 64 - 1] = top;
+            top = (inner & opens) | (outer & ~opens);
+            depth += (size_t)(opens & 2) - 1;
+            if (depth % 64 == 0 && depth && !opens) top = g->kinds[depth / 64 - 1];
+            object ^= (0 - (was ^ (top & 1))) & ~(bit | (bit - 1));
+            rest &= rest - 1;
+        } while (rest);
+        g->top = top;
+        g->depth = depth;
     }
-    g->place = (uint8_t)place;
-    return rest & (0 - rest);
+    return object;
 }
 
-/* Says where and why, once per value. `text` and `others` are the bytes that are wrong in strings and outside,
-   `token` the tokens that are; `hex` what \u still asked for when the stretch began. */
+/* Says where and why, once per value. `text` and `others` are the bytes that are wrong in strings and outside;
+   `expected` is what could have stood there, `hex` what \u still asked for when the stretch began. */
 static void stream_json__note(stream_json__scan *s, const char *bytes, const char *base,
-                              const stream_json__stretch *t, uint64_t text, uint64_t others, uint64_t token,
+                              const stream_json__stretch *t, uint64_t text, unsigned at, const char *expected,
                               unsigned hex) {
-    static const char *const expected[8] = {
-        "expected a value or ]",  "expected a value",   "expected a comma or ]", "expected a name or }",
-        "expected a name", "expected a colon", "expected a value",      "expected a comma or }"};
-    const unsigned at = stream_json__lowest(text | others | token), place = s->grammar.place;
-    const bool value = place == STREAM_JSON__ARRAY_BEGUN || place == STREAM_JSON__ARRAY_COMMA ||
-                       place == STREAM_JSON__OBJECT_COLON;
     s->checking = s->batching = false;
     s->fault = base + at;
+    s->message = expected;
     if (text >> at & 1) {
         unsigned i;
         bool digits = at - t->from < 4 && (hex >> (at - t->from) & 1);
@@ -1509,11 +1499,17 @@ static void stream_json__note(stream_json__scan *s, const char *bytes, const cha
         else if (t->escaped >> at & 1) s->message = "no such escape";
         else if ((unsigned char)bytes[at] < 0x20) s->message = "control character in a string";
         else s->message = "not UTF-8";
-    } else if ((unsigned char)bytes[at] <= ' ' || ((token & ~(value ? others : 0)) >> at & 1)) {
-        s->message = expected[place];
-    } else {
-        s->message = "neither a number nor true, false or null";
     }
+}
+
+/* Checks what is inside strings. Returns the bytes that are wrong. */
+STREAM__INLINE uint64_t stream_json__check_text(stream_json__grammar *g, const stream_json__words *words,
+                                                const char *bytes, const stream_json__stretch *t) {
+    const uint64_t string = t->string & t->valid, escaped = t->escaped & string;
+    uint64_t text = t->rules.control & string;
+    if ((t->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, words, bytes, t);
+    if (escaped || g->hex) text |= stream_json__check_escapes(g, words, bytes, t, escaped);
+    return text & t->valid;
 }
 
 /* Checks a stretch of the block at base, whose bytes are at `bytes`: false when one of them cannot stand where it
@@ -1521,29 +1517,76 @@ static void stream_json__note(stream_json__scan *s, const char *bytes, const cha
 STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__words *words, const char *bytes,
                                        const char *base, const stream_json__stretch *t) {
     stream_json__grammar *g = &s->grammar;
-    const uint64_t valid = t->valid, closing = t->quote & ~t->string & valid;
-    const uint64_t outside = ~(t->string | closing) & valid, inside = t->string & valid;
-    const uint64_t escaped = t->escaped & inside, low = t->rules.low & outside;
-    const uint64_t marks = ((t->rules.colon | t->rules.comma) & outside) | t->open | t->close;
-    const uint64_t scalar = outside & ~(marks | low);
-    const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from);
-    const unsigned hex = g->hex;
-    uint64_t text = t->rules.control & inside, others = 0, tokens = marks | starts | (t->quote & inside);
-    if ((t->rules.high & valid) || g->need) text |= stream_json__check_utf8(g, words, bytes, t) & valid;
-    if (escaped || hex) text |= stream_json__check_escapes(g, words, bytes, t, escaped) & valid;
+    const unsigned from = t->from, to = t->to, hex = g->hex;
+    const uint64_t valid = t->valid, string = t->string & valid;
+    const uint64_t opening = t->quote & string, closing = t->quote & ~t->string & valid;
+    const uint64_t outside = valid & ~(string | closing), low = t->rules.low & outside;
+    const uint64_t colon = t->rules.colon & outside, comma = t->rules.comma & outside;
+    const uint64_t brace = t->rules.brace, open = t->open, close = t->close;
+    const uint64_t scalar = outside & ~(colon | comma | open | close | low);
+    const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << from);
+    const uint64_t text = stream_json__check_text(g, words, bytes, t);
+    uint64_t object, names, ended, values, value, name, after, begun, due, last, named, rest, fault;
+    uint64_t space = 0, others = 0;
     if (low) {
         uint64_t m[4];
         words->masks(bytes, " \n\r\t", 4, 4, m);
-        others = low & ~(m[0] | m[1] | m[2] | m[3]);
+        space = (m[0] | m[1] | m[2] | m[3]) & low;
+        others = low & ~space;
     }
     if (scalar || g->number || g->literal)
         others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
-    g->scalar = scalar >> (t->to - 1) & 1;
-    if (text | others) tokens &= ((text | others) & (0 - (text | others))) - 1; /* those before the fault */
-    tokens = stream_json__check_tokens(g, bytes, tokens);
-    if ((text | others | tokens) == 0) return true;
-    stream_json__note(s, bytes, base, t, text, others, tokens | (starts & others), hex);
-    return false;
+    object = stream_json__objects(g, open, close, brace);
+    /* Behind which bytes a value, a name may stand, ... */
+    names = (open & brace) | (comma & object);
+    values = (open & ~brace) | colon | (comma & ~object);
+    ended = closing | scalar | close;
+    /* ... and so where. */
+    value = values << 1 | g->value << from;
+    name = names << 1 | g->name << from;
+    after = ended << 1 | g->ended << from;
+    begun = open << 1 | g->begun << from;
+    due = g->colon << from;
+    last = UINT64_C(1) << (to - 1);
+    if (space) {
+        const uint64_t tokens = valid & ~space;
+        value = stream_json__move_over(value, space);
+        name = stream_json__move_over(name, space);
+        after = stream_json__move_over(after, space);
+        begun = stream_json__move_over(begun, space);
+        due = stream_json__move_over(due, space);
+        last = tokens ? UINT64_C(1) << stream_json__highest(tokens) : 0;
+    }
+    /* The strings that are names: an addition carries from a name's first bit to behind its last. */
+    rest = string + ((opening & name) | (uint64_t)g->in_name << from);
+    named = rest & closing;
+    due |= stream_json__move_over(named << 1, space);
+    fault = ((open | starts) & ~value) | (opening & ~(value | name)) | (comma & ~after) |
+            (close & ((brace ^ object) | ~(after | begun))) | (colon ^ due);
+    fault = (fault & valid) | text | others;
+    if (fault) {
+        const uint64_t bit = fault & (0 - fault);
+        stream_json__note(s, bytes, base, t, text, stream_json__lowest(fault),
+                          bit & ((scalar & ~starts) | (starts & value) | (others & ~scalar & ~low))
+                              ? "neither a number nor true, false or null"
+                          : bit & due    ? "expected a colon"
+                          : bit & value  ? bit & begun ? "expected a value or ]" : "expected a value"
+                          : bit & name   ? bit & begun ? "expected a name or }" : "expected a name"
+                          : bit & object ? "expected a comma or }"
+                                         : "expected a comma or ]",
+                          hex);
+        return false;
+    }
+    g->scalar = scalar >> (to - 1) & 1;
+    g->in_name = (string & ~rest) >> (to - 1) & 1;
+    if (last) {
+        g->value = (values & last) != 0;
+        g->name = (names & last) != 0;
+        g->ended = (ended & last) != 0;
+        g->begun = (open & last) != 0;
+        g->colon = (named & last) != 0;
+    }
+    return true;
 }
 
 /* A bracket in a stretch is one too deep: what stands before it is checked, then it is the fault. */
@@ -1589,6 +1632,13 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
     TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         return stream_json__valid(s, &stream_json__words_##K, bytes, base, t);                               \
+    }                                                                                                        \
+    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *base,      \
+                                                                const stream_json__stretch *t) {             \
+        const unsigned hex = s->grammar.hex;                                                                 \
+        const uint64_t text = stream_json__check_text(&s->grammar, &stream_json__words_##K, base, t);        \
+        if (text) stream_json__note(s, base, base, t, text, stream_json__lowest(text), NULL, hex);           \
+        return text == 0;                                                                                    \
     }
 
 /* Takes the block at s->block_at from *at on. True: the kernel goes on at *at, in the next block, or unchecked
@@ -1655,7 +1705,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
             if (done) {                                                                                      \
                 *at = base + from;                                                                           \
                 if (!stream_json__goes_on(s, base + from, e)) return false;                                  \
-                if (CHECK) stream_json__grammar_init(&s->grammar, STREAM_JSON__OBJECT_BEGUN);                \
+                if (CHECK) stream_json__grammar_init(&s->grammar, '{');                       \
                 from += 2; /* the record's end, the bracket */                                               \
             }                                                                                                \
             *at = base + from;                                                                               \
@@ -1700,12 +1750,10 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                 p = base += 64;                                                                              \
                 if (CHECK && (t.rules.control | t.rules.high | escaped | s->grammar.need | s->grammar.hex)) { \
                     t.string = t.valid = ~UINT64_C(0);                                                       \
-                    t.quote = t.open = t.close = 0;                                                          \
-                    t.rules.colon = t.rules.comma = t.rules.low = 0;                                         \
                     t.escaped = escaped;                                                                     \
                     t.from = 0;                                                                              \
                     t.to = 64;                                                                               \
-                    if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;                           \
+                    if (!stream_json__inside_##K(s, base - 64, &t)) break;                                   \
                 }                                                                                            \
                 continue;                                                                                    \
             }                                                                                                \
@@ -1713,6 +1761,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                 t.rules.colon = stream__is_##K(v, colon_);                                                   \
                 t.rules.comma = stream__is_##K(v, comma_);                                                   \
                 t.rules.low = stream__upto_##K(v, space_);                                                   \
+                t.rules.brace = stream__bit5_##K(v);                                                         \
             }                                                                                                \
             v = stream__or_##K(v, space_);                                                                   \
             open = stream__is_##K(v, open_);                                                                 \
@@ -1725,7 +1774,8 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
             if (CHECK) stop |= t.quote & lone & ~string;                                                     \
             if (whole && stop == 0) {                                                                        \
                 const size_t closes = stream__count_##K(t.close), opens = stream__count_##K(t.open);         \
-                if (depth > closes && depth + opens <= s->max_depth) { /* can reach neither 0 nor the limit */ \
+                if ((depth > closes || stream_json__stays_open(depth, t.open, t.close)) &&                   \
+                    depth + opens <= s->max_depth) { /* it can reach neither 0 nor the limit */              \
                     depth += opens - closes;                                                                 \
                     in_string = 0 - (string >> 63);                                                          \
                     was_escape = (backslash & ~escaped) >> 63;                                               \
@@ -1984,10 +2034,7 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
     json->faulty = false;
     if (s->checking) {
         stream_json__grammar *g = &s->grammar;
-        uint8_t place = STREAM_JSON__ARRAY_ELEMENT;
-        if (json->state != STREAM_JSON__FIRST)
-            place = json->first == '{' ? STREAM_JSON__OBJECT_BEGUN : STREAM_JSON__ARRAY_BEGUN;
-        stream_json__grammar_init(g, place);
+        stream_json__grammar_init(g, json->state == STREAM_JSON__FIRST ? 0 : json->first);
     }
     json->state = state;
 }
@@ -2878,7 +2925,7 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
             s->lone = s->in_string = *p == '"';
             s->depth = s->deepest = 1;
             s->checking = true;
-            stream_json__grammar_init(&s->grammar, *p++ == '{' ? STREAM_JSON__OBJECT_BEGUN : STREAM_JSON__ARRAY_BEGUN);
+            stream_json__grammar_init(&s->grammar, (uint8_t)*p++);
             break;
         case STREAM_JSON__NESTED:
             p = c->kernel->check(s, p, e);
