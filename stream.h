@@ -1049,11 +1049,9 @@ STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage
 #ifdef __cplusplus
 }
 #include <pthread.h>
-#include <sys/types.h>
 extern "C" {
 #else
 #include <pthread.h>
-#include <sys/types.h>
 #endif
 #endif
 
@@ -1063,7 +1061,7 @@ typedef struct stream__sleepers {
 #ifdef STREAM__SLEEP_PTHREAD
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    pid_t maker; /* the process in which they were made */
+    long pid; /* of the process that made them */
 #endif
     char apart_too[STREAM_CACHE_LINE];
 } stream__sleepers;
@@ -2668,20 +2666,20 @@ static bool stream__sleepers_init(stream__sleepers *s) {
 #ifndef __APPLE__
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 #endif
-    s->maker = getpid();
     done = pthread_mutex_init(&s->lock, NULL) == 0;
     if (done && pthread_cond_init(&s->wake, &attr) != 0) {
         pthread_mutex_destroy(&s->lock);
         done = false;
     }
     pthread_condattr_destroy(&attr);
+    s->pid = (long)getpid();
     return done;
 }
 
+/* In a child those who slept when it was forked are still counted, and glibc would wait for them for ever.
+   What is left behind is nothing, or on some systems a few bytes. */
 static void stream__sleepers_free(stream__sleepers *s) {
-    /* In a child those who slept when it was forked are still counted, and glibc would wait for them for
-       ever. What is left behind is nothing, or on some systems a few bytes. */
-    if (s->maker != getpid()) return;
+    if (s->pid != (long)getpid()) return;
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
 }
@@ -2830,7 +2828,11 @@ static stream_status stream__channel_send(stream_channel *channel, int urgent, v
             *sent += n;
         }
         if (*sent == count) return STREAM_OK;
-        if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+        if (stream__a64_load_relaxed(&lane->tail) & 1) { /* relaxed: it stays closed */
+            /* we may have left with another one's telling */
+            stream__tell_if(channel, senders, STREAM__WAITING);
+            return STREAM_E_STATE;
+        }
         if (timeout_ns == 0 || waited != STREAM_OK) {
             stream__a64_add_relaxed(&channel->queue.refused, count - *sent);
             return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_FULL;
@@ -3251,7 +3253,8 @@ STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) 
             reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
         }
         reader->held = held;
-        broadcast->wanted_from = stream__a64_load_relaxed(&broadcast->floor); /* look again; relaxed: our own */
+        /* look again; relaxed, as the writer's */
+        broadcast->wanted_from = stream__a64_load_relaxed(&broadcast->floor);
         /* Relaxed: only the writer's thread reads them before the reader's thread takes over. */
         stream__a64_store_relaxed(&held->next, reader->next);
         stream__a64_store_relaxed(&held->used, 1);
