@@ -10,6 +10,7 @@
 
 const char *const order_sites[] = {"-"};
 const unsigned order_site_count = 1;
+const unsigned order_grain = 0;
 
 /* Shared words, and what the threads saw. */
 static struct {

@@ -13,6 +13,7 @@ const char *const order_sites[] = {
 #include "stream_pool.sites"
 };
 const unsigned order_site_count = sizeof order_sites / sizeof order_sites[0];
+const unsigned order_grain = 2; /* no two threads have parts of one word */
 
 static stream_pool pool;
 static stream_pool_buf *held[4]; /* what begin hands to the threads */
