@@ -339,7 +339,9 @@ extern "C" {
 #endif
 
 /* Shared words are wrapped so that a plain access does not compile by accident. The order is part of
-   the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). */
+   the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). seq_cst is
+   for the one pattern that nothing weaker serves: each side writes its own word, then reads the other's.
+   A test may replace this block (STREAM__ATOMICS defined) by one that plays other threads' parts. */
 typedef struct stream__a64 {
 #if defined(__GNUC__) || defined(__clang__)
     __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
@@ -347,14 +349,41 @@ typedef struct stream__a64 {
     uint64_t v;
 } stream__a64;
 
+typedef struct stream__a32 { /* the size a futex has */
+    uint32_t v;
+} stream__a32;
+
+/* Plain memory that passes from thread to thread under the protection of such words is announced where it
+   is read and written, so that a checker can hear of it. They cost nothing. */
+#define STREAM__READS(ptr, len) ((void)0)
+#define STREAM__WRITES(ptr, len) ((void)0)
+
 #if defined(STREAM_NO_THREADS)
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) { return a->v; }
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) { return a->v; }
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) { return a->v; }
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) { a->v = v; }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) { a->v += v; }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) { return (a->v += v) - v; }
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) { return (a->v -= v) + v; }
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    if (a->v != *seen) {
+        *seen = a->v;
+        return false;
+    }
+    a->v = v;
+    return true;
+}
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) { return a->v; }
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
     if (a->v != *seen) {
         *seen = a->v;
         return false;
@@ -369,8 +398,17 @@ STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) {
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
     return __atomic_load_n(&a->v, __ATOMIC_ACQUIRE);
 }
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) {
+    return __atomic_load_n(&a->v, __ATOMIC_SEQ_CST);
+}
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_store_n(&a->v, v, __ATOMIC_RELAXED);
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_RELEASE);
+}
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_SEQ_CST);
 }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_fetch_add(&a->v, v, __ATOMIC_RELAXED);
@@ -381,27 +419,61 @@ STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) {
     return __atomic_fetch_sub(&a->v, v, __ATOMIC_ACQ_REL);
 }
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
     return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) {
+    return __atomic_load_n(&a->v, __ATOMIC_SEQ_CST);
+}
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 #elif defined(_MSC_VER)
 #include <intrin.h>
-/* Interlocked operations are full barriers: stronger than asked, never weaker. An aligned 64-bit
-   volatile load is atomic on x64 and arm64; elsewhere the exchange form reads it. */
-STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
+/* Interlocked operations are full barriers: stronger than asked, never weaker. An aligned 64-bit volatile
+   load or store is atomic on x64 and arm64, and there a barrier of the compiler's (x64) or the data memory
+   barrier (arm64) makes it an acquire or a release; elsewhere the exchange form does both. */
+#if defined(_M_ARM64)
+#define STREAM__BARRIER() __dmb(_ARM64_BARRIER_ISH)
+#else
+#define STREAM__BARRIER() _ReadWriteBarrier()
+#endif
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) {
     return (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)(uintptr_t)&a->v, 0, 0);
 }
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) {
 #if defined(_WIN64)
-    return *(const volatile uint64_t *)&a->v;
+    return (uint64_t)__iso_volatile_load64((const volatile __int64 *)&a->v);
 #else
-    return stream__a64_load_acquire(a);
+    return stream__a64_load_seq_cst(a);
 #endif
 }
-STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
+STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
+    uint64_t v = stream__a64_load_relaxed(a);
+    STREAM__BARRIER();
+    return v;
+}
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) {
     __int64 seen = *(volatile __int64 *)&a->v, was;
     while ((was = _InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v, seen)) != seen)
         seen = was;
+}
+STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
+#if defined(_WIN64)
+    __iso_volatile_store64((volatile __int64 *)&a->v, (__int64)v);
+#else
+    stream__a64_store_seq_cst(a, v);
+#endif
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    STREAM__BARRIER();
+    stream__a64_store_relaxed(a, v);
 }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
     uint64_t seen = stream__a64_load_relaxed(a), was;
@@ -421,6 +493,21 @@ STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) {
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
     uint64_t was = (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v,
                                                            (__int64)*seen);
+    if (was == *seen) return true;
+    *seen = was;
+    return false;
+}
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) {
+    return (uint32_t)_InterlockedCompareExchange((volatile long *)(uintptr_t)&a->v, 0, 0);
+}
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
+    uint32_t was = (uint32_t)_InterlockedCompareExchange((volatile long *)&a->v, (long)v, (long)*seen);
     if (was == *seen) return true;
     *seen = was;
     return false;
@@ -600,6 +687,257 @@ STREAM_API uint64_t stream_batch_wait_ns(const stream_batch *batch, uint64_t now
 /* Call after flushing: nothing waits any more. */
 STREAM_API void stream_batch_flushed(stream_batch *batch);
 
+/* ==[ ring ]=========================================================================================
+   Bytes from one thread to one other (spsc): one producer, one consumer, no lock, no system call, never
+   waits. One fixed block of memory, all of it usable. Producer and consumer may be the same thread.
+
+   Each side may copy (write, read) or work in the ring itself: the producer reserves a span, fills it and
+   commits as much of it as it used; the consumer peeks at spans and consumes. A span is contiguous: a
+   record that is reserved whole never straddles the end of the memory, and the consumer sees it in one
+   piece. For that the producer may have to give up what is left before the end and start again at the
+   beginning. The rule for a producer that stalls: a record of up to half the capacity fits as soon as that
+   much more than its own length is free; a longer one, up to the whole capacity, fits at the latest when
+   the consumer has taken everything and has then asked once more (peek and read step over what was given
+   up). write never gives anything up.
+
+   Several steps can be made visible at once: stage instead of commit, then publish. The consumer sees all
+   of them or none.
+
+   Fork: the child has a copy of its own and may use it if no other thread was inside a call on the ring
+   when the process forked; to free it is always safe. */
+
+/* Puts at most `cap` bytes at data and says how many in *got. OK (got above 0), EMPTY (would block),
+   END, or E_IO. */
+typedef struct stream_source {
+    void *ctx;
+    stream_status (*read)(void *ctx, void *data, size_t cap, size_t *got);
+} stream_source;
+
+typedef struct stream_ring_desc {
+    size_t capacity;            /* bytes, any number up to SIZE_MAX / 2; 0: 64 KiB */
+    void *memory;               /* NULL, or the ring's memory: capacity bytes of yours, then not 0 */
+    uint64_t start;             /* where its counters begin; tests let them begin near their end */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_ring_desc;
+
+/* Producer and consumer write to different cache lines, each beside a copy of what it last saw of the
+   other's counter, and look at the other's line only when that copy says full, or empty. In a stream that
+   flows that is once for many calls. */
+typedef struct stream_ring {
+    /* private; the counters run freely, only their differences mean anything */
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 tail;    /* bytes published; the producer writes, the consumer reads */
+    stream__a64 mark;    /* where the part given up last begins; written before the tail that covers it */
+    stream__a64 closed;  /* 0 or 1 */
+    uint64_t staged;     /* bytes written, published or not; from here on the producer's own */
+    uint64_t head_seen;
+    size_t write_at;     /* staged, as an index into bytes */
+    size_t reserved;     /* length of the open reservation */
+    char *producer_bytes;
+    size_t producer_capacity;
+    char apart_too[STREAM_CACHE_LINE];
+    stream__a64 head;    /* bytes consumed; the consumer writes, the producer reads */
+    uint64_t tail_seen;  /* from here on the consumer's own */
+    uint64_t mark_seen;
+    size_t read_at;      /* head, as an index into bytes */
+    char *consumer_bytes;
+    size_t consumer_capacity;
+    bool fixed;          /* the memory is the caller's */
+    stream_allocator allocator;
+    char apart_at_last[STREAM_CACHE_LINE];
+} stream_ring;
+
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_ring_init(stream_ring *ring, const stream_ring_desc *desc);
+/* When both sides are done. A zeroed object is fine. */
+STREAM_API void stream_ring_free(stream_ring *ring);
+
+/* The producer's. None of them waits.
+
+   Copies what fits, publishes it (with anything staged before) and says how much it was in *put: OK (at
+   least one byte, or len is 0), FULL (nothing), E_STATE after close. Drops an open reservation. */
+STREAM_API stream_status stream_ring_write(stream_ring *ring, const void *data, size_t len, size_t *put);
+/* A contiguous span of len bytes to fill, valid until commit, stage, abort or write. OK, FULL,
+   E_TOO_LONG above the capacity, E_STATE after close. */
+STREAM_API stream_status stream_ring_reserve(stream_ring *ring, size_t len, void **span);
+/* The first len bytes of the span are the consumer's now. OK, or E_ARGUMENT (and nothing happens) when
+   that is more than was reserved. */
+STREAM_API stream_status stream_ring_commit(stream_ring *ring, size_t len);
+/* The same, but not to be seen before publish. */
+STREAM_API stream_status stream_ring_stage(stream_ring *ring, size_t len);
+STREAM_API void stream_ring_publish(stream_ring *ring);
+/* The span is not needed after all. */
+STREAM_API void stream_ring_abort(stream_ring *ring);
+/* Bytes that write would take now; a lower bound, for the consumer may be making more. */
+STREAM_API size_t stream_ring_writable(stream_ring *ring);
+/* Publishes what is staged; nothing comes after it. The consumer gets END when it has taken all. */
+STREAM_API void stream_ring_close(stream_ring *ring);
+
+/* The consumer's. None of them waits.
+
+   Copies at most cap bytes to data and says how many in *got: OK (at least one, or cap is 0), EMPTY, END. */
+STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got);
+/* All that is published, in place: span[0], and span[1] when it goes on at the beginning of the memory
+   (else its len is 0). Valid until consume or read takes it. OK, EMPTY, END. */
+STREAM_API stream_status stream_ring_peek(stream_ring *ring, stream_slice span[2]);
+/* Gives the first len bytes of what peek showed last back to the producer. OK, or E_ARGUMENT (and nothing
+   happens) when that is more than there is. */
+STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len);
+/* The ring as the source of a pipeline, on the consumer's thread. */
+STREAM_API stream_source stream_ring_source(stream_ring *ring);
+
+/* ==[ spsc ]=========================================================================================
+   Pointers from one thread to one other: a ring as above whose unit is a pointer. Nothing waits. What a
+   pointer points to is yours; what you wrote there before push is there after pop.
+
+   push and pop are inline: they cost less than a call. */
+
+typedef struct stream_spsc_desc {
+    size_t capacity;            /* pointers, any number up to SIZE_MAX / 32; 0: 256 */
+    void *memory;               /* NULL, or stream_spsc_memory(capacity) bytes aligned for pointers */
+    uint64_t start;             /* as in stream_ring_desc */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_spsc_desc;
+
+typedef struct stream_spsc {
+    /* private; as in stream_ring */
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 tail;
+    uint64_t head_seen; /* from here on the producer's own */
+    void **producer_slot;
+    uint64_t producer_mask, capacity;
+    char apart_too[STREAM_CACHE_LINE];
+    stream__a64 head;
+    uint64_t tail_seen; /* from here on the consumer's own */
+    void **consumer_slot;
+    uint64_t consumer_mask;
+    bool fixed;
+    stream_allocator allocator;
+    char apart_at_last[STREAM_CACHE_LINE];
+} stream_spsc;
+
+/* Bytes of memory for so many pointers; 0 when capacity is out of range. */
+STREAM_API size_t stream_spsc_memory(size_t capacity);
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_spsc_init(stream_spsc *ring, const stream_spsc_desc *desc);
+/* When both sides are done; what is still inside is yours to fetch before. A zeroed object is fine. */
+STREAM_API void stream_spsc_free(stream_spsc *ring);
+
+/* OK or FULL. Producer. */
+STREAM__FN stream_status stream_spsc_push(stream_spsc *ring, void *item) {
+    uint64_t tail = stream__a64_load_relaxed(&ring->tail); /* relaxed: our own */
+    if (tail - ring->head_seen >= ring->capacity) {
+        /* acquire, from pop's release: the slots given back have been read, we may write them. */
+        ring->head_seen = stream__a64_load_acquire(&ring->head);
+        if (tail - ring->head_seen >= ring->capacity) return STREAM_FULL;
+    }
+    STREAM__WRITES(&ring->producer_slot[tail & ring->producer_mask], sizeof item);
+    ring->producer_slot[tail & ring->producer_mask] = item;
+    stream__a64_store_release(&ring->tail, tail + 1); /* release: the slot, and what item points to */
+    return STREAM_OK;
+}
+
+/* OK or EMPTY. Consumer. */
+STREAM__FN stream_status stream_spsc_pop(stream_spsc *ring, void **item) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    if (head == ring->tail_seen) {
+        /* acquire, from push's release: the slots, and what their pointers point to. */
+        ring->tail_seen = stream__a64_load_acquire(&ring->tail);
+        if (head == ring->tail_seen) return STREAM_EMPTY;
+    }
+    STREAM__READS(&ring->consumer_slot[head & ring->consumer_mask], sizeof *item);
+    *item = ring->consumer_slot[head & ring->consumer_mask];
+    stream__a64_store_release(&ring->head, head + 1); /* release: we have read the slot */
+    return STREAM_OK;
+}
+
+/* As many of the count pointers as fit, made visible at once; how many that was. Producer. */
+STREAM_API size_t stream_spsc_push_n(stream_spsc *ring, void *const *items, size_t count);
+/* At most cap pointers, their slots given back at once; how many. Consumer. */
+STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap);
+
+/* ==[ queue ]========================================================================================
+   Pointers between any number of threads (mpmc), bounded, first in, first out, with a second lane for
+   urgent ones that overtake. Nothing waits (stream_channel does). No thread can make another one's call
+   take longer by being stopped, with one exception that all such queues share: an item whose push is
+   interrupted half way is not there yet, nor are those behind it in its lane.
+
+   When a lane is full, push does as the overflow policy says, and counts it. It hands back in *dropped
+   the pointer that is yours again, if there is one: to free it, to log it.
+
+   Memory: 16 bytes for each item, capacities rounded up to powers of two. A queue of capacity n never
+   holds more than n. Fork: as with stream_ring. */
+
+typedef enum stream_overflow {
+    STREAM_OVERFLOW_FAIL = 0,     /* push returns FULL; the item stays yours */
+    STREAM_OVERFLOW_DROP_NEW = 1, /* push returns OK and hands the item back in *dropped */
+    STREAM_OVERFLOW_DROP_OLD = 2  /* push hands the oldest of that lane back in *dropped and takes its place;
+                                     when a consumer is just taking that one, as DROP_NEW */
+} stream_overflow;
+
+typedef struct stream_queue_desc {
+    size_t capacity;            /* items in the ordinary lane; 0: 256 */
+    size_t urgent;              /* items in the urgent lane; 0: 16 */
+    stream_overflow overflow;   /* 0: FAIL */
+    void *memory;               /* NULL, or stream_queue_memory(desc) bytes aligned for uint64_t */
+    uint64_t start;             /* as in stream_ring_desc */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_queue_desc;
+
+typedef struct stream__cell {
+    stream__a64 turn; /* whose turn it is: see the implementation */
+    void *item;       /* theirs alone while it is their turn */
+} stream__cell;
+
+typedef struct stream__lane {
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 tail; /* twice the number of items pushed, + 1 when closed */
+    char apart_too[STREAM_CACHE_LINE];
+    stream__a64 head; /* twice the number of items popped */
+    char apart_at_last[STREAM_CACHE_LINE];
+    stream__cell *cell; /* from here on constant */
+    uint64_t mask;      /* cells - 1 */
+    uint64_t spare;     /* cells - capacity */
+} stream__lane;
+
+typedef struct stream_queue {
+    /* private */
+    stream__lane lane[2]; /* ordinary, urgent */
+    stream_overflow overflow;
+    size_t memory_len; /* 0: the memory is the caller's */
+    uint64_t start;
+    stream_allocator allocator;
+    stream__a64 refused, dropped_new, dropped_old;
+} stream_queue;
+
+typedef struct stream_queue_usage {
+    uint64_t depth;         /* items inside now, both lanes */
+    uint64_t pushed, popped; /* ever; those dropped to make room count as popped */
+    uint64_t refused;       /* by FAIL, and by push_n */
+    uint64_t dropped_new, dropped_old;
+} stream_queue_usage;
+
+/* Bytes of memory a queue as described needs; 0 when a capacity is above SIZE_MAX / 64. */
+STREAM_API size_t stream_queue_memory(const stream_queue_desc *desc);
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_queue_init(stream_queue *queue, const stream_queue_desc *desc);
+/* When no thread uses it any more; what is still inside is yours to pop before. A zeroed object is fine. */
+STREAM_API void stream_queue_free(stream_queue *queue);
+
+/* OK or FULL; any thread. dropped may be NULL when a pointer may be lost without a trace. */
+STREAM_API stream_status stream_queue_push(stream_queue *queue, void *item, void **dropped);
+/* The same for the urgent lane, which pop empties first. */
+STREAM_API stream_status stream_queue_push_urgent(stream_queue *queue, void *item, void **dropped);
+/* The next item, urgent ones first. OK or EMPTY; any thread. */
+STREAM_API stream_status stream_queue_pop(stream_queue *queue, void **item);
+/* As many of the count items as fit in the ordinary lane, in one step, nobody else's in between; how many
+   that was. The rest stays yours, whatever the policy. Any thread. */
+STREAM_API size_t stream_queue_push_n(stream_queue *queue, void *const *items, size_t count);
+/* At most cap items, in one step from each lane; how many. Any thread. */
+STREAM_API size_t stream_queue_pop_n(stream_queue *queue, void **items, size_t cap);
+/* Any thread; exact when the queue is quiet. */
+STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage *usage);
+
 /* ==[ metrics ]======================================================================================
    Counters, gauges and a latency histogram that any number of threads may write and read (relaxed
    atomics: exact when quiet, momentary otherwise). Zero them to start. */
@@ -664,13 +1002,6 @@ STREAM_API size_t stream_metrics_json(const stream_metric *rows, size_t count, c
    The whole idea in one object: a source, a borrowed buffer, a decoder, and you pulling items. The
    buffer is held only while bytes are in it, so a thousand idle pipelines on one pool hold none. One
    thread. */
-
-/* Puts at most `cap` bytes at data and says how many in *got. OK (got above 0), EMPTY (would block),
-   END, or E_IO. */
-typedef struct stream_source {
-    void *ctx;
-    stream_status (*read)(void *ctx, void *data, size_t cap, size_t *got);
-} stream_source;
 
 typedef struct stream_pipeline_desc {
     stream_source source;
@@ -1117,6 +1448,576 @@ STREAM_API uint64_t stream_batch_wait_ns(const stream_batch *batch, uint64_t now
 STREAM_API void stream_batch_flushed(stream_batch *batch) {
     batch->items = batch->bytes = 0;
     batch->deadline_ns = UINT64_MAX;
+}
+
+/* ==[ ring: implementation ]=========================================================================
+   Two free-running counters, tail (bytes published) and head (bytes consumed). Three pairs of ordered
+   accesses carry everything; one step weaker and each breaks:
+
+     tail   release by publish, acquire by the consumer: the bytes below it, and mark. Weaker, and the
+            consumer reads bytes that are not there yet.
+     head   release by the consumer, acquire by the producer: the consumer's reads of the bytes below it.
+            Weaker, and the producer writes over bytes that are still being copied out.
+     closed release by close, acquire by the consumer: the last tail. Weaker, and the consumer says END
+            while bytes it has not seen are published.
+
+   The part given up before the end of the memory is [mark, end of that lap). One word is enough for it:
+   to give up a part the producer needs it free, and so the consumer has passed the one before. */
+
+/* The smallest power of two that is not below n; n is 1 to SIZE_MAX / 2 + 1. */
+static size_t stream__power_of_two(size_t n) {
+    size_t p = 1;
+    while (p < n) p *= 2;
+    return p;
+}
+
+STREAM_API stream_status stream_ring_init(stream_ring *ring, const stream_ring_desc *desc) {
+    stream_ring_desc d;
+    char *bytes;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memset(ring, 0, sizeof *ring);
+    if (d.capacity > SIZE_MAX / 2 || (d.memory && d.capacity == 0)) return STREAM_E_ARGUMENT;
+    if (d.capacity == 0) d.capacity = 65536;
+    bytes = (char *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, d.capacity, 1));
+    if (!bytes) return STREAM_E_NOMEM;
+    ring->producer_bytes = ring->consumer_bytes = bytes;
+    ring->producer_capacity = ring->consumer_capacity = d.capacity;
+    ring->fixed = d.memory != NULL;
+    ring->allocator = d.allocator;
+    /* Relaxed: whoever hands the ring to the other thread publishes it. */
+    stream__a64_store_relaxed(&ring->tail, d.start);
+    stream__a64_store_relaxed(&ring->head, d.start);
+    stream__a64_store_relaxed(&ring->mark, d.start - 1); /* nothing is given up: it lies behind head */
+    ring->staged = ring->head_seen = ring->tail_seen = d.start;
+    ring->mark_seen = d.start - 1;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_ring_free(stream_ring *ring) {
+    if (ring->consumer_bytes && !ring->fixed)
+        stream__resize(&ring->allocator, ring->consumer_bytes, ring->consumer_capacity, 0, 1);
+    memset(ring, 0, sizeof *ring);
+}
+
+/* Bytes the producer may fill; looks at the consumer's counter only when what it saw last is not enough. */
+static size_t stream__ring_room(stream_ring *ring, size_t want) {
+    size_t room = ring->producer_capacity - (size_t)(ring->staged - ring->head_seen);
+    if (room < want) {
+        ring->head_seen = stream__a64_load_acquire(&ring->head); /* acquire: see head above */
+        room = ring->producer_capacity - (size_t)(ring->staged - ring->head_seen);
+    }
+    return room;
+}
+
+static void stream__ring_stage(stream_ring *ring, size_t len) {
+    STREAM__WRITES(ring->producer_bytes + ring->write_at, len);
+    ring->staged += len;
+    ring->write_at += len;
+    if (ring->write_at == ring->producer_capacity) ring->write_at = 0;
+}
+
+STREAM_API void stream_ring_publish(stream_ring *ring) {
+    stream__a64_store_release(&ring->tail, ring->staged); /* release: see tail above */
+}
+
+STREAM_API stream_status stream_ring_write(stream_ring *ring, const void *data, size_t len, size_t *put) {
+    size_t room, first;
+    *put = 0;
+    ring->reserved = 0;
+    if (stream__a64_load_relaxed(&ring->closed)) return STREAM_E_STATE; /* relaxed: our own */
+    if (len == 0) return STREAM_OK;
+    room = stream__ring_room(ring, len);
+    if (room == 0) return STREAM_FULL;
+    if (len > room) len = room;
+    first = ring->producer_capacity - ring->write_at;
+    if (first > len) first = len;
+    memcpy(ring->producer_bytes + ring->write_at, data, first);
+    stream__ring_stage(ring, first);
+    if (len > first) {
+        memcpy(ring->producer_bytes, (const char *)data + first, len - first);
+        stream__ring_stage(ring, len - first);
+    }
+    stream_ring_publish(ring);
+    *put = len;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_reserve(stream_ring *ring, size_t len, void **span) {
+    size_t to_end = ring->producer_capacity - ring->write_at;
+    ring->reserved = 0;
+    *span = NULL;
+    if (stream__a64_load_relaxed(&ring->closed)) return STREAM_E_STATE; /* relaxed: our own */
+    if (len > ring->producer_capacity) return STREAM_E_TOO_LONG;
+    if (len > to_end) {
+        bool alone = stream__a64_load_relaxed(&ring->tail) == ring->staged; /* relaxed: our own */
+        if (stream__ring_room(ring, to_end) < to_end) return STREAM_FULL;
+        stream__a64_store_relaxed(&ring->mark, ring->staged); /* relaxed: the tail above it publishes it */
+        ring->staged += to_end;
+        ring->write_at = 0;
+        /* At once, so that the consumer can step over it even if no room is found behind it; but never
+           together with what is staged and not to be seen yet. */
+        if (alone) stream_ring_publish(ring);
+    }
+    if (stream__ring_room(ring, len) < len) return STREAM_FULL;
+    ring->reserved = len;
+    *span = ring->producer_bytes + ring->write_at;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_stage(stream_ring *ring, size_t len) {
+    if (len > ring->reserved) return STREAM_E_ARGUMENT;
+    stream__ring_stage(ring, len);
+    ring->reserved = 0;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_commit(stream_ring *ring, size_t len) {
+    stream_status status = stream_ring_stage(ring, len);
+    if (status == STREAM_OK) stream_ring_publish(ring);
+    return status;
+}
+
+STREAM_API void stream_ring_abort(stream_ring *ring) { ring->reserved = 0; }
+
+STREAM_API size_t stream_ring_writable(stream_ring *ring) { return stream__ring_room(ring, SIZE_MAX); }
+
+STREAM_API void stream_ring_close(stream_ring *ring) {
+    stream_ring_publish(ring);
+    stream__a64_store_release(&ring->closed, 1); /* release: see closed above */
+}
+
+static void stream__ring_look(stream_ring *ring) {
+    ring->tail_seen = stream__a64_load_acquire(&ring->tail); /* acquire: see tail above */
+    ring->mark_seen = stream__a64_load_relaxed(&ring->mark); /* relaxed: tail brought it */
+}
+
+/* Gives everything before the index `at` of this lap (or the next one's beginning) and `head` back. */
+static void stream__ring_take(stream_ring *ring, uint64_t head, size_t at) {
+    ring->read_at = at == ring->consumer_capacity ? 0 : at;
+    stream__a64_store_release(&ring->head, head); /* release: see head above */
+}
+
+/* The published bytes as last seen: `first` of them from read_at on, `second` at the beginning of the
+   memory, and *lap, the counter that belongs to that beginning. */
+static uint64_t stream__ring_spans(stream_ring *ring, size_t *first, size_t *second, uint64_t *lap) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    size_t seen = (size_t)(ring->tail_seen - head);
+    size_t to_end = ring->consumer_capacity - ring->read_at;
+    if (ring->mark_seen == head && seen) { /* the consumer stands before the part given up: step over it */
+        head += to_end;
+        stream__ring_take(ring, head, 0);
+        seen -= to_end;
+        to_end = ring->consumer_capacity;
+    }
+    *lap = head + to_end;
+    *first = seen < to_end ? seen : to_end;
+    *second = seen - *first;
+    if (ring->mark_seen - head < seen) *first = (size_t)(ring->mark_seen - head);
+    return head;
+}
+
+static stream_status stream__ring_nothing(stream_ring *ring) {
+    uint64_t head;
+    /* acquire: see closed above; so the tail looked at after it is the last one. */
+    if (!stream__a64_load_acquire(&ring->closed)) return STREAM_EMPTY;
+    stream__ring_look(ring);
+    head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    if (ring->tail_seen == head) return STREAM_END;
+    return STREAM_OK; /* not nothing, after all */
+}
+
+STREAM_API stream_status stream_ring_peek(stream_ring *ring, stream_slice span[2]) {
+    size_t first, second;
+    uint64_t lap;
+    stream_status status;
+    do {
+        stream__ring_look(ring);
+        stream__ring_spans(ring, &first, &second, &lap);
+        status = first + second ? STREAM_OK : stream__ring_nothing(ring);
+    } while (status == STREAM_OK && first + second == 0);
+    span[0].ptr = ring->consumer_bytes + ring->read_at;
+    span[0].len = first;
+    span[1].ptr = ring->consumer_bytes;
+    span[1].len = second;
+    return status;
+}
+
+STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len) {
+    size_t first, second;
+    uint64_t lap, head = stream__ring_spans(ring, &first, &second, &lap);
+    if (len > first + second) return STREAM_E_ARGUMENT;
+    STREAM__READS(ring->consumer_bytes + ring->read_at, len < first ? len : first);
+    if (len > first) STREAM__READS(ring->consumer_bytes, len - first);
+    if (len < first || second == 0) stream__ring_take(ring, head + len, ring->read_at + len);
+    else stream__ring_take(ring, lap + (len - first), len - first);
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got) {
+    size_t first, second;
+    uint64_t lap, head;
+    *got = 0;
+    head = stream__ring_spans(ring, &first, &second, &lap);
+    if (first + second < cap || first + second == 0) {
+        stream_slice span[2];
+        stream_status status = stream_ring_peek(ring, span);
+        if (status != STREAM_OK) return status;
+        head = stream__ring_spans(ring, &first, &second, &lap);
+    }
+    if (cap > first + second) cap = first + second;
+    if (cap < first) first = cap;
+    if (first) memcpy(data, ring->consumer_bytes + ring->read_at, first);
+    STREAM__READS(ring->consumer_bytes + ring->read_at, first);
+    if (cap > first) memcpy((char *)data + first, ring->consumer_bytes, cap - first);
+    STREAM__READS(ring->consumer_bytes, cap - first);
+    if (cap > first) stream__ring_take(ring, lap + (cap - first), cap - first);
+    else stream__ring_take(ring, head + cap, ring->read_at + cap);
+    *got = cap;
+    return STREAM_OK;
+}
+
+static stream_status stream__ring_read(void *ctx, void *data, size_t cap, size_t *got) {
+    return stream_ring_read((stream_ring *)ctx, data, cap, got);
+}
+
+STREAM_API stream_source stream_ring_source(stream_ring *ring) {
+    stream_source source;
+    source.ctx = ring;
+    source.read = stream__ring_read;
+    return source;
+}
+
+/* ==[ spsc: implementation ]=========================================================================
+   As the ring, with slots for bytes; push and pop stand in the declarations. */
+
+STREAM_API size_t stream_spsc_memory(size_t capacity) {
+    if (capacity == 0 || capacity > SIZE_MAX / 32) return 0;
+    return stream__power_of_two(capacity) * sizeof(void *);
+}
+
+STREAM_API stream_status stream_spsc_init(stream_spsc *ring, const stream_spsc_desc *desc) {
+    stream_spsc_desc d;
+    size_t len;
+    void **slot;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memset(ring, 0, sizeof *ring);
+    if (d.memory && d.capacity == 0) return STREAM_E_ARGUMENT;
+    if (d.capacity == 0) d.capacity = 256;
+    len = stream_spsc_memory(d.capacity);
+    if (len == 0) return STREAM_E_ARGUMENT;
+    slot = (void **)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(void *)));
+    if (!slot) return STREAM_E_NOMEM;
+    memset(slot, 0, len); /* so that the first lap meets no page fault */
+    ring->producer_slot = ring->consumer_slot = slot;
+    ring->producer_mask = ring->consumer_mask = len / sizeof(void *) - 1;
+    ring->capacity = d.capacity;
+    ring->fixed = d.memory != NULL;
+    ring->allocator = d.allocator;
+    /* Relaxed: whoever hands the ring to the other thread publishes it. */
+    stream__a64_store_relaxed(&ring->tail, d.start);
+    stream__a64_store_relaxed(&ring->head, d.start);
+    ring->head_seen = ring->tail_seen = d.start;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_spsc_free(stream_spsc *ring) {
+    if (ring->consumer_slot && !ring->fixed)
+        stream__resize(&ring->allocator, ring->consumer_slot,
+                       (size_t)(ring->consumer_mask + 1) * sizeof(void *), 0, sizeof(void *));
+    memset(ring, 0, sizeof *ring);
+}
+
+STREAM_API size_t stream_spsc_push_n(stream_spsc *ring, void *const *items, size_t count) {
+    uint64_t tail = stream__a64_load_relaxed(&ring->tail); /* relaxed: our own */
+    uint64_t room = ring->capacity - (tail - ring->head_seen);
+    size_t at = (size_t)(tail & ring->producer_mask), first;
+    if (room < count) {
+        ring->head_seen = stream__a64_load_acquire(&ring->head); /* acquire: as in push */
+        room = ring->capacity - (tail - ring->head_seen);
+        if (room < count) count = (size_t)room;
+    }
+    if (count == 0) return 0;
+    first = (size_t)ring->producer_mask + 1 - at;
+    if (first > count) first = count;
+    STREAM__WRITES(ring->producer_slot + at, first * sizeof *items);
+    STREAM__WRITES(ring->producer_slot, (count - first) * sizeof *items);
+    memcpy(ring->producer_slot + at, items, first * sizeof *items);
+    memcpy(ring->producer_slot, items + first, (count - first) * sizeof *items);
+    stream__a64_store_release(&ring->tail, tail + count); /* release: as in push */
+    return count;
+}
+
+STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    size_t at = (size_t)(head & ring->consumer_mask), first;
+    if (ring->tail_seen - head < cap) {
+        ring->tail_seen = stream__a64_load_acquire(&ring->tail); /* acquire: as in pop */
+        if (ring->tail_seen - head < cap) cap = (size_t)(ring->tail_seen - head);
+    }
+    if (cap == 0) return 0;
+    first = (size_t)ring->consumer_mask + 1 - at;
+    if (first > cap) first = cap;
+    STREAM__READS(ring->consumer_slot + at, first * sizeof *items);
+    STREAM__READS(ring->consumer_slot, (cap - first) * sizeof *items);
+    memcpy(items, ring->consumer_slot + at, first * sizeof *items);
+    memcpy(items + first, ring->consumer_slot, (cap - first) * sizeof *items);
+    stream__a64_store_release(&ring->head, head + cap); /* release: as in pop */
+    return cap;
+}
+
+/* ==[ queue: implementation ]========================================================================
+   A bounded queue with a turn in each cell, after Dmitry Vyukov's (1024cores.net, "Bounded MPMC queue").
+   Positions run freely in steps of two. The cell of position p says in `turn` who may touch it:
+
+     p                 the producer that takes tail from p to p + 2
+     p + 1             the consumer that takes head from p to p + 2
+     p + 2 x cells     the producer of the next lap
+
+   Taking tail or head claims a position and publishes nothing, so it is relaxed. turn is what carries the
+   item: stored with release when it changes hands (weaker, and the other reads the item of the last lap,
+   or writes over one not yet read), loaded with acquire by the one whose turn it is. Steps of two leave
+   tail a bit that closes the lane for good, and keep a lane of one cell unambiguous.
+
+   A capacity that is no power of two: the position `capacity` before ours must have been popped too.
+
+   `waited` is for the channel, where threads sleep: each side then stores a turn and looks for sleepers,
+   or announces itself as a sleeper and looks at the turn, and only one order for all of these four
+   (seq_cst) makes sure that one of the two sees the other. Of several turns handed over in one call the
+   first is stored last, so that nobody gets to see the others before that one. */
+
+STREAM__FN uint64_t stream__turn_load(const stream__cell *cell, bool waited) {
+    return waited ? stream__a64_load_seq_cst(&cell->turn) : stream__a64_load_acquire(&cell->turn);
+}
+
+STREAM__FN void stream__turn_store(stream__cell *cell, uint64_t turn, bool waited) {
+    if (waited) stream__a64_store_seq_cst(&cell->turn, turn);
+    else stream__a64_store_release(&cell->turn, turn);
+}
+
+STREAM__FN stream__cell *stream__lane_cell(const stream__lane *lane, uint64_t position) {
+    return &lane->cell[(position >> 1) & lane->mask];
+}
+
+/* How far the cell that decides about pushing at `tail` is from being free: 0 free, below 0 full, above 0
+   when tail is old. */
+STREAM__FN int64_t stream__lane_room(const stream__lane *lane, uint64_t tail, bool waited) {
+    if (lane->spare) {
+        uint64_t behind = tail - 2 * (lane->mask + 1 - lane->spare);
+        int64_t off = (int64_t)(stream__turn_load(stream__lane_cell(lane, behind), waited) -
+                                (tail + 2 * lane->spare));
+        if (off) return off;
+    }
+    return (int64_t)(stream__turn_load(stream__lane_cell(lane, tail), waited) - tail);
+}
+
+/* Pushes as many of count items as fit, together. 0: full, or closed. */
+STREAM__FN size_t stream__lane_push(stream__lane *lane, void *const *items, size_t count, bool waited) {
+    uint64_t tail = stream__a64_load_relaxed(&lane->tail);
+    size_t n, i;
+    for (;;) {
+        int64_t off = 0;
+        if (tail & 1 || count == 0) return 0;
+        for (n = 0; n < count; n++) {
+            off = stream__lane_room(lane, tail + 2 * n, waited);
+            if (off) break;
+        }
+        if (n) {
+            if (stream__a64_cas_relaxed(&lane->tail, &tail, tail + 2 * n)) break;
+        } else {
+            if (off < 0) return 0;
+            tail = stream__a64_load_relaxed(&lane->tail);
+        }
+    }
+    for (i = n; i-- > 0;) {
+        stream__cell *cell = stream__lane_cell(lane, tail + 2 * i);
+        STREAM__WRITES(&cell->item, sizeof cell->item);
+        cell->item = items[i];
+        stream__turn_store(cell, tail + 2 * i + 1, waited && i == 0);
+    }
+    return n;
+}
+
+/* Pops at most cap items, together. 0: nothing there. */
+STREAM__FN size_t stream__lane_pop(stream__lane *lane, void **items, size_t cap, bool waited) {
+    uint64_t head = stream__a64_load_relaxed(&lane->head);
+    size_t n, i;
+    for (;;) {
+        int64_t off = 0;
+        if (cap == 0) return 0;
+        for (n = 0; n < cap; n++) {
+            off = (int64_t)(stream__turn_load(stream__lane_cell(lane, head + 2 * n), waited) -
+                            (head + 2 * n + 1));
+            if (off) break;
+        }
+        if (n) {
+            if (stream__a64_cas_relaxed(&lane->head, &head, head + 2 * n)) break;
+        } else {
+            if (off < 0) return 0;
+            head = stream__a64_load_relaxed(&lane->head);
+        }
+    }
+    for (i = n; i-- > 0;) {
+        stream__cell *cell = stream__lane_cell(lane, head + 2 * i);
+        STREAM__READS(&cell->item, sizeof cell->item);
+        items[i] = cell->item;
+        stream__turn_store(cell, head + 2 * i + 2 * (lane->mask + 1), waited && i == 0);
+    }
+    return n;
+}
+
+/* Puts item where the oldest one of a full lane made room. OK: done, that one is in *old. EMPTY: not done, for
+   the lane is no longer full, or a consumer is busy with that very item. E_STATE: closed in the middle of
+   it; the oldest one is in *old all the same. */
+static stream_status stream__lane_evict(stream__lane *lane, void *item, void **old, bool waited) {
+    uint64_t tail = stream__a64_load_relaxed(&lane->tail), seen = tail;
+    uint64_t head = tail - 2 * (lane->mask + 1 - lane->spare);
+    stream__cell *oldest = stream__lane_cell(lane, head), *cell = stream__lane_cell(lane, tail);
+    uint64_t next_lap = head + 2 * (lane->mask + 1);
+    if (tail & 1 || stream__turn_load(oldest, waited) != head + 1) return STREAM_EMPTY;
+    if (cell != oldest && stream__turn_load(cell, waited) != tail) return STREAM_EMPTY;
+    if (!stream__a64_cas_relaxed(&lane->head, &head, head + 2)) return STREAM_EMPTY;
+    STREAM__READS(&oldest->item, sizeof oldest->item);
+    *old = oldest->item;
+    /* Popped, but its cell not handed on: as long as that is so, nobody can push at tail but we. */
+    while (!stream__a64_cas_relaxed(&lane->tail, &seen, tail + 2)) {
+        if (seen == tail) continue; /* a weak exchange may fail without a reason */
+        stream__turn_store(oldest, next_lap, waited);
+        return STREAM_E_STATE;
+    }
+    STREAM__WRITES(&cell->item, sizeof cell->item);
+    cell->item = item;
+    stream__turn_store(cell, tail + 1, waited);
+    if (cell != oldest) stream__turn_store(oldest, next_lap, waited);
+    return STREAM_OK;
+}
+
+/* One push by the policy: OK, FULL, E_STATE when the lane is closed. *back becomes the pointer that is the
+   caller's again, or NULL. */
+static stream_status stream__queue_push(stream_queue *queue, stream__lane *lane, void *item, void **back,
+                                        bool waited) {
+    void *old = NULL;
+    stream_status status = STREAM_EMPTY;
+    int tries;
+    if (back) *back = NULL;
+    if (stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
+    /* Eight: others may make room and fill it again between our looking and our taking. */
+    for (tries = 0; queue->overflow == STREAM_OVERFLOW_DROP_OLD && status == STREAM_EMPTY && tries < 8; tries++) {
+        status = stream__lane_evict(lane, item, &old, waited);
+        if (status == STREAM_EMPTY && stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
+    }
+    if (status != STREAM_EMPTY) {
+        stream__a64_add_relaxed(&queue->dropped_old, 1);
+        if (back) *back = old;
+        return status;
+    }
+    if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+    if (queue->overflow == STREAM_OVERFLOW_FAIL) {
+        stream__a64_add_relaxed(&queue->refused, 1);
+        return STREAM_FULL;
+    }
+    stream__a64_add_relaxed(&queue->dropped_new, 1);
+    if (back) *back = item;
+    return STREAM_OK;
+}
+
+/* Cells for a capacity; 0 when it is out of range. */
+static size_t stream__lane_cells(size_t capacity) {
+    return capacity > SIZE_MAX / 64 ? 0 : stream__power_of_two(capacity);
+}
+
+static void stream__queue_resolve(stream_queue_desc *d, const stream_queue_desc *desc) {
+    memset(d, 0, sizeof *d);
+    if (desc) *d = *desc;
+    if (d->capacity == 0) d->capacity = 256;
+    if (d->urgent == 0) d->urgent = 16;
+}
+
+STREAM_API size_t stream_queue_memory(const stream_queue_desc *desc) {
+    stream_queue_desc d;
+    size_t ordinary, urgent;
+    stream__queue_resolve(&d, desc);
+    ordinary = stream__lane_cells(d.capacity);
+    urgent = stream__lane_cells(d.urgent);
+    return ordinary && urgent ? (ordinary + urgent) * sizeof(stream__cell) : 0;
+}
+
+static void stream__lane_init(stream__lane *lane, stream__cell *cell, size_t capacity, uint64_t start) {
+    uint64_t cells = stream__lane_cells(capacity), i;
+    lane->cell = cell;
+    lane->mask = cells - 1;
+    lane->spare = cells - capacity;
+    /* Relaxed: whoever hands the queue to other threads publishes it. */
+    stream__a64_store_relaxed(&lane->tail, start);
+    stream__a64_store_relaxed(&lane->head, start);
+    for (i = 0; i < cells; i++) stream__a64_store_relaxed(&stream__lane_cell(lane, start + 2 * i)->turn, start + 2 * i);
+}
+
+STREAM_API stream_status stream_queue_init(stream_queue *queue, const stream_queue_desc *desc) {
+    stream_queue_desc d;
+    stream__cell *cell;
+    size_t len;
+    memset(queue, 0, sizeof *queue);
+    stream__queue_resolve(&d, desc);
+    len = stream_queue_memory(&d);
+    if (len == 0 || (unsigned)d.overflow > STREAM_OVERFLOW_DROP_OLD) return STREAM_E_ARGUMENT;
+    cell = (stream__cell *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(uint64_t)));
+    if (!cell) return STREAM_E_NOMEM;
+    memset(cell, 0, len);
+    stream__lane_init(&queue->lane[0], cell, d.capacity, d.start << 1);
+    stream__lane_init(&queue->lane[1], cell + stream__lane_cells(d.capacity), d.urgent, d.start << 1);
+    queue->overflow = d.overflow;
+    queue->memory_len = d.memory ? 0 : len;
+    queue->start = d.start << 1;
+    queue->allocator = d.allocator;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_queue_free(stream_queue *queue) {
+    if (queue->memory_len)
+        stream__resize(&queue->allocator, queue->lane[0].cell, queue->memory_len, 0, sizeof(uint64_t));
+    memset(queue, 0, sizeof *queue);
+}
+
+STREAM_API stream_status stream_queue_push(stream_queue *queue, void *item, void **dropped) {
+    return stream__queue_push(queue, &queue->lane[0], item, dropped, false);
+}
+
+STREAM_API stream_status stream_queue_push_urgent(stream_queue *queue, void *item, void **dropped) {
+    return stream__queue_push(queue, &queue->lane[1], item, dropped, false);
+}
+
+STREAM_API stream_status stream_queue_pop(stream_queue *queue, void **item) {
+    if (stream__lane_pop(&queue->lane[1], item, 1, false)) return STREAM_OK;
+    return stream__lane_pop(&queue->lane[0], item, 1, false) ? STREAM_OK : STREAM_EMPTY;
+}
+
+STREAM_API size_t stream_queue_push_n(stream_queue *queue, void *const *items, size_t count) {
+    size_t n = stream__lane_push(&queue->lane[0], items, count, false);
+    if (n < count) stream__a64_add_relaxed(&queue->refused, count - n);
+    return n;
+}
+
+STREAM_API size_t stream_queue_pop_n(stream_queue *queue, void **items, size_t cap) {
+    size_t n = stream__lane_pop(&queue->lane[1], items, cap, false);
+    return n + stream__lane_pop(&queue->lane[0], items + n, cap - n, false);
+}
+
+STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage *usage) {
+    int i;
+    memset(usage, 0, sizeof *usage);
+    /* Relaxed: measures, through which nothing is reached. A head read before its tail is not above it. */
+    for (i = 0; i < 2; i++) {
+        uint64_t head = stream__a64_load_relaxed(&queue->lane[i].head) - queue->start;
+        uint64_t tail = stream__a64_load_relaxed(&queue->lane[i].tail) - queue->start;
+        usage->popped += head >> 1;
+        usage->pushed += tail >> 1;
+    }
+    usage->depth = usage->pushed > usage->popped ? usage->pushed - usage->popped : 0;
+    usage->refused = stream__a64_load_relaxed(&queue->refused);
+    usage->dropped_new = stream__a64_load_relaxed(&queue->dropped_new);
+    usage->dropped_old = stream__a64_load_relaxed(&queue->dropped_old);
 }
 
 /* ==[ metrics: implementation ]====================================================================== */

@@ -1,0 +1,1011 @@
+/* SPDX-License-Identifier: MIT-0
+   stream.h: ring, spsc, queue, channel, broadcast, flow over time, diff. Each against a plain reference with
+   random calls, with counters that begin near their end; then between threads, on capacities so small that
+   full and empty happen all the time, checking order and identity of every single item, never sums.
+
+   TEST_SCALE=percent scales the random and threaded parts (100 by default, 15 under a sanitizer).
+   TEST_HANDOFFS=n sets the number of channel hand-offs (a release run: 100000000).
+
+   Build: cc -std=c11 -pthread -I. tests/test_rings.c */
+#define STREAM_IMPLEMENTATION
+#include "stream.h"
+#include "test.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static size_t scaled(size_t full) {
+    static size_t percent;
+    if (percent == 0) {
+        const char *text = getenv("TEST_SCALE");
+        percent = text ? (size_t)strtoul(text, NULL, 10) : 0;
+        if (percent == 0) percent = TEST_SANITIZED ? 15 : 100;
+    }
+    return (size_t)((uint64_t)full * percent / 100 + 1);
+}
+
+static size_t random_below(uint64_t *seed, size_t n) { return (size_t)(test_random(seed) % n); }
+
+/* Where counters begin: at rest, and so that they pass their end during the test. */
+static const uint64_t starts[] = {0, UINT64_MAX - 20, UINT64_MAX / 2 - 20, 12345};
+
+/* ---- an allocator that counts and refuses on request ------------------------------------------------ */
+
+typedef struct heap {
+    size_t live, blocks, requests, fail_at; /* fail_at: the request to refuse, from 1; 0: none */
+    bool wrong;                             /* an old size was not the true one */
+} heap;
+
+enum { HEAP_HEADER = 16 };
+
+static void *heap_resize(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    heap *h = (heap *)ctx;
+    size_t true_size;
+    if (ptr) { /* these objects allocate and free, and never resize */
+        memcpy(&true_size, (char *)ptr - HEAP_HEADER, sizeof true_size);
+        if (true_size != old_size || new_size != 0) h->wrong = true;
+        memset(ptr, 0xdd, true_size);
+        free((char *)ptr - HEAP_HEADER);
+        h->live -= true_size;
+        h->blocks--;
+        return NULL;
+    }
+    if (align == 0 || align > HEAP_HEADER || new_size == 0) h->wrong = true;
+    if (++h->requests == h->fail_at) return NULL;
+    ptr = malloc(HEAP_HEADER + new_size);
+    if (!ptr) return NULL;
+    memcpy(ptr, &new_size, sizeof new_size);
+    memset((char *)ptr + HEAP_HEADER, 0xdb, new_size);
+    h->live += new_size;
+    h->blocks++;
+    return (char *)ptr + HEAP_HEADER;
+}
+
+static stream_allocator heap_hook(heap *h) {
+    stream_allocator a;
+    memset(h, 0, sizeof *h);
+    a.resize = heap_resize;
+    a.ctx = h;
+    return a;
+}
+
+static void heap_check_empty(const heap *h) {
+    CHECK_EQ(h->live, 0);
+    CHECK_EQ(h->blocks, 0);
+    CHECK(!h->wrong);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------------- */
+
+enum { MAX_THREADS = 8 };
+
+typedef struct crew { /* threads that begin together */
+    pthread_t thread[MAX_THREADS];
+    void *(*work[MAX_THREADS])(void *);
+    void *arg[MAX_THREADS];
+    size_t count;
+} crew;
+
+static void crew_add(crew *c, void *(*work)(void *), void *arg) {
+    c->work[c->count] = work;
+    c->arg[c->count++] = arg;
+}
+
+static void crew_run(crew *c) {
+    size_t i;
+    for (i = 0; i < c->count; i++)
+        if (pthread_create(&c->thread[i], NULL, c->work[i], c->arg[i]) != 0) abort();
+    for (i = 0; i < c->count; i++) pthread_join(c->thread[i], NULL);
+    c->count = 0;
+}
+
+/* ---- ring ------------------------------------------------------------------------------------------- */
+
+/* The n-th byte of the stream that all ring tests send: neighbours differ, and laps differ. */
+static char byte_at(uint64_t n) { return (char)(unsigned char)((n * 7 + (n >> 8) * 13 + (n >> 3)) & 0xff); }
+
+static void fill(void *to, uint64_t from, size_t len) {
+    size_t i;
+    for (i = 0; i < len; i++) ((char *)to)[i] = byte_at(from + i);
+}
+
+static bool right(const void *bytes, uint64_t from, size_t len) {
+    size_t i;
+    for (i = 0; i < len; i++)
+        if (((const char *)bytes)[i] != byte_at(from + i)) return false;
+    return true;
+}
+
+/* Every call in any order against three counts: staged, published, consumed. The ring's own waste (what was
+   given up before the end of the memory) is the one thing the reference does not know, so FULL is only
+   judged where nothing can have been given up: after writes alone, or when empty and asked again. */
+static void ring_model(void) {
+    char buffer[64];
+    uint64_t seed = 42;
+    size_t capacity, s, step, steps = scaled(20000);
+    for (capacity = 1; capacity <= 33; capacity += capacity < 9 ? 1 : 8) {
+        for (s = 0; s < COUNT(starts); s++) {
+            stream_ring ring;
+            stream_ring_desc desc;
+            heap h;
+            uint64_t staged = 0, published = 0, consumed = 0;
+            size_t reserved = 0, n, m;
+            char *span = NULL;
+            bool wasted = false; /* something may be given up between head and tail */
+            memset(&desc, 0, sizeof desc);
+            desc.capacity = capacity;
+            desc.start = starts[s];
+            desc.allocator = heap_hook(&h);
+            CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_OK);
+            for (step = 0; step < steps / 20; step++) {
+                stream_status st;
+                stream_slice part[2];
+                void *p;
+                n = random_below(&seed, capacity + 2);
+                switch (random_below(&seed, 10)) {
+                case 0: /* write */
+                    fill(buffer, staged, n);
+                    st = stream_ring_write(&ring, buffer, n, &m);
+                    reserved = 0;
+                    if (!wasted) {
+                        size_t room = capacity - (size_t)(staged - consumed);
+                        CHECK_EQ(m, n < room ? n : room);
+                    }
+                    CHECK_EQ(st, m || n == 0 ? STREAM_OK : STREAM_FULL);
+                    CHECK(m <= capacity - (size_t)(staged - consumed));
+                    staged += m;
+                    if (n) published = m ? staged : published;
+                    break;
+                case 1:
+                case 2:
+                case 3: /* reserve */
+                    st = stream_ring_reserve(&ring, n, &p);
+                    reserved = 0;
+                    if (n > capacity) {
+                        CHECK_EQ(st, STREAM_E_TOO_LONG);
+                        break;
+                    }
+                    wasted = true;
+                    if (st == STREAM_OK) {
+                        CHECK(n <= capacity - (size_t)(staged - consumed));
+                        reserved = n;
+                        span = (char *)p;
+                        memset(span, 0xEE, n);
+                    } else {
+                        CHECK_EQ(st, STREAM_FULL);
+                        CHECK(p == NULL);
+                        if (staged == consumed) { /* the rule for a producer that stalls */
+                            CHECK_EQ(stream_ring_peek(&ring, part), STREAM_EMPTY);
+                            CHECK_EQ(stream_ring_reserve(&ring, n, &p), STREAM_OK);
+                            stream_ring_abort(&ring);
+                        }
+                    }
+                    break;
+                case 4: /* commit, stage */
+                case 5:
+                    m = random_below(&seed, reserved + 2);
+                    if (m <= reserved) fill(span, staged, m);
+                    if (random_below(&seed, 2)) {
+                        st = stream_ring_stage(&ring, m);
+                    } else {
+                        st = stream_ring_commit(&ring, m);
+                        if (m <= reserved) published = staged + m;
+                    }
+                    CHECK_EQ(st, m <= reserved ? STREAM_OK : STREAM_E_ARGUMENT);
+                    if (m <= reserved) {
+                        staged += m;
+                        reserved = 0;
+                    }
+                    break;
+                case 6:
+                    if (random_below(&seed, 2)) {
+                        stream_ring_publish(&ring);
+                        published = staged;
+                    } else {
+                        stream_ring_abort(&ring);
+                        reserved = 0;
+                        CHECK_EQ(stream_ring_commit(&ring, 1), STREAM_E_ARGUMENT);
+                    }
+                    break;
+                case 7: /* read */
+                    st = stream_ring_read(&ring, buffer, n, &m);
+                    CHECK_EQ(m, published == consumed ? 0 : published - consumed < n ? (size_t)(published - consumed) : n);
+                    CHECK_EQ(st, published == consumed ? STREAM_EMPTY : STREAM_OK);
+                    CHECK(right(buffer, consumed, m));
+                    consumed += m;
+                    break;
+                default: /* peek and consume */
+                    st = stream_ring_peek(&ring, part);
+                    CHECK_EQ(part[0].len + part[1].len, published - consumed);
+                    CHECK_EQ(st, published == consumed ? STREAM_EMPTY : STREAM_OK);
+                    CHECK(part[0].len || part[1].len == 0);
+                    CHECK(right(part[0].ptr, consumed, part[0].len));
+                    CHECK(right(part[1].ptr, consumed + part[0].len, part[1].len));
+                    if (staged == consumed) wasted = false;
+                    m = random_below(&seed, (size_t)(published - consumed) + 2);
+                    if (m > published - consumed) {
+                        CHECK_EQ(stream_ring_consume(&ring, m), STREAM_E_ARGUMENT);
+                    } else {
+                        CHECK_EQ(stream_ring_consume(&ring, m), STREAM_OK);
+                        consumed += m;
+                    }
+                }
+            }
+            stream_ring_close(&ring);
+            published = staged;
+            CHECK_EQ(stream_ring_write(&ring, "x", 1, &m), STREAM_E_STATE);
+            {
+                void *p;
+                CHECK_EQ(stream_ring_reserve(&ring, 1, &p), STREAM_E_STATE);
+            }
+            while (consumed < published) {
+                CHECK_EQ(stream_ring_read(&ring, buffer, 1, &m), STREAM_OK);
+                CHECK(m == 1 && right(buffer, consumed, 1));
+                if (m == 0) break;
+                consumed++;
+            }
+            CHECK_EQ(stream_ring_read(&ring, buffer, 1, &m), STREAM_END);
+            CHECK_EQ(m, 0);
+            stream_ring_free(&ring);
+            heap_check_empty(&h);
+        }
+    }
+}
+
+/* The doc comment's rule, from every position: half of the capacity fits into an empty ring at once, all of
+   it after the consumer has asked; and what was reserved whole is seen whole. */
+static void ring_contiguous(void) {
+    size_t capacity, at, len;
+    for (capacity = 1; capacity <= 16; capacity++) {
+        for (at = 0; at < capacity; at++) {
+            for (len = 1; len <= capacity; len++) {
+                char memory[16], junk[16];
+                stream_ring ring;
+                stream_ring_desc desc;
+                stream_slice span[2];
+                stream_status st;
+                size_t n;
+                void *p;
+                memset(&desc, 0, sizeof desc);
+                desc.capacity = capacity;
+                desc.memory = memory;
+                desc.start = UINT64_MAX - 5;
+                CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_OK);
+                memset(junk, 0, sizeof junk);
+                stream_ring_write(&ring, junk, at, &n);
+                stream_ring_read(&ring, junk, at, &n);
+                st = stream_ring_reserve(&ring, len, &p);
+                if (len <= (capacity + 1) / 2) CHECK_EQ(st, STREAM_OK);
+                if (st == STREAM_FULL) {
+                    CHECK_EQ(stream_ring_peek(&ring, span), STREAM_EMPTY);
+                    st = stream_ring_reserve(&ring, len, &p);
+                }
+                CHECK_EQ(st, STREAM_OK);
+                if (st != STREAM_OK) return;
+                CHECK((char *)p >= memory && (char *)p + len <= memory + capacity);
+                fill(p, 0, len);
+                CHECK_EQ(stream_ring_commit(&ring, len), STREAM_OK);
+                CHECK_EQ(stream_ring_peek(&ring, span), STREAM_OK);
+                CHECK_EQ(span[0].len, len);
+                CHECK(span[0].ptr == (char *)p && right(span[0].ptr, 0, len));
+                CHECK_EQ(stream_ring_consume(&ring, len), STREAM_OK);
+                stream_ring_free(&ring);
+            }
+        }
+    }
+}
+
+static void ring_staged_together(void) {
+    char memory[8];
+    stream_ring ring;
+    stream_ring_desc desc;
+    stream_slice span[2];
+    size_t n;
+    void *p;
+    memset(&desc, 0, sizeof desc);
+    desc.capacity = sizeof memory;
+    desc.memory = memory;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_OK);
+    stream_ring_write(&ring, "abcde", 5, &n);
+    CHECK_EQ(stream_ring_peek(&ring, span), STREAM_OK);
+    CHECK_EQ(stream_ring_consume(&ring, 5), STREAM_OK);
+    /* Staged before and behind the part given up: nothing of it is seen before publish. */
+    CHECK_EQ(stream_ring_reserve(&ring, 2, &p), STREAM_OK);
+    memcpy(p, "12", 2);
+    CHECK_EQ(stream_ring_stage(&ring, 2), STREAM_OK);
+    CHECK_EQ(stream_ring_peek(&ring, span), STREAM_EMPTY);
+    CHECK_EQ(stream_ring_reserve(&ring, 3, &p), STREAM_OK);
+    memcpy(p, "345", 3);
+    CHECK_EQ(stream_ring_stage(&ring, 3), STREAM_OK);
+    CHECK_EQ(stream_ring_peek(&ring, span), STREAM_EMPTY);
+    CHECK_EQ(stream_ring_writable(&ring), 2); /* 8 less 5 staged and 1 given up */
+    stream_ring_publish(&ring);
+    CHECK_EQ(stream_ring_peek(&ring, span), STREAM_OK);
+    CHECK_TEXT(span[0].ptr, span[0].len, "12");
+    CHECK_TEXT(span[1].ptr, span[1].len, "345");
+    CHECK_EQ(stream_ring_consume(&ring, 2), STREAM_OK); /* and the part given up with it */
+    CHECK_EQ(stream_ring_writable(&ring), 5);
+    CHECK_EQ(stream_ring_consume(&ring, 4), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_ring_consume(&ring, 3), STREAM_OK);
+    CHECK_EQ(stream_ring_writable(&ring), 8);
+    stream_ring_free(&ring);
+}
+
+static void ring_arguments(void) {
+    char memory[4];
+    stream_ring ring;
+    stream_ring_desc desc;
+    heap h;
+    size_t n;
+    CHECK_EQ(stream_ring_init(&ring, NULL), STREAM_OK);
+    CHECK_EQ(stream_ring_writable(&ring), 65536);
+    stream_ring_free(&ring);
+    stream_ring_free(&ring);
+    memset(&desc, 0, sizeof desc);
+    desc.capacity = SIZE_MAX / 2 + 1;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_E_ARGUMENT);
+    desc.capacity = 0;
+    desc.memory = memory;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_E_ARGUMENT);
+    desc.capacity = 4;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_OK);
+    CHECK_EQ(stream_ring_write(&ring, "", 0, &n), STREAM_OK);
+    CHECK_EQ(stream_ring_write(&ring, "abcdef", 6, &n), STREAM_OK);
+    CHECK_EQ(n, 4);
+    CHECK_BYTES(memory, 4, "abcd", 4);
+    CHECK_EQ(stream_ring_write(&ring, "e", 1, &n), STREAM_FULL);
+    CHECK_EQ(n, 0);
+    CHECK_EQ(stream_ring_write(&ring, "", 0, &n), STREAM_OK);
+    stream_ring_free(&ring);
+    memset(&desc, 0, sizeof desc);
+    desc.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_E_NOMEM);
+    stream_ring_free(&ring);
+    heap_check_empty(&h);
+}
+
+/* A ring as the source of a pipeline: lines come out as they went in, EMPTY when there is nothing, END. */
+static void ring_feeds_pipeline(void) {
+    stream_ring ring;
+    stream_ring_desc ring_desc;
+    stream_lines lines;
+    stream_pipeline pipe;
+    stream_pipeline_desc desc;
+    stream_item item;
+    size_t n;
+    memset(&ring_desc, 0, sizeof ring_desc);
+    ring_desc.capacity = 7;
+    memset(&desc, 0, sizeof desc);
+    CHECK_EQ(stream_ring_init(&ring, &ring_desc), STREAM_OK);
+    CHECK_EQ(stream_lines_init(&lines, NULL), STREAM_OK);
+    desc.source = stream_ring_source(&ring);
+    desc.decoder = stream_lines_decoder(&lines);
+    CHECK_EQ(stream_pipeline_init(&pipe, &desc), STREAM_OK);
+    CHECK_EQ(stream_pipeline_next(&pipe, &item), STREAM_EMPTY);
+    stream_ring_write(&ring, "one\ntw", 6, &n);
+    CHECK_EQ(stream_pipeline_next(&pipe, &item), STREAM_OK);
+    CHECK_TEXT(item.ptr, item.len, "one");
+    CHECK_EQ(stream_pipeline_next(&pipe, &item), STREAM_EMPTY);
+    stream_ring_write(&ring, "o\nthree", 7, &n);
+    CHECK_EQ(n, 7);
+    CHECK_EQ(stream_pipeline_next(&pipe, &item), STREAM_OK);
+    CHECK_TEXT(item.ptr, item.len, "two");
+    stream_ring_close(&ring);
+    CHECK_EQ(stream_pipeline_next(&pipe, &item), STREAM_OK);
+    CHECK_TEXT(item.ptr, item.len, "three");
+    CHECK_EQ(stream_pipeline_next(&pipe, &item), STREAM_END);
+    stream_pipeline_free(&pipe);
+    stream_lines_free(&lines);
+    stream_ring_free(&ring);
+}
+
+typedef struct ring_case {
+    stream_ring ring;
+    size_t capacity;
+    uint64_t total, wrong, at; /* bytes to send; the first that was wrong */
+} ring_case;
+
+/* Sends the stream by whatever call comes up, in records that no call may tear. */
+static void *ring_producer(void *arg) {
+    ring_case *c = (ring_case *)arg;
+    uint64_t seed = 1 + c->capacity, sent = 0;
+    char buffer[64];
+    while (sent < c->total) {
+        size_t n = 1 + random_below(&seed, c->capacity), put = 0;
+        void *span;
+        if (n > c->total - sent) n = (size_t)(c->total - sent);
+        if (random_below(&seed, 2)) {
+            fill(buffer, sent, n);
+            if (stream_ring_write(&c->ring, buffer, n, &put) != STREAM_OK) sched_yield();
+            sent += put;
+        } else if (stream_ring_reserve(&c->ring, n, &span) == STREAM_OK) {
+            fill(span, sent, n);
+            put = random_below(&seed, n + 1);
+            if (random_below(&seed, 2)) stream_ring_commit(&c->ring, put);
+            else stream_ring_stage(&c->ring, put);
+            sent += put;
+        } else {
+            stream_ring_publish(&c->ring);
+            sched_yield();
+        }
+    }
+    stream_ring_close(&c->ring);
+    return NULL;
+}
+
+static void *ring_consumer(void *arg) {
+    ring_case *c = (ring_case *)arg;
+    uint64_t seed = 99 + c->capacity, taken = 0;
+    char buffer[64];
+    for (;;) {
+        size_t n = 1 + random_below(&seed, c->capacity), got = 0;
+        stream_status st;
+        if (random_below(&seed, 2)) {
+            st = stream_ring_read(&c->ring, buffer, n, &got);
+            if (!right(buffer, taken, got) && !c->wrong) c->wrong = 1, c->at = taken;
+        } else {
+            stream_slice span[2];
+            st = stream_ring_peek(&c->ring, span);
+            if (st == STREAM_OK) {
+                if ((!right(span[0].ptr, taken, span[0].len) ||
+                     !right(span[1].ptr, taken + span[0].len, span[1].len)) && !c->wrong)
+                    c->wrong = 1, c->at = taken;
+                got = random_below(&seed, span[0].len + span[1].len + 1);
+                if (stream_ring_consume(&c->ring, got) != STREAM_OK) c->wrong = 1;
+            }
+        }
+        taken += got;
+        if (st == STREAM_END) break;
+        if (st == STREAM_EMPTY) sched_yield();
+    }
+    if (taken != c->total) c->wrong = 1, c->at = taken;
+    return NULL;
+}
+
+static void ring_between_threads(void) {
+    static const size_t capacities[] = {1, 2, 3, 5, 8, 17, 64};
+    size_t i;
+    for (i = 0; i < COUNT(capacities); i++) {
+        ring_case c;
+        stream_ring_desc desc;
+        crew workers;
+        memset(&c, 0, sizeof c);
+        memset(&desc, 0, sizeof desc);
+        memset(&workers, 0, sizeof workers);
+        desc.capacity = c.capacity = capacities[i];
+        desc.start = starts[i % COUNT(starts)];
+        c.total = scaled(60000) * (1 + c.capacity / 4);
+        CHECK_EQ(stream_ring_init(&c.ring, &desc), STREAM_OK);
+        crew_add(&workers, ring_producer, &c);
+        crew_add(&workers, ring_consumer, &c);
+        crew_run(&workers);
+        CHECK_EQ(c.wrong, 0);
+        if (c.wrong) printf("    capacity %zu: wrong at byte %llu\n", c.capacity, (unsigned long long)c.at);
+        stream_ring_free(&c.ring);
+    }
+}
+
+/* ---- spsc ------------------------------------------------------------------------------------------- */
+
+/* Items are numbers in disguise: nothing points anywhere. */
+static void *item_of(uint64_t n) { return (void *)(uintptr_t)n; }
+static uint64_t number_of(void *item) { return (uint64_t)(uintptr_t)item; }
+
+static void spsc_model(void) {
+    uint64_t seed = 7;
+    size_t capacity, s, step, steps = scaled(4000);
+    for (capacity = 1; capacity <= 9; capacity++) {
+        for (s = 0; s < COUNT(starts); s++) {
+            stream_spsc ring;
+            stream_spsc_desc desc;
+            heap h;
+            uint64_t pushed = 1, popped = 1;
+            void *items[12];
+            size_t i, n, got;
+            memset(&desc, 0, sizeof desc);
+            desc.capacity = capacity;
+            desc.start = starts[s];
+            desc.allocator = heap_hook(&h);
+            CHECK_EQ(stream_spsc_init(&ring, &desc), STREAM_OK);
+            for (step = 0; step < steps; step++) {
+                size_t depth = (size_t)(pushed - popped);
+                n = random_below(&seed, COUNT(items) + 1);
+                switch (random_below(&seed, 4)) {
+                case 0:
+                    CHECK_EQ(stream_spsc_push(&ring, item_of(pushed)), depth < capacity ? STREAM_OK : STREAM_FULL);
+                    pushed += depth < capacity;
+                    break;
+                case 1:
+                    items[0] = NULL;
+                    CHECK_EQ(stream_spsc_pop(&ring, items), depth ? STREAM_OK : STREAM_EMPTY);
+                    if (depth) CHECK_EQ(number_of(items[0]), popped++);
+                    break;
+                case 2:
+                    for (i = 0; i < n; i++) items[i] = item_of(pushed + i);
+                    got = stream_spsc_push_n(&ring, items, n);
+                    CHECK_EQ(got, n < capacity - depth ? n : capacity - depth);
+                    pushed += got;
+                    break;
+                default:
+                    got = stream_spsc_pop_n(&ring, items, n);
+                    CHECK_EQ(got, n < depth ? n : depth);
+                    for (i = 0; i < got; i++) CHECK_EQ(number_of(items[i]), popped++);
+                }
+            }
+            stream_spsc_free(&ring);
+            heap_check_empty(&h);
+        }
+    }
+}
+
+static void spsc_arguments(void) {
+    void *memory[4];
+    stream_spsc ring;
+    stream_spsc_desc desc;
+    heap h;
+    size_t i;
+    CHECK_EQ(stream_spsc_memory(3), 4 * sizeof(void *));
+    CHECK_EQ(stream_spsc_memory(0), 0);
+    CHECK_EQ(stream_spsc_memory(SIZE_MAX / 32 + 1), 0);
+    CHECK_EQ(stream_spsc_init(&ring, NULL), STREAM_OK);
+    for (i = 0; i < 256; i++) CHECK_EQ(stream_spsc_push(&ring, &ring), STREAM_OK);
+    CHECK_EQ(stream_spsc_push(&ring, &ring), STREAM_FULL);
+    stream_spsc_free(&ring);
+    stream_spsc_free(&ring);
+    memset(&desc, 0, sizeof desc);
+    desc.memory = memory;
+    CHECK_EQ(stream_spsc_init(&ring, &desc), STREAM_E_ARGUMENT);
+    desc.capacity = 3;
+    CHECK_EQ(stream_spsc_init(&ring, &desc), STREAM_OK);
+    for (i = 0; i < 3; i++) CHECK_EQ(stream_spsc_push(&ring, &memory[i]), STREAM_OK);
+    CHECK_EQ(stream_spsc_push(&ring, NULL), STREAM_FULL);
+    CHECK(memory[2] == (void *)&memory[2]);
+    stream_spsc_free(&ring);
+    memset(&desc, 0, sizeof desc);
+    desc.capacity = SIZE_MAX;
+    CHECK_EQ(stream_spsc_init(&ring, &desc), STREAM_E_ARGUMENT);
+    desc.capacity = 10;
+    desc.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_spsc_init(&ring, &desc), STREAM_E_NOMEM);
+    stream_spsc_free(&ring);
+    heap_check_empty(&h);
+}
+
+typedef struct spsc_case {
+    stream_spsc ring;
+    size_t capacity;
+    uint64_t *box; /* what the items point to: written before push, read after pop */
+    uint64_t total, wrong;
+} spsc_case;
+
+static void *spsc_producer(void *arg) {
+    spsc_case *c = (spsc_case *)arg;
+    uint64_t seed = 3 + c->capacity, sent = 0;
+    void *items[8];
+    while (sent < c->total) {
+        size_t n = 1, i;
+        if (random_below(&seed, 2)) n += random_below(&seed, COUNT(items));
+        if (n > COUNT(items)) n = COUNT(items);
+        if (n > c->total - sent) n = (size_t)(c->total - sent);
+        for (i = 0; i < n; i++) {
+            c->box[sent + i] = sent + i + 1;
+            items[i] = &c->box[sent + i];
+        }
+        n = n == 1 ? stream_spsc_push(&c->ring, items[0]) == STREAM_OK : stream_spsc_push_n(&c->ring, items, n);
+        sent += n;
+        if (n == 0) sched_yield();
+    }
+    return NULL;
+}
+
+static void *spsc_consumer(void *arg) {
+    spsc_case *c = (spsc_case *)arg;
+    uint64_t seed = 5 + c->capacity, taken = 0;
+    void *items[8];
+    while (taken < c->total) {
+        size_t n = 1 + random_below(&seed, COUNT(items)), i;
+        n = n == 1 ? stream_spsc_pop(&c->ring, items) == STREAM_OK : stream_spsc_pop_n(&c->ring, items, n);
+        for (i = 0; i < n; i++, taken++)
+            if (items[i] != &c->box[taken] || c->box[taken] != taken + 1) c->wrong++;
+        if (n == 0) sched_yield();
+    }
+    return NULL;
+}
+
+static void spsc_between_threads(void) {
+    static const size_t capacities[] = {1, 2, 3, 8, 100};
+    size_t i;
+    for (i = 0; i < COUNT(capacities); i++) {
+        spsc_case c;
+        stream_spsc_desc desc;
+        crew workers;
+        memset(&c, 0, sizeof c);
+        memset(&desc, 0, sizeof desc);
+        memset(&workers, 0, sizeof workers);
+        desc.capacity = c.capacity = capacities[i];
+        desc.start = starts[i % COUNT(starts)];
+        c.total = scaled(100000);
+        c.box = (uint64_t *)calloc((size_t)c.total, sizeof *c.box);
+        if (!c.box) abort();
+        CHECK_EQ(stream_spsc_init(&c.ring, &desc), STREAM_OK);
+        crew_add(&workers, spsc_producer, &c);
+        crew_add(&workers, spsc_consumer, &c);
+        crew_run(&workers);
+        CHECK_EQ(c.wrong, 0);
+        stream_spsc_free(&c.ring);
+        free(c.box);
+    }
+}
+
+/* ---- queue ------------------------------------------------------------------------------------------ */
+
+/* Both lanes, every policy, every call, against two arrays. */
+static void queue_model(void) {
+    uint64_t seed = 77;
+    size_t capacity, s, step, steps = scaled(3000);
+    int policy;
+    for (capacity = 1; capacity <= 9; capacity++) {
+        for (s = 0; s < COUNT(starts); s++) {
+            for (policy = 0; policy < 3; policy++) {
+                stream_queue queue;
+                stream_queue_desc desc;
+                stream_queue_usage usage;
+                heap h;
+                uint64_t inside[2][16]; /* the oldest first */
+                size_t depth[2] = {0, 0}, limit[2];
+                uint64_t next = 1, pushed = 0, popped = 0, refused = 0, dropped_new = 0, dropped_old = 0;
+                void *items[12], *back;
+                size_t i, n, got, lane;
+                memset(&desc, 0, sizeof desc);
+                limit[0] = desc.capacity = capacity;
+                limit[1] = desc.urgent = 1 + capacity / 2;
+                desc.start = starts[s];
+                desc.overflow = (stream_overflow)policy;
+                desc.allocator = heap_hook(&h);
+                CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_OK);
+                CHECK_EQ(h.live, stream_queue_memory(&desc));
+                for (step = 0; step < steps; step++) {
+                    n = random_below(&seed, COUNT(items) + 1);
+                    switch (random_below(&seed, 6)) {
+                    case 0:
+                    case 1: { /* push, either lane */
+                        stream_status st;
+                        uint64_t item = next++;
+                        bool full;
+                        lane = random_below(&seed, 3) == 0;
+                        full = depth[lane] == limit[lane];
+                        back = item_of(999999);
+                        st = lane ? stream_queue_push_urgent(&queue, item_of(item), &back)
+                                  : stream_queue_push(&queue, item_of(item), &back);
+                        CHECK_EQ(st, full && policy == 0 ? STREAM_FULL : STREAM_OK);
+                        CHECK_EQ(number_of(back), !full || policy == 0 ? 0 : policy == 1 ? item : inside[lane][0]);
+                        if (full && policy == 0) refused++;
+                        if (full && policy == 1) dropped_new++;
+                        if (full && policy == 2) {
+                            dropped_old++;
+                            popped++;
+                            memmove(inside[lane], inside[lane] + 1, --depth[lane] * sizeof inside[0][0]);
+                            full = false;
+                        }
+                        if (!full) {
+                            inside[lane][depth[lane]++] = item;
+                            pushed++;
+                        }
+                        break;
+                    }
+                    case 2:
+                        for (i = 0; i < n; i++) items[i] = item_of(next + i);
+                        got = stream_queue_push_n(&queue, items, n);
+                        CHECK_EQ(got, n < limit[0] - depth[0] ? n : limit[0] - depth[0]);
+                        for (i = 0; i < got; i++) inside[0][depth[0]++] = next + i;
+                        next += n;
+                        pushed += got;
+                        refused += n - got;
+                        break;
+                    case 3:
+                        n = 1 + n / 2;
+                        /* fall through */
+                    default: {
+                        uint64_t want[16];
+                        size_t all = 0;
+                        for (lane = 2; lane-- > 0;)
+                            for (i = 0; i < depth[lane]; i++) want[all++] = inside[lane][i];
+                        if (n == 1) {
+                            CHECK_EQ(stream_queue_pop(&queue, items), all ? STREAM_OK : STREAM_EMPTY);
+                            got = all != 0;
+                        } else {
+                            got = stream_queue_pop_n(&queue, items, n);
+                            CHECK_EQ(got, n < all ? n : all);
+                        }
+                        for (i = 0; i < got && i < all; i++) {
+                            CHECK_EQ(number_of(items[i]), want[i]);
+                            lane = depth[1] != 0;
+                            memmove(inside[lane], inside[lane] + 1, --depth[lane] * sizeof inside[0][0]);
+                            popped++;
+                        }
+                    }
+                    }
+                    stream_queue_stats(&queue, &usage);
+                    CHECK_EQ(usage.depth, depth[0] + depth[1]);
+                }
+                CHECK_EQ(usage.pushed, pushed);
+                CHECK_EQ(usage.popped, popped);
+                CHECK_EQ(usage.refused, refused);
+                CHECK_EQ(usage.dropped_new, dropped_new);
+                CHECK_EQ(usage.dropped_old, dropped_old);
+                stream_queue_free(&queue);
+                heap_check_empty(&h);
+            }
+        }
+    }
+}
+
+static void queue_arguments(void) {
+    uint64_t memory[64];
+    stream_queue queue;
+    stream_queue_desc desc;
+    heap h;
+    size_t i;
+    CHECK_EQ(stream_queue_memory(NULL), (256 + 16) * 16);
+    CHECK_EQ(stream_queue_init(&queue, NULL), STREAM_OK);
+    for (i = 0; i < 256; i++) CHECK_EQ(stream_queue_push(&queue, &queue, NULL), STREAM_OK);
+    CHECK_EQ(stream_queue_push(&queue, &queue, NULL), STREAM_FULL);
+    for (i = 0; i < 16; i++) CHECK_EQ(stream_queue_push_urgent(&queue, &queue, NULL), STREAM_OK);
+    CHECK_EQ(stream_queue_push_urgent(&queue, &queue, NULL), STREAM_FULL);
+    stream_queue_free(&queue);
+    stream_queue_free(&queue);
+    memset(&desc, 0, sizeof desc);
+    desc.capacity = SIZE_MAX / 64 + 1;
+    CHECK_EQ(stream_queue_memory(&desc), 0);
+    CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_E_ARGUMENT);
+    desc.capacity = 3;
+    desc.urgent = SIZE_MAX;
+    CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_E_ARGUMENT);
+    desc.urgent = 1;
+    desc.overflow = (stream_overflow)3;
+    CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_E_ARGUMENT);
+    desc.overflow = STREAM_OVERFLOW_DROP_OLD;
+    desc.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_E_NOMEM);
+    stream_queue_free(&queue);
+    heap_check_empty(&h);
+    desc.memory = memory;
+    CHECK(stream_queue_memory(&desc) <= sizeof memory);
+    CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_OK);
+    for (i = 0; i < 5; i++) CHECK_EQ(stream_queue_push(&queue, &queue, NULL), STREAM_OK); /* and no word of what went */
+    stream_queue_free(&queue);
+    heap_check_empty(&h);
+}
+
+/* Every item names its producer and its number. Whoever gets it says so in `taken`, a byte of its own. */
+typedef struct queue_case {
+    stream_queue queue;
+    size_t producers, each;
+    uint64_t capacity;
+    uint32_t *box;        /* producers x each: written before push, read after pop */
+    unsigned char *taken; /* by a consumer 1, dropped 2; twice is wrong */
+    stream_counter done;  /* producers that are through */
+    stream_counter wrong, dropped;
+} queue_case;
+
+typedef struct queue_worker {
+    queue_case *c;
+    size_t id;
+} queue_worker;
+
+static void queue_took(queue_case *c, void *item, unsigned char how) {
+    size_t n = (size_t)((uint32_t *)item - c->box);
+    if (n >= c->producers * c->each || c->box[n] != n + 1) {
+        stream_counter_add(&c->wrong, 1);
+        return;
+    }
+    if (__atomic_exchange_n(&c->taken[n], how, __ATOMIC_RELAXED)) stream_counter_add(&c->wrong, 1);
+    if (how == 2) stream_counter_add(&c->dropped, 1);
+}
+
+static void *queue_producer(void *arg) {
+    queue_worker *w = (queue_worker *)arg;
+    queue_case *c = w->c;
+    uint64_t seed = 11 + w->id;
+    size_t sent = 0, first = w->id * c->each;
+    while (sent < c->each) {
+        void *items[5], *back = NULL;
+        size_t n = 1 + random_below(&seed, COUNT(items)), i;
+        if (n > c->each - sent) n = c->each - sent;
+        for (i = 0; i < n; i++) {
+            c->box[first + sent + i] = (uint32_t)(first + sent + i + 1);
+            items[i] = &c->box[first + sent + i];
+        }
+        if (n > 1) {
+            n = stream_queue_push_n(&c->queue, items, n);
+        } else {
+            n = stream_queue_push(&c->queue, items[0], &back) == STREAM_OK;
+            if (back) queue_took(c, back, 2);
+        }
+        sent += n;
+        if (n == 0) sched_yield();
+    }
+    stream_counter_add(&c->done, 1);
+    return NULL;
+}
+
+static void *queue_consumer(void *arg) {
+    queue_worker *w = (queue_worker *)arg;
+    queue_case *c = w->c;
+    uint64_t seed = 31 + w->id;
+    uint32_t last[MAX_THREADS] = {0};
+    for (;;) {
+        void *items[5];
+        size_t n = 1 + random_below(&seed, COUNT(items)), i;
+        bool done = stream_counter_get(&c->done) == c->producers; /* before looking: then nothing is the end */
+        n = n == 1 ? stream_queue_pop(&c->queue, items) == STREAM_OK : stream_queue_pop_n(&c->queue, items, n);
+        for (i = 0; i < n; i++) {
+            uint32_t number;
+            size_t producer;
+            queue_took(c, items[i], 1);
+            number = *(uint32_t *)items[i];
+            producer = (number - 1) / c->each;
+            if (number <= last[producer]) stream_counter_add(&c->wrong, 1); /* one producer's come in order */
+            last[producer] = number;
+        }
+        if (n == 0 && done) return NULL;
+        if (n == 0) sched_yield();
+    }
+}
+
+static void queue_threads(size_t producers, size_t consumers, size_t capacity, stream_overflow overflow, size_t each,
+                          uint64_t start) {
+    queue_case c;
+    queue_worker worker[MAX_THREADS];
+    stream_queue_desc desc;
+    stream_queue_usage usage;
+    crew workers;
+    size_t i, missing = 0;
+    memset(&c, 0, sizeof c);
+    memset(&desc, 0, sizeof desc);
+    memset(&workers, 0, sizeof workers);
+    desc.capacity = capacity;
+    desc.overflow = overflow;
+    desc.start = start;
+    c.producers = producers;
+    c.each = each;
+    c.box = (uint32_t *)calloc(producers * each, sizeof *c.box);
+    c.taken = (unsigned char *)calloc(producers * each, 1);
+    if (!c.box || !c.taken) abort();
+    CHECK_EQ(stream_queue_init(&c.queue, &desc), STREAM_OK);
+    for (i = 0; i < producers + consumers; i++) {
+        worker[i].c = &c;
+        worker[i].id = i;
+        crew_add(&workers, i < producers ? queue_producer : queue_consumer, &worker[i]);
+    }
+    crew_run(&workers);
+    for (i = 0; i < producers * each; i++) missing += c.taken[i] == 0;
+    CHECK_EQ(missing, 0);
+    CHECK_EQ(stream_counter_get(&c.wrong), 0);
+    stream_queue_stats(&c.queue, &usage);
+    CHECK_EQ(usage.depth, 0);
+    CHECK_EQ(usage.dropped_new + usage.dropped_old, stream_counter_get(&c.dropped));
+    CHECK_EQ(usage.pushed + usage.dropped_new, producers * each);
+    stream_queue_free(&c.queue);
+    free(c.box);
+    free(c.taken);
+}
+
+static void queue_between_threads(void) {
+    static const size_t capacities[] = {1, 2, 3, 5, 64};
+    size_t i, each = scaled(20000);
+    for (i = 0; i < COUNT(capacities); i++) {
+        uint64_t start = starts[i % COUNT(starts)];
+        queue_threads(1, 1, capacities[i], STREAM_OVERFLOW_FAIL, each, start);
+        queue_threads(2, 2, capacities[i], STREAM_OVERFLOW_FAIL, each, start);
+        queue_threads(4, 1, capacities[i], STREAM_OVERFLOW_FAIL, each / 2, start);
+        queue_threads(1, 4, capacities[i], STREAM_OVERFLOW_FAIL, each, start);
+    }
+}
+
+static void queue_drops_between_threads(void) {
+    static const size_t capacities[] = {1, 2, 3, 8};
+    size_t i, each = scaled(20000);
+    for (i = 0; i < COUNT(capacities); i++) {
+        queue_threads(2, 2, capacities[i], STREAM_OVERFLOW_DROP_OLD, each, starts[i % COUNT(starts)]);
+        queue_threads(3, 1, capacities[i], STREAM_OVERFLOW_DROP_OLD, each, starts[i % COUNT(starts)]);
+        queue_threads(2, 2, capacities[i], STREAM_OVERFLOW_DROP_NEW, each, starts[i % COUNT(starts)]);
+    }
+}
+
+/* What push_n put in together comes out together, and is seen all at once: batches of three from two
+   producers, one consumer that takes up to three. So there is always room for all three, or for none. */
+static void *queue_batcher(void *arg) {
+    queue_worker *w = (queue_worker *)arg;
+    size_t sent;
+    for (sent = 0; sent < w->c->each;) {
+        void *items[3];
+        size_t i, n;
+        for (i = 0; i < 3; i++) items[i] = item_of(1 + w->id * 1000000 + sent * 3 + i);
+        for (n = 0; n < 3;) {
+            size_t put = stream_queue_push_n(&w->c->queue, items + n, 3 - n);
+            if (put && put < 3) stream_counter_add(&w->c->wrong, 1);
+            n += put;
+            if (put == 0) sched_yield();
+        }
+        sent++;
+    }
+    return NULL;
+}
+
+static void *queue_batch_reader(void *arg) {
+    queue_case *c = ((queue_worker *)arg)->c;
+    size_t taken = 0;
+    while (taken < c->producers * c->each) {
+        void *item[3];
+        size_t n = stream_queue_pop_n(&c->queue, item, 3);
+        if (n == 0) {
+            sched_yield();
+            continue;
+        }
+        if (n != 3 || number_of(item[1]) != number_of(item[0]) + 1 || number_of(item[2]) != number_of(item[0]) + 2)
+            stream_counter_add(&c->wrong, 1);
+        taken++;
+    }
+    return NULL;
+}
+
+static void queue_batches_stay_together(void) {
+    queue_case c;
+    queue_worker worker[3];
+    stream_queue_desc desc;
+    crew workers;
+    size_t i;
+    memset(&c, 0, sizeof c);
+    memset(&desc, 0, sizeof desc);
+    memset(&workers, 0, sizeof workers);
+    desc.capacity = 9;
+    c.producers = 2;
+    c.each = scaled(20000);
+    CHECK_EQ(stream_queue_init(&c.queue, &desc), STREAM_OK);
+    for (i = 0; i < 3; i++) {
+        worker[i].c = &c;
+        worker[i].id = i;
+        crew_add(&workers, i < 2 ? queue_batcher : queue_batch_reader, &worker[i]);
+    }
+    crew_run(&workers);
+    CHECK_EQ(stream_counter_get(&c.wrong), 0);
+    stream_queue_free(&c.queue);
+}
+
+int main(void) {
+    TEST_PROGRAM("rings");
+    RUN(ring_model);
+    RUN(ring_contiguous);
+    RUN(ring_staged_together);
+    RUN(ring_arguments);
+    RUN(ring_feeds_pipeline);
+    RUN(ring_between_threads);
+    RUN(spsc_model);
+    RUN(spsc_arguments);
+    RUN(spsc_between_threads);
+    RUN(queue_model);
+    RUN(queue_arguments);
+    RUN(queue_between_threads);
+    RUN(queue_drops_between_threads);
+    RUN(queue_batches_stay_together);
+    return test_end();
+}
