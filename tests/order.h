@@ -86,7 +86,7 @@ bool order_cas(unsigned site, order_memory order, void *at, unsigned width, void
 /* Sleeps if *at is still `seen`, until a wake or, if timed, until the time is up: then false. */
 bool order_wait(void *at, unsigned width, uint64_t seen, bool timed);
 void order_wake(void *at, unsigned most);
-void order_pause(void); /* lets others run; afterwards this thread sees the last of everything once */
+void order_pause(void); /* for waiting in a loop: another goes on; what it wrote is seen, in time */
 int order_self(void);
 
 #define ORDER_a64_load(site, order, a) order_load(site, order_##order, &(a)->v, 8)
@@ -117,6 +117,8 @@ typedef struct stream__a64 {
 typedef struct stream__a32 {
     uint32_t v;
 } stream__a32;
+#define STREAM__READS(ptr, len) ((void)0) /* the accesses themselves are seen */
+#define STREAM__WRITES(ptr, len) ((void)0)
 static inline __attribute__((unused)) void stream__a64_raise(stream__a64 *a, uint64_t v) {
     uint64_t seen = ORDER_a64_load(0, relaxed, a);
     while (seen < v && !ORDER_a64_cas(0, relaxed, a, &seen, v)) {
@@ -143,7 +145,8 @@ enum {
     ORDER__STORES = 96,      /* to one location in one run */
     ORDER__LOCATIONS = 192,
     ORDER__CHOICES = 4000,   /* in one run; more means that it does not end */
-    ORDER__BLOCKS = 64
+    ORDER__BLOCKS = 64,
+    ORDER__CASES = 64
 };
 
 typedef uint16_t order__clock[ORDER_THREADS];
@@ -182,9 +185,10 @@ static struct {
     /* the run */
     uint32_t run;
     int current; /* thread, or -1 outside the threads */
-    enum { ORDER__NONE, ORDER__READY, ORDER__ASLEEP, ORDER__TIMED, ORDER__DONE } state[ORDER_THREADS];
+    enum { ORDER__NONE, ORDER__READY, ORDER__PAUSED, ORDER__ASLEEP, ORDER__TIMED, ORDER__DONE } state[ORDER_THREADS];
     const void *sleeps_at[ORDER_THREADS];
-    bool woken[ORDER_THREADS], fresh[ORDER_THREADS];
+    bool woken[ORDER_THREADS];
+    unsigned wrote[ORDER_THREADS], known[ORDER_THREADS], paused_at[ORDER_THREADS]; /* stores; others' stores; step */
     order__clock clock[ORDER_THREADS];
     unsigned locations, preempted, old, spurious, late, steps;
     size_t top;
@@ -425,30 +429,50 @@ static void order__enter(int next) {
     _longjmp(order.resume[next], 1);
 }
 
-/* Lets one of the threads that can go on do so: this one first if `stays`, as an interruption of it counts. */
-static void order__schedule(bool stays, bool pays) {
+static unsigned order__others_wrote(int self) {
+    unsigned n = 0;
+    int i;
+    for (i = 0; i < ORDER_THREADS; i++) n += i == self ? 0 : order.wrote[i];
+    return n;
+}
+
+/* Something has changed since the thread last looked round. */
+static bool order__may_resume(int i) {
+    return order.state[i] == ORDER__PAUSED && order__others_wrote(i) != order.known[i];
+}
+
+/* Lets one of the threads that can go on do so: this one first if it may, for then the others interrupt it. */
+static void order__schedule(bool stays) {
     int list[ORDER_THREADS], self = order.current, i, next;
     unsigned n = 0, taken;
-    if (stays && pays) list[n++] = self;
-    if (!stays || !pays || order.seeded || order.preempted < order__bound(order.test)) {
-        for (i = 0; i < ORDER_THREADS; i++)
-            if (i != self && (order.state[i] == ORDER__READY || (order.state[i] == ORDER__TIMED && !order.late)))
+    if (stays) list[n++] = self;
+    if (!stays || order.seeded || order.preempted < order__bound(order.test)) {
+        for (i = 0; i < ORDER_THREADS; i++) {
+            if (i != self && (order.state[i] == ORDER__READY || (order.state[i] == ORDER__TIMED && !order.late) ||
+                              ((stays || order.seeded) && order__may_resume(i))))
                 list[n++] = i;
+        }
     }
-    if (stays && !pays) list[n++] = self;
+    if (n == 0) { /* who waits in a loop goes on when nobody else can, in turn */
+        for (i = 0; i < ORDER_THREADS; i++)
+            if (order__may_resume(i) && (n == 0 || order.paused_at[i] < order.paused_at[list[0]])) list[0] = i, n = 1;
+    }
     if (n == 0) {
         for (i = 0; i < ORDER_THREADS; i++)
             if (order.state[i] == ORDER__TIMED) list[n++] = i;
     }
     if (n == 0) {
-        for (i = 0; i < ORDER_THREADS; i++)
-            if (order.state[i] == ORDER__ASLEEP) order_fail("thread %d sleeps at %s for ever", i, order__place(order.sleeps_at[i]));
+        for (i = 0; i < ORDER_THREADS; i++) {
+            if (order.state[i] == ORDER__ASLEEP)
+                order_fail("thread %d sleeps at %s for ever", i, order__place(order.sleeps_at[i]));
+            if (order.state[i] == ORDER__PAUSED) order_fail("thread %d waits for ever", i);
+        }
         order.current = -1;
         _longjmp(order.driver, 1);
     }
-    taken = order__choose(n, stays && pays ? order.switch_one_in : 2);
+    taken = order__choose(n, stays ? order.switch_one_in : 2);
     next = list[taken];
-    if (stays && pays && taken) order.preempted++;
+    if (stays && taken) order.preempted++;
     if (order.state[next] == ORDER__TIMED) order.late++; /* once a run while others could go on */
     order.state[next] = ORDER__READY;
     if (next == self) return;
@@ -458,14 +482,7 @@ static void order__schedule(bool stays, bool pays) {
 
 static void order__point(void) {
     if (++order.steps > ORDER__CHOICES) order_fail("no end in sight after %u steps", order.steps);
-    order__schedule(true, true);
-}
-
-void order_pause(void) {
-    if (order.current < 0) return;
-    if (++order.steps > ORDER__CHOICES) order_fail("no end in sight after %u steps", order.steps);
-    order.fresh[order.current] = true;
-    order__schedule(true, false);
+    order__schedule(true);
 }
 
 /* -- the atomic calls -- */
@@ -537,11 +554,7 @@ static order__location *order__touch_location(const void *at, unsigned width, bo
 
 /* The place, in modification order, of the oldest store the running thread may still see. */
 static unsigned order__floor(const order__location *l, bool sequential) {
-    unsigned i, place = 0, newest = l->stores - 1;
-    if (order.fresh[order.current]) {
-        order.fresh[order.current] = false;
-        return newest;
-    }
+    unsigned i, place = 0;
     for (i = 0; i < ORDER_THREADS; i++) {
         unsigned k = l->seen_count[i];
         while (k > 0 && !order__before(i, l->seen[i][k - 1].clock)) k--;
@@ -560,6 +573,19 @@ static void order__saw(order__location *l, unsigned store, order_memory o) {
     l->seen[t][n].clock = now;
     l->seen[t][n].store = (uint8_t)store;
     l->seen_count[t] = n + 1;
+}
+
+void order_pause(void) {
+    unsigned i, self = (unsigned)order.current;
+    if (order.current < 0) return;
+    order.state[self] = ORDER__PAUSED;
+    order.paused_at[self] = order.steps++;
+    order__schedule(false);
+    order.known[self] = order__others_wrote(order.current);
+    for (i = 0; i < order.locations; i++) {
+        order__location *l = &order__locations[i];
+        order__saw(l, l->line[l->stores - 1], order_relaxed);
+    }
 }
 
 static uint64_t order__read(order__location *l, unsigned store, order_memory o) {
@@ -589,6 +615,7 @@ static void order__write(order__location *l, unsigned place, order_memory o, uin
     order__raw_set(l->at, l->width, l->store[l->line[id]].value);
     order__saw(l, id, o);
     order.clock[t][t]++;
+    order.wrote[t]++;
 }
 
 static bool order__taken(const order__location *l, unsigned place) { /* a read-modify-write has read it */
@@ -727,7 +754,7 @@ bool order_wait(void *at, unsigned width, uint64_t seen, bool timed) {
     order.state[self] = timed ? ORDER__TIMED : ORDER__ASLEEP;
     order.sleeps_at[self] = at;
     order.woken[self] = false;
-    order__schedule(false, false);
+    order__schedule(false);
     ORDER__SAY("  T%u %s at %s\n", self, order.woken[self] ? "is woken" : "has slept its time", order__place(at));
     order.sleeps_at[self] = NULL;
     return order.woken[self];
@@ -755,7 +782,7 @@ static void order__thread(int t) {
     order.test->thread[t](); /* again for each run: what an unfinished one left above on this stack is dropped */
     order.state[t] = ORDER__DONE;
     ORDER__SAY("  T%d is done\n", t);
-    order__schedule(false, false);
+    order__schedule(false);
 }
 
 static void order__begin(const order_case *c) {
@@ -769,8 +796,9 @@ static void order__begin(const order_case *c) {
     order.preempted = order.old = order.spurious = order.late = 0;
     order.message[0] = 0;
     memset(order.state, 0, sizeof order.state);
-    memset(order.fresh, 0, sizeof order.fresh);
     memset(order.clock, 0, sizeof order.clock);
+    memset(order.wrote, 0, sizeof order.wrote);
+    memset(order.known, 0, sizeof order.known);
     c->begin();
     for (i = 0; i < ORDER_THREADS; i++) {
         if (!order.built) {
@@ -857,18 +885,24 @@ static int order__replay(const order_case *c, const char *text) {
 /* A child of its own for each mutant: it may crash or never end. */
 static bool order__mutant(const char *program, const order_case *cases, unsigned long most, unsigned long seeded,
                           const char *expected) {
-    const order_case *c;
     order_result r;
     int status = 0;
     pid_t child;
     fflush(stdout);
     child = fork();
     if (child == 0) {
-        bool caught = false;
+        bool caught = false, ran = false, runs_it[ORDER__CASES] = {false};
+        unsigned n;
         alarm(120);
-        for (c = cases; c->name && !caught; c++) caught = !order__seed(c, 0, 1500, &r);
-        for (c = cases; c->name && !caught && order.mutant_ran; c++)
-            caught = !order__exhaust(c, most, &r) || !order__seed(c, 1500, seeded, &r);
+        for (n = 0; cases[n].name && !caught; n++) {
+            order.mutant_ran = false;
+            caught = !order__seed(&cases[n], 0, 300, &r);
+            runs_it[n] = order.mutant_ran;
+            ran |= order.mutant_ran;
+            if (!caught) caught = runs_it[n] && !order__seed(&cases[n], 300, 1200, &r);
+        }
+        for (n = 0; cases[n].name && !caught; n++)
+            caught = runs_it[n] && (!order__exhaust(&cases[n], most, &r) || !order__seed(&cases[n], 1500, seeded, &r));
         if (caught) {
             printf("%s %s.%u: %s -> %s: caught by %s: %s\n", *expected ? "FAIL" : "ok  ", program, order.mutant,
                    order__name(order.mutant), order.weakening, order.test->name, order.message);
@@ -877,7 +911,7 @@ static bool order__mutant(const char *program, const order_case *cases, unsigned
                 printf("  choices: ");
                 order__print_choices();
             }
-        } else if (!order.mutant_ran) {
+        } else if (!ran) {
             printf("FAIL %s.%u: %s is never run\n", program, order.mutant, order__name(order.mutant));
         } else if (*expected) {
             printf("ok   %s.%u: %s -> %s makes no difference: %s\n", program, order.mutant, order__name(order.mutant),
