@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT-0
+# Searches the whole state space of each model in tests/models with spin: once for broken assertions and
+# deadlocks; then as the model's head says: with other sizes (also), for going round without progress
+# (progress), and each weakened variant (-DWEAK_...), which must fail.
+BUILD=${BUILD:-build}
+CC=${CC:-cc}
+models=${*:-$(cd tests/models && ls ./*.pml | sed 's|^\./||; s|\.pml$||')}
+root=$(pwd)
+if ! command -v spin >/dev/null; then
+    for m in $models; do echo "skip model.$m: needs spin"; done
+    exit 0
+fi
+
+pan() { # model, directory, spin's flags, gcc's flags, pan's flags: its report; a trail is not kept
+    mkdir -p "$2" && (
+        cd "$2" || exit 1
+        spin -a $3 "$root/tests/models/$1.pml" && $CC -O2 -w -DMEMLIM=1500 $4 pan.c -o pan && ./pan $5
+    ) 2>&1
+}
+states() { sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' "$1" | head -1; }
+# No error, nothing left out, and no statement of the model that never runs.
+whole() {
+    grep -q 'errors: 0' "$1" && ! grep -v -e '"-end-"' "$1" | grep -qE 'Search not completed|max search depth|\.pml:[0-9]+, state '
+}
+
+bad=0
+report() { # name, log
+    if whole "$2"; then
+        echo "ok   model.$1 ($(states "$2") states)"
+    else
+        grep -v '^Depth=' "$2"
+        echo "FAIL model.$1"
+        bad=1
+    fi
+}
+for m in $models; do
+    dir=$root/$BUILD/tests/models/$m
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    pan "$m" "$dir/safety" "" "-DSAFETY" "-m1000000" >"$dir/safety.log"
+    report "$m" "$dir/safety.log"
+    sed -n 's/^   \(also\|progress\)/\1/p' "tests/models/$m.pml" >"$dir/variants"
+    while read -r what flags; do
+        if [ "$what" = also ]; then pan "$m" "$dir/run" "$flags" "-DSAFETY" "-m1000000" >"$dir/run.log"
+        else pan "$m" "$dir/run" "$flags" "-DNP" "-l -m1000000" >"$dir/run.log"; fi
+        report "$m $what $flags" "$dir/run.log"
+    done <"$dir/variants"
+    for weak in $(sed -n 's/^   -D\(WEAK_[A-Z_]*\) .*/\1/p' "tests/models/$m.pml"); do
+        pan "$m" "$dir/$weak" "-D$weak" "-DSAFETY" "-m1000000" >"$dir/$weak.log"
+        if grep -q 'errors: 1' "$dir/$weak.log"; then
+            echo "ok   model.$m.$weak (caught: $(sed -n 's/^pan:[0-9]*: \(.*\) (at depth.*/\1/p' "$dir/$weak.log"))"
+        else
+            grep -v '^Depth=' "$dir/$weak.log"
+            echo "FAIL model.$m.$weak: not caught"
+            bad=1
+        fi
+    done
+done
+exit $bad
