@@ -938,6 +938,108 @@ STREAM_API size_t stream_queue_pop_n(stream_queue *queue, void **items, size_t c
 /* Any thread; exact when the queue is quiet. */
 STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage *usage);
 
+/* ==[ channel ]======================================================================================
+   A queue that waits: pointers between any number of threads (mpmc), bounded, with an urgent lane, an end,
+   and advice for senders. A side that has to wait sleeps in the kernel (futex, WaitOnAddress, elsewhere a
+   condition variable) and uses no processor time; while nobody sleeps there is no system call on either
+   side.
+
+       sender                                        receiver
+       while (stream_channel_send(&ch, item,         while (stream_channel_recv(&ch, &item,
+                  STREAM_FOREVER) == STREAM_OK)                 STREAM_FOREVER) == STREAM_OK)
+           item = next();                                use(item);
+       stream_channel_close(&ch);                    (END: closed, and nothing is left)
+
+   After close nothing goes in any more; what had gone in comes out; and everybody who sleeps wakes up. An
+   item whose send returned OK is never lost, whatever closes when.
+
+   Where there is nothing to sleep on (STREAM_NO_OS, STREAM_NO_THREADS) every timeout counts as 0.
+
+   Fork: as with stream_ring; a thread that slept at that moment sleeps in the parent only. The descriptor
+   of wake_fd is shared by both: the child must not arm it. */
+
+#define STREAM_FOREVER UINT64_MAX
+
+#if defined(STREAM_NO_OS) || defined(STREAM_NO_THREADS)
+#define STREAM__SLEEP_NONE 1
+#elif !defined(_WIN32) && (!defined(__linux__) || defined(STREAM_WAIT_PTHREAD))
+#define STREAM__SLEEP_PTHREAD 1
+#endif
+
+#ifdef STREAM__SLEEP_PTHREAD
+#ifdef __cplusplus
+}
+#include <pthread.h>
+extern "C" {
+#else
+#include <pthread.h>
+#endif
+#endif
+
+typedef struct stream__sleepers {
+    char apart[STREAM_CACHE_LINE];
+    stream__a32 word; /* how many wait, how many of them were told to look again, armed: see the implementation */
+#ifdef STREAM__SLEEP_PTHREAD
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+#endif
+    char apart_too[STREAM_CACHE_LINE];
+} stream__sleepers;
+
+typedef struct stream_channel_desc {
+    stream_queue_desc queue; /* as for stream_queue, but capacity 0: 100 */
+    bool wake_fd;            /* make a descriptor for event loops; not on Windows */
+} stream_channel_desc;
+
+typedef struct stream_channel {
+    /* private */
+    stream_queue queue;
+    stream__sleepers receivers, senders[2]; /* those who wait for an item; for room in each lane */
+    int wake_read, wake_write;              /* -1: none */
+    bool made;
+} stream_channel;
+
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM, or E_IO when the system has no descriptor (or no lock)
+   to give. The object must not be moved afterwards. */
+STREAM_API stream_status stream_channel_init(stream_channel *channel, const stream_channel_desc *desc);
+/* When no thread uses it any more (to make them leave: close, and let them run into END and E_STATE). What
+   is still inside is yours to receive before. A zeroed object is fine. */
+STREAM_API void stream_channel_free(stream_channel *channel);
+
+/* Any thread; waits for room up to timeout_ns (0: not at all, STREAM_FOREVER) and never drops. OK, FULL when
+   the time is up, E_STATE after close: the item stays yours. */
+STREAM_API stream_status stream_channel_send(stream_channel *channel, void *item, uint64_t timeout_ns);
+/* The same for the urgent lane, which receivers empty first. */
+STREAM_API stream_status stream_channel_send_urgent(stream_channel *channel, void *item, uint64_t timeout_ns);
+/* All count items, as room comes; *sent says how many went in, also when the result is FULL or E_STATE. */
+STREAM_API stream_status stream_channel_send_n(stream_channel *channel, void *const *items, size_t count,
+                                               uint64_t timeout_ns, size_t *sent);
+/* Never waits; when full, does as the overflow policy says: see stream_queue_push, and E_STATE after close.
+   *dropped is set whatever the result. */
+STREAM_API stream_status stream_channel_try_send(stream_channel *channel, void *item, void **dropped);
+
+/* Any thread; waits for an item up to timeout_ns. OK, EMPTY when the time is up, END. */
+STREAM_API stream_status stream_channel_recv(stream_channel *channel, void **item, uint64_t timeout_ns);
+/* Waits for one, then takes what there is, at most cap; *got says how many. */
+STREAM_API stream_status stream_channel_recv_n(stream_channel *channel, void **items, size_t cap,
+                                               uint64_t timeout_ns, size_t *got);
+/* Never waits. OK, EMPTY, END. */
+STREAM_API stream_status stream_channel_try_recv(stream_channel *channel, void **item);
+
+/* Any thread, more than once if you like. Does not wait. */
+STREAM_API void stream_channel_close(stream_channel *channel);
+/* As stream_queue_stats. */
+STREAM_API void stream_channel_stats(const stream_channel *channel, stream_queue_usage *usage);
+
+#ifndef STREAM_NO_OS
+/* For an event loop that waits for descriptors: receive until EMPTY, then arm. EMPTY: armed; go and wait until
+   stream_channel_fd is readable, and then receive again. OK: do not wait, there is something. A sender
+   makes a system call only if the loop has armed, and then once. One thread. */
+STREAM_API stream_status stream_channel_arm(stream_channel *channel);
+/* To wait for, not to read; -1 without wake_fd. It stays the channel's. */
+STREAM_API int stream_channel_fd(const stream_channel *channel);
+#endif
+
 /* ==[ metrics ]======================================================================================
    Counters, gauges and a latency histogram that any number of threads may write and read (relaxed
    atomics: exact when quiet, momentary otherwise). Zero them to start. */
@@ -1109,10 +1211,21 @@ STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *
 #include <io.h>
 #else
 #include <fcntl.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#endif
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifndef STREAM_SYS_READ
+#define STREAM_SYS_READ(fd, ptr, len) read(fd, ptr, len)
+#endif
+#ifndef STREAM_SYS_WRITE
+#define STREAM_SYS_WRITE(fd, ptr, len) write(fd, ptr, len)
+#endif
 #ifndef CLOCK_MONOTONIC
 #error "stream.h: include the implementation before any system header, or define _POSIX_C_SOURCE 200809L"
 #endif
@@ -2020,6 +2133,482 @@ STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage
     usage->dropped_old = stream__a64_load_relaxed(&queue->dropped_old);
 }
 
+/* ==[ channel: implementation ]======================================================================
+   Whoever finds nothing (or no room) announces itself in `word`, looks again, and sleeps while the word
+   is what it was. Whoever put something there (or took something away) looks at the word, and if more wait
+   than were told, tells one and wakes it. That is Dekker's pattern, each side writing its own word before
+   it reads the other's, and needs one order for all four accesses: the turn of the cell and the word are
+   seq_cst, here and in the queue's functions with `waited`. Weaker, and both read what was before: one
+   sleeps on an item that is there.
+
+     bits 0-14   threads that wait
+     bits 15-29  how many of them were told to look again: a second item finds them told, and makes no
+                 second system call
+     bit 30      an event loop is armed
+
+   Everyone who leaves takes one telling along, if there is one, and then tries again; so a telling is never
+   lost, but it may reach the wrong one: two items in a row may be published in the wrong order, and the one
+   who was told of the second finds the first still missing. Therefore everyone who took an item (or put
+   one) and sees that there is more, and a thread that was not told, tells the next. */
+
+enum {
+    STREAM__WAITING = 0x7fff,
+    STREAM__TOLD = 0x8000, /* one of them */
+    STREAM__ARMED = 0x40000000
+};
+
+static uint32_t stream__untold(uint32_t word) {
+    return (word & STREAM__WAITING) - ((word >> 15) & STREAM__WAITING);
+}
+
+#if defined(STREAM__SLEEP_NONE)
+
+/* Never called: nobody waits. */
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    (void)s, (void)word, (void)deadline_ns;
+    return false;
+}
+static void stream__wake(stream__sleepers *s, uint32_t count) { (void)s, (void)count; }
+static bool stream__sleepers_init(stream__sleepers *s) {
+    (void)s;
+    return true;
+}
+static void stream__sleepers_free(stream__sleepers *s) { (void)s; }
+
+#elif defined(_WIN32)
+
+/* Sleeps while the word is what it was; false when the deadline has passed. May return early. */
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    DWORD ms = INFINITE;
+    if (deadline_ns != STREAM_FOREVER) {
+        uint64_t now = stream_now_ns(), left;
+        if (now >= deadline_ns) return false;
+        left = (deadline_ns - now + 999999) / 1000000;
+        ms = left < 0x7fffffff ? (DWORD)left : 0x7fffffff;
+    }
+    WaitOnAddress((volatile VOID *)&s->word.v, &word, sizeof word, ms);
+    return true;
+}
+
+static void stream__wake(stream__sleepers *s, uint32_t count) {
+    if (count > 1) WakeByAddressAll(&s->word.v);
+    else WakeByAddressSingle(&s->word.v);
+}
+
+static bool stream__sleepers_init(stream__sleepers *s) {
+    (void)s;
+    return true;
+}
+static void stream__sleepers_free(stream__sleepers *s) { (void)s; }
+
+#elif defined(STREAM__SLEEP_PTHREAD)
+
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    bool in_time = true;
+    pthread_mutex_lock(&s->lock);
+    if (stream__a32_load_seq_cst(&s->word) == word) {
+        if (deadline_ns == STREAM_FOREVER) {
+            pthread_cond_wait(&s->wake, &s->lock);
+        } else {
+            uint64_t ns = deadline_ns;
+            struct timespec at;
+#ifdef __APPLE__
+            uint64_t now = stream_now_ns();
+            ns = now < deadline_ns ? deadline_ns - now : 0;
+#endif
+            at.tv_sec = (time_t)(ns / 1000000000);
+            at.tv_nsec = (long)(ns % 1000000000);
+#ifdef __APPLE__
+            pthread_cond_timedwait_relative_np(&s->wake, &s->lock, &at);
+#else
+            pthread_cond_timedwait(&s->wake, &s->lock, &at);
+#endif
+            in_time = stream_now_ns() < deadline_ns;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return in_time;
+}
+
+static void stream__wake(stream__sleepers *s, uint32_t count) {
+    /* Whoever saw the old word is asleep once the lock can be had, or has not looked yet. */
+    pthread_mutex_lock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
+    if (count > 1) pthread_cond_broadcast(&s->wake);
+    else pthread_cond_signal(&s->wake);
+}
+
+static bool stream__sleepers_init(stream__sleepers *s) {
+    pthread_condattr_t attr;
+    bool done;
+    if (pthread_condattr_init(&attr) != 0) return false;
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+#endif
+    done = pthread_mutex_init(&s->lock, NULL) == 0;
+    if (done && pthread_cond_init(&s->wake, &attr) != 0) {
+        pthread_mutex_destroy(&s->lock);
+        done = false;
+    }
+    pthread_condattr_destroy(&attr);
+    return done;
+}
+
+static void stream__sleepers_free(stream__sleepers *s) {
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+}
+
+#else /* Linux */
+
+#ifndef STREAM_SYS_FUTEX
+/* A C library whose time_t is wider than the kernel's long needs the call that takes it so. */
+#if defined(SYS_futex_time64) && defined(SYS_futex)
+#define STREAM__FUTEX (sizeof(time_t) > sizeof(long) ? SYS_futex_time64 : SYS_futex)
+#elif defined(SYS_futex_time64)
+#define STREAM__FUTEX SYS_futex_time64
+#else
+#define STREAM__FUTEX SYS_futex
+#endif
+#define STREAM_SYS_FUTEX(word, op, value, deadline) \
+    syscall(STREAM__FUTEX, word, op, value, deadline, NULL, FUTEX_BITSET_MATCH_ANY)
+#endif
+
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    struct timespec at, *deadline = NULL;
+    if (deadline_ns != STREAM_FOREVER) {
+        at.tv_sec = (time_t)(deadline_ns / 1000000000);
+        at.tv_nsec = (long)(deadline_ns % 1000000000);
+        deadline = &at;
+    }
+    /* BITSET: this one takes the moment to wake up at, not the time to sleep. */
+    if (STREAM_SYS_FUTEX(&s->word.v, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, deadline) == 0) return true;
+    return errno != ETIMEDOUT;
+}
+
+static void stream__wake(stream__sleepers *s, uint32_t count) {
+    STREAM_SYS_FUTEX(&s->word.v, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL);
+}
+
+static bool stream__sleepers_init(stream__sleepers *s) {
+    (void)s;
+    return true;
+}
+static void stream__sleepers_free(stream__sleepers *s) { (void)s; }
+
+#endif
+
+static void stream__channel_wake_fd(stream_channel *channel);
+
+/* Tells up to count threads that have not been told, and the event loop. */
+static void stream__tell(stream_channel *channel, stream__sleepers *s, uint32_t seen, size_t count) {
+    uint32_t tell;
+    do {
+        tell = stream__untold(seen);
+        if (tell > count) tell = (uint32_t)count;
+        if (tell == 0 && !(seen & STREAM__ARMED)) return;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, (seen & ~(uint32_t)STREAM__ARMED) + tell * STREAM__TOLD));
+    if (tell) stream__wake(s, tell);
+    if (seen & STREAM__ARMED) stream__channel_wake_fd(channel);
+}
+
+/* The same, after count items were put (or taken): nearly always nobody waits, and then it is one load. */
+STREAM__FN void stream__tell_if(stream_channel *channel, stream__sleepers *s, size_t count) {
+    uint32_t seen = stream__a32_load_seq_cst(&s->word); /* seq_cst: see above */
+    if (seen) stream__tell(channel, s, seen, count);
+}
+
+/* Whether an item can be popped now, or never any more. */
+static bool stream__channel_ended(const stream_channel *channel) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        /* seq_cst as close's: whoever announced itself too late for close to see it sees close here. */
+        uint64_t tail = stream__a64_load_seq_cst(&channel->queue.lane[i].tail);
+        if (!(tail & 1) || stream__a64_load_relaxed(&channel->queue.lane[i].head) != tail - 1) return false;
+    }
+    return true;
+}
+
+static bool stream__channel_ready(const stream_channel *channel) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        const stream__lane *lane = &channel->queue.lane[i];
+        uint64_t head = stream__a64_load_relaxed(&lane->head); /* relaxed: an old one says ready, and pop knows */
+        if ((int64_t)(stream__turn_load(stream__lane_cell(lane, head), true) - (head + 1)) >= 0) return true;
+    }
+    return stream__channel_ended(channel);
+}
+
+/* Whether there is room in the lane, or never any more. */
+static bool stream__channel_roomy(const stream__lane *lane) {
+    uint64_t tail = stream__a64_load_seq_cst(&lane->tail); /* seq_cst: as in ended */
+    return tail & 1 || stream__lane_room(lane, tail, true) >= 0;
+}
+
+/* One round of waiting for an item (lane NULL) or for room in a lane. OK: look again. EMPTY: the time is up,
+   look once more. E_STATE: no more than 32767 threads can wait here. */
+static stream_status stream__channel_wait(stream_channel *channel, const stream__lane *lane, stream__sleepers *s,
+                                          uint64_t deadline_ns) {
+    bool in_time = true;
+    uint32_t seen = stream__a32_load_seq_cst(&s->word), left;
+    do {
+        if ((seen & STREAM__WAITING) == STREAM__WAITING) return STREAM_E_STATE;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, seen + 1)); /* seq_cst: see above */
+    seen = stream__a32_load_seq_cst(&s->word);
+    if (!(lane ? stream__channel_roomy(lane) : stream__channel_ready(channel)) &&
+        !((seen >> 15) & STREAM__WAITING))
+        in_time = stream__sleep(s, seen, deadline_ns);
+    do { /* leave, with a telling if there is one */
+        left = seen - 1;
+        if ((left >> 15) & STREAM__WAITING) left -= STREAM__TOLD;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, left));
+    return in_time ? STREAM_OK : STREAM_EMPTY;
+}
+
+/* The moment timeout_ns from now; 36 years are for ever, so that a 32-bit time_t holds all others. */
+static uint64_t stream__deadline(uint64_t timeout_ns) {
+#ifdef STREAM__SLEEP_NONE
+    return timeout_ns;
+#else
+    return timeout_ns < UINT64_C(1) << 60 ? stream_now_ns() + timeout_ns : STREAM_FOREVER;
+#endif
+}
+
+/* After n items were pushed. */
+static void stream__channel_sent(stream_channel *channel, int urgent, size_t n) {
+    stream__sleepers *senders = &channel->senders[urgent];
+    uint32_t others;
+    stream__tell_if(channel, &channel->receivers, n);
+    others = stream__a32_load_seq_cst(&senders->word);
+    if (others && stream__channel_roomy(&channel->queue.lane[urgent])) stream__tell(channel, senders, others, 1);
+}
+
+static stream_status stream__channel_send(stream_channel *channel, int urgent, void *const *items, size_t count,
+                                          uint64_t timeout_ns, size_t *sent) {
+    stream__lane *lane = &channel->queue.lane[urgent];
+    stream__sleepers *senders = &channel->senders[urgent];
+    stream_status waited = STREAM_OK;
+    uint64_t deadline_ns = 0;
+    *sent = 0;
+#ifdef STREAM__SLEEP_NONE
+    timeout_ns = 0;
+#endif
+    for (;;) {
+        size_t n = stream__lane_push(lane, items + *sent, count - *sent, true);
+        if (n) {
+            stream__channel_sent(channel, urgent, n);
+            *sent += n;
+        }
+        if (*sent == count) return STREAM_OK;
+        if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+        if (timeout_ns == 0 || waited != STREAM_OK) {
+            stream__a64_add_relaxed(&channel->queue.refused, count - *sent);
+            return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_FULL;
+        }
+        if (deadline_ns == 0) deadline_ns = stream__deadline(timeout_ns);
+        waited = stream__channel_wait(channel, lane, senders, deadline_ns);
+    }
+}
+
+static stream_status stream__channel_recv(stream_channel *channel, void **items, size_t cap, uint64_t timeout_ns,
+                                          size_t *got) {
+    stream__sleepers *receivers = &channel->receivers;
+    stream_status waited = STREAM_OK;
+    uint64_t deadline_ns = 0;
+#ifdef STREAM__SLEEP_NONE
+    timeout_ns = 0;
+#endif
+    for (;;) {
+        size_t urgent = stream__lane_pop(&channel->queue.lane[1], items, cap, true);
+        size_t n = stream__lane_pop(&channel->queue.lane[0], items + urgent, cap - urgent, true);
+        *got = urgent + n;
+        if (urgent) stream__tell_if(channel, &channel->senders[1], urgent);
+        if (n) stream__tell_if(channel, &channel->senders[0], n);
+        if (*got || cap == 0) {
+            uint32_t others = stream__a32_load_seq_cst(&receivers->word);
+            if (others && stream__channel_ready(channel)) stream__tell(channel, receivers, others, 1);
+            return STREAM_OK;
+        }
+        if (stream__channel_ended(channel)) {
+            stream__tell_if(channel, receivers, STREAM__WAITING); /* the last item may have gone unheard by them */
+            return STREAM_END;
+        }
+        if (timeout_ns == 0 || waited != STREAM_OK)
+            return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_EMPTY;
+        if (deadline_ns == 0) deadline_ns = stream__deadline(timeout_ns);
+        waited = stream__channel_wait(channel, NULL, receivers, deadline_ns);
+    }
+}
+
+STREAM_API stream_status stream_channel_send(stream_channel *channel, void *item, uint64_t timeout_ns) {
+    size_t sent;
+    return stream__channel_send(channel, 0, &item, 1, timeout_ns, &sent);
+}
+
+STREAM_API stream_status stream_channel_send_urgent(stream_channel *channel, void *item, uint64_t timeout_ns) {
+    size_t sent;
+    return stream__channel_send(channel, 1, &item, 1, timeout_ns, &sent);
+}
+
+STREAM_API stream_status stream_channel_send_n(stream_channel *channel, void *const *items, size_t count,
+                                               uint64_t timeout_ns, size_t *sent) {
+    return stream__channel_send(channel, 0, items, count, timeout_ns, sent);
+}
+
+STREAM_API stream_status stream_channel_try_send(stream_channel *channel, void *item, void **dropped) {
+    stream_status status = stream__queue_push(&channel->queue, &channel->queue.lane[0], item, dropped, true);
+    if (status == STREAM_OK) stream__channel_sent(channel, 0, 1);
+    return status;
+}
+
+STREAM_API stream_status stream_channel_recv(stream_channel *channel, void **item, uint64_t timeout_ns) {
+    size_t got;
+    return stream__channel_recv(channel, item, 1, timeout_ns, &got);
+}
+
+STREAM_API stream_status stream_channel_recv_n(stream_channel *channel, void **items, size_t cap,
+                                               uint64_t timeout_ns, size_t *got) {
+    return stream__channel_recv(channel, items, cap, timeout_ns, got);
+}
+
+STREAM_API stream_status stream_channel_try_recv(stream_channel *channel, void **item) {
+    size_t got;
+    return stream__channel_recv(channel, item, 1, 0, &got);
+}
+
+STREAM_API void stream_channel_close(stream_channel *channel) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        stream__a64 *tail = &channel->queue.lane[i].tail;
+        uint64_t seen = stream__a64_load_relaxed(tail); /* relaxed: the exchange below checks it */
+        /* seq_cst: written here, then the words read; those who sleep write theirs, then read this. And what
+           was done before close is seen by whoever gets END. */
+        while (!(seen & 1) && !stream__a64_cas_seq_cst(tail, &seen, seen | 1)) {
+        }
+    }
+    for (i = 0; i < 2; i++) stream__tell_if(channel, &channel->senders[i], STREAM__WAITING);
+    stream__tell_if(channel, &channel->receivers, STREAM__WAITING);
+}
+
+STREAM_API void stream_channel_stats(const stream_channel *channel, stream_queue_usage *usage) {
+    stream_queue_stats(&channel->queue, usage);
+}
+
+#if defined(STREAM_NO_OS) || defined(_WIN32)
+
+static bool stream__channel_open_fd(stream_channel *channel) {
+    (void)channel;
+    return false;
+}
+static void stream__channel_close_fd(stream_channel *channel) { (void)channel; }
+static void stream__channel_wake_fd(stream_channel *channel) { (void)channel; }
+#ifndef STREAM_NO_OS
+static void stream__channel_drain_fd(stream_channel *channel) { (void)channel; }
+#endif
+
+#else
+
+static bool stream__channel_open_fd(stream_channel *channel) {
+#ifdef __linux__
+    channel->wake_read = channel->wake_write = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return channel->wake_read >= 0;
+#else
+    int fd[2], i;
+    if (pipe(fd) != 0) return false;
+    channel->wake_read = fd[0];
+    channel->wake_write = fd[1];
+    for (i = 0; i < 2; i++) {
+        if (fcntl(fd[i], F_SETFD, FD_CLOEXEC) != 0) return false;
+        if (fcntl(fd[i], F_SETFL, O_NONBLOCK) != 0) return false;
+    }
+    return true;
+#endif
+}
+
+static void stream__channel_close_fd(stream_channel *channel) {
+    if (channel->wake_read >= 0) close(channel->wake_read);
+    if (channel->wake_write >= 0 && channel->wake_write != channel->wake_read) close(channel->wake_write);
+}
+
+static void stream__channel_wake_fd(stream_channel *channel) {
+    uint64_t one = 1;
+    /* Full means readable, and that is all we want. */
+    while (STREAM_SYS_WRITE(channel->wake_write, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+static void stream__channel_drain_fd(stream_channel *channel) {
+    char bytes[64];
+    ptrdiff_t n;
+    do n = (ptrdiff_t)STREAM_SYS_READ(channel->wake_read, bytes, sizeof bytes);
+    while (n == (ptrdiff_t)sizeof bytes || (n < 0 && errno == EINTR));
+}
+
+#endif
+
+#ifndef STREAM_NO_OS
+
+STREAM_API stream_status stream_channel_arm(stream_channel *channel) {
+    stream__sleepers *s = &channel->receivers;
+    uint32_t seen = stream__a32_load_seq_cst(&s->word);
+    if (channel->wake_read < 0) return STREAM_E_STATE;
+    /* Not armed: either never yet, or somebody has told us since, and written (or will at once: then we wake
+       up once for nothing). */
+    if (!(seen & STREAM__ARMED)) stream__channel_drain_fd(channel);
+    while (!(seen & STREAM__ARMED) && !stream__a32_cas_seq_cst(&s->word, &seen, seen | STREAM__ARMED)) {
+    }
+    if (!stream__channel_ready(channel)) return STREAM_EMPTY;
+    seen = stream__a32_load_seq_cst(&s->word);
+    while (seen & STREAM__ARMED && !stream__a32_cas_seq_cst(&s->word, &seen, seen & ~(uint32_t)STREAM__ARMED)) {
+    }
+    return STREAM_OK;
+}
+
+STREAM_API int stream_channel_fd(const stream_channel *channel) { return channel->wake_read; }
+
+#endif
+
+STREAM_API stream_status stream_channel_init(stream_channel *channel, const stream_channel_desc *desc) {
+    stream_channel_desc d;
+    stream_status status;
+    int made = 0;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memset(channel, 0, sizeof *channel);
+    channel->wake_read = channel->wake_write = -1;
+#if defined(STREAM_NO_OS) || defined(_WIN32)
+    if (d.wake_fd) return STREAM_E_ARGUMENT;
+#endif
+    if (d.queue.capacity == 0) d.queue.capacity = 100;
+    status = stream_queue_init(&channel->queue, &d.queue);
+    if (status != STREAM_OK) return status;
+    if (stream__sleepers_init(&channel->receivers)) made++;
+    if (made == 1 && stream__sleepers_init(&channel->senders[0])) made++;
+    if (made == 2 && stream__sleepers_init(&channel->senders[1])) made++;
+    if (made == 3 && (!d.wake_fd || stream__channel_open_fd(channel))) {
+        channel->made = true;
+        return STREAM_OK;
+    }
+    stream__channel_close_fd(channel);
+    if (made > 0) stream__sleepers_free(&channel->receivers);
+    if (made > 1) stream__sleepers_free(&channel->senders[0]);
+    if (made > 2) stream__sleepers_free(&channel->senders[1]);
+    stream_queue_free(&channel->queue);
+    memset(channel, 0, sizeof *channel);
+    return STREAM_E_IO;
+}
+
+STREAM_API void stream_channel_free(stream_channel *channel) {
+    if (channel->made) {
+        stream__channel_close_fd(channel);
+        stream__sleepers_free(&channel->receivers);
+        stream__sleepers_free(&channel->senders[0]);
+        stream__sleepers_free(&channel->senders[1]);
+        stream_queue_free(&channel->queue);
+    }
+    memset(channel, 0, sizeof *channel);
+}
+
 /* ==[ metrics: implementation ]====================================================================== */
 
 STREAM_API void stream_counter_add(stream_counter *counter, uint64_t n) {
@@ -2396,10 +2985,6 @@ STREAM_API uint64_t stream_now_ns(void) {
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) return 0;
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
-
-#ifndef STREAM_SYS_READ
-#define STREAM_SYS_READ(fd, ptr, len) read(fd, ptr, len)
-#endif
 
 #if defined(__linux__) && !defined(F_SETPIPE_SZ)
 #define F_SETPIPE_SZ 1031

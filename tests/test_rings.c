@@ -7,12 +7,29 @@
    TEST_HANDOFFS=n sets the number of channel hand-offs (a release run: 100000000).
 
    Build: cc -std=c11 -pthread -I. tests/test_rings.c */
+#include <stddef.h>
+
+/* Every system call of the channel comes here and is counted. */
+struct timespec;
+static long test_futex(void *word, int op, unsigned value, const struct timespec *deadline);
+static ptrdiff_t test_write(int fd, const void *data, size_t len);
+static ptrdiff_t test_read(int fd, void *data, size_t len);
+#define STREAM_SYS_FUTEX(word, op, value, deadline) test_futex(word, op, value, deadline)
+#define STREAM_SYS_WRITE(fd, data, len) test_write(fd, data, len)
+#define STREAM_SYS_READ(fd, data, len) test_read(fd, data, len)
+
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "test.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -991,6 +1008,516 @@ static void queue_batches_stay_together(void) {
     stream_queue_free(&c.queue);
 }
 
+/* ---- channel ---------------------------------------------------------------------------------------- */
+
+static stream_counter calls_futex, calls_write, calls_read;
+
+static STREAM__UNUSED long test_futex(void *word, int op, unsigned value, const struct timespec *deadline) {
+    stream_counter_add(&calls_futex, 1);
+#ifdef __linux__
+    return syscall(SYS_futex, word, op, value, deadline, NULL, FUTEX_BITSET_MATCH_ANY);
+#else
+    (void)word, (void)op, (void)value, (void)deadline;
+    return 0;
+#endif
+}
+
+static ptrdiff_t test_write(int fd, const void *data, size_t len) {
+    stream_counter_add(&calls_write, 1);
+    return write(fd, data, len);
+}
+
+static ptrdiff_t test_read(int fd, void *data, size_t len) {
+    stream_counter_add(&calls_read, 1);
+    return read(fd, data, len);
+}
+
+static uint64_t calls(void) {
+    return stream_counter_get(&calls_futex) + stream_counter_get(&calls_write) + stream_counter_get(&calls_read);
+}
+
+static uint64_t thread_cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Waits, without a fixed sleep, until so many threads have announced themselves. */
+static void until_waiting(stream__sleepers *s, uint32_t count) {
+    while ((stream__a32_load_seq_cst(&s->word) & STREAM__WAITING) < count) sched_yield();
+}
+
+static stream_channel_desc channel_of(size_t capacity) {
+    stream_channel_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.queue.capacity = capacity;
+    return desc;
+}
+
+static void channel_without_waiting(void) {
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(0);
+    stream_queue_usage usage;
+    void *items[8], *back;
+    size_t i, n;
+    uint64_t before = calls();
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    CHECK_EQ(stream_channel_try_recv(&ch, items), STREAM_EMPTY);
+    for (i = 1; i <= 100; i++) CHECK_EQ(stream_channel_try_send(&ch, item_of(i), NULL), STREAM_OK);
+    CHECK_EQ(stream_channel_try_send(&ch, item_of(101), &back), STREAM_FULL);
+    CHECK(back == NULL);
+    CHECK_EQ(stream_channel_send(&ch, item_of(101), 0), STREAM_FULL);
+    CHECK_EQ(stream_channel_send_urgent(&ch, item_of(1000), STREAM_FOREVER), STREAM_OK);
+    CHECK_EQ(stream_channel_recv(&ch, items, STREAM_FOREVER), STREAM_OK);
+    CHECK_EQ(number_of(items[0]), 1000);
+    CHECK_EQ(stream_channel_recv_n(&ch, items, 8, 0, &n), STREAM_OK);
+    CHECK_EQ(n, 8);
+    for (i = 0; i < n; i++) CHECK_EQ(number_of(items[i]), i + 1);
+    CHECK_EQ(stream_channel_send_n(&ch, items, 8, STREAM_FOREVER, &n), STREAM_OK);
+    CHECK_EQ(n, 8);
+    CHECK_EQ(stream_channel_send_n(&ch, items, 8, 0, &n), STREAM_FULL);
+    CHECK_EQ(n, 0);
+    stream_channel_close(&ch);
+    stream_channel_close(&ch);
+    CHECK_EQ(stream_channel_send(&ch, items, STREAM_FOREVER), STREAM_E_STATE);
+    CHECK_EQ(stream_channel_send_urgent(&ch, items, STREAM_FOREVER), STREAM_E_STATE);
+    CHECK_EQ(stream_channel_try_send(&ch, items, &back), STREAM_E_STATE);
+    for (i = 9; i <= 100; i++) {
+        CHECK_EQ(stream_channel_recv(&ch, items, STREAM_FOREVER), STREAM_OK);
+        CHECK_EQ(number_of(items[0]), i);
+    }
+    CHECK_EQ(stream_channel_recv_n(&ch, items, 8, STREAM_FOREVER, &n), STREAM_OK);
+    CHECK_EQ(n, 8);
+    CHECK_EQ(stream_channel_recv(&ch, items, STREAM_FOREVER), STREAM_END);
+    CHECK_EQ(stream_channel_try_recv(&ch, items), STREAM_END);
+    CHECK_EQ(stream_channel_recv_n(&ch, items, 8, STREAM_FOREVER, &n), STREAM_END);
+    CHECK_EQ(n, 0);
+    stream_channel_stats(&ch, &usage);
+    CHECK_EQ(usage.pushed, 109);
+    CHECK_EQ(usage.popped, 109);
+    CHECK_EQ(usage.refused, 1 + 1 + 8);
+    stream_channel_free(&ch);
+    stream_channel_free(&ch);
+    CHECK_EQ(calls() - before, 0);
+}
+
+static void channel_policies(void) {
+    int policy;
+    for (policy = 1; policy <= 2; policy++) {
+        stream_channel ch;
+        stream_channel_desc desc = channel_of(2);
+        void *back, *item;
+        desc.queue.overflow = (stream_overflow)policy;
+        CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+        CHECK_EQ(stream_channel_try_send(&ch, item_of(1), &back), STREAM_OK);
+        CHECK_EQ(stream_channel_try_send(&ch, item_of(2), &back), STREAM_OK);
+        CHECK(back == NULL);
+        CHECK_EQ(stream_channel_try_send(&ch, item_of(3), &back), STREAM_OK);
+        CHECK_EQ(number_of(back), policy == 1 ? 3 : 1);
+        CHECK_EQ(stream_channel_send(&ch, item_of(4), 0), STREAM_FULL); /* send never drops */
+        CHECK_EQ(stream_channel_recv(&ch, &item, 0), STREAM_OK);
+        CHECK_EQ(number_of(item), policy == 1 ? 1 : 2);
+        stream_channel_close(&ch);
+        CHECK_EQ(stream_channel_try_send(&ch, item_of(5), &back), STREAM_E_STATE);
+        CHECK(back == NULL);
+        stream_channel_free(&ch);
+    }
+}
+
+static void channel_arguments(void) {
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(SIZE_MAX);
+    heap h;
+    void *item;
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_ARGUMENT);
+    stream_channel_free(&ch);
+    desc = channel_of(3);
+    desc.queue.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_NOMEM);
+    stream_channel_free(&ch);
+    h.fail_at = 0;
+    CHECK_EQ(stream_channel_init(&ch, NULL), STREAM_OK);
+    CHECK_EQ(stream_channel_fd(&ch), -1);
+    CHECK_EQ(stream_channel_arm(&ch), STREAM_E_STATE);
+    /* 32767 threads wait already: number 32768 is sent away, and nothing is changed. */
+    ch.receivers.word.v = STREAM__WAITING;
+    CHECK_EQ(stream_channel_recv(&ch, &item, STREAM_FOREVER), STREAM_E_STATE);
+    CHECK_EQ(ch.receivers.word.v, STREAM__WAITING);
+    stream_channel_free(&ch);
+    /* No descriptor to be had. */
+    {
+        struct rlimit was, none;
+        CHECK_EQ(getrlimit(RLIMIT_NOFILE, &was), 0);
+        none = was;
+        none.rlim_cur = 0;
+        desc.wake_fd = true;
+        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+        CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_IO);
+        CHECK_EQ(setrlimit(RLIMIT_NOFILE, &was), 0);
+        stream_channel_free(&ch);
+        CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+        CHECK(stream_channel_fd(&ch) >= 0);
+        stream_channel_free(&ch);
+    }
+    heap_check_empty(&h);
+}
+
+typedef struct sleeper {
+    stream_channel *ch;
+    uint64_t timeout_ns, took_ns, cpu_ns;
+    bool sends;
+    stream_status status;
+    void *item;
+} sleeper;
+
+static void *sleep_in_channel(void *arg) {
+    sleeper *s = (sleeper *)arg;
+    uint64_t start = stream_now_ns(), cpu = thread_cpu_ns();
+    s->status = s->sends ? stream_channel_send(s->ch, item_of(5), s->timeout_ns)
+                         : stream_channel_recv(s->ch, &s->item, s->timeout_ns);
+    s->cpu_ns = thread_cpu_ns() - cpu;
+    s->took_ns = stream_now_ns() - start;
+    return NULL;
+}
+
+/* Both sides: asleep for a while at no cost; the time runs out; close ends it; a hand-off ends it. */
+static void channel_sleeps(void) {
+    int sends, how;
+    for (sends = 0; sends < 2; sends++) {
+        for (how = 0; how < 3; how++) {
+            stream_channel ch;
+            stream_channel_desc desc = channel_of(1);
+            sleeper s;
+            pthread_t thread;
+            void *item;
+            memset(&s, 0, sizeof s);
+            CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+            if (sends) CHECK_EQ(stream_channel_send(&ch, item_of(4), 0), STREAM_OK);
+            s.ch = &ch;
+            s.sends = sends;
+            s.timeout_ns = how == 0 ? 100000000 : STREAM_FOREVER;
+            if (pthread_create(&thread, NULL, sleep_in_channel, &s) != 0) abort();
+            if (how) {
+                struct timespec a_while = {0, 100000000};
+                until_waiting(sends ? &ch.senders[0] : &ch.receivers, 1);
+                nanosleep(&a_while, NULL); /* what is measured is that nothing happens in it */
+                if (how == 1) stream_channel_close(&ch);
+                else if (sends) CHECK_EQ(stream_channel_recv(&ch, &item, 0), STREAM_OK);
+                else CHECK_EQ(stream_channel_send(&ch, item_of(6), 0), STREAM_OK);
+            }
+            pthread_join(thread, NULL);
+            CHECK(s.took_ns >= 100000000);
+            CHECK(s.cpu_ns < 20000000);
+            CHECK_EQ(s.status, how == 0 ? (sends ? STREAM_FULL : STREAM_EMPTY)
+                               : how == 1 ? (sends ? STREAM_E_STATE : STREAM_END) : STREAM_OK);
+            if (how == 2 && !sends) CHECK_EQ(number_of(s.item), 6);
+            CHECK_EQ(ch.receivers.word.v, 0);
+            CHECK_EQ(ch.senders[0].word.v, 0);
+            stream_channel_free(&ch);
+        }
+    }
+}
+
+/* One asleep, many items: one call wakes it, the others cost nothing until it sleeps again. */
+static void channel_wakes_once(void) {
+#if !defined(STREAM__SLEEP_PTHREAD)
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(64);
+    sleeper s;
+    pthread_t thread;
+    uint64_t before;
+    size_t i;
+    memset(&s, 0, sizeof s);
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    s.ch = &ch;
+    s.timeout_ns = STREAM_FOREVER;
+    before = stream_counter_get(&calls_futex);
+    if (pthread_create(&thread, NULL, sleep_in_channel, &s) != 0) abort();
+    until_waiting(&ch.receivers, 1);
+    for (i = 0; i < 64; i++) CHECK_EQ(stream_channel_send(&ch, item_of(i), 0), STREAM_OK);
+    pthread_join(thread, NULL);
+    CHECK_EQ(number_of(s.item), 0);
+    CHECK(stream_counter_get(&calls_futex) - before <= 2); /* its sleep, if it got so far, and our wake */
+    stream_channel_free(&ch);
+#else
+    test_skip("condition variables make system calls of their own");
+#endif
+}
+
+typedef struct channel_case {
+    stream_channel ch;
+    size_t producers, each, chaos; /* one call in `chaos` is preceded by something that takes time */
+    uint32_t *box;
+    unsigned char *taken;
+    stream_counter done, wrong, received, accepted;
+    bool closes; /* somebody closes in the middle of it */
+} channel_case;
+
+typedef struct channel_worker {
+    channel_case *c;
+    size_t id;
+} channel_worker;
+
+static void dawdle(uint64_t *seed, size_t chaos) {
+    volatile unsigned spin;
+    struct timespec a_bit = {0, 1};
+    if (random_below(seed, chaos)) return;
+    switch (random_below(seed, 3)) {
+    case 0: sched_yield(); break;
+    case 1:
+        for (spin = (unsigned)random_below(seed, 2000); spin > 0; spin--) {
+        }
+        break;
+    default: nanosleep(&a_bit, NULL);
+    }
+}
+
+static void channel_took(channel_case *c, void *item) {
+    size_t n = (size_t)((uint32_t *)item - c->box);
+    if (n >= c->producers * c->each || c->box[n] != n + 1 ||
+        __atomic_exchange_n(&c->taken[n], 1, __ATOMIC_RELAXED))
+        stream_counter_add(&c->wrong, 1);
+    stream_counter_add(&c->received, 1);
+}
+
+static void *channel_producer(void *arg) {
+    channel_worker *w = (channel_worker *)arg;
+    channel_case *c = w->c;
+    uint64_t seed = 1 + w->id;
+    size_t sent = 0, first = w->id * c->each;
+    stream_status st = STREAM_OK;
+    while (sent < c->each && st != STREAM_E_STATE) {
+        void *items[4];
+        size_t n = 1 + random_below(&seed, COUNT(items)), i, got = 0;
+        uint64_t timeout = random_below(&seed, 3) ? STREAM_FOREVER : random_below(&seed, 2000);
+        if (n > c->each - sent) n = c->each - sent;
+        for (i = 0; i < n; i++) {
+            c->box[first + sent + i] = (uint32_t)(first + sent + i + 1);
+            items[i] = &c->box[first + sent + i];
+        }
+        dawdle(&seed, c->chaos);
+        if (n > 1) {
+            st = stream_channel_send_n(&c->ch, items, n, timeout, &got);
+        } else {
+            st = stream_channel_send(&c->ch, items[0], timeout);
+            got = st == STREAM_OK;
+        }
+        if (st == STREAM_OK ? got != n : got >= n) stream_counter_add(&c->wrong, 1);
+        if (timeout == STREAM_FOREVER && st == STREAM_FULL) stream_counter_add(&c->wrong, 1);
+        sent += got;
+    }
+    stream_counter_add(&c->accepted, sent);
+    stream_counter_add(&c->done, 1);
+    if (stream_counter_get(&c->done) == c->producers) stream_channel_close(&c->ch);
+    return NULL;
+}
+
+static void *channel_consumer(void *arg) {
+    channel_worker *w = (channel_worker *)arg;
+    channel_case *c = w->c;
+    uint64_t seed = 1000 + w->id;
+    uint32_t last[MAX_THREADS] = {0};
+    for (;;) {
+        void *items[4];
+        size_t n = 1 + random_below(&seed, COUNT(items)), got = 0, i;
+        uint64_t timeout = random_below(&seed, 3) ? STREAM_FOREVER : random_below(&seed, 2000);
+        stream_status st;
+        dawdle(&seed, c->chaos);
+        if (n > 1) {
+            st = stream_channel_recv_n(&c->ch, items, n, timeout, &got);
+        } else {
+            st = stream_channel_recv(&c->ch, items, timeout);
+            got = st == STREAM_OK;
+        }
+        for (i = 0; i < got; i++) {
+            uint32_t number = *(uint32_t *)items[i];
+            size_t producer = (number - 1) / c->each;
+            channel_took(c, items[i]);
+            if (number <= last[producer]) stream_counter_add(&c->wrong, 1);
+            last[producer] = number;
+        }
+        if ((st == STREAM_OK) != (got > 0)) stream_counter_add(&c->wrong, 1);
+        if (timeout == STREAM_FOREVER && st == STREAM_EMPTY) stream_counter_add(&c->wrong, 1);
+        if (st == STREAM_END) return NULL;
+    }
+}
+
+static void *channel_closer(void *arg) {
+    channel_case *c = ((channel_worker *)arg)->c;
+    while (stream_counter_get(&c->received) < c->each / 2) sched_yield();
+    stream_channel_close(&c->ch);
+    return NULL;
+}
+
+static void channel_threads(size_t producers, size_t consumers, size_t capacity, size_t each, size_t chaos, bool closes,
+                            uint64_t start) {
+    channel_case c;
+    channel_worker worker[MAX_THREADS];
+    stream_channel_desc desc = channel_of(capacity);
+    crew workers;
+    size_t i, missing = 0;
+    memset(&c, 0, sizeof c);
+    memset(&workers, 0, sizeof workers);
+    desc.queue.start = start;
+    c.producers = producers;
+    c.each = each;
+    c.chaos = chaos;
+    c.closes = closes;
+    c.box = (uint32_t *)calloc(producers * each, sizeof *c.box);
+    c.taken = (unsigned char *)calloc(producers * each, 1);
+    if (!c.box || !c.taken) abort();
+    CHECK_EQ(stream_channel_init(&c.ch, &desc), STREAM_OK);
+    for (i = 0; i < producers + consumers + closes; i++) {
+        worker[i].c = &c;
+        worker[i].id = i;
+        crew_add(&workers,
+                 i < producers ? channel_producer : i < producers + consumers ? channel_consumer : channel_closer,
+                 &worker[i]);
+    }
+    crew_run(&workers);
+    for (i = 0; i < producers * each; i++) missing += c.taken[i] == 0;
+    CHECK_EQ(producers * each - missing, stream_counter_get(&c.accepted));
+    if (!closes) CHECK_EQ(missing, 0);
+    CHECK_EQ(stream_counter_get(&c.wrong), 0);
+    CHECK_EQ(c.ch.receivers.word.v, 0);
+    CHECK_EQ(c.ch.senders[0].word.v, 0);
+    stream_channel_free(&c.ch);
+    free(c.box);
+    free(c.taken);
+}
+
+static void channel_hand_offs(void) {
+    static const struct {
+        size_t producers, consumers, capacity;
+    } shape[] = {{1, 1, 1}, {2, 2, 1}, {2, 2, 3}, {1, 3, 2}, {3, 1, 2}, {2, 2, 64}, {1, 1, 100}};
+    const char *text = getenv("TEST_HANDOFFS");
+    size_t i, all = text ? (size_t)strtoul(text, NULL, 10) : scaled(400000), part = 2000000, left;
+    for (i = 0; i < COUNT(shape); i++) {
+        for (left = all / COUNT(shape); left; left -= left < part ? left : part) {
+            size_t n = left < part ? left : part;
+            channel_threads(shape[i].producers, shape[i].consumers, shape[i].capacity, n / shape[i].producers + 1,
+                            20, false, starts[i % COUNT(starts)]);
+        }
+    }
+}
+
+static void channel_close_loses_nothing(void) {
+    size_t round;
+    for (round = 0; round < scaled(300); round++)
+        channel_threads(1 + round % 3, 1 + round % 2, 1 + round % 4, 200, 10, true, starts[round % COUNT(starts)]);
+}
+
+/* As many receivers as items, each takes one and goes: whoever is told for nothing must not have cost
+   another one its turn. */
+static void *take_one(void *arg) {
+    void *item;
+    return item_of((uint64_t)stream_channel_recv((stream_channel *)arg, &item, STREAM_FOREVER) + 1);
+}
+
+static void *give_one(void *arg) {
+    return item_of((uint64_t)stream_channel_send((stream_channel *)arg, arg, STREAM_FOREVER) + 1);
+}
+
+static void channel_everyone_is_served(void) {
+    size_t round, i;
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(1);
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    for (round = 0; round < scaled(2000); round++) {
+        pthread_t thread[6];
+        for (i = 0; i < 6; i++)
+            if (pthread_create(&thread[i], NULL, (i + round) % 2 ? take_one : give_one, &ch) != 0) abort();
+        for (i = 0; i < 6; i++) {
+            void *status;
+            pthread_join(thread[i], &status);
+            if (number_of(status) != STREAM_OK + 1) CHECK_EQ(number_of(status), STREAM_OK + 1);
+        }
+    }
+    CHECK_EQ(ch.receivers.word.v, 0);
+    CHECK_EQ(ch.senders[0].word.v, 0);
+    stream_channel_free(&ch);
+}
+
+/* An event loop: drain, arm, poll. Nothing is written to a loop that is awake. */
+static void channel_in_event_loop(void) {
+    channel_case c;
+    channel_worker worker[2];
+    stream_channel_desc desc = channel_of(8);
+    crew workers;
+    pthread_t thread[2];
+    size_t i, missing = 0, arms = 0;
+    uint64_t before = stream_counter_get(&calls_write);
+    stream_status st = STREAM_OK;
+    void *item;
+    memset(&c, 0, sizeof c);
+    memset(&workers, 0, sizeof workers);
+    desc.wake_fd = true;
+    c.producers = 2;
+    c.each = scaled(20000);
+    c.chaos = 10;
+    c.box = (uint32_t *)calloc(c.producers * c.each, sizeof *c.box);
+    c.taken = (unsigned char *)calloc(c.producers * c.each, 1);
+    if (!c.box || !c.taken) abort();
+    CHECK_EQ(stream_channel_init(&c.ch, &desc), STREAM_OK);
+    CHECK_EQ(stream_channel_arm(&c.ch), STREAM_EMPTY);
+    CHECK_EQ(stream_channel_send(&c.ch, &c.box[0], 0), STREAM_OK);
+    CHECK_EQ(stream_channel_send(&c.ch, &c.box[0], 0), STREAM_OK);
+    CHECK_EQ(stream_counter_get(&calls_write) - before, 1);
+    CHECK_EQ(stream_channel_arm(&c.ch), STREAM_OK); /* something is there */
+    CHECK_EQ(stream_channel_try_recv(&c.ch, &item), STREAM_OK);
+    CHECK_EQ(stream_channel_try_recv(&c.ch, &item), STREAM_OK);
+    before = stream_counter_get(&calls_write);
+    for (i = 0; i < 2; i++) {
+        worker[i].c = &c;
+        worker[i].id = i;
+        if (pthread_create(&thread[i], NULL, channel_producer, &worker[i]) != 0) abort();
+    }
+    while (st != STREAM_END) {
+        struct pollfd p;
+        while ((st = stream_channel_try_recv(&c.ch, &item)) == STREAM_OK) channel_took(&c, item);
+        if (st == STREAM_END) break;
+        arms++;
+        if (stream_channel_arm(&c.ch) != STREAM_EMPTY) continue;
+        p.fd = stream_channel_fd(&c.ch);
+        p.events = POLLIN;
+        CHECK_EQ(poll(&p, 1, -1), 1);
+    }
+    for (i = 0; i < 2; i++) pthread_join(thread[i], NULL);
+    for (i = 0; i < c.producers * c.each; i++) missing += c.taken[i] == 0;
+    CHECK_EQ(missing, 0);
+    CHECK_EQ(stream_counter_get(&c.wrong), 0);
+    CHECK(arms > 0);
+    CHECK(stream_counter_get(&calls_write) - before <= arms);
+    stream_channel_free(&c.ch);
+    free(c.box);
+    free(c.taken);
+}
+
+static void on_alarm(int signal) { (void)signal; }
+
+/* Signals that interrupt every sleep change nothing: not the time it takes, not what comes out. */
+static void channel_under_signals(void) {
+    struct sigaction action, was;
+    struct itimerval every = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(1);
+    uint64_t start;
+    void *item;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm; /* no SA_RESTART */
+    sigaction(SIGALRM, &action, &was);
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    setitimer(ITIMER_REAL, &every, NULL);
+    start = stream_now_ns();
+    CHECK_EQ(stream_channel_recv(&ch, &item, 50000000), STREAM_EMPTY);
+    CHECK(stream_now_ns() - start >= 50000000);
+    channel_threads(1, 1, 1, scaled(5000), 5, false, 0);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &was, NULL);
+    stream_channel_free(&ch);
+}
+
 int main(void) {
     TEST_PROGRAM("rings");
     RUN(ring_model);
@@ -1007,5 +1534,15 @@ int main(void) {
     RUN(queue_between_threads);
     RUN(queue_drops_between_threads);
     RUN(queue_batches_stay_together);
+    RUN(channel_without_waiting);
+    RUN(channel_policies);
+    RUN(channel_arguments);
+    RUN(channel_sleeps);
+    RUN(channel_wakes_once);
+    RUN(channel_hand_offs);
+    RUN(channel_close_loses_nothing);
+    RUN(channel_everyone_is_served);
+    RUN(channel_in_event_loop);
+    RUN(channel_under_signals);
     return test_end();
 }
