@@ -2400,7 +2400,10 @@ static stream_status stream__channel_send(stream_channel *channel, int urgent, v
             *sent += n;
         }
         if (*sent == count) return STREAM_OK;
-        if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+        if (stream__a64_load_relaxed(&lane->tail) & 1) { /* relaxed: it stays closed */
+            stream__tell_if(channel, senders, STREAM__WAITING); /* we may have left with another one's telling */
+            return STREAM_E_STATE;
+        }
         if (timeout_ns == 0 || waited != STREAM_OK) {
             stream__a64_add_relaxed(&channel->queue.refused, count - *sent);
             return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_FULL;

@@ -1,9 +1,51 @@
 /* SPDX-License-Identifier: MIT-0
    The memory orders of stream.h's rings and queues under tests/order.h. What travels is written before it is
    sent and read after it has come, with plain accesses, and the counters begin two steps before they wrap. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "order.h"
 
-#define STREAM_NO_OS
+/* The kernel's part. A futex is order.h's. An eventfd is a counter that order.h watches; its lock orders those
+   who write and read it, and nobody else. */
+static stream__a64 *fd_count;
+
+static long kernel_futex(uint32_t *word, int op, uint32_t value, const void *deadline) {
+    if (order_self() < 0) return 0;
+    if ((op & FUTEX_CMD_MASK) == FUTEX_WAKE) {
+        order_wake(word, value);
+        return 0;
+    }
+    if (order_wait(word, 4, value, deadline != NULL)) return 0;
+    errno = ETIMEDOUT;
+    return -1;
+}
+static int kernel_eventfd(void) {
+    fd_count = (stream__a64 *)order_alloc(sizeof *fd_count);
+    return 1000;
+}
+static long kernel_write(const void *ptr, size_t len) {
+    (void)ptr;
+    order_rmw(0, order_acq_rel, &fd_count->v, 8, '+', 1);
+    order_wake(&fd_count->v, ORDER_THREADS);
+    return (long)len;
+}
+static long kernel_read(void) {
+    if (order_rmw(0, order_acq_rel, &fd_count->v, 8, '=', 0) > 0) return 8;
+    errno = EAGAIN;
+    return -1;
+}
+static void kernel_poll(void) { /* until the descriptor is readable */
+    while (order_load(0, order_acquire, &fd_count->v, 8) == 0) order_wait(&fd_count->v, 8, 0, false);
+}
+
+#define STREAM_SYS_FUTEX(word, op, value, deadline) kernel_futex(word, op, value, deadline)
+#define STREAM_SYS_WRITE(fd, ptr, len) ((void)(fd), kernel_write(ptr, len))
+#define STREAM_SYS_READ(fd, ptr, len) ((void)(fd), (void)(ptr), (void)(len), kernel_read())
+#define eventfd(count, flags) ((void)(count), (void)(flags), kernel_eventfd())
+#define close(fd) ((void)(fd))
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 
@@ -344,6 +386,139 @@ static void queue_end(void) {
     ORDER_CHECK(order_live() == 2);
 }
 
+/* -- channel -- */
+
+static stream_channel *channel;
+static struct {
+    stream__a64 senders; /* still sending; the last of them closes */
+} *channel_rest;
+
+static void channel_make(size_t capacity, stream_overflow overflow, unsigned senders, bool wake_fd) {
+    stream_channel_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.queue.capacity = capacity;
+    desc.queue.urgent = 1;
+    desc.queue.overflow = overflow;
+    desc.queue.start = START;
+    desc.queue.allocator.resize = order_resize;
+    desc.wake_fd = wake_fd;
+    channel = (stream_channel *)order_alloc(sizeof *channel);
+    ORDER_CHECK(stream_channel_init(channel, &desc) == STREAM_OK);
+    things_begin();
+    channel_rest = order_alloc(sizeof *channel_rest);
+    channel_rest->senders.v = senders;
+}
+static void channel_one(void) { channel_make(1, STREAM_OVERFLOW_FAIL, 1, false); }
+static void channel_one_of_two(void) { channel_make(1, STREAM_OVERFLOW_FAIL, 2, false); }
+static void channel_two_of_two(void) { channel_make(2, STREAM_OVERFLOW_FAIL, 2, false); }
+static void channel_two(void) { channel_make(2, STREAM_OVERFLOW_FAIL, 1, false); }
+static void channel_armed(void) { channel_make(2, STREAM_OVERFLOW_FAIL, 1, true); }
+static void channel_drop_old(void) { channel_make(1, STREAM_OVERFLOW_DROP_OLD, 1, false); }
+static void channel_full(void) { /* of something that nobody takes */
+    channel_make(1, STREAM_OVERFLOW_FAIL, 1, false);
+    things[15].from = 3;
+    things[15].number = 3;
+    ORDER_CHECK(stream_channel_send(channel, &things[15], 0) == STREAM_OK);
+}
+
+/* Relaxed: nothing but the channel may order the close behind what the others have sent. */
+static void channel_leave(void) {
+    if (order_rmw(0, order_relaxed, &channel_rest->senders.v, 8, '-', 1) == 1) stream_channel_close(channel);
+}
+static void send_some(int count) {
+    int i;
+    for (i = 0; i < count; i++)
+        ORDER_CHECK(stream_channel_send(channel, thing_make(i), STREAM_FOREVER) == STREAM_OK);
+    channel_leave();
+}
+static void send_1(void) { send_some(1); }
+static void send_2(void) { send_some(2); }
+static void send_3(void) { send_some(3); }
+static void send_both_lanes(void) {
+    ORDER_CHECK(stream_channel_send(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK);
+    ORDER_CHECK(stream_channel_send_urgent(channel, thing_make(1), STREAM_FOREVER) == STREAM_OK);
+    ORDER_CHECK(stream_channel_send_urgent(channel, thing_make(2), STREAM_FOREVER) == STREAM_OK);
+    channel_leave();
+}
+static void send_batch(void) {
+    void *item[3];
+    size_t sent;
+    int i;
+    for (i = 0; i < 3; i++) item[i] = thing_make(i);
+    ORDER_CHECK(stream_channel_send_n(channel, item, 3, STREAM_FOREVER, &sent) == STREAM_OK && sent == 3);
+    channel_leave();
+}
+static void send_until_closed(void) { /* it is full: room never comes, close does */
+    ORDER_CHECK(stream_channel_send(channel, thing_make(0), STREAM_FOREVER) == STREAM_E_STATE);
+    things[4 * order_self()].taken++;
+}
+static void send_dropping(void) {
+    int i;
+    for (i = 0; i < 3; i++) {
+        void *dropped;
+        ORDER_CHECK(stream_channel_try_send(channel, thing_make(i), &dropped) == STREAM_OK);
+        if (dropped) ORDER_CHECK(((thing *)dropped)->taken++ == 0);
+    }
+    channel_leave();
+}
+static void send_timed(void) {
+    if (stream_channel_send(channel, thing_make(0), 1) != STREAM_OK) things[4 * order_self()].taken++;
+    channel_leave();
+}
+static void recv_all(void) {
+    int last[ORDER_THREADS] = {0};
+    void *item;
+    stream_status status;
+    while ((status = stream_channel_recv(channel, &item, STREAM_FOREVER)) == STREAM_OK) thing_take(item, last);
+    ORDER_CHECK(status == STREAM_END);
+}
+static void recv_any_order(void) {
+    void *item;
+    while (stream_channel_recv(channel, &item, STREAM_FOREVER) == STREAM_OK)
+        ORDER_CHECK(((thing *)item)->taken++ == 0);
+}
+static void recv_batch(void) {
+    int last[ORDER_THREADS] = {0};
+    void *item[3];
+    size_t got, k;
+    stream_status status;
+    while ((status = stream_channel_recv_n(channel, item, 3, STREAM_FOREVER, &got)) == STREAM_OK)
+        for (k = 0; k < got; k++) thing_take(item[k], last);
+    ORDER_CHECK(status == STREAM_END);
+}
+static void recv_timed(void) { /* once; what comes too late is left to end */
+    int last[ORDER_THREADS] = {0};
+    void *item;
+    stream_status status = stream_channel_recv(channel, &item, 1);
+    if (status == STREAM_OK) thing_take(item, last);
+    else ORDER_CHECK(status == STREAM_EMPTY || status == STREAM_END);
+}
+static void recv_armed(void) { /* an event loop */
+    int last[ORDER_THREADS] = {0};
+    void *item;
+    stream_status status;
+    for (;;) {
+        while ((status = stream_channel_try_recv(channel, &item)) == STREAM_OK) thing_take(item, last);
+        if (status == STREAM_END) break;
+        ORDER_CHECK(status == STREAM_EMPTY);
+        if (stream_channel_arm(channel) == STREAM_EMPTY) kernel_poll();
+    }
+}
+static void close_now(void) { stream_channel_close(channel); }
+
+static void channel_end(void) {
+    int last[ORDER_THREADS] = {0}, i, made = 0;
+    size_t live = channel->wake_read >= 0 ? 4 : 3;
+    void *item;
+    while (stream_channel_try_recv(channel, &item) == STREAM_OK) thing_take(item, last);
+    for (i = 0; i < 4 * ORDER_THREADS; i++) made += things[i].from || things[i].number || things[i].taken;
+    ORDER_CHECK(things_taken() == made);
+    ORDER_CHECK((channel->receivers.word.v & ~(uint32_t)STREAM__ARMED) == 0);
+    ORDER_CHECK(channel->senders[0].word.v == 0 && channel->senders[1].word.v == 0);
+    stream_channel_free(channel);
+    ORDER_CHECK(order_live() == live);
+}
+
 static const order_case cases[] = {
     {"ring.copy", ring_three, {ring_write, ring_read}, ring_end, 0},
     {"ring.span", ring_three, {ring_reserve, ring_peek}, ring_end, 0},
@@ -362,6 +537,22 @@ static const order_case cases[] = {
     {"queue.n-of-three", queue_three, {push_n, push_2, pop_n, pop_2}, queue_end, 0},
     {"queue.drop-old", queue_drop_old, {push_or_drop, push_or_drop, pop_some}, queue_end, 0},
     {"queue.drop-old-of-three", queue_drop_old_of_three, {push_or_drop, push_or_drop, pop_some}, queue_end, 0},
+    {"channel.1x1", channel_one, {send_2, recv_all}, channel_end, 0},
+    {"channel.2x1", channel_one_of_two, {send_2, send_1, recv_all}, channel_end, 0},
+    {"channel.1x2", channel_one, {send_2, recv_all, recv_all}, channel_end, 0},
+    {"channel.2x2", channel_two_of_two, {send_2, send_1, recv_all, recv_all}, channel_end, 0},
+    {"channel.2x2-of-one", channel_one_of_two, {send_2, send_1, recv_all, recv_all}, channel_end, 0},
+    {"channel.two", channel_two, {send_3, recv_all}, channel_end, 0},
+    {"channel.lanes", channel_one, {send_both_lanes, recv_any_order}, channel_end, 0},
+    {"channel.batch", channel_two, {send_batch, recv_batch}, channel_end, 0},
+    {"channel.batch-to-two", channel_two, {send_batch, recv_all, recv_batch}, channel_end, 0},
+    {"channel.close-receivers", channel_one, {close_now, recv_all, recv_all}, channel_end, 0},
+    {"channel.close-senders", channel_full, {close_now, send_until_closed, send_until_closed}, channel_end, 0},
+    {"channel.close-twice", channel_one, {close_now, close_now, recv_all}, channel_end, 0},
+    {"channel.timed", channel_one, {send_timed, recv_timed}, channel_end, 0},
+    {"channel.timed-both", channel_one_of_two, {send_timed, send_timed, recv_timed, recv_all}, channel_end, 0},
+    {"channel.drop-old", channel_drop_old, {send_dropping, recv_all}, channel_end, 0},
+    {"channel.armed", channel_armed, {send_3, recv_armed}, channel_end, 0},
     {NULL, NULL, {NULL}, NULL, 0},
 };
 
