@@ -16,7 +16,11 @@
      earlier, where nothing orders the two. A read-modify-write sits directly behind what it read.
    - Each store carries what an acquire of it learns: the clock of a release, handed on by the
      read-modify-writes behind it. Clocks are vectors, one number a thread.
-   - The total order of seq_cst is the order in which they ran, and each sees all of its location before it.
+   - The calls that are seq_cst have an order of their own, S. Of S only what must be is kept, a partial order:
+     program order, happens before, and between two calls of one location which wrote, read or overwrote what
+     the other wrote. A call may do what closes no circle in it. (As C17 has it, S agrees with happens before.
+     Not as in C++20, where also a call that reads a store that is not seq_cst takes a place in S by it:
+     hardware that forwards a thread its own store does not keep that.)
    - A compare-exchange may fail on an old value, and, once a run, for no reason.
    - Two plain accesses to one byte, one a write, or a plain and an atomic one, that neither happens before:
      a data race, and the run has failed. So has an access to memory that is freed, or allocated by a thread
@@ -24,8 +28,8 @@
    - order_wait is a futex: it compares and sleeps in one step, and wakes for no reason once a run. All asleep is
      a deadlock, and the run has failed.
 
-   What it cannot show: a load that returns a store which has not run yet (load buffering), an order of seq_cst
-   other than the one that ran, and what needs more threads, preemptions or items than a case has. It finds
+   What it cannot show: a load that returns a store which has not run yet (load buffering), and what needs more
+   threads, preemptions or items than a case has. It finds
    mistakes and shows what it ran; only where it says `all` was every schedule within the bound looked at.
 
    A failure prints what happened and the run's choices, one character each; `PROGRAM replay CASE CHOICES
@@ -145,6 +149,7 @@ enum {
     ORDER__STORES = 96,      /* to one location in one run */
     ORDER__LOCATIONS = 192,
     ORDER__CHOICES = 4000,   /* in one run; more means that it does not end */
+    ORDER__SEQUENCED = 256,  /* seq_cst calls in one run */
     ORDER__BLOCKS = 64,
     ORDER__CASES = 64
 };
@@ -156,6 +161,7 @@ typedef struct order__store_record {
     order__clock view;     /* what an acquire of it learns; zeros are known to all anyway */
     uint8_t thread, place; /* who ran it; where it is in the modification order */
     bool rmw;              /* sits directly behind what it read */
+    uint16_t sequence;     /* the seq_cst call that ran it, plus 1; 0 for none */
 } order__store_record;
 
 typedef struct order__location {
@@ -163,7 +169,11 @@ typedef struct order__location {
     unsigned width, stores;
     order__store_record store[ORDER__STORES]; /* in the order they ran; 0 is what was there before */
     uint8_t line[ORDER__STORES];              /* in modification order, as indices of store */
-    uint8_t sequential;                       /* the newest that a seq_cst call wrote or read */
+    struct {
+        uint16_t sequence; /* seq_cst calls that read and did not write, and what */
+        uint8_t store;
+    } load[ORDER__STORES];
+    unsigned loads;
     struct {
         uint16_t clock;
         uint8_t store;
@@ -171,6 +181,12 @@ typedef struct order__location {
     unsigned seen_count[ORDER_THREADS];
     order__clock last_read, last_write;
 } order__location;
+
+/* A seq_cst call, and those that come before it in S. */
+typedef struct order__sequenced {
+    uint16_t clock;
+    uint64_t before[ORDER__SEQUENCED / 64];
+} order__sequenced;
 
 /* What is known of one byte. A record of another run means nothing happened to the byte yet. */
 typedef struct order__cell {
@@ -191,6 +207,7 @@ static struct {
     unsigned wrote[ORDER_THREADS], known[ORDER_THREADS], paused_at[ORDER_THREADS]; /* stores; others' stores; step */
     order__clock clock[ORDER_THREADS];
     unsigned locations, preempted, old, spurious, late, steps;
+    unsigned sequenced, sequenced_of[ORDER_THREADS];
     size_t top;
     struct {
         size_t start, size;
@@ -219,6 +236,8 @@ static struct {
 
 static order__location order__locations[ORDER__LOCATIONS];
 static order__cell order__cells[ORDER__ARENA];
+static order__sequenced order__sequence[ORDER__SEQUENCED];
+static uint16_t order__sequence_of[ORDER_THREADS][ORDER__SEQUENCED]; /* each thread's */
 static struct {
     uint32_t run;
     uint16_t location;
@@ -540,7 +559,7 @@ static order__location *order__touch_location(const void *at, unsigned width, bo
         memset(l, 0, offsetof(order__location, store));
         memset(&l->store[0], 0, sizeof l->store[0]); /* known to all: the bytes were checked above */
         memset(l->seen_count, 0, sizeof *l - offsetof(order__location, seen_count));
-        l->sequential = 0;
+        l->loads = 0;
         l->line[0] = 0;
         l->at = order__arena + offset;
         l->width = width;
@@ -552,22 +571,90 @@ static order__location *order__touch_location(const void *at, unsigned width, bo
     return l;
 }
 
+static bool order__in(const uint64_t *set, unsigned i) { return (set[i / 64] >> i % 64 & 1) != 0; }
+
+static void order__join(uint64_t *set, unsigned i) { /* i, and what comes before it */
+    unsigned k;
+    for (k = 0; k < ORDER__SEQUENCED / 64; k++) set[k] |= order__sequence[i].before[k];
+    set[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+/* The seq_cst calls that happen before what the running thread does next, if it learns `view` by it. */
+static void order__sequence_now(uint64_t *set, const uint16_t *view) {
+    unsigned i;
+    memset(set, 0, ORDER__SEQUENCED / 8);
+    for (i = 0; i < ORDER_THREADS; i++) {
+        unsigned n = order.sequenced_of[i], known = order.clock[order.current][i];
+        if (view && view[i] > known) known = view[i];
+        while (n > 0 && order__sequence[order__sequence_of[i][n - 1]].clock > known) n--;
+        if (n > 0) order__join(set, order__sequence_of[i][n - 1]);
+    }
+}
+
+/* Whether a seq_cst call may read the store at this place, or write behind it: it comes before all seq_cst
+   stores that follow, so none of them may come before it. */
+static bool order__sequence_allows(const order__location *l, unsigned place, bool reads) {
+    const order__store_record *s = &l->store[l->line[place]];
+    uint64_t set[ORDER__SEQUENCED / 64];
+    bool asked = false;
+    unsigned i;
+    for (i = place + 1; i < l->stores; i++) {
+        const order__store_record *later = &l->store[l->line[i]];
+        if (!later->sequence) continue;
+        if (!asked) {
+            asked = true;
+            order__sequence_now(set, reads ? s->view : NULL);
+            if (reads && s->sequence) order__join(set, s->sequence - 1u);
+        }
+        if (order__in(set, later->sequence - 1u)) return false;
+    }
+    return true;
+}
+
+/* Gives a seq_cst call that is done its place in S: it read, or wrote, or both, these stores; -1 for none. */
+static void order__sequence_add(order__location *l, int read, int wrote) {
+    unsigned id = order.sequenced++, t = (unsigned)order.current, after, i, k;
+    order__sequenced *self = &order__sequence[id];
+    if (id == ORDER__SEQUENCED) order_fail("more than %d seq_cst calls", ORDER__SEQUENCED);
+    order__sequence_now(self->before, NULL);
+    self->clock = (uint16_t)(order.clock[t][t] - (wrote >= 0)); /* a store has moved it on */
+    order__sequence_of[t][order.sequenced_of[t]++] = (uint16_t)id;
+    if (read >= 0 && l->store[read].sequence) order__join(self->before, l->store[read].sequence - 1u);
+    if (wrote >= 0) {
+        for (i = 0; i < l->store[wrote].place; i++)
+            if (l->store[l->line[i]].sequence) order__join(self->before, l->store[l->line[i]].sequence - 1u);
+        for (i = 0; i < l->loads; i++)
+            if (l->store[l->load[i].store].place < l->store[wrote].place)
+                order__join(self->before, l->load[i].sequence);
+        l->store[wrote].sequence = (uint16_t)(id + 1);
+    } else {
+        if (l->loads == ORDER__STORES) order_fail("no end in sight: %u loads of %s", l->loads, order__place(l->at));
+        l->load[l->loads].sequence = (uint16_t)id;
+        l->load[l->loads++].store = (uint8_t)read;
+    }
+    for (i = l->store[wrote >= 0 ? wrote : read].place + 1u; i < l->stores; i++) {
+        if (!l->store[l->line[i]].sequence) continue;
+        after = l->store[l->line[i]].sequence - 1u;
+        for (k = 0; k < order.sequenced; k++)
+            if (k == after || order__in(order__sequence[k].before, after)) order__join(order__sequence[k].before, id);
+    }
+}
+
 /* The place, in modification order, of the oldest store the running thread may still see. */
-static unsigned order__floor(const order__location *l, bool sequential) {
+static unsigned order__floor(const order__location *l) {
     unsigned i, place = 0;
     for (i = 0; i < ORDER_THREADS; i++) {
         unsigned k = l->seen_count[i];
         while (k > 0 && !order__before(i, l->seen[i][k - 1].clock)) k--;
-        if (k > 0 && l->store[l->seen[i][k - 1].store].place > place) place = l->store[l->seen[i][k - 1].store].place;
+        if (k > 0 && l->store[l->seen[i][k - 1].store].place > place)
+            place = l->store[l->seen[i][k - 1].store].place;
     }
-    if (sequential && l->store[l->sequential].place > place) place = l->store[l->sequential].place;
     return place;
 }
 
-static void order__saw(order__location *l, unsigned store, order_memory o) {
+static void order__saw(order__location *l, unsigned store) {
     unsigned t = (unsigned)order.current, n = l->seen_count[t];
     uint16_t now = order.clock[t][t];
-    if (o == order_seq_cst && l->store[store].place >= l->store[l->sequential].place) l->sequential = (uint8_t)store;
     if (n > 0 && l->seen[t][n - 1].store == store) return;
     if (n > 0 && l->seen[t][n - 1].clock == now) n--;
     l->seen[t][n].clock = now;
@@ -584,12 +671,12 @@ void order_pause(void) {
     order.known[self] = order__others_wrote(order.current);
     for (i = 0; i < order.locations; i++) {
         order__location *l = &order__locations[i];
-        order__saw(l, l->line[l->stores - 1], order_relaxed);
+        order__saw(l, l->line[l->stores - 1]);
     }
 }
 
 static uint64_t order__read(order__location *l, unsigned store, order_memory o) {
-    order__saw(l, store, o);
+    order__saw(l, store);
     if (order__acquires(o)) order__learn(order.clock[order.current], l->store[store].view);
     return l->store[store].value;
 }
@@ -613,36 +700,35 @@ static void order__write(order__location *l, unsigned place, order_memory o, uin
     s->place = (uint8_t)place;
     l->stores++;
     order__raw_set(l->at, l->width, l->store[l->line[id]].value);
-    order__saw(l, id, o);
+    order__saw(l, id);
     order.clock[t][t]++;
     order.wrote[t]++;
 }
 
-static bool order__taken(const order__location *l, unsigned place) { /* a read-modify-write has read it */
-    return place + 1 < l->stores && l->store[l->line[place + 1]].rmw;
-}
-
-/* The place behind which a new store goes. */
-static unsigned order__gap(const order__location *l, order_memory o) {
-    unsigned place, floor = order__floor(l, o == order_seq_cst), ways = 0, taken;
-    for (place = floor; place < l->stores; place++) ways += !order__taken(l, place);
-    taken = order__choose_old(ways);
-    for (place = l->stores - 1; order__taken(l, place) || taken > 0; place--) taken -= !order__taken(l, place);
-    return place;
+/* The places, newest first, of the stores a call may read, or write behind, or both. */
+static unsigned order__ways(const order__location *l, order_memory o, bool reads, bool writes, uint8_t *way) {
+    unsigned place = l->stores, floor = order__floor(l), n = 0;
+    while (place-- > floor) {
+        if (writes && place + 1 < l->stores && l->store[l->line[place + 1]].rmw) continue; /* nothing fits between */
+        if (o == order_seq_cst && !order__sequence_allows(l, place, reads)) continue;
+        way[n++] = (uint8_t)place;
+    }
+    return n;
 }
 
 uint64_t order_load(unsigned site, order_memory o, const void *at, unsigned width) {
     order__location *l;
     order_memory failed;
-    unsigned floor, id;
+    uint8_t way[ORDER__STORES];
+    unsigned id;
     uint64_t value;
     if (order.current < 0) return order__raw(at, width);
     order__point();
     o = order__actual(site, o, &failed);
     l = order__touch_location(at, width, false);
-    floor = order__floor(l, o == order_seq_cst);
-    id = l->line[l->stores - 1 - order__choose_old(l->stores - floor)];
+    id = l->line[way[order__choose_old(order__ways(l, o, true, false, way))]];
     value = order__read(l, id, o);
+    if (o == order_seq_cst) order__sequence_add(l, (int)id, -1);
     ORDER__SAY("  T%d %-55s %s: %llx%s\n", order.current, order__name(site), order__place(at),
                (unsigned long long)value, l->store[id].place + 1u == l->stores ? "" : " (old)");
     return value;
@@ -651,6 +737,7 @@ uint64_t order_load(unsigned site, order_memory o, const void *at, unsigned widt
 void order_store(unsigned site, order_memory o, void *at, unsigned width, uint64_t value) {
     order__location *l;
     order_memory failed;
+    uint8_t way[ORDER__STORES];
     unsigned place;
     if (order.current < 0) {
         order__raw_set(at, width, value);
@@ -659,8 +746,9 @@ void order_store(unsigned site, order_memory o, void *at, unsigned width, uint64
     order__point();
     o = order__actual(site, o, &failed);
     l = order__touch_location(at, width, true);
-    place = order__gap(l, o);
+    place = way[order__choose_old(order__ways(l, o, false, true, way))];
     order__write(l, place + 1, o, value, NULL);
+    if (o == order_seq_cst) order__sequence_add(l, -1, (int)l->stores - 1);
     ORDER__SAY("  T%d %-55s %s = %llx%s\n", order.current, order__name(site), order__place(at),
                (unsigned long long)value, place + 2 == l->stores ? "" : " (behind in modification order)");
 }
@@ -669,9 +757,18 @@ static uint64_t order__apply(char verb, uint64_t a, uint64_t b) {
     return verb == '+' ? a + b : verb == '-' ? a - b : verb == '&' ? (a & b) : verb == '|' ? (a | b) : b;
 }
 
+/* Reads the store at place and writes directly behind it. */
+static void order__exchange(order__location *l, unsigned place, order_memory o, uint64_t value) {
+    unsigned read = l->line[place];
+    order__read(l, read, o);
+    order__write(l, place + 1, o, value, &l->store[read]);
+    if (o == order_seq_cst) order__sequence_add(l, (int)read, (int)l->stores - 1);
+}
+
 uint64_t order_rmw(unsigned site, order_memory o, void *at, unsigned width, char verb, uint64_t x) {
     order__location *l;
     order_memory failed;
+    uint8_t way[ORDER__STORES];
     unsigned place;
     uint64_t was;
     if (order.current < 0) {
@@ -682,9 +779,9 @@ uint64_t order_rmw(unsigned site, order_memory o, void *at, unsigned width, char
     order__point();
     o = order__actual(site, o, &failed);
     l = order__touch_location(at, width, true);
-    place = order__gap(l, o);
-    was = order__read(l, l->line[place], o);
-    order__write(l, place + 1, o, order__apply(verb, was, x), &l->store[l->line[place]]);
+    place = way[order__choose_old(order__ways(l, o, true, true, way))];
+    was = l->store[l->line[place]].value;
+    order__exchange(l, place, o, order__apply(verb, was, x));
     ORDER__SAY("  T%d %-55s %s: %llx -> %llx\n", order.current, order__name(site), order__place(at),
                (unsigned long long)was, (unsigned long long)order__apply(verb, was, x));
     return was;
@@ -694,11 +791,8 @@ bool order_cas(unsigned site, order_memory o, void *at, unsigned width, void *se
     order__location *l;
     order_memory failed;
     uint64_t expected = order__raw(seen, width), value;
-    unsigned floor, place, n = 0, k, pick;
-    struct {
-        uint8_t place;
-        bool wins;
-    } way[2 * ORDER__STORES];
+    uint8_t way[3 * ORDER__STORES], fail[ORDER__STORES];
+    unsigned wins = 0, n, fails, i, pick;
     if (order.current < 0) {
         bool same = order__raw(at, width) == expected;
         memcpy(same ? at : seen, same ? (void *)&x : at, width); /* little endian, as all that runs this */
@@ -707,32 +801,27 @@ bool order_cas(unsigned site, order_memory o, void *at, unsigned width, void *se
     order__point();
     o = order__actual(site, o, &failed);
     l = order__touch_location(at, width, true);
-    floor = order__floor(l, o == order_seq_cst || failed == order_seq_cst);
-    for (place = l->stores; place-- > floor;) {
-        bool same = l->store[l->line[place]].value == expected;
-        if (same && order__taken(l, place)) continue;
-        way[n].place = (uint8_t)place;
-        way[n++].wins = same;
-    }
-    for (k = n; weak && !order.spurious && k-- > 0;) { /* for no reason */
-        if (!way[k].wins) continue;
-        way[n].place = way[k].place;
-        way[n++].wins = false;
-    }
+    n = order__ways(l, o, true, true, way);
+    for (i = 0; i < n; i++)
+        if (l->store[l->line[way[i]]].value == expected) way[wins++] = way[i];
+    n = wins;
+    fails = order__ways(l, failed, true, false, fail);
+    for (i = 0; i < fails; i++)
+        if (l->store[l->line[fail[i]]].value != expected) way[n++] = fail[i];
+    for (i = 0; i < wins && weak && !order.spurious; i++) way[n++] = way[i]; /* for no reason */
     pick = order__choose_old(n);
-    place = way[pick].place;
-    value = l->store[l->line[place]].value;
-    if (way[pick].wins) {
-        order__read(l, l->line[place], o);
-        order__write(l, place + 1, o, x, &l->store[l->line[place]]);
+    value = l->store[l->line[way[pick]]].value;
+    if (pick < wins) {
+        order__exchange(l, way[pick], o, x);
     } else {
         if (value == expected) order.spurious++;
-        order__read(l, l->line[place], failed);
+        order__read(l, l->line[way[pick]], failed);
+        if (failed == order_seq_cst) order__sequence_add(l, l->line[way[pick]], -1);
         order__raw_set(seen, width, value);
     }
     ORDER__SAY("  T%d %-55s %s: %llx %s %llx\n", order.current, order__name(site), order__place(at),
-               (unsigned long long)value, way[pick].wins ? "->" : "stays, not", (unsigned long long)x);
-    return way[pick].wins;
+               (unsigned long long)value, pick < wins ? "->" : "stays, not", (unsigned long long)x);
+    return pick < wins;
 }
 
 bool order_wait(void *at, unsigned width, uint64_t seen, bool timed) {
@@ -740,7 +829,7 @@ bool order_wait(void *at, unsigned width, uint64_t seen, bool timed) {
     unsigned self = (unsigned)order.current;
     order__point();
     l = order__touch_location(at, width, true);
-    order__saw(l, l->line[l->stores - 1], order_relaxed); /* the kernel reads what is there */
+    order__saw(l, l->line[l->stores - 1]); /* the kernel reads what is there */
     if (l->store[l->line[l->stores - 1]].value != seen) {
         ORDER__SAY("  T%u does not sleep at %s\n", self, order__place(at));
         return true;
@@ -793,7 +882,8 @@ static void order__begin(const order_case *c) {
     order.current = -1;
     order.top = 0;
     order.blocks = order.locations = order.steps = order.made = 0;
-    order.preempted = order.old = order.spurious = order.late = 0;
+    order.preempted = order.old = order.spurious = order.late = order.sequenced = 0;
+    memset(order.sequenced_of, 0, sizeof order.sequenced_of);
     order.message[0] = 0;
     memset(order.state, 0, sizeof order.state);
     memset(order.clock, 0, sizeof order.clock);

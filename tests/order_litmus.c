@@ -75,6 +75,13 @@ static void sb_rmw_2(void) {
     r2 = LOAD(o2, &w->x);
 }
 
+/* the same, where a relaxed store is looked at by its own thread: hardware may forward it before others see it */
+static void sb_forward(void) {
+    STORE(order_relaxed, &w->x, 1);
+    r3 = LOAD(o2, &w->x);
+    r1 = LOAD(o2, &w->y);
+}
+
 /* load buffering */
 static void lb_1(void) {
     r1 = LOAD(o2, &w->x);
@@ -234,6 +241,7 @@ static const row rows[] = {
     {{"sb.seq_cst.relaxed", begin, {sb_1, sb_2}, end, 9}, S, X, two, AT(0) | AT(1) | AT(4) | AT(5), 0, NULL},
     {{"sb.rmw.seq_cst", begin, {sb_rmw_1, sb_rmw_2}, end, 9}, S, S, two, AT(1) | AT(4) | AT(5), AT(0), NULL},
     {{"sb.rmw.acq_rel", begin, {sb_rmw_1, sb_rmw_2}, end, 9}, AR, A, two, AT(0) | AT(1) | AT(4) | AT(5), 0, NULL},
+    {{"sb.forward", begin, {sb_forward, sb_2}, end, 9}, S, S, two, AT(0) | AT(1) | AT(4) | AT(5), 0, NULL},
     {{"lb.release.acquire", begin, {lb_1, lb_2}, end, 9}, R, A, two, AT(0) | AT(1) | AT(4), AT(5), NULL},
     {{"lb.relaxed.is-not-shown", begin, {lb_1, lb_2}, end, 9}, X, X, two, AT(0) | AT(1) | AT(4), AT(5), NULL},
     {{"iriw.seq_cst", begin, {iriw_x, iriw_y, iriw_xy, iriw_yx}, end, 2}, S, S, bits, AT(15) | AT(0) | AT(1) | AT(4),

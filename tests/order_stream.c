@@ -506,6 +506,65 @@ static void recv_armed(void) { /* an event loop */
 }
 static void close_now(void) { stream_channel_close(channel); }
 
+/* Nobody closes, for close wakes everyone: who is not told of what is there for him sleeps for ever. */
+static void give_1(void) { ORDER_CHECK(stream_channel_send(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK); }
+static void give_urgent(void) {
+    ORDER_CHECK(stream_channel_send_urgent(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK);
+}
+static void give_batch(void) {
+    void *item[2];
+    size_t sent;
+    item[0] = thing_make(0);
+    item[1] = thing_make(1);
+    ORDER_CHECK(stream_channel_send_n(channel, item, 2, STREAM_FOREVER, &sent) == STREAM_OK && sent == 2);
+}
+static void get(int count) {
+    void *item;
+    while (count-- > 0) {
+        ORDER_CHECK(stream_channel_recv(channel, &item, STREAM_FOREVER) == STREAM_OK);
+        ORDER_CHECK(((thing *)item)->taken++ == 0);
+    }
+}
+static void get_1(void) { get(1); }
+static void get_2(void) { get(2); }
+static void get_3(void) { get(3); }
+static void get_batches(void) { /* three in all */
+    void *item[3];
+    size_t got, all = 0, k;
+    while (all < 3) {
+        ORDER_CHECK(stream_channel_recv_n(channel, item, 3, STREAM_FOREVER, &got) == STREAM_OK);
+        for (k = 0; k < got; k++) ORDER_CHECK(((thing *)item[k])->taken++ == 0);
+        all += got;
+    }
+}
+static void get_or_leave(void) { /* whose time is up leaves the item, and what he was told, to the other */
+    void *item;
+    stream_status status = stream_channel_recv(channel, &item, 1);
+    if (status == STREAM_EMPTY) return;
+    ORDER_CHECK(status == STREAM_OK && ((thing *)item)->taken++ == 0);
+    give_1();
+}
+static void give_or_leave(void) { /* the same with room */
+    void *item;
+    stream_status status = stream_channel_send(channel, thing_make(0), 1);
+    if (status == STREAM_OK) {
+        ORDER_CHECK(stream_channel_recv(channel, &item, STREAM_FOREVER) == STREAM_OK);
+        ORDER_CHECK(((thing *)item)->taken++ == 0);
+    } else {
+        ORDER_CHECK(status == STREAM_FULL);
+        things[4 * order_self()].taken++;
+    }
+}
+static void channel_full_two(void) {
+    int i;
+    channel_make(2, STREAM_OVERFLOW_FAIL, 1, false);
+    for (i = 2; i < 4; i++) {
+        things[12 + i].from = 3;
+        things[12 + i].number = i;
+        ORDER_CHECK(stream_channel_send(channel, &things[12 + i], 0) == STREAM_OK);
+    }
+}
+
 static void channel_end(void) {
     int last[ORDER_THREADS] = {0}, i, made = 0;
     size_t live = channel->wake_read >= 0 ? 4 : 3;
@@ -549,6 +608,15 @@ static const order_case cases[] = {
     {"channel.close-receivers", channel_one, {close_now, recv_all, recv_all}, channel_end, 0},
     {"channel.close-senders", channel_full, {close_now, send_until_closed, send_until_closed}, channel_end, 0},
     {"channel.close-twice", channel_one, {close_now, close_now, recv_all}, channel_end, 0},
+    {"channel.one-each", channel_two, {give_1, give_1, get_1, get_1}, channel_end, 0},
+    {"channel.one-each-of-one", channel_one, {give_1, give_1, get_1, get_1}, channel_end, 0},
+    {"channel.two-to-one-each", channel_two, {give_batch, get_1, get_1}, channel_end, 0},
+    {"channel.lanes-one-each", channel_two, {give_1, give_urgent, get_1, get_1}, channel_end, 0},
+    {"channel.room", channel_full, {give_1, give_1, get_3}, channel_end, 0},
+    {"channel.room-by-two", channel_full, {give_1, give_1, get_1, get_2}, channel_end, 0},
+    {"channel.room-in-batches", channel_full_two, {give_1, give_batch, get_batches, get_2}, channel_end, 0},
+    {"channel.leave-item", channel_one, {give_1, get_or_leave, get_1}, channel_end, 0},
+    {"channel.leave-room", channel_full, {get_1, give_or_leave, give_1}, channel_end, 0},
     {"channel.timed", channel_one, {send_timed, recv_timed}, channel_end, 0},
     {"channel.timed-both", channel_one_of_two, {send_timed, send_timed, recv_timed, recv_all}, channel_end, 0},
     {"channel.drop-old", channel_drop_old, {send_dropping, recv_all}, channel_end, 0},
