@@ -135,6 +135,7 @@ typedef enum stream_status {
     STREAM_EMPTY = 3, /* nothing there yet: wait for readiness and call again */
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
+    STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -157,6 +158,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_EMPTY: return "nothing there yet";
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
+    case STREAM_LOST: return "fell behind, items lost";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";
@@ -621,19 +623,31 @@ STREAM_API uint64_t stream_lines_open(const stream_lines *lines);
 STREAM_API stream_decoder stream_lines_decoder(stream_lines *lines);
 
 /* ==[ flow ]=========================================================================================
-   How far a consumer lags behind its producer, in a unit of your choice (messages, bytes), and what
-   the producer had best do about it. It advises and never sleeps. One producer thread calls sent, slow
-   and delay_ns; one consumer thread calls consumed; any thread may read lag.
+   How far a consumer lags behind its producer, in a unit of your choice (messages, bytes), and what the
+   producer had best do about it. It advises and never sleeps. One producer thread calls sent, slow,
+   delay_ns and advise_ns; one consumer thread calls consumed; any thread may read lag and watch.
 
    Slow mode has hysteresis: it begins when the lag rises above `high` and ends when it falls below
-   `low`, so that it does not flutter about one mark. */
+   `low`, so that it does not flutter about one mark.
+
+   Two kinds of advice. delay_ns knows the marks only. advise_ns also measures how fast the consumer drains
+   the queue, and keeps as much in it as the consumer does in target_ns: enough that it never has to wait,
+   so little that nothing is old when its turn comes. It asks the producer to ask again:
+
+       while ((pause = stream_flow_advise_ns(&flow, now_ns)) > 0) wait(pause);
+       stream_flow_sent(&flow, send());
+
+   Then the lag stays below the target and one send; in slow mode, which one large send can begin, it is
+   back below half the target within two thirds of twice target_ns (150 of 200 ms). While no rate is known,
+   a sixteenth of size goes out and the producer is asked to wait for the consumer to show what it can. */
 
 typedef struct stream_flow_desc {
     uint64_t size;          /* what the queue between the two holds, in units; 0: 100 */
     uint64_t high;          /* slow mode begins above this lag; 0: 2 x size */
     uint64_t low;           /* and ends below this one; 0: size / 2, at least 1, at most high */
     uint64_t delay_ns;      /* advised while the lag is above size; 0: 10 ms */
-    uint64_t slow_delay_ns; /* advised in slow mode; 0: 100 ms */
+    uint64_t slow_delay_ns; /* advised in slow mode, and the most that advise_ns asks for; 0: 100 ms */
+    uint64_t target_ns;     /* advise_ns: how much work the queue should hold; 0: 100 ms */
 } stream_flow_desc;
 
 typedef struct stream_flow {
@@ -643,7 +657,14 @@ typedef struct stream_flow {
     stream__a64 slow;    /* 0 or 1 */
     stream__a64 slowed;  /* times slow mode began */
     stream__a64 max_lag; /* high-water mark */
+    stream__a64 recovery_ns, worst_recovery_ns; /* how long slow mode lasted: the last time, the longest */
     stream_flow_desc desc;
+    uint64_t high, low;  /* the marks in force: desc's, or after the measured rate */
+    uint64_t cost;       /* nanoseconds the consumer takes for 1024 units; 0: not known yet */
+    uint64_t mark_ns, mark_consumed; /* where the measurement that is going on began */
+    uint64_t asked;      /* sent, when advise_ns was called last */
+    uint64_t slow_since; /* the first advise_ns in slow mode; 0: not in it */
+    bool measuring, idle; /* idle: the queue ran empty since mark_ns, so the consumer could do more */
     char apart[STREAM_CACHE_LINE];
     stream__a64 consumed;
 } stream_flow;
@@ -658,8 +679,41 @@ STREAM_API uint64_t stream_flow_lag(const stream_flow *flow);
 STREAM_API bool stream_flow_slow(stream_flow *flow);
 /* How long the producer should pause before it sends again: 0, delay_ns or slow_delay_ns. */
 STREAM_API uint64_t stream_flow_delay_ns(stream_flow *flow);
+/* 0: send. Else: pause so long, and ask again. From the first call on, the marks follow the measured rate. */
+STREAM_API uint64_t stream_flow_advise_ns(stream_flow *flow, uint64_t now_ns);
 STREAM_API uint64_t stream_flow_max_lag(const stream_flow *flow);
 STREAM_API uint64_t stream_flow_times_slowed(const stream_flow *flow);
+
+/* What one watcher sees of a flow; any number may watch, each with a monitor and a window of its own. Zero it
+   to start. */
+typedef struct stream_flow_monitor {
+    uint64_t window_ns;                 /* yours to set; rates are over the last one or two; 0: 1 s */
+    uint64_t sent, consumed, lag, max_lag, times_slowed;
+    uint64_t sent_per_s, consumed_per_s;
+    uint64_t recovery_ns, worst_recovery_ns; /* slow mode, as advise_ns saw it begin and end; 0: never yet */
+    bool slow;
+    /* private */
+    bool begun;
+    struct {
+        uint64_t ns, sent, consumed;
+    } older, newer;
+} stream_flow_monitor;
+
+/* Fills in the numbers. One thread for each monitor. */
+STREAM_API void stream_flow_watch(stream_flow_monitor *monitor, const stream_flow *flow, uint64_t now_ns);
+
+/* A budget, of bytes or messages: the consumer gives what it has room for, producers take before they send.
+   Zero it to start. What the giver did before is seen by whoever takes what it gave. Any thread. */
+typedef struct stream_credits {
+    stream__a64 left;
+} stream_credits;
+
+STREAM_API void stream_credits_give(stream_credits *credits, uint64_t units);
+/* All of them (OK) or none (FULL). */
+STREAM_API stream_status stream_credits_take(stream_credits *credits, uint64_t units);
+/* At most so many; how many. */
+STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t most);
+STREAM_API uint64_t stream_credits_left(const stream_credits *credits);
 
 /* ==[ batch ]========================================================================================
    When to flush: after so many items, so many bytes, or so long after the first of them. It holds
@@ -1039,6 +1093,143 @@ STREAM_API stream_status stream_channel_arm(stream_channel *channel);
 /* To wait for, not to read; -1 without wake_fd. It stays the channel's. */
 STREAM_API int stream_channel_fd(const stream_channel *channel);
 #endif
+
+/* ==[ broadcast ]====================================================================================
+   One writer, any number of readers, each at its own place: every reader gets every item, as long as it
+   keeps up. The last items are kept, bounded by number and by bytes; the writer never waits and is never
+   slowed down by a reader. A reader that falls behind what is kept is told how much it lost and goes on at
+   the oldest item there is, or at the newest. Items have numbers that count up for ever, and a reader may
+   go back to any number that is still kept (what an SSE client's Last-Event-ID wants).
+
+   A reader that must not lose anything can be held on to: then write returns FULL instead of overwriting
+   what that one has not read.
+
+   Readers are yours, one thread each; to join changes nothing in the broadcast. Nothing waits: a reader
+   that finds EMPTY is woken by other means.
+
+   Items are copied in and out, eight bytes at a time, by ordered loads and stores: a reader may be copying
+   what the writer is just overwriting, and finds out afterwards (the idea of a seqlock; without stand-alone
+   fences every word is an acquire or a release, see Boehm, "Can Seqlocks Get Along With Programming
+   Language Memory Models?", 2012). On x86 these are plain moves.
+
+   Memory: 16 bytes for each item kept and the bytes, both rounded up to powers of two. Fork: as with
+   stream_ring. */
+
+typedef struct stream_broadcast_desc {
+    size_t max_items;           /* kept at most; 0: 1024 */
+    size_t max_bytes;           /* kept at most, each item rounded up to 8; 0: 1 MiB */
+    size_t max_held;            /* readers that can be held on to at a time; 0: none */
+    void *memory;               /* NULL, or stream_broadcast_memory(desc) bytes aligned for uint64_t */
+    uint64_t start;             /* number of the first item */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_broadcast_desc;
+
+typedef struct stream__kept { /* what is known of a kept item */
+    stream__a64 at, offset; /* index of its first word; bytes of all items before it */
+} stream__kept;
+
+typedef struct stream__held {
+    stream__a64 used, next; /* 0 or 1; the number of the item the reader wants next */
+    char apart[STREAM_CACHE_LINE];
+} stream__held;
+
+typedef struct stream_broadcast {
+    /* private */
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 next;   /* number of the next item; what is below it is published */
+    stream__a64 floor;  /* number of the oldest item kept; stored before anything of an older one is overwritten */
+    stream__a64 closed; /* 0 or 1 */
+    char apart_too[STREAM_CACHE_LINE];
+    uint64_t at, floor_at; /* the writer's: words ever written, and those no longer kept */
+    uint64_t bytes;        /* of all items ever, without rounding */
+    stream__kept *kept;    /* from here on constant */
+    stream__a64 *word;
+    stream__held *held;
+    uint64_t kept_mask, word_mask, max_items, max_words;
+    size_t max_held;
+    size_t memory_len;     /* 0: the memory is the caller's */
+    stream_allocator allocator;
+} stream_broadcast;
+
+typedef enum stream_overrun { /* where a reader that fell behind goes on */
+    STREAM_OVERRUN_OLDEST = 0, /* at the oldest item kept: it loses the least, and may soon lose again */
+    STREAM_OVERRUN_NEWEST = 1  /* at the newest: it is up to date at once */
+} stream_overrun;
+
+typedef struct stream_broadcast_reader {
+    uint64_t next;                   /* number of the item it gets next (read only) */
+    uint64_t gap_items, gap_bytes;   /* lost when it fell behind the last time (read only); bytes are 0 after
+                                        a seek to what was no longer kept: nothing tells any more */
+    uint64_t lost_items, lost_bytes; /* and every time (read only) */
+    /* private */
+    stream_broadcast *broadcast;
+    stream__held *held;
+    uint64_t offset; /* bytes of all items before next; not known after a seek to what was no longer kept */
+    bool known;
+    stream_overrun overrun;
+} stream_broadcast_reader;
+
+/* Bytes of memory for a broadcast as described; 0 when a limit is out of range. */
+STREAM_API size_t stream_broadcast_memory(const stream_broadcast_desc *desc);
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast, const stream_broadcast_desc *desc);
+/* When the writer and all readers are done. A zeroed object is fine. */
+STREAM_API void stream_broadcast_free(stream_broadcast *broadcast);
+
+/* The writer's. OK; FULL when a reader that is held on to has yet to read what would have to go;
+   E_TOO_LONG when the item would not fit even alone; E_STATE after close. */
+STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, const void *data, size_t len);
+/* Nothing comes after it. Readers get END when they have read all. */
+STREAM_API void stream_broadcast_close(stream_broadcast *broadcast);
+/* Numbers of the oldest item kept and of the next one to be written: any thread. */
+STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64_t *oldest, uint64_t *next);
+
+/* Makes *reader one, before the next item to be written. Any thread. */
+STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadcast_reader *reader,
+                                      stream_overrun overrun);
+/* Goes to item `number`, back or ahead. OK; LOST, when it is no longer kept: the next read will say so too;
+   E_RANGE above the number of the next item (and nothing happens). The reader's thread. */
+STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number);
+/* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item. FULL when
+   max_held others are. On the WRITER's thread, while the reader is not used. */
+STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader);
+/* Lets it go; it stays a reader. The reader's thread. A held reader must be let go before it is forgotten. */
+STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader);
+
+/* Copies the next item to data and its length to *len. OK; EMPTY; END; FULL: cap is too small, *len says what
+   is needed, and the item is still there; LOST: items are gone, how many says reader->gap_items, the next read
+   goes on at reader->next. The reader's thread. */
+STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap, size_t *len);
+/* How far it is behind. The reader's thread. */
+STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items, uint64_t *bytes);
+
+/* ==[ diff ]=========================================================================================
+   Which lines of a text changed, row by row: for a terminal's screen, of which only those are sent. Both
+   snapshots are yours and stay as they are until the diff is done; nothing is copied, no memory is needed,
+   and each byte is looked at once or twice. Any thread. */
+
+typedef struct stream_diff {
+    /* private */
+    const char *was, *was_end, *now, *now_end;
+    size_t row;
+} stream_diff;
+
+typedef enum stream_diff_kind {
+    STREAM_DIFF_CHANGED = 0,
+    STREAM_DIFF_ADDED = 1,  /* there was no such row before */
+    STREAM_DIFF_REMOVED = 2 /* there is no such row any more */
+} stream_diff_kind;
+
+typedef struct stream_diff_row {
+    stream_diff_kind kind;
+    size_t row;            /* from 0 */
+    stream_slice was, now; /* without LF; slices of the snapshots; empty where there is no such row */
+} stream_diff_row;
+
+/* Rows end with LF; the last one may lack it. */
+STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now, size_t now_len);
+/* The next row that differs: OK, or END. */
+STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *row);
 
 /* ==[ metrics ]======================================================================================
    Counters, gauges and a latency histogram that any number of threads may write and read (relaxed
@@ -1475,9 +1666,12 @@ STREAM_API stream_status stream_flow_init(stream_flow *flow, const stream_flow_d
     }
     if (d.delay_ns == 0) d.delay_ns = UINT64_C(10000000);
     if (d.slow_delay_ns == 0) d.slow_delay_ns = UINT64_C(100000000);
+    if (d.target_ns == 0) d.target_ns = UINT64_C(100000000);
     if (d.low > d.high) return STREAM_E_ARGUMENT;
     memset(flow, 0, sizeof *flow);
     flow->desc = d;
+    flow->high = d.high;
+    flow->low = d.low;
     return STREAM_OK;
 }
 
@@ -1491,11 +1685,11 @@ STREAM_API uint64_t stream_flow_lag(const stream_flow *flow) {
 STREAM_API bool stream_flow_slow(stream_flow *flow) {
     uint64_t lag = stream_flow_lag(flow);
     bool slow = stream__a64_load_relaxed(&flow->slow) != 0;
-    if (!slow && lag > flow->desc.high) {
+    if (!slow && lag > flow->high) {
         slow = true;
         stream__a64_store_relaxed(&flow->slow, 1);
         stream__a64_add_relaxed(&flow->slowed, 1);
-    } else if (slow && lag < flow->desc.low) {
+    } else if (slow && lag < flow->low) {
         slow = false;
         stream__a64_store_relaxed(&flow->slow, 0);
     }
@@ -1525,6 +1719,122 @@ STREAM_API uint64_t stream_flow_max_lag(const stream_flow *flow) {
 
 STREAM_API uint64_t stream_flow_times_slowed(const stream_flow *flow) {
     return stream__a64_load_relaxed(&flow->slowed);
+}
+
+/* Units that cost ns; at least 1, at most what the queue holds. */
+static uint64_t stream__flow_units(const stream_flow *flow, uint64_t ns) {
+    uint64_t units = ns > UINT64_MAX / 1024 ? UINT64_MAX : ns * 1024 / flow->cost;
+    if (units > flow->desc.size) units = flow->desc.size;
+    return units ? units : 1;
+}
+
+/* Learns from what was consumed since the last call. A stretch in which the queue ran empty only shows that
+   the consumer is at least so fast. */
+static void stream__flow_measure(stream_flow *flow, uint64_t consumed, uint64_t now_ns) {
+    uint64_t ns = now_ns - flow->mark_ns, units = consumed - flow->mark_consumed, cost;
+    if (consumed >= flow->asked) flow->idle = true; /* everything sent by then is done */
+    flow->asked = stream__a64_load_relaxed(&flow->sent); /* relaxed: our own */
+    if (flow->measuring) {
+        /* Four units or as long as the target, so that one unit more or less does not matter much; the very
+           first time one must do. */
+        if (units < 4 && ns < flow->desc.target_ns && (flow->cost || units == 0)) return;
+        cost = (ns > UINT64_MAX / 1024 ? UINT64_MAX : ns * 1024) / (units ? units : 1);
+        if (cost == 0) cost = 1;
+        if (flow->cost == 0 || (flow->idle && cost < flow->cost)) flow->cost = cost;
+        else if (!flow->idle) flow->cost = flow->cost - flow->cost / 4 + cost / 4 + 1;
+    }
+    flow->measuring = true;
+    flow->idle = false;
+    flow->mark_ns = now_ns;
+    flow->mark_consumed = consumed;
+}
+
+STREAM_API uint64_t stream_flow_advise_ns(stream_flow *flow, uint64_t now_ns) {
+    uint64_t consumed = stream__a64_load_relaxed(&flow->consumed); /* relaxed: as in lag */
+    uint64_t lag = stream_flow_lag(flow), target, over, pause;
+    bool slow;
+    stream__flow_measure(flow, consumed, now_ns);
+    if (flow->cost == 0) {
+        over = lag > flow->desc.size / 16 + 1 ? 1 : 0;
+        return over ? flow->desc.target_ns / 100 + 1 : 0;
+    }
+    target = stream__flow_units(flow, flow->desc.target_ns);
+    flow->high = target * 2;
+    flow->low = target / 2 ? target / 2 : 1;
+    slow = stream_flow_slow(flow);
+    if (slow && flow->slow_since == 0) flow->slow_since = now_ns ? now_ns : 1;
+    if (!slow && flow->slow_since) {
+        uint64_t took = now_ns - flow->slow_since;
+        flow->slow_since = 0;
+        stream__a64_store_relaxed(&flow->recovery_ns, took);
+        stream__a64_raise(&flow->worst_recovery_ns, took);
+    }
+    if (slow) over = lag - flow->low + 1;
+    else over = lag > target ? lag - target : 0;
+    if (over == 0) return 0;
+    if (over > stream__flow_units(flow, flow->desc.slow_delay_ns)) return flow->desc.slow_delay_ns;
+    pause = over * flow->cost / 1024;
+    if (pause == 0) pause = 1;
+    return pause < flow->desc.slow_delay_ns ? pause : flow->desc.slow_delay_ns;
+}
+
+/* d x 10^9 / ns, without overflow for any window below nine years. */
+static uint64_t stream__per_second(uint64_t d, uint64_t ns) {
+    while (ns >> 34) {
+        ns >>= 1;
+        d >>= 1;
+    }
+    return ns ? d / ns * UINT64_C(1000000000) + d % ns * UINT64_C(1000000000) / ns : 0;
+}
+
+STREAM_API void stream_flow_watch(stream_flow_monitor *monitor, const stream_flow *flow, uint64_t now_ns) {
+    uint64_t window_ns = monitor->window_ns ? monitor->window_ns : UINT64_C(1000000000), ns;
+    /* Relaxed: measures, through which nothing is reached. */
+    monitor->consumed = stream__a64_load_relaxed(&flow->consumed);
+    monitor->sent = stream__a64_load_relaxed(&flow->sent);
+    monitor->lag = monitor->sent > monitor->consumed ? monitor->sent - monitor->consumed : 0;
+    monitor->max_lag = stream_flow_max_lag(flow);
+    monitor->times_slowed = stream_flow_times_slowed(flow);
+    monitor->slow = stream__a64_load_relaxed(&flow->slow) != 0;
+    monitor->recovery_ns = stream__a64_load_relaxed(&flow->recovery_ns);
+    monitor->worst_recovery_ns = stream__a64_load_relaxed(&flow->worst_recovery_ns);
+    if (!monitor->begun || now_ns - monitor->newer.ns >= window_ns) {
+        monitor->older = monitor->newer;
+        monitor->newer.ns = now_ns;
+        monitor->newer.sent = monitor->sent;
+        monitor->newer.consumed = monitor->consumed;
+        if (!monitor->begun) monitor->older = monitor->newer;
+        monitor->begun = true;
+    }
+    ns = now_ns - monitor->older.ns;
+    monitor->sent_per_s = stream__per_second(monitor->sent - monitor->older.sent, ns);
+    monitor->consumed_per_s = stream__per_second(monitor->consumed - monitor->older.consumed, ns);
+}
+
+STREAM_API void stream_credits_give(stream_credits *credits, uint64_t units) {
+    stream__a64_add_release(&credits->left, units); /* release: what made the room */
+}
+
+STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t most) {
+    uint64_t left = stream__a64_load_relaxed(&credits->left); /* relaxed: the exchange receives */
+    for (;;) {
+        uint64_t take = left < most ? left : most;
+        if (take == 0) return 0;
+        /* acquire: give's release; the release half keeps earlier gifts visible to later takers. */
+        if (stream__a64_cas_acq_rel(&credits->left, &left, left - take)) return take;
+    }
+}
+
+STREAM_API stream_status stream_credits_take(stream_credits *credits, uint64_t units) {
+    uint64_t left = stream__a64_load_relaxed(&credits->left); /* relaxed: the exchange receives */
+    do {
+        if (left < units) return STREAM_FULL;
+    } while (!stream__a64_cas_acq_rel(&credits->left, &left, left - units)); /* as in take_some */
+    return STREAM_OK;
+}
+
+STREAM_API uint64_t stream_credits_left(const stream_credits *credits) {
+    return stream__a64_load_relaxed(&credits->left); /* relaxed: a measure */
 }
 
 /* ==[ batch: implementation ]======================================================================== */
@@ -2610,6 +2920,291 @@ STREAM_API void stream_channel_free(stream_channel *channel) {
         stream_queue_free(&channel->queue);
     }
     memset(channel, 0, sizeof *channel);
+}
+
+/* ==[ broadcast: implementation ]====================================================================
+   The writer raises `floor` above the items it is about to overwrite, overwrites, and raises `next`. A
+   reader takes what is below `next`, copies, and looks at `floor` afterwards: if its item was still kept,
+   every word it copied is the item's. kept[n].offset is written with item n - 1, so that it is right for
+   the next item too, and tells the length of the one before.
+
+     next   release by the writer, acquire by readers: the words of the items below, and their entries.
+     words  (of items and entries) release by the writer, acquire by readers. If a reader got a single word
+            of a later item, then what came before that word's store, the raised floor, has reached it as
+            well. Weaker on either side, and it may look at floor, see the old one, and believe a torn copy.
+     floor  relaxed where a copy is judged, for the words bring it. Where a reader goes on at it: release by
+            the writer, acquire by the reader, for kept[floor].offset and for a next that is not below it.
+     held->next, used   release by the reader, acquire by the writer: its copying is over. */
+
+static void stream__broadcast_resolve(stream_broadcast_desc *d, const stream_broadcast_desc *desc) {
+    memset(d, 0, sizeof *d);
+    if (desc) *d = *desc;
+    if (d->max_items == 0) d->max_items = 1024;
+    if (d->max_bytes == 0) d->max_bytes = (size_t)1 << 20;
+}
+
+/* The three parts: entries, words, held readers. False when a limit is out of range. */
+static bool stream__broadcast_parts(const stream_broadcast_desc *d, size_t part[3]) {
+    if (d->max_items > SIZE_MAX / 256 || d->max_bytes > SIZE_MAX / 8 || d->max_held > SIZE_MAX / 4 / sizeof(stream__held))
+        return false;
+    part[0] = stream__power_of_two(d->max_items + 1) * sizeof(stream__kept); /* and the next one's offset */
+    part[1] = stream__power_of_two((d->max_bytes + 7) / 8) * sizeof(stream__a64);
+    part[2] = d->max_held * sizeof(stream__held);
+    return true;
+}
+
+STREAM_API size_t stream_broadcast_memory(const stream_broadcast_desc *desc) {
+    stream_broadcast_desc d;
+    size_t part[3];
+    stream__broadcast_resolve(&d, desc);
+    return stream__broadcast_parts(&d, part) ? part[0] + part[1] + part[2] : 0;
+}
+
+STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast, const stream_broadcast_desc *desc) {
+    stream_broadcast_desc d;
+    size_t part[3], len;
+    char *memory;
+    memset(broadcast, 0, sizeof *broadcast);
+    stream__broadcast_resolve(&d, desc);
+    if (!stream__broadcast_parts(&d, part)) return STREAM_E_ARGUMENT;
+    len = part[0] + part[1] + part[2];
+    memory = (char *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(uint64_t)));
+    if (!memory) return STREAM_E_NOMEM;
+    memset(memory, 0, len);
+    broadcast->kept = (stream__kept *)(void *)memory;
+    broadcast->word = (stream__a64 *)(void *)(memory + part[0]);
+    broadcast->held = (stream__held *)(void *)(memory + part[0] + part[1]);
+    broadcast->kept_mask = part[0] / sizeof(stream__kept) - 1;
+    broadcast->word_mask = part[1] / sizeof(stream__a64) - 1;
+    broadcast->max_items = d.max_items;
+    broadcast->max_words = (d.max_bytes + 7) / 8;
+    broadcast->max_held = d.max_held;
+    broadcast->memory_len = d.memory ? 0 : len;
+    broadcast->allocator = d.allocator;
+    /* Relaxed: whoever hands the broadcast to other threads publishes it. */
+    stream__a64_store_relaxed(&broadcast->next, d.start);
+    stream__a64_store_relaxed(&broadcast->floor, d.start);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_broadcast_free(stream_broadcast *broadcast) {
+    if (broadcast->memory_len)
+        stream__resize(&broadcast->allocator, broadcast->kept, broadcast->memory_len, 0, sizeof(uint64_t));
+    memset(broadcast, 0, sizeof *broadcast);
+}
+
+/* Whether a reader that is held on to has yet to read item `number`. */
+static bool stream__broadcast_wanted(const stream_broadcast *broadcast, uint64_t number) {
+    size_t i;
+    for (i = 0; i < broadcast->max_held; i++) {
+        const stream__held *held = &broadcast->held[i];
+        /* acquire: see held above */
+        if (stream__a64_load_acquire(&held->used) && stream__a64_load_acquire(&held->next) == number) return true;
+    }
+    return false;
+}
+
+STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, const void *data, size_t len) {
+    const char *from = (const char *)data;
+    uint64_t words = (uint64_t)len / 8 + (len % 8 != 0), word, i;
+    /* Relaxed: these are the writer's own. */
+    uint64_t next = stream__a64_load_relaxed(&broadcast->next);
+    uint64_t floor = stream__a64_load_relaxed(&broadcast->floor), floor_at = broadcast->floor_at;
+    stream__kept *kept = broadcast->kept;
+    if (stream__a64_load_relaxed(&broadcast->closed)) return STREAM_E_STATE;
+    if (words > broadcast->max_words) return STREAM_E_TOO_LONG;
+    while (next - floor >= broadcast->max_items || broadcast->at + words - floor_at > broadcast->max_words) {
+        if (stream__broadcast_wanted(broadcast, floor)) return STREAM_FULL;
+        floor++;
+        floor_at = floor == next ? broadcast->at : stream__a64_load_relaxed(&kept[floor & broadcast->kept_mask].at);
+    }
+    broadcast->floor_at = floor_at;
+    stream__a64_store_release(&broadcast->floor, floor); /* release: see floor above */
+    /* release, here and below: see words above */
+    stream__a64_store_release(&kept[next & broadcast->kept_mask].at, broadcast->at);
+    for (i = 0; i < words; i++) {
+        size_t left = len - (size_t)i * 8;
+        word = 0;
+        if (left >= 8) memcpy(&word, from + i * 8, 8);
+        else memcpy(&word, from + i * 8, left);
+        stream__a64_store_release(&broadcast->word[(broadcast->at + i) & broadcast->word_mask], word);
+    }
+    broadcast->at += words;
+    broadcast->bytes += len;
+    stream__a64_store_release(&kept[(next + 1) & broadcast->kept_mask].offset, broadcast->bytes);
+    stream__a64_store_release(&broadcast->next, next + 1); /* release: see next above */
+    return STREAM_OK;
+}
+
+STREAM_API void stream_broadcast_close(stream_broadcast *broadcast) {
+    stream__a64_store_release(&broadcast->closed, 1); /* release: the last next */
+}
+
+STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64_t *oldest, uint64_t *next) {
+    /* acquire: so that oldest is not above next; and both are measures. */
+    *oldest = stream__a64_load_acquire(&broadcast->floor);
+    *next = stream__a64_load_acquire(&broadcast->next);
+}
+
+/* Whether item `number` is no longer kept. */
+static bool stream__broadcast_gone(const stream_broadcast *broadcast, uint64_t number) {
+    uint64_t floor = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: see floor above */
+    return (int64_t)(floor - number) > 0;
+}
+
+/* Bytes of all items before `number`, which may be the next one; false when it is no longer kept. */
+static bool stream__broadcast_offset(const stream_broadcast *broadcast, uint64_t number, uint64_t *offset) {
+    *offset = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].offset); /* acquire: see words */
+    return !stream__broadcast_gone(broadcast, number);
+}
+
+/* The next item's number, with its offset. */
+static uint64_t stream__broadcast_next(const stream_broadcast *broadcast, uint64_t *offset) {
+    uint64_t next;
+    do next = stream__a64_load_acquire(&broadcast->next); /* acquire: see next above */
+    while (!stream__broadcast_offset(broadcast, next, offset)); /* only if the writer went all around meanwhile */
+    return next;
+}
+
+STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadcast_reader *reader,
+                                      stream_overrun overrun) {
+    memset(reader, 0, sizeof *reader);
+    reader->broadcast = broadcast;
+    reader->overrun = overrun;
+    reader->next = stream__broadcast_next(broadcast, &reader->offset);
+    reader->known = true;
+}
+
+static void stream__broadcast_place(stream_broadcast_reader *reader, uint64_t next) {
+    reader->next = next;
+    if (reader->held) stream__a64_store_release(&reader->held->next, next); /* release: see held above */
+}
+
+STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number) {
+    uint64_t next = stream__a64_load_acquire(&reader->broadcast->next); /* acquire: see next above */
+    if ((int64_t)(number - next) > 0) return STREAM_E_RANGE;
+    if (reader->held && (int64_t)(number - reader->next) < 0) return STREAM_E_STATE;
+    stream__broadcast_place(reader, number);
+    reader->known = stream__broadcast_offset(reader->broadcast, number, &reader->offset);
+    return reader->known ? STREAM_OK : STREAM_LOST;
+}
+
+STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) {
+    stream_broadcast *broadcast = reader->broadcast;
+    size_t i;
+    if (reader->held) return STREAM_OK;
+    for (i = 0; i < broadcast->max_held; i++) {
+        stream__held *held = &broadcast->held[i];
+        if (stream__a64_load_acquire(&held->used)) continue; /* acquire: see held above */
+        if (stream__broadcast_gone(broadcast, reader->next)) {
+            reader->next = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: we are the writer's thread */
+            reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
+        }
+        reader->held = held;
+        /* Relaxed: only the writer's thread reads them before the reader's thread takes over. */
+        stream__a64_store_relaxed(&held->next, reader->next);
+        stream__a64_store_relaxed(&held->used, 1);
+        return STREAM_OK;
+    }
+    return STREAM_FULL;
+}
+
+STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader) {
+    if (reader->held) stream__a64_store_release(&reader->held->used, 0); /* release: see held above */
+    reader->held = NULL;
+}
+
+/* The reader's item is gone: goes on where there is one, and counts. */
+static stream_status stream__broadcast_resume(stream_broadcast_reader *reader) {
+    const stream_broadcast *broadcast = reader->broadcast;
+    uint64_t number, offset;
+    do {
+        number = stream__a64_load_acquire(&broadcast->next) - 1; /* acquire: see next above */
+        if (reader->overrun == STREAM_OVERRUN_OLDEST || stream__broadcast_gone(broadcast, number))
+            number = stream__a64_load_acquire(&broadcast->floor); /* acquire: see floor above */
+    } while (!stream__broadcast_offset(broadcast, number, &offset)); /* the writer has moved on: look again */
+    reader->gap_items = number - reader->next;
+    reader->gap_bytes = reader->known ? offset - reader->offset : 0;
+    reader->lost_items += reader->gap_items;
+    reader->lost_bytes += reader->gap_bytes;
+    reader->offset = offset;
+    reader->known = true;
+    stream__broadcast_place(reader, number);
+    return STREAM_LOST;
+}
+
+STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap, size_t *len) {
+    const stream_broadcast *broadcast = reader->broadcast;
+    uint64_t number = reader->next, at, end, offset, size, i, word;
+    char *to = (char *)data;
+    *len = 0;
+    if (stream__a64_load_acquire(&broadcast->next) == number) { /* acquire: see next above */
+        if (!stream__a64_load_acquire(&broadcast->closed)) return STREAM_EMPTY; /* acquire: see close */
+        if (stream__a64_load_acquire(&broadcast->next) == number) return STREAM_END;
+    }
+    /* acquire, here and below: see words above */
+    at = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].at);
+    end = stream__a64_load_acquire(&broadcast->kept[(number + 1) & broadcast->kept_mask].offset);
+    if (!stream__broadcast_offset(broadcast, number, &offset)) return stream__broadcast_resume(reader);
+    size = end - offset;
+    *len = (size_t)size;
+    if (size > cap) return STREAM_FULL;
+    for (i = 0; i < size / 8; i++) {
+        word = stream__a64_load_acquire(&broadcast->word[(at + i) & broadcast->word_mask]);
+        memcpy(to + i * 8, &word, 8);
+    }
+    if (size % 8) {
+        word = stream__a64_load_acquire(&broadcast->word[(at + i) & broadcast->word_mask]);
+        memcpy(to + i * 8, &word, (size_t)(size % 8));
+    }
+    if (stream__broadcast_gone(broadcast, number)) {
+        *len = 0;
+        return stream__broadcast_resume(reader);
+    }
+    reader->offset = end;
+    reader->known = true;
+    stream__broadcast_place(reader, number + 1);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items, uint64_t *bytes) {
+    uint64_t offset, next = stream__broadcast_next(reader->broadcast, &offset);
+    *items = next - reader->next;
+    *bytes = reader->known ? offset - reader->offset : 0;
+}
+
+/* ==[ diff: implementation ]========================================================================= */
+
+STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now, size_t now_len) {
+    diff->was = (const char *)was;
+    diff->was_end = was_len ? diff->was + was_len : diff->was;
+    diff->now = (const char *)now;
+    diff->now_end = now_len ? diff->now + now_len : diff->now;
+    diff->row = 0;
+}
+
+/* The row at *at, which moves behind it; false when there is none. */
+static bool stream__diff_row(const char **at, const char *end, stream_slice *row) {
+    row->ptr = *at;
+    row->len = 0;
+    if (*at == end) return false;
+    row->len = stream_find_newline(*at, (size_t)(end - *at));
+    *at += row->len;
+    if (*at != end) ++*at;
+    return true;
+}
+
+STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *row) {
+    for (;;) {
+        bool was = stream__diff_row(&diff->was, diff->was_end, &row->was);
+        bool now = stream__diff_row(&diff->now, diff->now_end, &row->now);
+        if (!was && !now) return STREAM_END;
+        row->row = diff->row++;
+        row->kind = !was ? STREAM_DIFF_ADDED : !now ? STREAM_DIFF_REMOVED : STREAM_DIFF_CHANGED;
+        if (!was || !now || row->was.len != row->now.len ||
+            (row->was.len && memcmp(row->was.ptr, row->now.ptr, row->was.len) != 0))
+            return STREAM_OK;
+    }
 }
 
 /* ==[ metrics: implementation ]====================================================================== */

@@ -2046,7 +2046,7 @@ static void flow_does_as_the_model_does(void) {
 
 /* The marks themselves: above, not at; below, not at. */
 static void flow_turns_just_past_its_marks(void) {
-    stream_flow_desc desc = {10, 20, 5, 1, 2};
+    stream_flow_desc desc = {10, 20, 5, 1, 2, 0};
     stream_flow flow;
     CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_OK);
     CHECK_EQ(stream_flow_delay_ns(&flow), 0);
