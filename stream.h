@@ -2207,8 +2207,14 @@ STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap)
 
    `waited` is for the channel, where threads sleep: each side then stores a turn and looks for sleepers,
    or announces itself as a sleeper and looks at the turn, and only one order for all of these four
-   (seq_cst) makes sure that one of the two sees the other. Of several turns handed over in one call the
-   first is stored last, so that nobody gets to see the others before that one. */
+   (seq_cst) makes sure that one of the two sees the other. Of several turns handed over in one call only
+   the first is stored so, and last: nobody gets to see the others before that one, and who looks at another
+   has learnt from tail or head that the first was taken. For that, taking is a release there, and who is
+   about to sleep loads tail or head with acquire; weaker, and the others' turns may be old to him. */
+
+STREAM__FN bool stream__lane_take(stream__a64 *position, uint64_t *seen, uint64_t value, bool waited) {
+    return waited ? stream__a64_cas_acq_rel(position, seen, value) : stream__a64_cas_relaxed(position, seen, value);
+}
 
 STREAM__FN uint64_t stream__turn_load(const stream__cell *cell, bool waited) {
     return waited ? stream__a64_load_seq_cst(&cell->turn) : stream__a64_load_acquire(&cell->turn);
@@ -2247,7 +2253,7 @@ STREAM__FN size_t stream__lane_push(stream__lane *lane, void *const *items, size
             if (off) break;
         }
         if (n) {
-            if (stream__a64_cas_relaxed(&lane->tail, &tail, tail + 2 * n)) break;
+            if (stream__lane_take(&lane->tail, &tail, tail + 2 * n, waited)) break;
         } else {
             if (off < 0) return 0;
             tail = stream__a64_load_relaxed(&lane->tail);
@@ -2275,7 +2281,7 @@ STREAM__FN size_t stream__lane_pop(stream__lane *lane, void **items, size_t cap,
             if (off) break;
         }
         if (n) {
-            if (stream__a64_cas_relaxed(&lane->head, &head, head + 2 * n)) break;
+            if (stream__lane_take(&lane->head, &head, head + 2 * n, waited)) break;
         } else {
             if (off < 0) return 0;
             head = stream__a64_load_relaxed(&lane->head);
@@ -2300,11 +2306,11 @@ static stream_status stream__lane_evict(stream__lane *lane, void *item, void **o
     uint64_t next_lap = head + 2 * (lane->mask + 1);
     if (tail & 1 || stream__turn_load(oldest, waited) != head + 1) return STREAM_EMPTY;
     if (cell != oldest && stream__turn_load(cell, waited) != tail) return STREAM_EMPTY;
-    if (!stream__a64_cas_relaxed(&lane->head, &head, head + 2)) return STREAM_EMPTY;
+    if (!stream__lane_take(&lane->head, &head, head + 2, waited)) return STREAM_EMPTY;
     STREAM__READS(&oldest->item, sizeof oldest->item);
     *old = oldest->item;
     /* Popped, but its cell not handed on: as long as that is so, nobody can push at tail but we. */
-    while (!stream__a64_cas_relaxed(&lane->tail, &seen, tail + 2)) {
+    while (!stream__lane_take(&lane->tail, &seen, tail + 2, waited)) {
         if (seen == tail) continue; /* a weak exchange may fail without a reason */
         stream__turn_store(oldest, next_lap, waited);
         return STREAM_E_STATE;
@@ -2643,7 +2649,8 @@ static bool stream__channel_ready(const stream_channel *channel) {
     int i;
     for (i = 0; i < 2; i++) {
         const stream__lane *lane = &channel->queue.lane[i];
-        uint64_t head = stream__a64_load_relaxed(&lane->head); /* relaxed: an old one says ready, and pop knows */
+        /* acquire: see waited; an old one says ready, and pop knows. */
+        uint64_t head = stream__a64_load_acquire(&lane->head);
         if ((int64_t)(stream__turn_load(stream__lane_cell(lane, head), true) - (head + 1)) >= 0) return true;
     }
     return stream__channel_ended(channel);

@@ -532,7 +532,7 @@ static void get_batches(void) { /* three in all */
     void *item[3];
     size_t got, all = 0, k;
     while (all < 3) {
-        ORDER_CHECK(stream_channel_recv_n(channel, item, 3, STREAM_FOREVER, &got) == STREAM_OK);
+        ORDER_CHECK(stream_channel_recv_n(channel, item, 3 - all, STREAM_FOREVER, &got) == STREAM_OK);
         for (k = 0; k < got; k++) ORDER_CHECK(((thing *)item[k])->taken++ == 0);
         all += got;
     }
