@@ -386,6 +386,159 @@ static void queue_end(void) {
     ORDER_CHECK(order_live() == 2);
 }
 
+/* -- broadcast -- */
+
+static stream_broadcast *broadcast;
+static stream_broadcast_reader *reader[2];
+static uint64_t first_number;
+
+static size_t item_len(uint64_t number) { return number % 3 == 0 ? 12 : number % 3 == 1 ? 3 : 8; }
+
+static void broadcast_make(size_t items, size_t bytes, stream_overrun overrun, bool hold) {
+    stream_broadcast_desc desc;
+    int i;
+    memset(&desc, 0, sizeof desc);
+    desc.max_items = items;
+    desc.max_bytes = bytes;
+    desc.max_held = 1;
+    desc.start = first_number = UINT64_MAX - 1;
+    desc.allocator.resize = order_resize;
+    broadcast = (stream_broadcast *)order_alloc(sizeof *broadcast);
+    ORDER_CHECK(stream_broadcast_init(broadcast, &desc) == STREAM_OK);
+    for (i = 0; i < 2; i++) {
+        reader[i] = (stream_broadcast_reader *)order_alloc(sizeof *reader[i]);
+        stream_broadcast_join(broadcast, reader[i], overrun);
+    }
+    if (hold) ORDER_CHECK(stream_broadcast_hold(reader[0]) == STREAM_OK);
+}
+static void broadcast_oldest(void) { broadcast_make(2, 24, STREAM_OVERRUN_OLDEST, false); }
+static void broadcast_newest(void) { broadcast_make(2, 24, STREAM_OVERRUN_NEWEST, false); }
+static void broadcast_single(void) { broadcast_make(1, 16, STREAM_OVERRUN_OLDEST, false); }
+static void broadcast_held(void) { broadcast_make(2, 16, STREAM_OVERRUN_OLDEST, true); }
+
+static void item_make(char *bytes, uint64_t number) { memset(bytes, 'a' + (char)(number % 16), item_len(number)); }
+
+static void broadcast_write(int count) {
+    char bytes[16];
+    uint64_t number = first_number;
+    for (; count > 0; count--, number++) {
+        item_make(bytes, number);
+        while (stream_broadcast_write(broadcast, bytes, item_len(number)) == STREAM_FULL) order_pause();
+    }
+    stream_broadcast_close(broadcast);
+}
+static void write_3(void) { broadcast_write(3); }
+static void write_4(void) { broadcast_write(4); }
+
+/* Whole items in their order; what was missed is told, to the item and the byte. */
+static void broadcast_read(stream_broadcast_reader *r, unsigned all, bool lossless) {
+    char bytes[16], want[16];
+    uint64_t number = first_number, got_bytes = 0, all_bytes = 0;
+    size_t len;
+    stream_status status;
+    unsigned i;
+    while ((status = stream_broadcast_read(r, bytes, sizeof bytes, &len)) != STREAM_END) {
+        if (status == STREAM_EMPTY) {
+            order_pause();
+        } else if (status == STREAM_LOST) {
+            ORDER_CHECK(!lossless && r->gap_items > 0);
+            number += r->gap_items;
+            ORDER_CHECK(r->next == number);
+        } else {
+            ORDER_CHECK(status == STREAM_OK && len == item_len(number));
+            item_make(want, number);
+            ORDER_CHECK(memcmp(bytes, want, len) == 0);
+            got_bytes += len;
+            number++;
+        }
+    }
+    for (i = 0; i < all; i++) all_bytes += item_len(first_number + i);
+    ORDER_CHECK(number == first_number + all && got_bytes + r->lost_bytes == all_bytes);
+}
+static void read_0_of_3(void) { broadcast_read(reader[0], 3, false); }
+static void read_0_of_4(void) { broadcast_read(reader[0], 4, false); }
+static void read_1_of_3(void) { broadcast_read(reader[1], 3, false); }
+static void read_0_held(void) { broadcast_read(reader[0], 4, true); }
+static void read_0_then_let_go(void) { /* one item held, then the writer is free to go on */
+    char bytes[16], want[16];
+    size_t len;
+    while (stream_broadcast_read(reader[0], bytes, sizeof bytes, &len) == STREAM_EMPTY) order_pause();
+    item_make(want, first_number);
+    ORDER_CHECK(len == item_len(first_number) && memcmp(bytes, want, len) == 0);
+    stream_broadcast_let_go(reader[0]);
+}
+static void look_around(void) { /* measures, and a reader that joins and goes back */
+    stream_broadcast_reader *r = reader[1];
+    uint64_t oldest, next, items, bytes;
+    char text[16], want[16];
+    size_t len;
+    stream_broadcast_range(broadcast, &oldest, &next);
+    ORDER_CHECK(next - oldest <= 4 && next - first_number <= 4);
+    stream_broadcast_join(broadcast, r, STREAM_OVERRUN_OLDEST);
+    stream_broadcast_lag(r, &items, &bytes);
+    ORDER_CHECK(items <= 4 && bytes <= 4 * 12 && (items == 0) == (bytes == 0));
+    if (stream_broadcast_seek(r, next) == STREAM_OK && stream_broadcast_read(r, text, sizeof text, &len) == STREAM_OK) {
+        ORDER_CHECK(r->next == next + 1 && len == item_len(next));
+        item_make(want, next);
+        ORDER_CHECK(memcmp(text, want, len) == 0);
+    }
+    if (oldest != next && stream_broadcast_seek(r, oldest) == STREAM_OK &&
+        stream_broadcast_read(r, text, sizeof text, &len) == STREAM_OK) {
+        ORDER_CHECK(r->next == oldest + 1 && len == item_len(oldest));
+        item_make(want, oldest);
+        ORDER_CHECK(memcmp(text, want, len) == 0);
+    }
+}
+static void hold_and_write(void) { /* the writer's thread takes hold of a reader nobody uses, as others let go */
+    char bytes[16];
+    uint64_t number = first_number;
+    int i;
+    for (i = 0; i < 3; i++, number++) {
+        item_make(bytes, number);
+        while (stream_broadcast_write(broadcast, bytes, item_len(number)) == STREAM_FULL) order_pause();
+    }
+    stream_broadcast_hold(reader[1]);
+    stream_broadcast_close(broadcast);
+}
+static void broadcast_end(void) {
+    stream_broadcast_free(broadcast);
+    ORDER_CHECK(order_live() == 3);
+}
+
+/* -- credits -- */
+
+static struct {
+    stream_credits budget;
+    char room[4]; /* what a credit stands for: given back after use, taken before */
+} *credits;
+
+static void credits_begin(void) { credits = order_alloc(sizeof *credits); }
+static void credits_give(void) {
+    int i;
+    for (i = 0; i < 3; i++) {
+        credits->room[i] = 'g';
+        stream_credits_give(&credits->budget, 1);
+    }
+}
+static void credits_take(void) { /* the only taker: credit n is for room n */
+    int i;
+    for (i = 0; i < 2; i++) {
+        while (stream_credits_take(&credits->budget, 1) == STREAM_FULL) order_pause();
+        ORDER_CHECK(credits->room[i] == 'g');
+        credits->room[i] = 't';
+    }
+}
+static void credits_take_some(void) {
+    uint64_t all = 0, k, n;
+    while (all < 3) {
+        n = stream_credits_take_some(&credits->budget, 3);
+        for (k = all; k < all + n; k++) ORDER_CHECK(credits->room[k] == 'g');
+        all += n;
+        if (n == 0) order_pause();
+    }
+}
+static void credits_end(void) { ORDER_CHECK(credits->budget.left.v <= 3); }
+
 /* -- channel -- */
 
 static stream_channel *channel;
@@ -596,6 +749,15 @@ static const order_case cases[] = {
     {"queue.n-of-three", queue_three, {push_n, push_2, pop_n, pop_2}, queue_end, 0},
     {"queue.drop-old", queue_drop_old, {push_or_drop, push_or_drop, pop_some}, queue_end, 0},
     {"queue.drop-old-of-three", queue_drop_old_of_three, {push_or_drop, push_or_drop, pop_some}, queue_end, 0},
+    {"broadcast.oldest", broadcast_oldest, {write_4, read_0_of_4}, broadcast_end, 0},
+    {"broadcast.newest", broadcast_newest, {write_4, read_0_of_4}, broadcast_end, 0},
+    {"broadcast.single", broadcast_single, {write_3, read_0_of_3, read_1_of_3}, broadcast_end, 0},
+    {"broadcast.held", broadcast_held, {write_4, read_0_held}, broadcast_end, 0},
+    {"broadcast.let-go", broadcast_held, {write_3, read_0_then_let_go, read_1_of_3}, broadcast_end, 0},
+    {"broadcast.hold-again", broadcast_held, {hold_and_write, read_0_then_let_go}, broadcast_end, 0},
+    {"broadcast.look-around", broadcast_oldest, {write_4, look_around}, broadcast_end, 0},
+    {"credits", credits_begin, {credits_give, credits_take}, credits_end, 0},
+    {"credits.some", credits_begin, {credits_give, credits_take_some}, credits_end, 0},
     {"channel.1x1", channel_one, {send_2, recv_all}, channel_end, 0},
     {"channel.2x1", channel_one_of_two, {send_2, send_1, recv_all}, channel_end, 0},
     {"channel.1x2", channel_one, {send_2, recv_all, recv_all}, channel_end, 0},
