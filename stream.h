@@ -2,9 +2,10 @@
 stream.h 0.1.0 - handle endless input in C with bounded memory
 SPDX-License-Identifier: MIT-0 (full text at the end of this file)
 
-Lines, UTF-8, backpressure, batching, metrics and a ready-made pipeline for programs that read
-streams: pipes, sockets, children that talk all day. Bytes in, items out, and no I/O inside the
-decoders: you lend bytes, you pull items, and what you hold never grows with the input.
+Lines, UTF-8, backpressure, batching, rings and channels between threads, metrics and a ready-made
+pipeline for programs that read streams: pipes, sockets, children that talk all day. Bytes in, items
+out, and no I/O inside the decoders: you lend bytes, you pull items, and what you hold never grows
+with the input.
 
 SWITCHING IT ON
 
@@ -46,13 +47,21 @@ GUARANTEES
       errors.
     - An error concerns one item, names its stream offset, and leaves the next item whole.
     - Nothing is read outside [ptr, ptr + len); no padding is asked of you.
+    - Rings, queues and broadcasts never wait, lock, or enter the kernel. A channel does so only to sleep
+      and to wake one that sleeps; nothing is lost between the two.
+    - Shared words are touched by named, ordered operations alone; the reason for each order stands beside
+      it. ThreadSanitizer has nothing to say, and nothing is suppressed.
     - No abort, no exit, no printing, no recursion on input, no mutable global state.
 
 LIMITS
 
     - LF ends a line, and one CR before it is dropped. Nothing else frames: a lone CR, U+2028, VT
       and FF are ordinary bytes.
-    - Decoders are single-threaded objects; counters, gauges, histograms and stream_flow are not.
+    - Decoders are single-threaded objects; counters, gauges, histograms, stream_flow and everything from
+      [ring] to [broadcast] are not: who may call what is said at each.
+    - Rings and their kin work between the threads of one process, not in memory shared by several.
+    - 64-bit atomics are taken for granted; a 32-bit processor without them needs STREAM_NO_THREADS.
+    - Channels on Windows link with synchronization.lib (-lsynchronization), and have no wake descriptor.
     - On Windows the reader takes C runtime descriptors (set them to binary mode yourself).
 
 CONFIGURATION (define before including, the same in every file)
@@ -63,11 +72,17 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_NO_OS            leave out everything that touches a descriptor or a clock
                                                                            off; on where no known OS
     STREAM_NO_MALLOC        no default allocator: give one, or memory      off
-    STREAM_NO_THREADS       plain loads and stores instead of atomics      off
+    STREAM_NO_THREADS       plain loads and stores instead of atomics; then, and under STREAM_NO_OS,
+                            channels do not wait                           off
+    STREAM_WAIT_PTHREAD     channels sleep on condition variables          off; on where no futex
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                             what the default allocator calls               malloc, realloc, free
     STREAM_SYS_READ(fd, p, n)
                             the system call behind every read              read
+    STREAM_SYS_WRITE(fd, p, n)
+                            the one that wakes an event loop               write
+    STREAM_SYS_FUTEX(word, op, value, deadline)
+                            the one that sleeps and wakes on Linux         futex
     STREAM_CACHE_LINE       what keeps two threads' fields apart, bytes    64 (128 on Apple arm64)
 
 CONTENTS (search for the banner)
@@ -78,8 +93,14 @@ CONTENTS (search for the banner)
     [utf8]      validation, whole and in fragments; where to cut
     [lines]     the line decoder, no I/O
     [reader]    lines from a descriptor, three tiers of buffers
-    [flow]      how far a consumer lags, and what the producer should do about it
+    [flow]      how far a consumer lags, and what the producer should do about it; credits
     [batch]     flush after N items, N bytes or T
+    [ring]      bytes from one thread to one other
+    [spsc]      pointers from one thread to one other
+    [queue]     pointers between any number of threads, bounded, with an urgent lane
+    [channel]   a queue that waits, closes, and wakes event loops
+    [broadcast] one writer, many readers, each at its own place
+    [diff]      which rows of a screen changed
     [metrics]   counters, gauges, latency histogram; Prometheus and JSON text
     [pipeline]  source -> borrowed buffer -> decoder -> you, with metrics wired
 */
@@ -637,9 +658,10 @@ STREAM_API stream_decoder stream_lines_decoder(stream_lines *lines);
        while ((pause = stream_flow_advise_ns(&flow, now_ns)) > 0) wait(pause);
        stream_flow_sent(&flow, send());
 
-   Then the lag stays below the target and one send; in slow mode, which one large send can begin, it is
-   back below half the target within two thirds of twice target_ns (150 of 200 ms). While no rate is known,
-   a sixteenth of size goes out and the producer is asked to wait for the consumer to show what it can. */
+   Then the lag stays below the target, but for what one send puts on top. Slow mode begins above twice the target, which takes a
+   single send as large as that or a consumer that slows down, and ends below one and a half. While no rate is
+   known, a sixteenth of size goes out and the producer is asked to wait until the consumer has shown what
+   it can. */
 
 typedef struct stream_flow_desc {
     uint64_t size;          /* what the queue between the two holds, in units; 0: 100 */
@@ -1042,6 +1064,7 @@ typedef struct stream__sleepers {
 
 typedef struct stream_channel_desc {
     stream_queue_desc queue; /* as for stream_queue, but capacity 0: 100 */
+    stream_flow_desc flow;   /* for advise_ns; size 0: the queue's capacity */
     bool wake_fd;            /* make a descriptor for event loops; not on Windows */
 } stream_channel_desc;
 
@@ -1049,6 +1072,8 @@ typedef struct stream_channel {
     /* private */
     stream_queue queue;
     stream__sleepers receivers, senders[2]; /* those who wait for an item; for room in each lane */
+    stream_flow flow;                       /* filled in from the queue's counts when somebody asks */
+    stream__a64 asking;                     /* 1 while a sender is in advise_ns */
     int wake_read, wake_write;              /* -1: none */
     bool made;
 } stream_channel;
@@ -1079,6 +1104,12 @@ STREAM_API stream_status stream_channel_recv_n(stream_channel *channel, void **i
                                                uint64_t timeout_ns, size_t *got);
 /* Never waits. OK, EMPTY, END. */
 STREAM_API stream_status stream_channel_try_recv(stream_channel *channel, void **item);
+
+/* For a sender that had rather not run into a full channel: 0, or how long to pause before it asks again, as
+   stream_flow_advise_ns says it. Any thread; while one sender asks, others are told 0. */
+STREAM_API uint64_t stream_channel_advise_ns(stream_channel *channel, uint64_t now_ns);
+/* The channel's flow for a stream_flow_monitor, up to date as of the last advise_ns. */
+STREAM_API const stream_flow *stream_channel_flow(const stream_channel *channel);
 
 /* Any thread, more than once if you like. Does not wait. */
 STREAM_API void stream_channel_close(stream_channel *channel);
@@ -1400,6 +1431,9 @@ STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *
 #endif
 #include <windows.h>
 #include <io.h>
+#ifdef _MSC_VER
+#pragma comment(lib, "synchronization.lib") /* WaitOnAddress */
+#endif
 #else
 #include <fcntl.h>
 #ifdef __linux__
@@ -1721,11 +1755,11 @@ STREAM_API uint64_t stream_flow_times_slowed(const stream_flow *flow) {
     return stream__a64_load_relaxed(&flow->slowed);
 }
 
-/* Units that cost ns; at least 1, at most what the queue holds. */
+/* Units that cost ns, to the nearest; at least 2 (one in work and one to come), at most what the queue holds. */
 static uint64_t stream__flow_units(const stream_flow *flow, uint64_t ns) {
-    uint64_t units = ns > UINT64_MAX / 1024 ? UINT64_MAX : ns * 1024 / flow->cost;
-    if (units > flow->desc.size) units = flow->desc.size;
-    return units ? units : 1;
+    uint64_t units = ns > UINT64_MAX / 2048 ? UINT64_MAX : (ns * 2048 / flow->cost + 1) / 2;
+    if (units < 2) units = 2;
+    return units < flow->desc.size ? units : flow->desc.size;
 }
 
 /* Learns from what was consumed since the last call. A stretch in which the queue ran empty only shows that
@@ -1754,13 +1788,10 @@ STREAM_API uint64_t stream_flow_advise_ns(stream_flow *flow, uint64_t now_ns) {
     uint64_t lag = stream_flow_lag(flow), target, over, pause;
     bool slow;
     stream__flow_measure(flow, consumed, now_ns);
-    if (flow->cost == 0) {
-        over = lag > flow->desc.size / 16 + 1 ? 1 : 0;
-        return over ? flow->desc.target_ns / 100 + 1 : 0;
-    }
+    if (flow->cost == 0) return lag > flow->desc.size / 16 ? flow->desc.target_ns / 100 + 1 : 0;
     target = stream__flow_units(flow, flow->desc.target_ns);
     flow->high = target * 2;
-    flow->low = target / 2 ? target / 2 : 1;
+    flow->low = target + target / 2;
     slow = stream_flow_slow(flow);
     if (slow && flow->slow_since == 0) flow->slow_since = now_ns ? now_ns : 1;
     if (!slow && flow->slow_since) {
@@ -1769,8 +1800,7 @@ STREAM_API uint64_t stream_flow_advise_ns(stream_flow *flow, uint64_t now_ns) {
         stream__a64_store_relaxed(&flow->recovery_ns, took);
         stream__a64_raise(&flow->worst_recovery_ns, took);
     }
-    if (slow) over = lag - flow->low + 1;
-    else over = lag > target ? lag - target : 0;
+    over = lag < target ? 0 : lag - target + 1; /* in slow mode it is not below: low is above the target */
     if (over == 0) return 0;
     if (over > stream__flow_units(flow, flow->desc.slow_delay_ns)) return flow->desc.slow_delay_ns;
     pause = over * flow->cost / 1024;
@@ -2814,6 +2844,22 @@ STREAM_API void stream_channel_stats(const stream_channel *channel, stream_queue
     stream_queue_stats(&channel->queue, usage);
 }
 
+STREAM_API uint64_t stream_channel_advise_ns(stream_channel *channel, uint64_t now_ns) {
+    uint64_t nobody = 0, pause;
+    stream_queue_usage usage;
+    /* acquire and release: the flow is one thread's at a time. */
+    if (!stream__a64_cas_acq_rel(&channel->asking, &nobody, 1)) return 0;
+    stream_queue_stats(&channel->queue, &usage);
+    /* The flow counts in steps from what it had: nothing is added to any counter when items are sent. */
+    stream_flow_consumed(&channel->flow, usage.popped - stream__a64_load_relaxed(&channel->flow.consumed));
+    stream_flow_sent(&channel->flow, usage.pushed - stream__a64_load_relaxed(&channel->flow.sent));
+    pause = stream_flow_advise_ns(&channel->flow, now_ns);
+    stream__a64_store_release(&channel->asking, 0);
+    return pause;
+}
+
+STREAM_API const stream_flow *stream_channel_flow(const stream_channel *channel) { return &channel->flow; }
+
 #if defined(STREAM_NO_OS) || defined(_WIN32)
 
 static bool stream__channel_open_fd(stream_channel *channel) {
@@ -2900,7 +2946,9 @@ STREAM_API stream_status stream_channel_init(stream_channel *channel, const stre
     if (d.wake_fd) return STREAM_E_ARGUMENT;
 #endif
     if (d.queue.capacity == 0) d.queue.capacity = 100;
-    status = stream_queue_init(&channel->queue, &d.queue);
+    if (d.flow.size == 0) d.flow.size = d.queue.capacity;
+    status = stream_flow_init(&channel->flow, &d.flow);
+    if (status == STREAM_OK) status = stream_queue_init(&channel->queue, &d.queue);
     if (status != STREAM_OK) return status;
     if (stream__sleepers_init(&channel->receivers)) made++;
     if (made == 1 && stream__sleepers_init(&channel->senders[0])) made++;

@@ -1219,9 +1219,9 @@ static void channel_sleeps(void) {
     }
 }
 
+#ifndef STREAM__SLEEP_PTHREAD /* condition variables make system calls of their own */
 /* One asleep, many items: one call wakes it, the others cost nothing until it sleeps again. */
 static void channel_wakes_once(void) {
-#if !defined(STREAM__SLEEP_PTHREAD)
     stream_channel ch;
     stream_channel_desc desc = channel_of(64);
     sleeper s;
@@ -1240,10 +1240,9 @@ static void channel_wakes_once(void) {
     CHECK_EQ(number_of(s.item), 0);
     CHECK(stream_counter_get(&calls_futex) - before <= 2); /* its sleep, if it got so far, and our wake */
     stream_channel_free(&ch);
-#else
-    test_skip("condition variables make system calls of their own");
-#endif
 }
+
+#endif
 
 typedef struct channel_case {
     stream_channel ch;
@@ -1518,6 +1517,698 @@ static void channel_under_signals(void) {
     stream_channel_free(&ch);
 }
 
+/* ---- broadcast -------------------------------------------------------------------------------------- */
+
+/* Item n is full of bytes that tell its number; its length is a matter of chance, but always the same. */
+static size_t item_len(uint64_t n, size_t most) { return (size_t)((n * 2654435761u >> 7) % (most + 1)); }
+
+static void item_fill(char *to, uint64_t n, size_t len) {
+    size_t i;
+    for (i = 0; i < len; i++) to[i] = (char)(unsigned char)((n + i * 5) & 0xff);
+}
+
+static bool item_right(const char *from, uint64_t n, size_t len, size_t most) {
+    size_t i;
+    if (len != item_len(n, most)) return false;
+    for (i = 0; i < len; i++)
+        if (from[i] != (char)(unsigned char)((n + i * 5) & 0xff)) return false;
+    return true;
+}
+
+static uint64_t bytes_between(uint64_t from, uint64_t to, size_t most) {
+    uint64_t sum = 0;
+    for (; from != to; from++) sum += item_len(from, most);
+    return sum;
+}
+
+/* Three readers of different manners against counting by hand: what is kept follows from the two bounds. */
+static void broadcast_model(void) {
+    static const size_t bounds[][2] = {{1, 8}, {1, 64}, {3, 64}, {4, 16}, {8, 24}, {100, 40}, {5, 1000}};
+    uint64_t seed = 5;
+    size_t b, s, step, i;
+    for (b = 0; b < COUNT(bounds); b++) {
+        for (s = 0; s < COUNT(starts); s++) {
+            stream_broadcast cast;
+            stream_broadcast_desc desc;
+            stream_broadcast_reader reader[3];
+            uint64_t next = starts[s], floor = next, oldest, newest, lost[3] = {0, 0, 0}, lost_bytes[3] = {0, 0, 0};
+            size_t most = bounds[b][1] < 30 ? bounds[b][1] : 30, used = 0;
+            char buffer[64];
+            heap h;
+            memset(&desc, 0, sizeof desc);
+            desc.max_items = bounds[b][0];
+            desc.max_bytes = bounds[b][1];
+            desc.max_held = 1;
+            desc.start = starts[s];
+            desc.allocator = heap_hook(&h);
+            CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_OK);
+            CHECK_EQ(h.live, stream_broadcast_memory(&desc));
+            for (i = 0; i < 3; i++)
+                stream_broadcast_join(&cast, &reader[i], i ? STREAM_OVERRUN_NEWEST : STREAM_OVERRUN_OLDEST);
+            for (step = 0; step < scaled(2000); step++) {
+                size_t len, act = random_below(&seed, 9);
+                stream_status st;
+                stream_broadcast_reader *r = &reader[i = random_below(&seed, 3)];
+                if (act < 3) { /* write */
+                    size_t words;
+                    uint64_t keep = floor;
+                    size_t keep_used = used;
+                    len = item_len(next, most);
+                    words = (len + 7) / 8;
+                    while (next - keep >= desc.max_items || keep_used + words > (desc.max_bytes + 7) / 8) {
+                        keep_used -= (item_len(keep, most) + 7) / 8;
+                        keep++;
+                    }
+                    item_fill(buffer, next, len);
+                    st = stream_broadcast_write(&cast, buffer, len);
+                    if (reader[2].held && (int64_t)(keep - reader[2].next) > 0) {
+                        CHECK_EQ(st, STREAM_FULL);
+                    } else {
+                        CHECK_EQ(st, STREAM_OK);
+                        floor = keep;
+                        used = keep_used + words;
+                        next++;
+                    }
+                } else if (act < 7) { /* read */
+                    uint64_t at = r->next, want;
+                    size_t cap = random_below(&seed, 4) ? sizeof buffer : random_below(&seed, most + 1);
+                    memset(buffer, 0x55, sizeof buffer);
+                    st = stream_broadcast_read(r, buffer, cap, &len);
+                    if (at == next) {
+                        CHECK_EQ(st, STREAM_EMPTY);
+                    } else if ((int64_t)(floor - at) > 0) {
+                        want = r->overrun == STREAM_OVERRUN_OLDEST ? floor : next - 1;
+                        CHECK_EQ(st, STREAM_LOST);
+                        CHECK_EQ(r->next, want);
+                        CHECK_EQ(r->gap_items, want - at);
+                        CHECK_EQ(r->gap_bytes, bytes_between(at, want, most));
+                        lost[i] += want - at;
+                        lost_bytes[i] += bytes_between(at, want, most);
+                    } else if (item_len(at, most) > cap) {
+                        CHECK_EQ(st, STREAM_FULL);
+                        CHECK_EQ(len, item_len(at, most));
+                        CHECK_EQ(r->next, at);
+                    } else {
+                        CHECK_EQ(st, STREAM_OK);
+                        CHECK(item_right(buffer, at, len, most));
+                        CHECK_EQ(buffer[len], 0x55);
+                        CHECK_EQ(r->next, at + 1);
+                    }
+                    CHECK_EQ(r->lost_items, lost[i]);
+                    CHECK_EQ(r->lost_bytes, lost_bytes[i]);
+                } else if (act == 7) { /* look around */
+                    uint64_t items, bytes;
+                    stream_broadcast_range(&cast, &oldest, &newest);
+                    CHECK_EQ(oldest, floor);
+                    CHECK_EQ(newest, next);
+                    stream_broadcast_lag(r, &items, &bytes);
+                    CHECK_EQ(items, next - r->next);
+                    CHECK_EQ(bytes, bytes_between(r->next, next, most));
+                    CHECK_EQ(stream_broadcast_seek(r, next + 1), STREAM_E_RANGE);
+                    if (r->held) {
+                        CHECK_EQ(stream_broadcast_seek(r, r->next - 1), STREAM_E_STATE);
+                    } else {
+                        uint64_t to = floor + random_below(&seed, (size_t)(next - floor) + 1);
+                        CHECK_EQ(stream_broadcast_seek(r, to), STREAM_OK);
+                        CHECK_EQ(r->next, to);
+                    }
+                } else if (reader[2].held) {
+                    stream_broadcast_let_go(&reader[2]);
+                } else {
+                    uint64_t at = reader[2].next;
+                    CHECK_EQ(stream_broadcast_hold(&reader[2]), STREAM_OK);
+                    CHECK_EQ(reader[2].next, (int64_t)(floor - at) > 0 ? floor : at);
+                    CHECK_EQ(stream_broadcast_hold(&reader[1]), STREAM_FULL);
+                }
+            }
+            stream_broadcast_close(&cast);
+            CHECK_EQ(stream_broadcast_write(&cast, "x", 1), STREAM_E_STATE);
+            for (i = 0; i < 3; i++) {
+                stream_status st;
+                size_t len;
+                while ((st = stream_broadcast_read(&reader[i], buffer, sizeof buffer, &len)) != STREAM_END)
+                    CHECK(st == STREAM_OK || st == STREAM_LOST);
+                CHECK_EQ(reader[i].next, next);
+            }
+            stream_broadcast_free(&cast);
+            heap_check_empty(&h);
+        }
+    }
+}
+
+static void broadcast_arguments(void) {
+    stream_broadcast cast;
+    stream_broadcast_desc desc;
+    stream_broadcast_reader r;
+    uint64_t memory[64];
+    char buffer[40];
+    heap h;
+    size_t len;
+    CHECK_EQ(stream_broadcast_memory(NULL), 2048 * 16 + (1 << 20));
+    CHECK_EQ(stream_broadcast_init(&cast, NULL), STREAM_OK);
+    stream_broadcast_join(&cast, &r, STREAM_OVERRUN_OLDEST);
+    CHECK_EQ(stream_broadcast_hold(&r), STREAM_FULL);
+    stream_broadcast_let_go(&r);
+    stream_broadcast_free(&cast);
+    stream_broadcast_free(&cast);
+    memset(&desc, 0, sizeof desc);
+    desc.max_items = SIZE_MAX / 256 + 1;
+    CHECK_EQ(stream_broadcast_memory(&desc), 0);
+    CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_E_ARGUMENT);
+    desc.max_items = 2;
+    desc.max_bytes = SIZE_MAX / 8 + 1;
+    CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_E_ARGUMENT);
+    desc.max_bytes = 32;
+    desc.max_held = SIZE_MAX / 8;
+    CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_E_ARGUMENT);
+    desc.max_held = 0;
+    desc.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_E_NOMEM);
+    stream_broadcast_free(&cast);
+    heap_check_empty(&h);
+    desc.memory = memory;
+    CHECK(stream_broadcast_memory(&desc) <= sizeof memory);
+    CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_OK);
+    stream_broadcast_join(&cast, &r, STREAM_OVERRUN_OLDEST);
+    CHECK_EQ(stream_broadcast_write(&cast, "0123456789012345678901234567890123", 33), STREAM_E_TOO_LONG);
+    CHECK_EQ(stream_broadcast_write(&cast, "01234567890123456789012345678901", 32), STREAM_OK);
+    CHECK_EQ(stream_broadcast_write(&cast, "", 0), STREAM_OK);
+    CHECK_EQ(stream_broadcast_read(&r, buffer, sizeof buffer, &len), STREAM_OK);
+    CHECK_TEXT(buffer, len, "01234567890123456789012345678901");
+    CHECK_EQ(stream_broadcast_read(&r, buffer, 0, &len), STREAM_OK);
+    CHECK_EQ(len, 0);
+    CHECK_EQ(stream_broadcast_seek(&r, 0), STREAM_OK);
+    CHECK_EQ(stream_broadcast_write(&cast, "abc", 3), STREAM_OK); /* a third item: the first goes */
+    CHECK_EQ(stream_broadcast_seek(&r, 0), STREAM_LOST);
+    CHECK_EQ(stream_broadcast_read(&r, buffer, sizeof buffer, &len), STREAM_LOST);
+    CHECK_EQ(r.gap_items, 1);
+    CHECK_EQ(r.gap_bytes, 0); /* nothing tells how long it was */
+    CHECK_EQ(stream_broadcast_read(&r, buffer, sizeof buffer, &len), STREAM_OK);
+    CHECK_EQ(len, 0);
+    CHECK_EQ(stream_broadcast_read(&r, buffer, sizeof buffer, &len), STREAM_OK);
+    CHECK_TEXT(buffer, len, "abc");
+    stream_broadcast_free(&cast);
+    heap_check_empty(&h);
+}
+
+typedef struct cast_case {
+    stream_broadcast cast;
+    stream_broadcast_reader reader[3];
+    uint64_t first, count;
+    size_t most;
+    stream_counter wrong, joined;
+} cast_case;
+
+typedef struct cast_worker {
+    cast_case *c;
+    size_t id;
+} cast_worker;
+
+static void *cast_writer(void *arg) {
+    cast_case *c = ((cast_worker *)arg)->c;
+    uint64_t n, seed = 77;
+    char buffer[64];
+    while (stream_counter_get(&c->joined) < 2) sched_yield();
+    for (n = c->first; n != c->first + c->count; n++) {
+        size_t len = item_len(n, c->most);
+        item_fill(buffer, n, len);
+        while (stream_broadcast_write(&c->cast, buffer, len) == STREAM_FULL) sched_yield();
+        if (random_below(&seed, 50) == 0) sched_yield();
+    }
+    stream_broadcast_close(&c->cast);
+    return NULL;
+}
+
+/* Readers 0 and 1 may lose, 2 is held on to. Each item is either read, right and in order, or counted. */
+static void *cast_reader(void *arg) {
+    cast_worker *w = (cast_worker *)arg;
+    cast_case *c = w->c;
+    stream_broadcast_reader *r = &c->reader[w->id];
+    uint64_t expect, lost = 0, lost_bytes = 0, read_bytes = 0, read = 0, seed = w->id;
+    char buffer[64];
+    if (w->id < 2) {
+        stream_broadcast_join(&c->cast, r, w->id ? STREAM_OVERRUN_NEWEST : STREAM_OVERRUN_OLDEST);
+        stream_counter_add(&c->joined, 1);
+    }
+    expect = r->next;
+    for (;;) {
+        size_t len;
+        stream_status st = stream_broadcast_read(r, buffer, sizeof buffer, &len);
+        if (st == STREAM_OK) {
+            if (!item_right(buffer, expect, len, c->most)) stream_counter_add(&c->wrong, 1);
+            expect++;
+            read++;
+            read_bytes += len;
+        } else if (st == STREAM_LOST) {
+            if (r->gap_items == 0 || r->next != expect + r->gap_items || w->id == 2) stream_counter_add(&c->wrong, 1);
+            lost += r->gap_items;
+            lost_bytes += r->gap_bytes;
+            expect = r->next;
+        } else if (st == STREAM_EMPTY) {
+            sched_yield();
+        } else {
+            break;
+        }
+        if (random_below(&seed, 100) == 0) sched_yield();
+    }
+    if (read + lost != c->count || lost != r->lost_items || lost_bytes != r->lost_bytes ||
+        read_bytes + lost_bytes != bytes_between(c->first, c->first + c->count, c->most))
+        stream_counter_add(&c->wrong, 1);
+    stream_broadcast_let_go(r);
+    return NULL;
+}
+
+static void broadcast_between_threads(void) {
+    static const size_t bounds[][2] = {{1, 64}, {2, 64}, {4, 40}, {64, 256}, {1000, 4096}};
+    size_t b, i, held;
+    for (b = 0; b < COUNT(bounds); b++) {
+        for (held = 0; held < 2; held++) {
+            cast_case c;
+            cast_worker worker[4];
+            stream_broadcast_desc desc;
+            crew workers;
+            memset(&c, 0, sizeof c);
+            memset(&desc, 0, sizeof desc);
+            memset(&workers, 0, sizeof workers);
+            desc.max_items = bounds[b][0];
+            desc.max_bytes = bounds[b][1];
+            desc.max_held = 1;
+            desc.start = c.first = starts[b % COUNT(starts)];
+            c.count = scaled(held ? 20000 : 100000);
+            c.most = 40;
+            CHECK_EQ(stream_broadcast_init(&c.cast, &desc), STREAM_OK);
+            if (held) {
+                stream_broadcast_join(&c.cast, &c.reader[2], STREAM_OVERRUN_OLDEST);
+                CHECK_EQ(stream_broadcast_hold(&c.reader[2]), STREAM_OK);
+            }
+            for (i = 0; i < 3 + held; i++) {
+                worker[i].c = &c;
+                worker[i].id = i ? i - 1 : 0;
+                crew_add(&workers, i ? cast_reader : cast_writer, &worker[i]);
+            }
+            crew_run(&workers);
+            CHECK_EQ(stream_counter_get(&c.wrong), 0);
+            if (held) CHECK_EQ(c.reader[2].lost_items, 0);
+            stream_broadcast_free(&c.cast);
+        }
+    }
+}
+
+/* ---- flow, over time -------------------------------------------------------------------------------- */
+
+typedef struct loop { /* what came of a closed loop */
+    uint64_t max_lag, consumed, ms, idle_ms, worst_recovery_ns, slowed;
+} loop;
+
+/* A producer that has bursts of 2000 to send, up to 20 in each millisecond, and heeds the advice; a consumer
+   that takes cost_us for each (0: none at all). A fake clock ticks in steps of 100 us. */
+static loop closed_loop(uint64_t cost_us, uint64_t ms, uint64_t chunk) {
+    stream_flow flow;
+    stream_flow_monitor monitor;
+    uint64_t tick, resume_ns = 0, backlog = 0, spent_us = 0, queue = 0;
+    loop l;
+    memset(&l, 0, sizeof l);
+    memset(&monitor, 0, sizeof monitor);
+    CHECK_EQ(stream_flow_init(&flow, NULL), STREAM_OK);
+    for (tick = 0; tick < ms * 10; tick++) {
+        uint64_t now_ns = 1000 + tick * 100000, pause;
+        if (tick % 5000 == 0 && backlog < 2000) backlog += 2000;
+        if (tick % 10 == 0) { /* up to twenty in a millisecond, in sends of `chunk` */
+            uint64_t sent = 0;
+            while (sent < 20 && backlog && now_ns >= resume_ns) {
+                pause = stream_flow_advise_ns(&flow, now_ns);
+                if (pause) {
+                    CHECK(pause <= 100000000);
+                    resume_ns = now_ns + pause;
+                    break;
+                }
+                stream_flow_sent(&flow, chunk);
+                queue += chunk;
+                sent += chunk;
+                backlog -= chunk < backlog ? chunk : backlog;
+            }
+        }
+        if (cost_us == 0) {
+            stream_flow_consumed(&flow, queue);
+            l.consumed += queue;
+            queue = 0;
+        } else if (queue) {
+            for (spent_us += 100; queue && spent_us >= cost_us; spent_us -= cost_us) {
+                stream_flow_consumed(&flow, 1);
+                l.consumed++;
+                queue--;
+            }
+        } else if (backlog) {
+            l.idle_ms++; /* in tenths, for now: it could have worked, and there was something to do */
+        }
+        stream_flow_watch(&monitor, &flow, now_ns);
+        if (monitor.lag != queue) CHECK_EQ(monitor.lag, queue);
+    }
+    l.idle_ms /= 10;
+    l.max_lag = stream_flow_max_lag(&flow);
+    l.ms = ms;
+    l.worst_recovery_ns = monitor.worst_recovery_ns;
+    l.slowed = monitor.times_slowed;
+    CHECK_EQ(monitor.consumed, l.consumed);
+    CHECK_EQ(monitor.max_lag, l.max_lag);
+    return l;
+}
+
+static void flow_closed_loop(void) {
+    static const uint64_t cost_us[] = {0, 1000, 10000}, chunks[] = {1, 5, 20};
+    size_t i, k;
+    for (i = 0; i < COUNT(cost_us); i++) {
+        for (k = 0; k < COUNT(chunks); k++) {
+            loop l = closed_loop(cost_us[i], 20000, chunks[k]);
+            if (cost_us[i] == 0) {
+                CHECK_EQ(l.consumed, 80000); /* forty bursts, all of them: it was never held up */
+                CHECK(l.max_lag <= 20);
+            } else {
+                CHECK(l.consumed * 100 >= 20000000 / cost_us[i] * 95);
+                CHECK(l.max_lag <= 100 + chunks[k]); /* size, and one send */
+            }
+            CHECK(l.worst_recovery_ns <= 200000000);
+        }
+    }
+}
+
+/* A consumer that gets slower, and one that gets faster: the advice follows. */
+static void flow_follows_the_consumer(void) {
+    stream_flow flow;
+    uint64_t ms, queue = 0, resume = 0, taken[4] = {0, 0, 0, 0}, largest[4] = {0, 0, 0, 0};
+    static const uint64_t cost_ms[4] = {2, 10, 1, 5};
+    CHECK_EQ(stream_flow_init(&flow, NULL), STREAM_OK);
+    for (ms = 0; ms < 40000; ms++) {
+        size_t phase = (size_t)(ms / 10000);
+        while (ms >= resume) {
+            uint64_t pause = stream_flow_advise_ns(&flow, ms * 1000000);
+            if (pause) {
+                resume = ms + (pause + 999999) / 1000000;
+            } else {
+                stream_flow_sent(&flow, 1);
+                queue++;
+            }
+        }
+        if (ms % 10000 > 3000 && queue > largest[phase]) largest[phase] = queue;
+        if (queue && ms % cost_ms[phase] == 0) {
+            stream_flow_consumed(&flow, 1);
+            queue--;
+            taken[phase]++;
+        }
+    }
+    for (ms = 0; ms < 4; ms++) {
+        CHECK(taken[ms] * cost_ms[ms] >= 9500);
+        CHECK(largest[ms] <= 110 / cost_ms[ms] + 2); /* after three seconds: target_ns of work */
+    }
+}
+
+/* Nothing is known at first: a few go out, then the producer is asked to wait, not longer than a millisecond or so;
+   a consumer that stops altogether is waited for, 100 ms at a time. */
+static void flow_first_advice(void) {
+    stream_flow flow;
+    uint64_t sent = 0, now = 0;
+    CHECK_EQ(stream_flow_init(&flow, NULL), STREAM_OK);
+    while (stream_flow_advise_ns(&flow, now) == 0 && sent < 100) stream_flow_sent(&flow, 1), sent++;
+    CHECK_EQ(sent, 7); /* a sixteenth of 100, and one */
+    CHECK_EQ(stream_flow_advise_ns(&flow, now), 1000001);
+    now = 50000000;
+    stream_flow_consumed(&flow, 1); /* 50 ms each, it seems: the target is two */
+    CHECK_EQ(stream_flow_advise_ns(&flow, now), 100000000);
+    CHECK(stream_flow_slow(&flow));
+    stream_flow_consumed(&flow, 3);
+    CHECK_EQ(stream_flow_lag(&flow), 3);
+    now += 150000000;
+    CHECK_EQ(stream_flow_advise_ns(&flow, now), 100000000); /* two too many, and three is still slow */
+    CHECK(stream_flow_slow(&flow));
+    stream_flow_consumed(&flow, 1);
+    now += 50000000;
+    CHECK_EQ((stream_flow_advise_ns(&flow, now) + 500000) / 1000000, 50); /* one too many */
+    CHECK(!stream_flow_slow(&flow));
+    stream_flow_consumed(&flow, 2);
+    now += 100000000;
+    CHECK_EQ(stream_flow_advise_ns(&flow, now), 0);
+    CHECK(!stream_flow_slow(&flow));
+    now += UINT64_C(1) << 60; /* half a lifetime of silence is no measurement */
+    CHECK_EQ(stream_flow_advise_ns(&flow, now), 0);
+    stream_flow_sent(&flow, 1);
+    CHECK_EQ(stream_flow_advise_ns(&flow, now), 0);
+}
+
+static void flow_monitor(void) {
+    stream_flow flow;
+    stream_flow_monitor m, coarse;
+    uint64_t s = 1000000000;
+    memset(&m, 0, sizeof m);
+    memset(&coarse, 0, sizeof coarse);
+    coarse.window_ns = 10 * s;
+    CHECK_EQ(stream_flow_init(&flow, NULL), STREAM_OK);
+    stream_flow_sent(&flow, 5); /* before anybody watches: not in the rate */
+    stream_flow_watch(&m, &flow, 7 * s);
+    stream_flow_watch(&coarse, &flow, 7 * s);
+    CHECK_EQ(m.sent_per_s, 0);
+    CHECK_EQ(m.lag, 5);
+    stream_flow_sent(&flow, 300);
+    stream_flow_consumed(&flow, 105);
+    stream_flow_watch(&m, &flow, 7 * s + s / 2);
+    CHECK_EQ(m.sent_per_s, 600);
+    CHECK_EQ(m.consumed_per_s, 210);
+    CHECK_EQ(m.sent, 305);
+    CHECK_EQ(m.consumed, 105);
+    CHECK_EQ(m.lag, 200);
+    CHECK_EQ(m.max_lag, 305);
+    CHECK(m.slow);
+    CHECK_EQ(m.times_slowed, 1);
+    stream_flow_watch(&m, &flow, 8 * s);
+    CHECK_EQ(m.sent_per_s, 300);
+    stream_flow_watch(&m, &flow, 9 * s); /* the window has moved on: the burst is two seconds old */
+    CHECK_EQ(m.sent_per_s, 0);
+    stream_flow_watch(&coarse, &flow, 9 * s);
+    CHECK_EQ(coarse.sent_per_s, 150);
+    stream_flow_sent(&flow, UINT64_C(3000000000));
+    stream_flow_watch(&m, &flow, 10 * s);
+    CHECK_EQ(m.sent_per_s, 3000000000 / 1);
+    stream_flow_watch(&coarse, &flow, 7 * s + (UINT64_C(1) << 40) * 10);
+    CHECK_EQ(coarse.sent_per_s, 272848); /* 3000000300 in three hours, or 10995.116 s */
+}
+
+/* A channel advises from what its queue has counted; a sender that heeds it never meets a full channel. */
+static void flow_of_a_channel(void) {
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(64);
+    stream_flow_monitor monitor;
+    uint64_t ms, sent = 0, taken = 0, resume = 0;
+    void *item;
+    memset(&monitor, 0, sizeof monitor);
+    desc.flow.low = 300;
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_ARGUMENT); /* above high, which is twice 64 */
+    stream_channel_free(&ch);
+    desc.flow.low = 0;
+    desc.queue.start = UINT64_MAX - 100;
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    for (ms = 0; ms < 5000; ms++) {
+        while (ms >= resume) {
+            uint64_t pause = stream_channel_advise_ns(&ch, ms * 1000000);
+            if (pause) {
+                resume = ms + (pause + 999999) / 1000000;
+            } else {
+                stream_status st = stream_channel_send(&ch, item_of(++sent), 0);
+                if (st != STREAM_OK) CHECK_EQ(st, STREAM_OK);
+            }
+        }
+        if (ms % 4 == 0 && stream_channel_try_recv(&ch, &item) == STREAM_OK) taken++;
+        stream_flow_watch(&monitor, stream_channel_flow(&ch), ms * 1000000);
+    }
+    CHECK(taken >= 5000 / 4 * 95 / 100);
+    CHECK(monitor.max_lag <= 64);
+    CHECK(monitor.lag >= 20 && monitor.lag <= 27); /* 100 ms of work, and a little */
+    CHECK(monitor.sent <= sent && monitor.sent + 1 >= sent);
+    CHECK(monitor.consumed_per_s >= 230 && monitor.consumed_per_s <= 270);
+    ch.asking.v = 1; /* another sender is asking */
+    CHECK_EQ(stream_channel_advise_ns(&ch, 0), 0);
+    ch.asking.v = 0;
+    stream_channel_free(&ch);
+}
+
+static void *credits_taker(void *arg) {
+    stream_credits *c = (stream_credits *)arg;
+    uint64_t got = 0, seed = 3;
+    while (got < 50000) {
+        uint64_t want = 1 + random_below(&seed, 5), n;
+        if (want > 50000 - got) want = 50000 - got;
+        if (random_below(&seed, 2)) n = stream_credits_take_some(c, want);
+        else n = stream_credits_take(c, want) == STREAM_OK ? want : 0;
+        got += n;
+        if (n == 0) sched_yield();
+    }
+    return NULL;
+}
+
+static void *credits_giver(void *arg) {
+    stream_credits *c = (stream_credits *)arg;
+    uint64_t given = 0;
+    for (; given < 100000; given += 4) stream_credits_give(c, 4);
+    return NULL;
+}
+
+static void flow_credits(void) {
+    stream_credits c;
+    crew workers;
+    memset(&c, 0, sizeof c);
+    memset(&workers, 0, sizeof workers);
+    CHECK_EQ(stream_credits_take(&c, 1), STREAM_FULL);
+    CHECK_EQ(stream_credits_take(&c, 0), STREAM_OK);
+    CHECK_EQ(stream_credits_take_some(&c, 9), 0);
+    stream_credits_give(&c, 7);
+    CHECK_EQ(stream_credits_take(&c, 8), STREAM_FULL);
+    CHECK_EQ(stream_credits_take(&c, 3), STREAM_OK);
+    CHECK_EQ(stream_credits_left(&c), 4);
+    CHECK_EQ(stream_credits_take_some(&c, 9), 4);
+    CHECK_EQ(stream_credits_left(&c), 0);
+    crew_add(&workers, credits_taker, &c);
+    crew_add(&workers, credits_taker, &c);
+    crew_add(&workers, credits_giver, &c);
+    crew_run(&workers);
+    CHECK_EQ(stream_credits_left(&c), 0);
+}
+
+/* ---- diff ------------------------------------------------------------------------------------------- */
+
+static void diff_rows(void) {
+    stream_diff diff;
+    stream_diff_row row;
+    const char *was = "one\ntwo\n\nfour", *now = "one\n2\n\nfour\nfive\n";
+    stream_diff_init(&diff, was, strlen(was), now, strlen(now));
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_OK);
+    CHECK_EQ(row.kind, STREAM_DIFF_CHANGED);
+    CHECK_EQ(row.row, 1);
+    CHECK_TEXT(row.was.ptr, row.was.len, "two");
+    CHECK_TEXT(row.now.ptr, row.now.len, "2");
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_OK);
+    CHECK_EQ(row.kind, STREAM_DIFF_ADDED);
+    CHECK_EQ(row.row, 4);
+    CHECK_TEXT(row.now.ptr, row.now.len, "five");
+    CHECK_EQ(row.was.len, 0);
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_END);
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_END);
+    stream_diff_init(&diff, "a\n", 2, NULL, 0);
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_OK);
+    CHECK_EQ(row.kind, STREAM_DIFF_REMOVED);
+    CHECK_TEXT(row.was.ptr, row.was.len, "a");
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_END);
+    stream_diff_init(&diff, NULL, 0, NULL, 0);
+    CHECK_EQ(stream_diff_next(&diff, &row), STREAM_END);
+}
+
+/* Applied to the old screen, the differences give the new one; and no row that is equal is among them. */
+static void diff_rebuilds(void) {
+    uint64_t seed = 9;
+    size_t round;
+    for (round = 0; round < scaled(20000); round++) {
+        char text[2][64], rows[32][64], want[32][64];
+        size_t len[2], count[2] = {0, 0}, width[2][32], k, i, last = 0;
+        stream_diff diff;
+        stream_diff_row row;
+        for (k = 0; k < 2; k++) {
+            len[k] = random_below(&seed, 24);
+            for (i = 0; i < len[k]; i++) text[k][i] = "ab\n"[random_below(&seed, 3)];
+            if (k && random_below(&seed, 2)) { /* mostly the same */
+                memcpy(text[1], text[0], len[0]);
+                len[1] = len[0];
+                if (len[0]) text[1][random_below(&seed, len[0])] = 'c';
+            }
+            for (i = 0; i < len[k];) { /* split by hand */
+                size_t n = 0;
+                while (i + n < len[k] && text[k][i + n] != '\n') n++;
+                memcpy(k ? want[count[k]] : rows[count[k]], text[k] + i, n);
+                width[k][count[k]++] = n;
+                i += n + 1;
+            }
+        }
+        stream_diff_init(&diff, text[0], len[0], text[1], len[1]);
+        while (stream_diff_next(&diff, &row) == STREAM_OK) {
+            CHECK(row.row >= last);
+            last = row.row + 1;
+            CHECK_EQ(row.kind, row.row >= count[0]   ? STREAM_DIFF_ADDED
+                               : row.row >= count[1] ? STREAM_DIFF_REMOVED : STREAM_DIFF_CHANGED);
+            if (row.kind == STREAM_DIFF_CHANGED)
+                CHECK(row.was.len != row.now.len || memcmp(row.was.ptr, row.now.ptr, row.was.len) != 0);
+            if (row.kind != STREAM_DIFF_ADDED) CHECK_BYTES(row.was.ptr, row.was.len, rows[row.row], width[0][row.row]);
+            memcpy(rows[row.row], row.now.ptr, row.now.len);
+            width[0][row.row] = row.kind == STREAM_DIFF_REMOVED ? 0 : row.now.len;
+        }
+        for (i = 0; i < count[1]; i++) CHECK_BYTES(rows[i], width[0][i], want[i], width[1][i]);
+    }
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------- */
+
+static stream_channel fork_channel;
+static void *fork_receiver(void *arg) {
+    uint64_t *got = (uint64_t *)arg;
+    void *item;
+    while (stream_channel_recv(&fork_channel, &item, STREAM_FOREVER) == STREAM_OK) *got += number_of(item) == *got + 1;
+    return NULL;
+}
+
+/* A thread sleeps in the channel while the process forks. The child has all objects as they were, without that
+   thread; it uses and frees them. The parent does not notice. */
+static void fork_leaves_two_that_work(void) {
+    static stream_ring ring;
+    static stream_queue queue;
+    static stream_broadcast cast;
+    stream_broadcast_reader reader;
+    stream_channel_desc desc = channel_of(4);
+    pthread_t thread;
+    uint64_t got = 0, n;
+    size_t len;
+    void *item;
+    char buffer[8];
+    int status = -1;
+    pid_t child;
+    CHECK_EQ(stream_ring_init(&ring, NULL), STREAM_OK);
+    CHECK_EQ(stream_queue_init(&queue, NULL), STREAM_OK);
+    CHECK_EQ(stream_channel_init(&fork_channel, &desc), STREAM_OK);
+    CHECK_EQ(stream_broadcast_init(&cast, NULL), STREAM_OK);
+    stream_broadcast_join(&cast, &reader, STREAM_OVERRUN_OLDEST);
+    stream_ring_write(&ring, "abc", 3, &len);
+    stream_queue_push(&queue, item_of(7), NULL);
+    stream_broadcast_write(&cast, "xyz", 3);
+    if (pthread_create(&thread, NULL, fork_receiver, &got) != 0) abort();
+    until_waiting(&fork_channel.receivers, 1);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        bool fine = stream_ring_read(&ring, buffer, 8, &len) == STREAM_OK && len == 3;
+        fine = fine && stream_queue_pop(&queue, &item) == STREAM_OK && number_of(item) == 7;
+        fine = fine && stream_broadcast_read(&reader, buffer, 8, &len) == STREAM_OK && memcmp(buffer, "xyz", 3) == 0;
+        fine = fine && stream_channel_send(&fork_channel, item_of(1), STREAM_FOREVER) == STREAM_OK;
+        fine = fine && stream_channel_recv(&fork_channel, &item, STREAM_FOREVER) == STREAM_OK && number_of(item) == 1;
+        fine = fine && stream_channel_recv(&fork_channel, &item, 1000) == STREAM_EMPTY;
+        stream_channel_close(&fork_channel);
+        fine = fine && stream_channel_recv(&fork_channel, &item, STREAM_FOREVER) == STREAM_END;
+        stream_channel_free(&fork_channel);
+        stream_broadcast_free(&cast);
+        stream_queue_free(&queue);
+        stream_ring_free(&ring);
+        _exit(fine ? 0 : 1);
+    }
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    for (n = 1; n <= 100; n++) CHECK_EQ(stream_channel_send(&fork_channel, item_of(n), STREAM_FOREVER), STREAM_OK);
+    stream_channel_close(&fork_channel);
+    pthread_join(thread, NULL);
+    CHECK_EQ(got, 100);
+    CHECK_EQ(stream_ring_read(&ring, buffer, 8, &len), STREAM_OK);
+    CHECK_EQ(stream_queue_pop(&queue, &item), STREAM_OK);
+    CHECK_EQ(stream_broadcast_read(&reader, buffer, 8, &len), STREAM_OK);
+    stream_channel_free(&fork_channel);
+    stream_broadcast_free(&cast);
+    stream_queue_free(&queue);
+    stream_ring_free(&ring);
+}
+
 int main(void) {
     TEST_PROGRAM("rings");
     RUN(ring_model);
@@ -1538,11 +2229,25 @@ int main(void) {
     RUN(channel_policies);
     RUN(channel_arguments);
     RUN(channel_sleeps);
+#ifndef STREAM__SLEEP_PTHREAD
     RUN(channel_wakes_once);
+#endif
     RUN(channel_hand_offs);
     RUN(channel_close_loses_nothing);
     RUN(channel_everyone_is_served);
     RUN(channel_in_event_loop);
     RUN(channel_under_signals);
+    RUN(broadcast_model);
+    RUN(broadcast_arguments);
+    RUN(broadcast_between_threads);
+    RUN(flow_closed_loop);
+    RUN(flow_follows_the_consumer);
+    RUN(flow_first_advice);
+    RUN(flow_monitor);
+    RUN(flow_of_a_channel);
+    RUN(flow_credits);
+    RUN(diff_rows);
+    RUN(diff_rebuilds);
+    RUN(fork_leaves_two_that_work);
     return test_end();
 }
