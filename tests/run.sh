@@ -44,10 +44,20 @@ if command -v clang >/dev/null; then
 else
     job clang "echo 'skip clang: no clang here'"
 fi
+# Against other implementations, those that are installed: the test names those that are not.
+libs=
+works "$CC -ljansson" && libs="$libs -DHAVE_JANSSON -ljansson"
+works "$CC -lyajl" && libs="$libs -DHAVE_YAJL -lyajl"
+against() { # suffix, percent, compiler and flags
+    job diff_json$1 "$3 $W -D_GNU_SOURCE tests/diff_json.c -o $out/diff_json$1 $libs && TEST_SCALE=\${TEST_SCALE:-$2} $out/diff_json$1"
+}
+against "" 100 "$CC -O2"
+against .asan 12 "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 # Every vector kernel, forced by name, against the same cases; then the other architectures.
 for k in scalar sse2 avx2; do
     if [ $k = scalar ] || { [ "$(uname -m)" = x86_64 ] && grep -qw $k /proc/cpuinfo; }; then
         variant .$k "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'" json
+        against .$k 20 "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'"
     else
         job json.$k "echo 'skip json.$k: this machine has no $k'"
     fi
