@@ -351,6 +351,7 @@ typedef struct stream__a64 {
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) { return a->v; }
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) { return a->v; }
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) { a->v = v; }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) { a->v += v; }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) { return (a->v += v) - v; }
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) { return (a->v -= v) + v; }
@@ -371,6 +372,9 @@ STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
 }
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_store_n(&a->v, v, __ATOMIC_RELAXED);
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_RELEASE);
 }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_fetch_add(&a->v, v, __ATOMIC_RELAXED);
@@ -403,6 +407,7 @@ STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
     while ((was = _InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v, seen)) != seen)
         seen = was;
 }
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) { stream__a64_store_relaxed(a, v); }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
     uint64_t seen = stream__a64_load_relaxed(a), was;
     for (;;) {
