@@ -89,6 +89,9 @@ CONFIGURATION (define before including, the same in every file)
                                 what the default allocator calls                malloc, realloc, free
     STREAM_CACHE_LINE           alignment of data, and what keeps two threads' fields apart, bytes:
                                 a power of two, 16 to 4096                      64 (128 on Apple arm64)
+    STREAM_POOL_GIVE_BACK()     called when a trim has freed a MiB or more through the default allocator, so
+                                that it reaches the system (with the implementation)
+                                malloc_trim(0) with glibc, else nothing
     STREAM_POOL_POISON(p, n), STREAM_POOL_UNPOISON(p, n)
                                 called as bytes become untouchable, and usable again; for valgrind or a
                                 test (with the implementation)                  AddressSanitizer, or nothing
@@ -629,7 +632,7 @@ STREAM_API size_t stream_pool_trim(stream_pool *pool);
 /* Gives back as many kept buffers of each tier as no acquire has needed since the call before, in whatever
    cache; returns their bytes. Call it every ten seconds or so, from a timer you have or every few thousand
    messages: the buffers of a burst are back two calls after it is over, and what is in regular use stays.
-   0 in arena mode. Any thread; one at a time, or each finds less. */
+   A call that frees much takes as long as the allocator does (1 GiB: some 100 ms with glibc). 0 in arena mode. Any thread; one at a time, or each finds less. */
 STREAM_API size_t stream_pool_trim_idle(stream_pool *pool);
 
 /* Where buffers went. allocated - discarded == in_use + kept, and allocated + reused is the number of
@@ -697,6 +700,17 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 #define STREAM_POOL__POISONS            0
 #define STREAM_POOL_POISON(ptr, size)   ((void)(ptr), (void)(size))
 #define STREAM_POOL_UNPOISON(ptr, size) ((void)(ptr), (void)(size))
+#endif
+#endif
+
+/* glibc gives the end of its heap back by itself, but no hole in it, and one buffer still in use makes all that
+   lies below it a hole: measured, 1 GiB of 4 KiB buffers freed but for the one used last left all resident. */
+#ifndef STREAM_POOL_GIVE_BACK
+#if defined(__GLIBC__) && !defined(STREAM_NO_MALLOC)
+#include <malloc.h>
+#define STREAM_POOL_GIVE_BACK() ((void)malloc_trim(0))
+#else
+#define STREAM_POOL_GIVE_BACK() ((void)0)
 #endif
 #endif
 
@@ -1550,8 +1564,9 @@ STREAM_API size_t stream_pool_memory(const stream_pool_desc *desc) {
 }
 
 STREAM_API stream_pool_buf *stream_pool_buf_of(void *data) {
-    const stream_pool__front *front = (const stream_pool__front *)data - 1;
+    const stream_pool__front *front;
     if (!data || ((uintptr_t)data & (STREAM_CACHE_LINE - 1)) != 0) return NULL;
+    front = (const stream_pool__front *)data - 1;
     return front->mark == stream_pool__mark(data) ? (stream_pool_buf *)(uintptr_t)front->buf : NULL;
 }
 
@@ -1566,13 +1581,18 @@ STREAM__FN size_t stream_pool__trim_tier(stream_pool__core *core, unsigned tier,
     return bytes;
 }
 
+STREAM__FN size_t stream_pool__trimmed(const stream_pool__core *core, size_t bytes) {
+    if (bytes >> 20 && !core->allocator.resize) STREAM_POOL_GIVE_BACK();
+    return bytes;
+}
+
 STREAM_API size_t stream_pool_trim(stream_pool *pool) {
     size_t bytes = 0;
     unsigned i;
     if (!pool || !pool->core || pool->core->arena) return 0;
     for (i = 0; i < pool->core->tiers; i++)
         bytes += stream_pool__trim_tier(pool->core, i, pool->core->count[i]);
-    return bytes;
+    return stream_pool__trimmed(pool->core, bytes);
 }
 
 STREAM_API size_t stream_pool_trim_idle(stream_pool *pool) {
@@ -1597,7 +1617,7 @@ STREAM_API size_t stream_pool_trim_idle(stream_pool *pool) {
            meanwhile, and an acquire just then would find nothing. */
         bytes += stream_pool__trim_tier(core, i, idle);
     }
-    return bytes;
+    return stream_pool__trimmed(pool->core, bytes);
 }
 
 /* Counters are read one after the other: while others work, a difference may come out below zero. */
