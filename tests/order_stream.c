@@ -489,16 +489,37 @@ static void look_around(void) { /* measures, and a reader that joins and goes ba
         ORDER_CHECK(memcmp(text, want, len) == 0);
     }
 }
-static void hold_and_write(void) { /* the writer's thread takes hold of a reader nobody uses, as others let go */
+static void write_and_hold_again(void) { /* as soon as the other lets go; from then on this one loses nothing */
     char bytes[16];
     uint64_t number = first_number;
-    int i;
-    for (i = 0; i < 3; i++, number++) {
+    int i, ok = 0;
+    for (i = 0; i < 4; i++, number++) {
         item_make(bytes, number);
-        while (stream_broadcast_write(broadcast, bytes, item_len(number)) == STREAM_FULL) order_pause();
+        if (i == 1) {
+            while (stream_broadcast_hold(reader[1]) == STREAM_FULL) order_pause();
+            ORDER_CHECK(reader[1]->next == first_number);
+        }
+        if (stream_broadcast_write(broadcast, bytes, item_len(number)) == STREAM_FULL) break;
+        ok++;
     }
-    stream_broadcast_hold(reader[1]);
-    stream_broadcast_close(broadcast);
+    ORDER_CHECK(ok <= 2);
+}
+static void held_end(void) {
+    char bytes[16];
+    size_t len;
+    ORDER_CHECK(stream_broadcast_read(reader[1], bytes, sizeof bytes, &len) == STREAM_OK && len == item_len(first_number));
+    stream_broadcast_free(broadcast);
+    ORDER_CHECK(order_live() == 3);
+}
+static void seek_about(void) { /* to numbers it has from nobody who has seen the items */
+    stream_broadcast_reader *r = reader[0];
+    uint64_t number, items, bytes, want, k;
+    for (number = first_number + 3; number != first_number; number--) {
+        if (stream_broadcast_seek(r, number) != STREAM_OK) continue;
+        stream_broadcast_lag(r, &items, &bytes);
+        for (want = k = 0; k < items; k++) want += item_len(number + k);
+        ORDER_CHECK(items <= 3 && bytes == want);
+    }
 }
 static void broadcast_end(void) {
     stream_broadcast_free(broadcast);
@@ -754,7 +775,9 @@ static const order_case cases[] = {
     {"broadcast.single", broadcast_single, {write_3, read_0_of_3, read_1_of_3}, broadcast_end, 0},
     {"broadcast.held", broadcast_held, {write_4, read_0_held}, broadcast_end, 0},
     {"broadcast.let-go", broadcast_held, {write_3, read_0_then_let_go, read_1_of_3}, broadcast_end, 0},
-    {"broadcast.hold-again", broadcast_held, {hold_and_write, read_0_then_let_go}, broadcast_end, 0},
+    {"broadcast.hold-again", broadcast_held, {write_and_hold_again, read_0_then_let_go}, held_end, 0},
+    {"broadcast.wrap", broadcast_single, {write_3, read_0_of_3}, broadcast_end, 3},
+    {"broadcast.seek", broadcast_oldest, {write_3, seek_about}, broadcast_end, 3},
     {"broadcast.look-around", broadcast_oldest, {write_4, look_around}, broadcast_end, 0},
     {"credits", credits_begin, {credits_give, credits_take}, credits_end, 0},
     {"credits.some", credits_begin, {credits_give, credits_take_some}, credits_end, 0},
