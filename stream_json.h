@@ -60,8 +60,9 @@ GUARANTEES
 
 LIMITS
 
-    - Framing counts brackets and skips strings; it does not check the grammar inside a value. A value
-      that is framed and is not JSON shows when it is read: the reading functions say E_INVALID.
+    - Framing counts brackets and skips strings. What is framed and is not JSON shows when it is read (the
+      reading functions say E_INVALID), or at once with `strict`, which checks the grammar in the same pass.
+    - Checking and strict framing go STREAM_JSON_CHECK_DEPTH (1024) levels deep.
     - stream_json_pick takes at most 64 pointers of at most 32 steps.
 
 CONFIGURATION (define before including, the same in every file)
@@ -78,8 +79,9 @@ CONFIGURATION (define before including, the same in every file)
 CONTENTS (search for the banner)
 
     [base]      status, slices, items, decoders, the allocator hook (shared by the three headers)
-    [frame]     complete values out of fragments
+    [frame]     complete values out of fragments; with `strict`, checked
     [read]      pointers, members, elements, strings, integers
+    [check]     strictly, whole or in fragments
     [write]     JSON into caller memory
 */
 
@@ -134,6 +136,7 @@ typedef enum stream_status {
     STREAM_EMPTY = 3, /* nothing there yet: wait for readiness and call again */
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
+    STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -156,6 +159,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_EMPTY: return "nothing there yet";
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
+    case STREAM_LOST: return "fell behind, items lost";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";
@@ -349,6 +353,7 @@ typedef enum stream_json_type {
      NOISE         bytes between values that are no value and not only white space. A run of noise ends
                    at a line feed (the LF, and one CR before it, left out), at the mode's terminator, or
                    where a value begins. White space before it is part of it when it is at most 64 bytes.
+     E_INVALID     with strict: a value, framed as ever, whose inside is not JSON; stream_json_error() tells
      E_TRUNCATED   an object or array that its record's end, or the input's, cut off: the bytes there
                    were, without one CR before the LF. At the input's end also a scalar that could still
                    have become whole, and a bracket that could still have begun a value.
@@ -357,7 +362,7 @@ typedef enum stream_json_type {
      E_NOMEM       the allocator refused while it was assembled: the head that could be kept
 
    Each comes once, when the item's end is known; stream_json_open() tells how far one has grown. Where
-   several errors fit, it is the first of E_TOO_DEEP, E_TOO_LONG, E_NOMEM, E_TRUNCATED.
+   several errors fit, it is the first of E_TOO_DEEP, E_TOO_LONG, E_NOMEM, E_TRUNCATED, E_INVALID.
 
    What begins a value:
 
@@ -374,13 +379,19 @@ typedef enum stream_json_type {
 typedef enum stream_json_mode {
     STREAM_JSON_NDJSON = 0,       /* a line feed ends a record, whatever is open; {}{} is two values */
     STREAM_JSON_CONCATENATED = 1, /* values back to back; a line feed is white space */
-    STREAM_JSON_DOLLAR = 2        /* `$` outside a string ends a record; a line feed is white space */
+    STREAM_JSON_DOLLAR = 2,       /* `$` outside a string ends a record; a line feed is white space */
+    STREAM_JSON_RS = 3            /* RFC 7464: RS (0x1E) begins a record and ends the one before, whatever is
+                                     open; a line feed is white space */
 } stream_json_mode;
+
+/* What strict framing and checking allow for nesting. */
+#define STREAM_JSON_CHECK_DEPTH 1024
 
 typedef struct stream_json_desc {
     stream_json_mode mode;
     size_t max_len;             /* longest value or noise handed out whole, bytes; 0: 1 MiB */
-    size_t max_depth;           /* deepest nesting; 0: 512 */
+    size_t max_depth;           /* deepest nesting; 0: 512; with strict at most STREAM_JSON_CHECK_DEPTH */
+    bool strict;                /* check as well: OK is a valid value, E_INVALID one that is not */
     size_t first_len;           /* first assembly buffer, bytes; 0: 4 KiB; doubles from there */
     void *memory;               /* NULL, or the assembly buffer: then nothing is ever allocated */
     size_t memory_len;          /* its size: max_len becomes at most memory_len - STREAM_JSON_SLACK */
@@ -391,34 +402,80 @@ typedef struct stream_json_desc {
 /* Assembly bytes above max_len: white space before noise, a CR, a value's first bytes after noise. */
 #define STREAM_JSON_SLACK (64 + 1 + 32)
 
-struct stream_json;
-typedef const char *(*stream_json__kernel)(struct stream_json *json, const char *p, const char *e);
+struct stream_json__scan;
+typedef struct stream_json__kernel {
+    const char *name;
+    const char *(*follow)(struct stream_json__scan *s, const char *p, const char *e); /* frames */
+    const char *(*check)(struct stream_json__scan *s, const char *p, const char *e);  /* and checks */
+} stream_json__kernel;
 
-/* Where in a block of 64 bytes the bytes stand that framing is about: one bit a byte, the first lowest. */
+/* Where in a block of 64 bytes the bytes stand that matter: one bit a byte, the first lowest. */
 typedef struct stream_json__block {
     uint64_t quote, backslash, open, close, end;
 } stream_json__block;
+
+/* And those that matter to the grammar; brace: bit 5 is set, which tells { from [. */
+typedef struct stream_json__rules {
+    uint64_t colon, comma, brace, low, control, high;
+} stream_json__rules;
+
+/* What checking remembers of the value so far. */
+typedef struct stream_json__grammar {
+    uint64_t kinds[STREAM_JSON_CHECK_DEPTH / 64]; /* one bit a level: 1 object; the innermost 64 are in top */
+    uint64_t top;
+    size_t depth;
+    uint16_t number;               /* of the number that goes on */
+    uint8_t was;                   /* the last token */
+    uint8_t hex, need, second;     /* digits, continuation bytes still to come; after which leads */
+    uint8_t literal, literal_at;   /* first letter of the literal that goes on, letters so far */
+    bool scalar;                   /* the last byte belongs to a number or literal */
+    bool after_brace, after_comma; /* so the last colon, comma or bracket was a {, or a comma */
+} stream_json__grammar;
+
+#define STREAM_JSON__BATCH 16
+
+/* A value being followed. */
+typedef struct stream_json__scan {
+    const char *loan;     /* the loan's first byte: blocks of 64 are counted from it */
+    const char *block_at; /* the block whose masks are in `block`, or NULL */
+    stream_json__block block;
+    stream_json__rules rules;
+    size_t depth, deepest, max_depth;
+    char end_byte;        /* what ends a record, 0 for nothing */
+    bool ends_strings;    /* even inside a string */
+    bool lone;            /* the value is a string */
+    bool in_string, escaped;
+    bool checking;        /* and no fault so far */
+    bool batching;        /* may go on to the next records; the ends of those before are kept */
+    uint8_t count;
+    const char *ends[STREAM_JSON__BATCH];
+    const char *fault;    /* the byte that cannot stand where it stands, until it has been taken note of */
+    const char *message;
+    stream_json__grammar grammar;
+} stream_json__scan;
 
 typedef struct stream_json {
     uint64_t scanned; /* bytes looked at so far: never above the bytes fed (read only) */
     /* private */
     const char *cur, *end;   /* what is left of the loan */
     const char *start;       /* where the open item's part of this loan begins */
-    const char *loan;        /* the loan's first byte: blocks of 64 are counted from it */
-    const char *block_at;    /* the block whose masks are in `block`, or NULL */
-    stream_json__block block;
-    stream_json__kernel kernel;
+    const stream_json__kernel *kernel;
     stream__assembly held;   /* the open item's bytes from earlier loans */
     uint64_t offset;         /* stream offset of the open item's first byte */
     uint64_t open;           /* length of its part in earlier loans */
     uint64_t mark, mark_end; /* where in it the value or scalar begins and ends */
-    size_t mark_held;        /* and where in held, when it begins in an earlier loan */
-    size_t depth, deepest;
-    size_t max_len, max_depth;
-    size_t shift;            /* bytes of held handed out by the last call */
+    uint64_t fault;          /* stream offset of the byte that `message` is about */
+    const char *message;
+    size_t mark_held;        /* mark's place in held, when it lies in an earlier loan */
+    size_t max_len, shift;   /* shift: bytes of held handed out by the last call */
+    stream_json_mode mode;
     uint8_t state, first, element, token, token_at;
-    char end_byte, last;     /* what ends a record, 0 for nothing; the last byte of the earlier part */
-    bool in_string, escaped, after_noise, gap_lost, finished, terminated;
+    char last;               /* the last byte of the earlier part */
+    bool strict, faulty;     /* faulty: the open value is not valid */
+    bool after_noise, gap_lost, finished, terminated;
+    uint8_t batched;         /* values of scan.ends handed out */
+    const char *ahead;       /* where the kernel stopped behind them */
+    stream_json__scan scan;
 } stream_json;
 
 /* desc NULL: all defaults. OK or E_ARGUMENT; nothing is allocated until an item spans two loans. */
@@ -436,6 +493,9 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item);
 STREAM_API stream_status stream_json_finish(stream_json *json);
 /* Bytes of the item that is still open, as of the last MORE. */
 STREAM_API uint64_t stream_json_open(const stream_json *json);
+/* After E_INVALID, until a later one: what is wrong, constant text, and the stream offset of the first byte that
+   cannot stand where it stands. NULL when there was none. Only with strict. */
+STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset);
 /* The same decoder behind function pointers. */
 STREAM_API stream_decoder stream_json_decoder(stream_json *json);
 
@@ -499,11 +559,28 @@ STREAM_API bool stream_json_equals(stream_json_value value, const char *text, si
 /* An integer, exactly. E_TYPE when it is no number or has a fraction or exponent, E_RANGE, E_INVALID. */
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number);
 
-/* Checks strictly: RFC 8259 and UTF-8, one value with white space around it. OK: it is one. MORE: it is
-   the beginning of one, as every prefix of a valid text is. E_INVALID: *offset is the first byte that
-   cannot stand where it stands. E_TOO_DEEP: nested over STREAM_JSON_CHECK_DEPTH at *offset. Else *offset
-   is len. A lone surrogate escape is valid, as the RFC has it. */
-#define STREAM_JSON_CHECK_DEPTH 1024
+/* ==[ check ]========================================================================================
+   Strict: RFC 8259 and UTF-8 (RFC 3629), one value with white space around it, nested up to
+   STREAM_JSON_CHECK_DEPTH. A lone surrogate escape is valid, as the RFC has it, and so is a number that no
+   double can hold. To check while framing, say `strict` in stream_json_desc. */
+
+typedef struct stream_json_checker {
+    stream_status status; /* OK: so far one whole value (a number may still grow); MORE; an error (read only) */
+    uint64_t offset;      /* bytes taken; with an error: of the first that cannot stand where it stands */
+    const char *message;  /* constant text: why it cannot; NULL without an error */
+    /* private */
+    const stream_json__kernel *kernel;
+    uint8_t state, token, token_at;
+    char first;
+    stream_json__scan scan;
+} stream_json_checker;
+
+/* kernel as in stream_json_desc, or NULL. OK, or E_ARGUMENT for a kernel that this machine has not. */
+STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, const char *kernel);
+/* Checks the next len bytes and returns checker->status: OK, MORE, E_INVALID, E_TOO_DEEP. An error stays. */
+STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, const void *data, size_t len);
+/* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is (*offset
+   is len then); E_INVALID or E_TOO_DEEP at *offset. */
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
 
 /* ==[ write ]========================================================================================
@@ -574,7 +651,27 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
 #define STREAM__SIMD_NEON 1
 #include <arm_neon.h>
 #endif
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
 #define STREAM__INLINE static inline __attribute__((always_inline, unused))
+#elif defined(_MSC_VER)
+#define STREAM__INLINE static __forceinline
+#else
+#define STREAM__INLINE static inline
+#endif
+
+/* What is called often but would crowd a loop's registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define STREAM__NOINLINE __attribute__((noinline))
+#else
+#define STREAM__NOINLINE
+#endif
+
+#if defined(__BYTE_ORDER__) ? __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ : defined(_WIN32)
+#define STREAM__LITTLE_ENDIAN 1
+#else
+#define STREAM__LITTLE_ENDIAN 0
 #endif
 
 #ifndef STREAM_JSON_KERNEL
@@ -585,18 +682,35 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
 extern "C" {
 #endif
 
-/* The number of the lowest bit that is set; bits is not 0. */
-static unsigned stream_json__lowest(uint64_t bits) {
+/* The number of the lowest bit that is set, and of the highest; bits is not 0. How many are set. */
 #if defined(__GNUC__) || defined(__clang__)
-    return (unsigned)__builtin_ctzll(bits);
+STREAM__INLINE unsigned stream_json__lowest(uint64_t bits) { return (unsigned)__builtin_ctzll(bits); }
+STREAM__INLINE unsigned stream_json__highest(uint64_t bits) { return 63u - (unsigned)__builtin_clzll(bits); }
 #else
+STREAM__INLINE unsigned stream_json__lowest(uint64_t bits) {
     unsigned n = 0;
     while (!(bits >> n & 1)) n++;
     return n;
+}
+STREAM__INLINE unsigned stream_json__highest(uint64_t bits) {
+    unsigned n = 63;
+    while (!(bits >> n & 1)) n--;
+    return n;
+}
 #endif
+/* With an instruction for it where the caller says that there is one. */
+STREAM__INLINE unsigned stream_json__count(uint64_t bits, bool instruction) {
+#if defined(__GNUC__) || defined(__clang__)
+    if (instruction) return (unsigned)__builtin_popcountll(bits);
+#else
+    (void)instruction;
+#endif
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    return (unsigned)(((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56);
 }
 
-static stream_json_type stream_json__type_of(char first) {
+STREAM__INLINE stream_json_type stream_json__type_of(char first) {
     switch (first) {
     case '{': return STREAM_JSON_OBJECT;
     case '[': return STREAM_JSON_ARRAY;
@@ -685,6 +799,936 @@ static bool stream_json__token_whole(uint8_t state, uint8_t at, char first) {
            state == STREAM_JSON__EXPONENT;
 }
 
+/* Whether c is neither white space nor of the structure: part of a number, a literal, or of nothing. */
+static bool stream_json__in_token(char c) {
+    return !stream_json__is_space(c) && c != '"' && c != ':' && c != ',' && (c | 0x20) != '{' && (c | 0x20) != '}';
+}
+
+/* ==[ kernels: implementation ]======================================================================
+   Framing and checking look at 64 bytes at a time, as masks: bit i says something of byte i. What a byte is
+   comes from a vocabulary of three words that each kind of machine has (which bytes equal c, which are at most
+   c, which lie in a range once bit 5 is set); everything else is arithmetic on masks and is the same code for
+   all. The idea is Langdale and Lemire's ("Parsing Gigabytes of JSON per Second", VLDB Journal 28, 2019); here
+   it is carried across any cut, ends at any bracket, and checks the grammar without a second pass.
+
+   One more: where masks are of no use (a backslash outside strings, a fragment of a few bytes), framing goes
+   byte by byte. */
+
+/* Follows an object or array from p: returns where it closes (past the bracket, depth 0), where its record
+   ends (at the end byte, depth above 0), or e. The whole truth of framing. */
+static const char *stream_json__follow_bytes(stream_json__scan *s, const char *p, const char *e) {
+    const char end_byte = s->end_byte;
+    const bool ends = end_byte != '\0', anywhere = s->ends_strings;
+    size_t depth = s->depth;
+    bool in_string = s->in_string, escaped = s->escaped;
+    while (p < e) {
+        char c = *p;
+        if (ends && c == end_byte && (anywhere || !in_string)) break;
+        p++;
+        if (in_string) {
+            if (escaped) {
+                escaped = false;
+            } else if (c != '"') {
+                escaped = c == '\\';
+            } else {
+                in_string = false;
+                if (s->lone) {
+                    depth = 0;
+                    break;
+                }
+            }
+        } else if (c == '"') {
+            in_string = true;
+        } else if ((c | 0x20) == '{') {
+            if (++depth > s->deepest) s->deepest = depth;
+        } else if ((c | 0x20) == '}' && --depth == 0) {
+            break;
+        }
+    }
+    s->depth = depth;
+    s->in_string = in_string;
+    s->escaped = escaped;
+    return p;
+}
+
+/* Bit i of the result: whether an odd number of bits is set in x up to and including i. */
+STREAM__INLINE uint64_t stream__parity_any(uint64_t x) {
+    x ^= x << 1;
+    x ^= x << 2;
+    x ^= x << 4;
+    x ^= x << 8;
+    x ^= x << 16;
+    return x ^ x << 32;
+}
+
+/* The vocabulary: 64 bytes loaded, and what can be asked of them. */
+#if STREAM__SIMD_X86
+
+/* Hides where a constant comes from, so that it stays in a register through a loop: gcc 12 else makes each anew,
+   three instructions every time. */
+#define STREAM__KEEP(x) __asm__("" : "+x"(x))
+
+#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+
+typedef __m256i stream__c64_avx2;
+typedef struct stream__v64_avx2 {
+    __m256i a, b;
+} stream__v64_avx2;
+
+STREAM__AVX2 STREAM__INLINE uint64_t stream__bits_avx2(__m256i a, __m256i b) {
+    return (uint64_t)(uint32_t)_mm256_movemask_epi8(a) | (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
+}
+STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__load_avx2(const char *p) {
+    stream__v64_avx2 v;
+    v.a = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    v.b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+    return v;
+}
+STREAM__AVX2 STREAM__INLINE stream__c64_avx2 stream__all_avx2(unsigned char c) {
+    stream__c64_avx2 x = _mm256_set1_epi8((char)c);
+    STREAM__KEEP(x);
+    return x;
+}
+STREAM__AVX2 STREAM__INLINE uint64_t stream__is_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    return stream__bits_avx2(_mm256_cmpeq_epi8(v.a, c), _mm256_cmpeq_epi8(v.b, c));
+}
+STREAM__AVX2 STREAM__INLINE uint64_t stream__upto_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    return stream__bits_avx2(_mm256_cmpeq_epi8(_mm256_min_epu8(v.a, c), v.a),
+                             _mm256_cmpeq_epi8(_mm256_min_epu8(v.b, c), v.b));
+}
+STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__or_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    v.a = _mm256_or_si256(v.a, c);
+    v.b = _mm256_or_si256(v.b, c);
+    return v;
+}
+STREAM__AVX2 STREAM__INLINE uint64_t stream__high_avx2(stream__v64_avx2 v) { return stream__bits_avx2(v.a, v.b); }
+STREAM__AVX2 STREAM__INLINE uint64_t stream__bit5_avx2(stream__v64_avx2 v) {
+    return stream__bits_avx2(_mm256_slli_epi16(v.a, 2), _mm256_slli_epi16(v.b, 2));
+}
+STREAM__AVX2 STREAM__INLINE uint64_t stream__parity_avx2(uint64_t x) {
+    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)x), _mm_set1_epi32(-1), 0));
+}
+
+typedef __m128i stream__c64_sse2;
+typedef struct stream__v64_sse2 {
+    __m128i v[4];
+} stream__v64_sse2;
+
+STREAM__INLINE uint64_t stream__bits_sse2(__m128i a, __m128i b, __m128i c, __m128i d) {
+    return (uint64_t)((uint32_t)_mm_movemask_epi8(a) | (uint32_t)_mm_movemask_epi8(b) << 16) |
+           (uint64_t)((uint32_t)_mm_movemask_epi8(c) | (uint32_t)_mm_movemask_epi8(d) << 16) << 32;
+}
+STREAM__INLINE stream__v64_sse2 stream__load_sse2(const char *p) {
+    stream__v64_sse2 v;
+    v.v[0] = _mm_loadu_si128((const __m128i *)(const void *)p);
+    v.v[1] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16));
+    v.v[2] = _mm_loadu_si128((const __m128i *)(const void *)(p + 32));
+    v.v[3] = _mm_loadu_si128((const __m128i *)(const void *)(p + 48));
+    return v;
+}
+STREAM__INLINE stream__c64_sse2 stream__all_sse2(unsigned char c) {
+    stream__c64_sse2 x = _mm_set1_epi8((char)c);
+    STREAM__KEEP(x);
+    return x;
+}
+STREAM__INLINE uint64_t stream__is_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
+    return stream__bits_sse2(_mm_cmpeq_epi8(v.v[0], c), _mm_cmpeq_epi8(v.v[1], c), _mm_cmpeq_epi8(v.v[2], c),
+                             _mm_cmpeq_epi8(v.v[3], c));
+}
+STREAM__INLINE uint64_t stream__upto_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
+    return stream__bits_sse2(
+        _mm_cmpeq_epi8(_mm_min_epu8(v.v[0], c), v.v[0]), _mm_cmpeq_epi8(_mm_min_epu8(v.v[1], c), v.v[1]),
+        _mm_cmpeq_epi8(_mm_min_epu8(v.v[2], c), v.v[2]), _mm_cmpeq_epi8(_mm_min_epu8(v.v[3], c), v.v[3]));
+}
+STREAM__INLINE stream__v64_sse2 stream__or_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
+    int i;
+    for (i = 0; i < 4; i++) v.v[i] = _mm_or_si128(v.v[i], c);
+    return v;
+}
+STREAM__INLINE uint64_t stream__high_sse2(stream__v64_sse2 v) {
+    return stream__bits_sse2(v.v[0], v.v[1], v.v[2], v.v[3]);
+}
+STREAM__INLINE uint64_t stream__bit5_sse2(stream__v64_sse2 v) {
+    return stream__bits_sse2(_mm_slli_epi16(v.v[0], 2), _mm_slli_epi16(v.v[1], 2), _mm_slli_epi16(v.v[2], 2),
+                             _mm_slli_epi16(v.v[3], 2));
+}
+STREAM__INLINE uint64_t stream__parity_sse2(uint64_t x) { return stream__parity_any(x); }
+
+#elif STREAM__SIMD_NEON
+
+typedef uint8x16_t stream__c64_neon;
+typedef struct stream__v64_neon {
+    uint8x16_t v[4];
+} stream__v64_neon;
+
+/* NEON has no movemask: each lane keeps one bit of its place in a byte, and three pairwise additions gather
+   64 of them. */
+STREAM__INLINE uint64_t stream__bits_neon(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
+    static const uint8_t places[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t place = vld1q_u8(places);
+    a = vpaddq_u8(vandq_u8(a, place), vandq_u8(b, place));
+    c = vpaddq_u8(vandq_u8(c, place), vandq_u8(d, place));
+    a = vpaddq_u8(a, c);
+    a = vpaddq_u8(a, a);
+    return vgetq_lane_u64(vreinterpretq_u64_u8(a), 0);
+}
+STREAM__INLINE stream__v64_neon stream__load_neon(const char *p) {
+    stream__v64_neon v;
+    int i;
+    for (i = 0; i < 4; i++) v.v[i] = vld1q_u8((const uint8_t *)p + 16 * i);
+    return v;
+}
+STREAM__INLINE stream__c64_neon stream__all_neon(unsigned char c) { return vdupq_n_u8(c); }
+STREAM__INLINE uint64_t stream__is_neon(stream__v64_neon v, stream__c64_neon c) {
+    return stream__bits_neon(vceqq_u8(v.v[0], c), vceqq_u8(v.v[1], c), vceqq_u8(v.v[2], c), vceqq_u8(v.v[3], c));
+}
+STREAM__INLINE uint64_t stream__upto_neon(stream__v64_neon v, stream__c64_neon c) {
+    return stream__bits_neon(vcleq_u8(v.v[0], c), vcleq_u8(v.v[1], c), vcleq_u8(v.v[2], c), vcleq_u8(v.v[3], c));
+}
+STREAM__INLINE stream__v64_neon stream__or_neon(stream__v64_neon v, stream__c64_neon c) {
+    int i;
+    for (i = 0; i < 4; i++) v.v[i] = vorrq_u8(v.v[i], c);
+    return v;
+}
+STREAM__INLINE uint64_t stream__high_neon(stream__v64_neon v) {
+    return ~stream__upto_neon(v, stream__all_neon(0x7F));
+}
+STREAM__INLINE uint64_t stream__bit5_neon(stream__v64_neon v) {
+    uint8x16_t x = vdupq_n_u8(0x20);
+    return stream__bits_neon(vtstq_u8(v.v[0], x), vtstq_u8(v.v[1], x), vtstq_u8(v.v[2], x), vtstq_u8(v.v[3], x));
+}
+STREAM__INLINE uint64_t stream__parity_neon(uint64_t x) { return stream__parity_any(x); }
+
+#endif
+
+/* The scalar one: eight words of eight bytes, the first byte lowest whatever the machine's order is. */
+typedef uint64_t stream__c64_scalar;
+typedef struct stream__v64_scalar {
+    uint64_t w[8];
+} stream__v64_scalar;
+
+#define STREAM__BYTES(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Gathers the top bits of the eight bytes: the multiplication moves bit 8i to bit 56 + i. */
+STREAM__INLINE uint64_t stream__gather(uint64_t tops) {
+    return ((tops >> 7 & STREAM__BYTES(1)) * UINT64_C(0x0102040810204080)) >> 56;
+}
+STREAM__INLINE stream__v64_scalar stream__load_scalar(const char *p) {
+    stream__v64_scalar v;
+    int i;
+#if STREAM__LITTLE_ENDIAN
+    for (i = 0; i < 8; i++) memcpy(&v.w[i], p + 8 * i, 8);
+#else
+    for (i = 0; i < 8; i++) {
+        int k;
+        v.w[i] = 0;
+        for (k = 7; k >= 0; k--) v.w[i] = v.w[i] << 8 | (unsigned char)p[8 * i + k];
+    }
+#endif
+    return v;
+}
+STREAM__INLINE stream__c64_scalar stream__all_scalar(unsigned char c) { return STREAM__BYTES(c); }
+/* Seven bits of each byte are compared by an addition that cannot carry into the next byte; the eighth is
+   seen to apart. */
+STREAM__INLINE uint64_t stream__is_scalar(stream__v64_scalar v, stream__c64_scalar c) {
+    uint64_t bits = 0;
+    int i;
+    for (i = 0; i < 8; i++) {
+        uint64_t x = v.w[i] ^ c;
+        bits |= stream__gather(~(((x & STREAM__BYTES(0x7F)) + STREAM__BYTES(0x7F)) | x)) << (8 * i);
+    }
+    return bits;
+}
+STREAM__INLINE uint64_t stream__upto_scalar(stream__v64_scalar v, stream__c64_scalar c) {
+    uint64_t bits = 0, add = STREAM__BYTES(0x7F) - (c & STREAM__BYTES(0x7F));
+    int i;
+    for (i = 0; i < 8; i++) {
+        uint64_t x = v.w[i], above = (x & STREAM__BYTES(0x7F)) + add;
+        bits |= stream__gather(c >> 63 ? ~(above & x) : ~(above | x)) << (8 * i);
+    }
+    return bits;
+}
+STREAM__INLINE stream__v64_scalar stream__or_scalar(stream__v64_scalar v, stream__c64_scalar c) {
+    int i;
+    for (i = 0; i < 8; i++) v.w[i] |= c;
+    return v;
+}
+STREAM__INLINE uint64_t stream__high_scalar(stream__v64_scalar v) {
+    uint64_t bits = 0;
+    int i;
+    for (i = 0; i < 8; i++) bits |= stream__gather(v.w[i]) << (8 * i);
+    return bits;
+}
+STREAM__INLINE uint64_t stream__bit5_scalar(stream__v64_scalar v) {
+    uint64_t bits = 0;
+    int i;
+    for (i = 0; i < 8; i++) bits |= stream__gather(v.w[i] << 2) << (8 * i);
+    return bits;
+}
+STREAM__INLINE uint64_t stream__parity_scalar(uint64_t x) { return stream__parity_any(x); }
+
+/* The lowest n bits, n from 1 to 64. */
+STREAM__INLINE uint64_t stream_json__below(unsigned n) { return ~UINT64_C(0) >> (64 - n); }
+
+/* The bytes that a backslash escapes. Runs of backslashes escape every second byte; a run that begins at an
+   odd place is found by the carry of an addition (Langdale and Lemire). */
+STREAM__INLINE uint64_t stream_json__escaped(uint64_t backslash, uint64_t carry) {
+    const uint64_t even = UINT64_C(0x5555555555555555);
+    uint64_t active, follows, odd_runs;
+    if ((backslash | carry) == 0) return 0;
+    active = backslash & ~carry;
+    follows = active << 1 | carry;
+    odd_runs = active & ~even & ~follows;
+    return (even ^ ((odd_runs + active) << 1)) & follows;
+}
+
+/* A stretch of a block, from bit `from` on:
+
+       bytes       {"a\"}":[1]}
+       quote        1    1       those that open or close a string
+       escaped         1
+       string       11111        from each opening quote to before the closing one
+       open        1       1     outside strings, up to where the value or its record ends
+       close                 11
+       valid       111111111111  the bytes that belong to the value: from `from` to before `to` */
+typedef struct stream_json__stretch {
+    uint64_t quote, escaped, string, open, close, valid;
+    unsigned from, to;
+    bool done; /* the value, or its record, ends here */
+} stream_json__stretch;
+
+/* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
+   place, 64 when none does. */
+static unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_t open, uint64_t close) {
+    uint64_t rest;
+    for (rest = open | close; rest; rest &= rest - 1) {
+        const unsigned at = stream_json__lowest(rest);
+        if (open >> at & 1) {
+            if (++s->depth > s->deepest) s->deepest = s->depth;
+        } else if (--s->depth == 0) {
+            return at;
+        }
+    }
+    return 64;
+}
+
+/* Takes a stretch in which something may end: the value, its record, the loan, or, at a backslash outside
+   strings, which escapes nothing, the sums. `stop` has these but for the brackets. */
+STREAM__INLINE void stream_json__take(stream_json__scan *s, stream_json__stretch *t, uint64_t stop, bool popcnt) {
+    unsigned at = 64;
+    if (stop) {
+        const bool end = (stop & (0 - stop) & s->block.end) != 0;
+        stop &= 0 - stop;
+        t->to = stream_json__lowest(stop) + !end;
+        t->done = end || (stop & t->quote);
+        t->valid &= end ? stop - 1 : stop | (stop - 1);
+        t->open &= t->valid;
+        t->close &= t->valid;
+    }
+    if (t->open == 0 && t->close && stream_json__count(t->close, popcnt) == s->depth)
+        at = stream_json__highest(t->close); /* the end of most records */
+    else
+        at = stream_json__walk_brackets(s, t->open, t->close);
+    if (at < 64) {
+        s->depth = 0;
+        t->done = true;
+        t->to = at + 1;
+        t->valid &= stream_json__below(at + 1);
+    } else if (stop) {
+        s->in_string = s->escaped = false;
+        if (t->done && (stop & t->quote)) s->depth = 0;
+    } else {
+        s->in_string = t->string >> 63;
+        s->escaped = t->to == 64 ? (s->block.backslash & ~t->escaped) >> 63 : t->escaped >> t->to & 1;
+    }
+}
+
+/* A value ends at p. Where the next record plainly begins behind it, as most do in a stream of records, its end is
+   noted and the next value is begun: its first bracket is taken. */
+STREAM__INLINE bool stream_json__goes_on(stream_json__scan *s, const char *p, const char *e) {
+    if (s->depth > 0 || !s->batching || e - p < 3 || p[0] != s->end_byte || p[1] != '{' || p[2] != '"' ||
+        s->deepest > s->max_depth || s->count == STREAM_JSON__BATCH)
+        return false;
+    s->ends[s->count++] = p;
+    s->depth = s->deepest = 1;
+    s->in_string = s->escaped = false;
+    return true;
+}
+
+/* The bytes from base to e, fewer than 64, with zeros behind them. */
+STREAM__INLINE const char *stream_json__padded(char copy[64], const char *base, const char *e) {
+    memset(copy, 0, 64);
+    memcpy(copy, base, (size_t)(e - base));
+    return copy;
+}
+
+/* How a kernel tells rare bytes: one mask for each of `total` characters, the first `equal` of them for the
+   bytes that equal it, the others for those that are at most it. */
+typedef void (*stream_json__masks)(const char *bytes, const char *set, unsigned equal, unsigned total,
+                                   uint64_t *masks);
+
+/* ==[ grammar: implementation ]======================================================================
+   The grammar of RFC 8259 on masks. Nearly all of it is said by what stands before a token: a value follows
+   [ : or a comma, a comma follows a value, a colon follows a string. What is left needs to know whether an
+   object or an array is innermost (`kinds`, one bit a level): after a comma in an object stands a name, and
+   between a name and the next comma or bracket stands exactly one colon. Each rule yields the bytes that break
+   it; the first of them all is the fault, and it is the same byte a parser that goes byte by byte would stop
+   at, because nothing before it was wrong.
+
+   Rare bytes (white space between tokens, numbers, literals, escapes, characters beyond ASCII) are classified
+   only in blocks that have them. */
+
+/* What the last token was, as of the byte before a stretch. */
+enum {
+    STREAM_JSON__WAS_TEXT = 0, /* the inside of a string */
+    STREAM_JSON__WAS_BRACE,
+    STREAM_JSON__WAS_BRACKET,
+    STREAM_JSON__WAS_COLON,
+    STREAM_JSON__WAS_COMMA,
+    STREAM_JSON__WAS_STRING,
+    STREAM_JSON__WAS_VALUE /* any other value */
+};
+
+/* Of the number that the byte before a stretch belongs to. */
+enum {
+    STREAM_JSON__IS_NUMBER = 1,
+    STREAM_JSON__IS_DIGIT = 2,
+    STREAM_JSON__IS_MINUS = 4,
+    STREAM_JSON__IS_ZERO = 8, /* which nothing but . e E may follow */
+    STREAM_JSON__IS_POINT = 16,
+    STREAM_JSON__IS_E = 32,
+    STREAM_JSON__IS_SIGN = 64, /* behind E */
+    STREAM_JSON__IN_FRACTION = 128,
+    STREAM_JSON__IN_EXPONENT = 256
+};
+
+/* As behind the first token of a value: its bracket, or a bare first element of an array. */
+static void stream_json__grammar_init(stream_json__grammar *g, uint8_t was) {
+    g->top = was == STREAM_JSON__WAS_BRACE;
+    g->depth = 1;
+    g->number = 0;
+    g->was = was;
+    g->hex = g->need = g->second = g->literal = g->literal_at = 0;
+    g->scalar = g->after_comma = false;
+    g->after_brace = was == STREAM_JSON__WAS_BRACE;
+}
+
+/* The bytes that come next after those in x; the stretch's first is told by what the last one ended with. */
+STREAM__INLINE uint64_t stream_json__next_to(uint64_t x, unsigned was, unsigned flag, unsigned from) {
+    return x << 1 | (uint64_t)((was & flag) != 0) << from;
+}
+
+/* Marks move right over the bytes in `over` to the first that is none. */
+STREAM__INLINE uint64_t stream_json__move_over(uint64_t marks, uint64_t over) {
+    return (marks & ~over) | (((marks & over) + over) & ~over);
+}
+
+/* The k bytes after each of those in x, as they fall behind `to`. */
+STREAM__INLINE uint64_t stream_json__carry_after(uint64_t x, unsigned k, unsigned to) {
+    return to >= k ? x >> (to - k) : x << (k - to);
+}
+
+/* UTF-8 (RFC 3629, section 4): continuation bytes stand just where a lead byte asks for them, and the second
+   byte of four leads has narrower bounds. */
+static uint64_t stream_json__check_utf8(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
+                                        const stream_json__stretch *t) {
+    const unsigned from = t->from, to = t->to;
+    const uint64_t pending = (uint64_t)g->need << from, valid = t->valid;
+    enum { E0, ED, F0, F4, TO_7F, TO_8F, TO_9F, TO_BF, TO_C1, TO_DF, TO_EF, TO_F4, ALL };
+    uint64_t m[ALL], lead, lead34, lead4, need, tail, fault;
+    masks(bytes, "\xE0\xED\xF0\xF4\x7F\x8F\x9F\xBF\xC1\xDF\xEF\xF4", TO_7F, ALL, m);
+    tail = m[TO_BF] & ~m[TO_7F];
+    lead4 = m[TO_F4] & ~m[TO_EF] & valid;
+    lead34 = (m[TO_EF] & ~m[TO_DF] & valid) | lead4;
+    lead = (m[TO_DF] & ~m[TO_C1] & valid) | lead34;
+    need = lead << 1 | lead34 << 2 | lead4 << 3 | pending;
+    fault = (need ^ tail) | (m[TO_C1] & ~m[TO_BF]) | ~m[TO_F4] |
+            (tail & ((stream_json__next_to(m[E0] & valid, g->second, 1, from) & m[TO_9F]) |
+                     (stream_json__next_to(m[ED] & valid, g->second, 2, from) & ~m[TO_9F]) |
+                     (stream_json__next_to(m[F0] & valid, g->second, 4, from) & m[TO_8F]) |
+                     (stream_json__next_to(m[F4] & valid, g->second, 8, from) & ~m[TO_8F])));
+    g->need = (uint8_t)(stream_json__carry_after(lead, 1, to) | stream_json__carry_after(lead34, 2, to) |
+                        stream_json__carry_after(lead4, 3, to) | (to < 3 ? pending >> to : 0));
+    g->second = (uint8_t)((m[E0] >> (to - 1) & 1) | (m[ED] >> (to - 1) & 1) << 1 | (m[F0] >> (to - 1) & 1) << 2 |
+                          (m[F4] >> (to - 1) & 1) << 3);
+    return fault;
+}
+
+/* What a backslash may stand before, and the four digits of \u. */
+static uint64_t stream_json__check_escapes(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
+                                           const stream_json__stretch *t, uint64_t escaped) {
+    const unsigned to = t->to;
+    const uint64_t pending = (uint64_t)g->hex << t->from;
+    uint64_t m[15], u, need, hex, fault;
+    masks(bytes, "u\"\\/bfnrt/9@F`f", 9, 15, m);
+    u = escaped & m[0];
+    need = u << 1 | u << 2 | u << 3 | u << 4 | pending;
+    hex = (m[10] & ~m[9]) | (m[12] & ~m[11]) | (m[14] & ~m[13]);
+    fault = (escaped & ~(m[0] | m[1] | m[2] | m[3] | m[4] | m[5] | m[6] | m[7] | m[8])) | (need & ~hex);
+    g->hex = (uint8_t)(stream_json__carry_after(u, 1, to) | stream_json__carry_after(u, 2, to) |
+                       stream_json__carry_after(u, 3, to) | stream_json__carry_after(u, 4, to) |
+                       (to < 4 ? pending >> to : 0));
+    return fault;
+}
+
+/* Literals, one by one: their bytes are few. Takes what is theirs out of *scalars. */
+static uint64_t stream_json__check_literals(stream_json__grammar *g, const char *bytes,
+                                            const stream_json__stretch *t, uint64_t starts, uint64_t *scalars) {
+    uint64_t fault = 0;
+    unsigned at = t->from;
+    while (g->literal || starts) {
+        const char *word;
+        if (!g->literal) {
+            at = stream_json__lowest(starts);
+            starts &= starts - 1;
+            if (bytes[at] != 't' && bytes[at] != 'f' && bytes[at] != 'n') {
+                fault |= UINT64_C(1) << at;
+                continue;
+            }
+            g->literal = (uint8_t)bytes[at];
+            g->literal_at = 0;
+        }
+        word = stream_json__literal((char)g->literal);
+        for (; at < t->to && word[g->literal_at] && word[g->literal_at] == bytes[at]; at++, g->literal_at++)
+            *scalars &= ~(UINT64_C(1) << at);
+        if (at == t->to) break; /* it goes on in the next stretch, or ends right before it */
+        if (word[g->literal_at] || (*scalars >> at & 1)) fault |= UINT64_C(1) << at;
+        g->literal = 0;
+    }
+    return fault;
+}
+
+/* Numbers: every sign, point and E is judged by the byte before it, and the digits of a fraction or an exponent
+   may not run into another. */
+static uint64_t stream_json__check_numbers(stream_json__grammar *g, const uint64_t *m,
+                                           const stream_json__stretch *t, uint64_t number) {
+    const unsigned was = g->number, from = t->from, last = t->to - 1;
+    uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER, from);
+    uint64_t digit, minus, plus, point, e, zero, sign, after_digit, after_minus, after_point, after_e, after_sign;
+    uint64_t fraction, exponent, end_fraction, end_exponent, fault;
+    digit = m[7] & ~m[6] & number;
+    minus = m[1] & number;
+    plus = m[2] & number;
+    point = m[3] & number;
+    e = (m[4] | m[5]) & number;
+    after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT, from);
+    after_minus = stream_json__next_to(minus & starts, was, STREAM_JSON__IS_MINUS, from);
+    after_point = stream_json__next_to(point, was, STREAM_JSON__IS_POINT, from);
+    after_e = stream_json__next_to(e, was, STREAM_JSON__IS_E, from);
+    sign = (minus | plus) & after_e;
+    after_sign = stream_json__next_to(sign, was, STREAM_JSON__IS_SIGN, from);
+    zero = m[0] & number & (starts | after_minus);
+    fraction = after_point | stream_json__next_to(0, was, STREAM_JSON__IN_FRACTION, from);
+    exponent = (after_e & digit) | after_sign | stream_json__next_to(0, was, STREAM_JSON__IN_EXPONENT, from);
+    end_fraction = stream_json__move_over(fraction, digit);
+    end_exponent = stream_json__move_over(exponent, digit);
+    fault = (number & ~(digit | minus | plus | point | e)) | (minus & ~(starts | after_e)) | (plus & ~after_e) |
+            ((point | e) & ~after_digit) | ((after_minus | after_point | after_sign) & ~digit) |
+            (after_e & ~(digit | sign)) | (end_fraction & point) | (end_exponent & (point | e)) |
+            (digit & stream_json__next_to(zero, was, STREAM_JSON__IS_ZERO, from));
+    g->number = 0;
+    if (number >> last & 1) {
+        unsigned is = STREAM_JSON__IS_NUMBER;
+        if (digit >> last & 1) {
+            /* Where its digits begin tells what they are digits of. */
+            const uint64_t others = ~digit & t->valid;
+            const uint64_t begin = others ? UINT64_C(2) << stream_json__highest(others) : UINT64_C(1) << from;
+            is |= STREAM_JSON__IS_DIGIT;
+            if (zero >> last & 1) is |= STREAM_JSON__IS_ZERO;
+            if (fraction & begin) is |= STREAM_JSON__IN_FRACTION;
+            if (exponent & begin) is |= STREAM_JSON__IN_EXPONENT;
+        }
+        if ((minus & starts) >> last & 1) is |= STREAM_JSON__IS_MINUS;
+        if (point >> last & 1) is |= STREAM_JSON__IS_POINT;
+        if (e >> last & 1) is |= STREAM_JSON__IS_E;
+        if (sign >> last & 1) is |= STREAM_JSON__IS_SIGN;
+        g->number = (uint16_t)is;
+    }
+    return fault;
+}
+
+/* Tokens that are neither strings nor structure. */
+static uint64_t stream_json__check_scalars(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
+                                           const stream_json__stretch *t, uint64_t scalar) {
+    uint64_t m[8], fault = 0, starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from);
+    masks(bytes, "0-+.eE/9", 6, 8, m);
+    starts &= ~((m[7] & ~m[6]) | m[1]);
+    if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
+    if (scalar || g->number) fault |= stream_json__check_numbers(g, m, t, scalar);
+    return fault;
+}
+
+/* What stands outside strings. */
+STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, stream_json__masks masks,
+                                                  const char *bytes, const stream_json__rules *r,
+                                                  const stream_json__stretch *t) {
+    const uint64_t valid = t->valid, brackets = t->open | t->close, brace = r->brace;
+    const uint64_t opening = t->quote & t->string & valid, closing = t->quote & ~t->string & valid;
+    const uint64_t outside = ~(t->string | closing) & valid;
+    const uint64_t colon = r->colon & outside, comma = r->comma & outside;
+    const uint64_t marks = brackets | colon | comma, others = ~marks & valid;
+    const uint64_t low = r->low & outside, scalar = outside & ~(marks | low);
+    const uint64_t left_brace = t->open & brace, left_bracket = t->open & ~brace;
+    const uint64_t first = UINT64_C(1) << t->from, tokens = valid & ~low;
+    uint64_t after_brace = left_brace << 1, after_bracket = left_bracket << 1, after_comma = comma << 1;
+    uint64_t after_colon = colon << 1, after_string = closing << 1, after_value = (t->close | scalar) << 1;
+    uint64_t object = 0 - (g->top & 1), first_name, next_name, ready, whole, fault = 0;
+
+    switch (g->was) {
+    case STREAM_JSON__WAS_BRACE: after_brace |= first; break;
+    case STREAM_JSON__WAS_BRACKET: after_bracket |= first; break;
+    case STREAM_JSON__WAS_COLON: after_colon |= first; break;
+    case STREAM_JSON__WAS_COMMA: after_comma |= first; break;
+    case STREAM_JSON__WAS_STRING: after_string |= first; break;
+    case STREAM_JSON__WAS_VALUE: after_value |= first; break;
+    default: break;
+    }
+    if (low) {
+        uint64_t m[4], space;
+        masks(bytes, " \n\r\t", 4, 4, m);
+        space = (m[0] | m[1] | m[2] | m[3]) & low;
+        fault = low & ~space;
+        after_brace = stream_json__move_over(after_brace, space);
+        after_bracket = stream_json__move_over(after_bracket, space);
+        after_colon = stream_json__move_over(after_colon, space);
+        after_comma = stream_json__move_over(after_comma, space);
+        after_string = stream_json__move_over(after_string, space);
+        after_value = stream_json__move_over(after_value, space);
+    }
+    ready = after_bracket | after_colon | after_comma; /* for a value */
+    whole = after_string | after_value;                /* what a comma or a closing bracket may follow */
+    /* The first colon, comma or bracket after each { and after each comma. */
+    first_name = ((left_brace << 1 | (uint64_t)g->after_brace << t->from) + others) & marks;
+    next_name = ((comma << 1 | (uint64_t)g->after_comma << t->from) + others) & marks;
+    if (brackets) { /* object or array, at each byte: from each bracket on, what is then innermost */
+        uint64_t rest = brackets, now = object, top = g->top;
+        size_t depth = g->depth;
+        do {
+            const uint64_t bit = rest & (0 - rest), was = now;
+            if (bit & t->open) {
+                if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = top;
+                top = top << 1 | ((bit & brace) != 0);
+                depth++;
+            } else {
+                depth--;
+                top >>= 1;
+                if (depth % 64 == 0 && depth) top = g->kinds[depth / 64 - 1];
+            }
+            now = 0 - (top & 1);
+            object ^= (was ^ now) & ~(bit | (bit - 1));
+            rest &= rest - 1;
+        } while (rest);
+        g->top = top;
+        g->depth = depth;
+    }
+    fault |= ((t->open | (scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from))) & ~ready) |
+             (opening & ~(ready | after_brace)) |
+             (t->close & ((brace ^ object) | ~(whole | (brace & after_brace) | (~brace & after_bracket)))) |
+             (comma & ~whole) | (colon & ~(after_string & object & (first_name | next_name))) |
+             (after_comma & object & ~opening) | (first_name & ~colon & ~(t->close & after_brace)) |
+             (next_name & object & ~colon);
+    if (scalar || g->number || g->literal) fault |= stream_json__check_scalars(g, masks, bytes, t, scalar);
+
+    if (marks) {
+        const uint64_t last = UINT64_C(1) << stream_json__highest(marks);
+        g->after_brace = (left_brace & last) != 0;
+        g->after_comma = (comma & last) != 0;
+    }
+    if (tokens) {
+        const uint64_t last = UINT64_C(1) << stream_json__highest(tokens);
+        g->was = last & t->string      ? STREAM_JSON__WAS_TEXT
+                 : last & closing      ? STREAM_JSON__WAS_STRING
+                 : last & comma        ? STREAM_JSON__WAS_COMMA
+                 : last & colon        ? STREAM_JSON__WAS_COLON
+                 : last & left_brace   ? STREAM_JSON__WAS_BRACE
+                 : last & left_bracket ? STREAM_JSON__WAS_BRACKET
+                                       : STREAM_JSON__WAS_VALUE;
+    }
+    g->scalar = scalar >> (t->to - 1) & 1;
+    return fault & valid;
+}
+
+/* What may stand after the token `was`. */
+static const char *stream_json__expected(unsigned was) {
+    switch (was) {
+    case STREAM_JSON__WAS_BRACE: return "expected a name or }";
+    case STREAM_JSON__WAS_BRACKET: return "expected a value or ]";
+    case STREAM_JSON__WAS_COLON: return "expected a value";
+    case STREAM_JSON__WAS_COMMA: return "expected a value, in an object a name and its value";
+    case STREAM_JSON__WAS_STRING: return "expected a comma, a closing bracket that matches or, after a name, a colon";
+    default: return "expected a comma or a closing bracket that matches";
+    }
+}
+
+/* Says where and why, once per value, from what the grammar knew before the stretch. */
+static void stream_json__note(stream_json__scan *s, const stream_json__grammar *before, const char *bytes,
+                              const char *base, const stream_json__stretch *t, uint64_t text, uint64_t tokens) {
+    const unsigned at = stream_json__lowest(text | tokens);
+    unsigned i = at, begin = at;
+    s->checking = s->batching = false;
+    s->fault = base + at;
+    if (text >> at & 1) {
+        bool digits = at - t->from < 4 && (before->hex >> (at - t->from) & 1);
+        for (i = 1; i <= 4 && i <= at; i++) digits |= (t->escaped >> (at - i) & 1) && bytes[at - i] == 'u';
+        if (digits) s->message = "expected four hexadecimal digits";
+        else if (t->escaped >> at & 1) s->message = "no such escape";
+        else if ((unsigned char)bytes[at] < 0x20) s->message = "control character in a string";
+        else s->message = "not UTF-8";
+        return;
+    }
+    while (begin > t->from && stream_json__in_token(bytes[begin - 1])) begin--;
+    if (begin < at || stream_json__in_token(bytes[at])) {
+        uint8_t state = stream_json__token_begin(bytes[begin]), step = 1;
+        for (i = begin + 1; i < at && state; i++)
+            if (!stream_json__token_step(&state, &step, bytes[begin], bytes[i])) state = 0;
+        if (state == 0 || (begin < at && !stream_json__token_whole(state, step, bytes[begin])) ||
+            (begin < at && stream_json__in_token(bytes[at])) || (begin == t->from && before->scalar)) {
+            s->message = "neither a number nor true, false or null";
+            return;
+        }
+        i = begin < at ? at : begin;
+    }
+    while (i > t->from && stream_json__is_space(bytes[i - 1])) i--;
+    if (i == t->from) s->message = stream_json__expected(before->was);
+    else if (bytes[i - 1] == '{') s->message = stream_json__expected(STREAM_JSON__WAS_BRACE);
+    else if (bytes[i - 1] == '[') s->message = stream_json__expected(STREAM_JSON__WAS_BRACKET);
+    else if (bytes[i - 1] == ':') s->message = stream_json__expected(STREAM_JSON__WAS_COLON);
+    else if (bytes[i - 1] == ',') s->message = stream_json__expected(STREAM_JSON__WAS_COMMA);
+    else if (bytes[i - 1] == '"') s->message = stream_json__expected(STREAM_JSON__WAS_STRING);
+    else s->message = stream_json__expected(STREAM_JSON__WAS_VALUE);
+}
+
+/* Checks a stretch of the block at base: false when a byte in it cannot stand where it stands. */
+STREAM__INLINE bool stream_json__valid(stream_json__scan *s, stream_json__masks masks, const char *bytes,
+                                       const char *base, const stream_json__stretch *t, bool inside) {
+    stream_json__grammar *g = &s->grammar;
+    const uint64_t escaped = t->escaped & t->string & t->valid;
+    uint64_t text = s->rules.control & t->string & t->valid, tokens = 0;
+    stream_json__grammar before;
+    before.was = g->was;
+    before.hex = g->hex;
+    before.scalar = g->scalar;
+    if ((s->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, masks, bytes, t) & t->valid;
+    if (escaped || g->hex) text |= stream_json__check_escapes(g, masks, bytes, t, escaped) & t->valid;
+    if (!inside) tokens = stream_json__check_tokens(g, masks, bytes, &s->rules, t);
+    if ((text | tokens) == 0) return true;
+    stream_json__note(s, &before, bytes, base, t, text, tokens);
+    return false;
+}
+
+/* A bracket in a stretch is one too deep: what stands before it is checked, then it is the fault. */
+static void stream_json__note_depth(stream_json__scan *s, stream_json__masks masks, const char *bytes,
+                                    const char *base, const stream_json__stretch *t) {
+    stream_json__stretch head = *t;
+    size_t depth = s->grammar.depth;
+    uint64_t rest;
+    for (rest = t->open | t->close; rest; rest &= rest - 1) {
+        if (!(t->open >> stream_json__lowest(rest) & 1)) depth--;
+        else if (depth++ == s->max_depth) break;
+    }
+    head.to = stream_json__lowest(rest);
+    if (head.to > head.from) {
+        head.valid &= stream_json__below(head.to);
+        head.open &= head.valid;
+        head.close &= head.valid;
+        if (!stream_json__valid(s, masks, bytes, base, &head, false)) return;
+    }
+    s->checking = s->batching = false;
+    s->fault = base + head.to;
+    s->message = "nested too deep";
+}
+
+/* One kernel. `masks` tells rare bytes; the loop goes over blocks of 64 bytes, counted from the loan's beginning,
+   to frame and, with CHECK, to check as well. The masks of the last block are kept: the next value begins in it,
+   and no byte is classified twice. What is short of a block is copied to one first, so nothing past the loan is
+   read. Two things are said early because they are most of the work: a block inside a string, and one in which
+   nothing ends. */
+#define STREAM_JSON__MASKS(K, TARGET)                                                                                 \
+    TARGET static void stream_json__masks_##K(const char *bytes, const char *set, unsigned equal, unsigned total,     \
+                                              uint64_t *masks) {                                                      \
+        const stream__v64_##K v = stream__load_##K(bytes);                                                            \
+        unsigned i;                                                                                                   \
+        for (i = 0; i < equal; i++) masks[i] = stream__is_##K(v, stream__all_##K((unsigned char)set[i]));             \
+        for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));                \
+    }
+
+#define STREAM_JSON__EXAMINE(K, TARGET)                                                                               \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_##K(stream_json__scan *s, const char *bytes, const char *base,            \
+                                                const stream_json__stretch *t) {                                      \
+        return stream_json__valid(s, stream_json__masks_##K, bytes, base, t, false);                                  \
+    }                                                                                                                 \
+    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *bytes, const stream_json__stretch *t) {\
+        return stream_json__valid(s, stream_json__masks_##K, bytes, bytes, t, true);                                  \
+    }
+
+#define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                             \
+    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                              \
+        const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');                      \
+        const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                            \
+        const stream__c64_##K end_ = stream__all_##K((unsigned char)s->end_byte), bit5_ = stream__all_##K(0x20);      \
+        const uint64_t ends = s->end_byte ? ~UINT64_C(0) : 0, spared = s->ends_strings ? 0 : ~UINT64_C(0);            \
+        const uint64_t lone = s->lone ? ~UINT64_C(0) : 0;                                                             \
+        const char *base = p - ((size_t)(p - s->loan) & 63), *bytes = base;                                           \
+        const char *const full = s->loan + ((size_t)(e - s->loan) & ~(size_t)63); /* the loan's last whole block ends */\
+        uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped;                                     \
+        uint64_t quote, backslash, end, open, close, escaped, stop, valid;                                            \
+        size_t depth = s->depth, opens, closes;                                                                       \
+        stream__v64_##K v;                                                                                            \
+        stream_json__stretch t;                                                                                       \
+        char copy[64];                                                                                                \
+        if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                             \
+        t.from = (unsigned)(p - base);                                                                                \
+        t.done = false;                                                                                               \
+        if (base == s->block_at) {                                                                                    \
+            if (CHECK && base >= full) bytes = stream_json__padded(copy, base, e);                                    \
+            quote = s->block.quote;                                                                                   \
+            backslash = s->block.backslash;                                                                           \
+            end = s->block.end;                                                                                       \
+            open = s->block.open;                                                                                     \
+            close = s->block.close;                                                                                   \
+            goto partial;                                                                                             \
+        }                                                                                                             \
+        while (base < e) {                                                                                            \
+            bytes = base < full ? base : stream_json__padded(copy, base, e);                                          \
+            v = stream__load_##K(bytes);                                                                              \
+            quote = stream__is_##K(v, quote_);                                                                        \
+            backslash = stream__is_##K(v, backslash_);                                                                \
+            end = stream__is_##K(v, end_) & ends;                                                                     \
+            if (CHECK) {                                                                                              \
+                s->rules.control = stream__upto_##K(v, stream__all_##K(0x1F));                                        \
+                s->rules.high = stream__high_##K(v);                                                                  \
+            }                                                                                                         \
+            if (in_string && base < full && t.from == 0 && (end & ~spared) == 0) {                                    \
+                escaped = stream_json__escaped(backslash, was_escape);                                                \
+                if ((quote & ~escaped) == 0) {                                                                        \
+                    was_escape = (backslash & ~escaped) >> 63;                                                        \
+                    base += 64;                                                                                       \
+                    if (CHECK) {                                                                                      \
+                        t.string = t.valid = ~UINT64_C(0);                                                            \
+                        t.escaped = escaped;                                                                          \
+                        t.to = 64;                                                                                    \
+                        if (!stream_json__inside_##K(s, bytes, &t)) break;            \
+                    }                                                                                                 \
+                    continue;                                                                                         \
+                }                                                                                                     \
+            }                                                                                                         \
+            if (CHECK) {                                                                                              \
+                s->rules.colon = stream__is_##K(v, stream__all_##K(':'));                                             \
+                s->rules.comma = stream__is_##K(v, stream__all_##K(','));                                             \
+                s->rules.low = stream__upto_##K(v, bit5_);                                                            \
+                s->rules.brace = stream__bit5_##K(v);                                                                 \
+            }                                                                                                         \
+            v = stream__or_##K(v, bit5_);                                                                             \
+            open = stream__is_##K(v, open_);                                                                          \
+            close = stream__is_##K(v, close_);                                                                        \
+            if (t.from) {                                                                                             \
+            partial:                                                                                                  \
+                valid = ~UINT64_C(0) << t.from;                                                                       \
+                quote &= valid;                                                                                       \
+                backslash &= valid;                                                                                   \
+                end &= valid;                                                                                         \
+                open &= valid;                                                                                        \
+                close &= valid;                                                                                       \
+            }                                                                                                         \
+            t.escaped = stream_json__escaped(backslash, was_escape);                                                  \
+            t.quote = quote & ~t.escaped;                                                                             \
+            t.string = stream__parity_##K(t.quote) ^ in_string;                                                       \
+            t.open = open & ~t.string;                                                                                \
+            t.close = close & ~t.string;                                                                              \
+            stop = (end & ~(t.string & spared)) | (backslash & ~t.string);                                            \
+            if (CHECK) stop |= t.quote & lone & ~t.string;                                                            \
+            opens = stream_json__count(t.open, POPCNT);                                                               \
+            closes = stream_json__count(t.close, POPCNT);                                                             \
+            if (stop == 0 && depth > closes && depth + opens <= s->max_depth && base < full) {                        \
+                depth += opens - closes; /* can neither reach 0 nor the limit in here */                              \
+                in_string = 0 - (t.string >> 63);                                                                     \
+                was_escape = (backslash & ~t.escaped) >> 63;                                                          \
+                base += 64;                                                                                           \
+                if (CHECK) {                                                                                          \
+                    t.to = 64;                                                                                        \
+                    t.valid = ~UINT64_C(0) << t.from;                                                                 \
+                    if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;           \
+                }                                                                                                     \
+                t.from = 0;                                                                                           \
+                continue;                                                                                             \
+            }                                                                                                         \
+            {                                                                                                         \
+                stream_json__stretch cold = t; /* by value, so that t stays in registers */                           \
+                s->block.quote = quote;                                                                               \
+                s->block.backslash = backslash;                                                                       \
+                s->block.end = end;                                                                                   \
+                s->block.open = open;                                                                                 \
+                s->block.close = close;                                                                               \
+                s->block_at = base;                                                                                   \
+                s->depth = depth;                                                                                     \
+                cold.to = base < full ? 64 : (unsigned)(e - base);                                                    \
+                cold.valid = ~UINT64_C(0) << t.from & stream_json__below(cold.to);                                    \
+                stream_json__take(s, &cold, stop, POPCNT);                                                            \
+                if (CHECK && s->deepest > s->max_depth)                                                               \
+                    stream_json__note_depth(s, stream_json__masks_##K, bytes, base, &cold);                           \
+                else if (CHECK && cold.to > cold.from)                                                                \
+                    (void)stream_json__examine_##K(s, bytes, base, &cold);                   \
+                p = base + cold.to;                                                                                   \
+                if (cold.done && stream_json__goes_on(s, p, e)) {                                                     \
+                    if (CHECK) stream_json__grammar_init(&s->grammar, STREAM_JSON__WAS_BRACE);                        \
+                    cold.to += 2; /* the record's end, the bracket */                                                 \
+                } else if (cold.done || p == e) {                                                                     \
+                    return p;                                                                                         \
+                } else if (CHECK && !s->checking) {                                                                   \
+                    return stream_json__follow_##K(s, p, e);                                                          \
+                }                                                                                                     \
+                depth = s->depth;                                                                                     \
+                in_string = 0 - (uint64_t)s->in_string;                                                               \
+                was_escape = s->escaped;                                                                              \
+                t.from = cold.to & 63;                                                                                \
+                if (cold.to < 64) goto partial;                                                                       \
+                base += 64;                                                                                           \
+            }                                                                                                         \
+        }                                                                                                             \
+        s->depth = depth;                                                                                             \
+        s->in_string = in_string != 0;                                                                                \
+        s->escaped = was_escape != 0;                                                                                 \
+        return CHECK && !s->checking && base < e ? stream_json__follow_##K(s, base, e) : base;                        \
+    }
+
+#define STREAM_JSON__KERNEL(K, TARGET, POPCNT)                                                                        \
+    STREAM_JSON__MASKS(K, TARGET)                                                                                     \
+    STREAM_JSON__EXAMINE(K, TARGET)                                                                                   \
+    STREAM_JSON__LOOP(stream_json__follow_##K, K, TARGET, POPCNT, 0)                                                  \
+    STREAM_JSON__LOOP(stream_json__check_##K, K, TARGET, POPCNT, 1)                                                   \
+    static const stream_json__kernel stream_json__##K = {#K, stream_json__follow_##K, stream_json__check_##K};
+
+STREAM_JSON__KERNEL(scalar, , false)
+#if STREAM__SIMD_X86
+STREAM_JSON__KERNEL(sse2, , false)
+STREAM_JSON__KERNEL(avx2, STREAM__AVX2, true)
+#elif STREAM__SIMD_NEON
+STREAM_JSON__KERNEL(neon, , true)
+#endif
+
+/* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
+   is none of them. */
+static const stream_json__kernel *stream_json__choose(const char *name) {
+    static const stream_json__kernel *const all[] = {
+#if STREAM__SIMD_X86
+        &stream_json__avx2, &stream_json__sse2,
+#elif STREAM__SIMD_NEON
+        &stream_json__neon,
+#endif
+        &stream_json__scalar};
+    size_t i;
+    for (i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (name && !stream__same_text(name, all[i]->name)) continue;
+#if STREAM__SIMD_X86
+        if (i == 0 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") &&
+                        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul")))
+            continue;
+#endif
+        return all[i];
+    }
+    return NULL;
+}
+
 /* ==[ frame: implementation ]========================================================================
 
    The open item begins at `offset` in the stream. Its earlier part, `open` bytes, is kept in `held` (as
@@ -713,16 +1757,16 @@ enum {
 
 enum { STREAM_JSON__GAP_KEPT = 64, STREAM_JSON__TENTATIVE = 32 };
 
-static stream_json__kernel stream_json__choose(const char *name);
-
 STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_desc *desc) {
+    static const char end_bytes[] = {'\n', '\0', '$', '\x1E'};
     stream_json_desc d;
-    stream_json__kernel kernel;
+    const stream_json__kernel *kernel;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    if (!d.kernel) d.kernel = STREAM_JSON_KERNEL;
-    kernel = stream_json__choose(d.kernel);
-    if (d.mode > STREAM_JSON_DOLLAR || !kernel) return STREAM_E_ARGUMENT;
+    kernel = stream_json__choose(d.kernel ? d.kernel : STREAM_JSON_KERNEL);
+    if (d.mode > STREAM_JSON_RS || !kernel) return STREAM_E_ARGUMENT;
+    if (d.max_depth == 0) d.max_depth = 512;
+    if (d.strict && d.max_depth > STREAM_JSON_CHECK_DEPTH) return STREAM_E_ARGUMENT;
     if (d.max_len == 0) d.max_len = d.memory ? SIZE_MAX : (size_t)1 << 20;
     if (d.memory) {
         if (d.memory_len <= STREAM_JSON_SLACK) return STREAM_E_ARGUMENT;
@@ -734,9 +1778,12 @@ STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_d
     stream__assembly_init(&json->held, &d.allocator, d.memory, d.first_len, d.max_len + STREAM_JSON_SLACK);
     json->kernel = kernel;
     json->max_len = d.max_len;
-    json->max_depth = d.max_depth ? d.max_depth : 512;
-    json->end_byte = d.mode == STREAM_JSON_NDJSON ? '\n' : d.mode == STREAM_JSON_DOLLAR ? '$' : '\0';
+    json->mode = d.mode;
+    json->strict = d.strict;
     json->terminated = true;
+    json->scan.max_depth = d.max_depth;
+    json->scan.end_byte = end_bytes[d.mode];
+    json->scan.ends_strings = d.mode == STREAM_JSON_NDJSON || d.mode == STREAM_JSON_RS;
     return STREAM_OK;
 }
 
@@ -751,14 +1798,16 @@ STREAM_API void stream_json_reset(stream_json *json) {
     json->scanned = json->offset = json->open = 0;
     json->shift = 0;
     json->state = STREAM_JSON__GAP;
-    json->gap_lost = json->finished = false;
+    json->gap_lost = json->finished = json->faulty = false;
+    json->scan.fault = json->scan.message = json->message = NULL;
+    json->scan.count = json->batched = 0;
     json->terminated = true;
 }
 
 STREAM_API stream_status stream_json_feed(stream_json *json, const void *data, size_t len) {
     if (json->finished || json->cur != json->end) return STREAM_E_STATE;
-    json->cur = json->start = json->loan = (const char *)data;
-    json->block_at = NULL;
+    json->cur = json->start = json->scan.loan = (const char *)data;
+    json->scan.block_at = NULL;
     json->end = len ? json->cur + len : json->cur;
     return STREAM_OK;
 }
@@ -785,7 +1834,7 @@ static void stream_json__begin(stream_json *json, const char *p) {
     json->start = p;
     json->open = 0;
     json->state = STREAM_JSON__GAP;
-    json->gap_lost = false;
+    json->gap_lost = json->faulty = false;
     stream__assembly_clear(&json->held);
 }
 
@@ -821,10 +1870,10 @@ static void stream_json__keep(stream_json *json, const char *p) {
    or mark. */
 static stream_status stream_json__emit(stream_json *json, stream_item *item, stream_status status,
                                        uint64_t from, uint64_t to, char first) {
-    memset(item, 0, sizeof *item);
     item->offset = json->offset + from;
     item->size = to - from;
     item->kind = (uint32_t)stream_json__type_of(first); /* NONE for noise, whose first is 0 */
+    item->flags = 0;
     if (from >= json->open) {
         item->ptr = json->start + (from - json->open);
         item->len = (size_t)item->size;
@@ -834,24 +1883,58 @@ static stream_status stream_json__emit(stream_json *json, stream_item *item, str
         item->len = json->held.len - begin;
         item->ptr = item->len ? json->held.ptr + begin : NULL;
         if (item->len > item->size) item->len = (size_t)item->size; /* behind it stands a value's head */
-        item->flags |= STREAM_COPIED;
+        item->flags = STREAM_COPIED;
         if (json->held.refused && item->len < item->size) status = STREAM_E_NOMEM;
     }
     if (item->size > json->max_len) {
         status = STREAM_E_TOO_LONG;
         if (item->len > json->max_len) item->len = json->max_len;
     }
-    if (json->state == STREAM_JSON__VALUE && from == json->mark && json->deepest > json->max_depth)
+    if (status == STREAM_OK && json->faulty) status = STREAM_E_INVALID;
+    if (json->state == STREAM_JSON__VALUE && from == json->mark && json->scan.deepest > json->scan.max_depth)
         status = STREAM_E_TOO_DEEP;
     return status;
+}
+
+/* From here on a kernel follows the open value: an object or array, its first bracket taken and perhaps the
+   bare value behind it, or a string, its first quote taken. */
+static void stream_json__follow(stream_json *json, uint8_t state) {
+    stream_json__scan *s = &json->scan;
+    s->lone = s->in_string = state == STREAM_JSON__STRING;
+    s->escaped = false;
+    s->depth = s->deepest = 1;
+    if (json->strict && !s->checking) s->block_at = NULL; /* its masks may lack the rules' */
+    s->checking = json->strict;
+    json->faulty = false;
+    if (s->checking) {
+        stream_json__grammar *g = &s->grammar;
+        uint8_t was = STREAM_JSON__WAS_VALUE;
+        if (json->state != STREAM_JSON__FIRST)
+            was = json->first == '{' ? STREAM_JSON__WAS_BRACE : STREAM_JSON__WAS_BRACKET;
+        stream_json__grammar_init(g, was);
+    }
+    json->state = state;
+}
+
+/* Lets the kernel go on from p, and takes note of what it found wrong. */
+static const char *stream_json__run(stream_json *json, const char *p, const char *e) {
+    stream_json__scan *s = &json->scan;
+    s->batching = json->mode == STREAM_JSON_NDJSON && json->state == STREAM_JSON__VALUE &&
+                  s->checking == json->strict;
+    p = (s->checking ? json->kernel->check : json->kernel->follow)(s, p, e);
+    if (s->fault) {
+        json->faulty = true;
+        json->fault = json->offset + stream_json__length(json, s->fault);
+        json->message = s->message;
+        s->fault = NULL;
+    }
+    return p;
 }
 
 /* A bracket turned out to begin a value: cuts off the noise before it, if there is any. */
 static stream_status stream_json__confirm(stream_json *json, stream_item *item) {
     stream_status status;
-    json->state = STREAM_JSON__VALUE;
-    json->depth = json->deepest = 1;
-    json->in_string = json->escaped = false;
+    stream_json__follow(json, STREAM_JSON__VALUE);
     if (!json->after_noise) return STREAM_OK;
     status = stream_json__emit(json, item, STREAM_NOISE, 0, json->mark, 0);
     json->offset += json->mark;
@@ -875,291 +1958,13 @@ static uint64_t stream_json__record_end(const stream_json *json, const char *p) 
     return *p == '\n' && last == '\r' ? to - 1 : to;
 }
 
-/* Follows an object or array from p: returns where it closes (past the bracket, depth 0), where its
-   record ends (at the end byte, depth above 0), or e. This is the whole truth, byte by byte; the kernels
-   below say the same, 64 bytes at a time. */
-static const char *stream_json__follow_scalar(stream_json *json, const char *p, const char *e) {
-    const char end_byte = json->end_byte;
-    const bool ndjson = end_byte == '\n';
-    size_t depth = json->depth;
-    bool in_string = json->in_string, escaped = json->escaped;
-    while (p < e) {
-        if (in_string) {
-            if (escaped) {
-                if (ndjson && *p == '\n') break;
-                escaped = false;
-                p++;
-                continue;
-            }
-            while (p < e && *p != '"' && *p != '\\' && *p != '\n') p++;
-            if (p == e) break;
-            if (*p == '\n' && ndjson) break;
-            if (*p == '"') in_string = false;
-            else if (*p == '\\') escaped = true;
-            p++;
-        } else {
-            char c = *p;
-            if (c == '"') {
-                in_string = true;
-            } else if ((c | 0x20) == '{') {
-                if (++depth > json->deepest) json->deepest = depth;
-            } else if ((c | 0x20) == '}') {
-                if (--depth == 0) {
-                    p++;
-                    break;
-                }
-            } else if (c == end_byte && end_byte) {
-                break;
-            }
-            p++;
-        }
-    }
-    json->depth = depth;
-    json->in_string = in_string;
-    json->escaped = escaped;
-    return p;
-}
-
-
-#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
-
-/* Bit i of the result: whether an odd number of bits is set in x up to and including i. */
-STREAM__INLINE uint64_t stream_json__parity(uint64_t x) {
-    x ^= x << 1;
-    x ^= x << 2;
-    x ^= x << 4;
-    x ^= x << 8;
-    x ^= x << 16;
-    return x ^ x << 32;
-}
-
-STREAM__INLINE size_t stream_json__count(uint64_t x) { return (size_t)__builtin_popcountll(x); }
-
-/* The state of a value between two blocks, in registers. */
-typedef struct stream_json__scan {
-    uint64_t string;  /* all ones inside a string, else 0 */
-    uint64_t escaped; /* 1 when the next byte follows a backslash that escapes it */
-    size_t depth, deepest;
-} stream_json__scan;
-
-/* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
-   place, 64 when none does. */
-static unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_t open, uint64_t close) {
-    uint64_t rest = open | close;
-    for (; rest; rest &= rest - 1) {
-        unsigned at = stream_json__lowest(rest);
-        if (open >> at & 1) {
-            if (++s->depth > s->deepest) s->deepest = s->depth;
-        } else if (--s->depth == 0) {
-            return at;
-        }
-    }
-    return 64;
-}
-
-/* Takes n bytes, whose masks begin at bit 0. Returns how many belong to the value, with *done when it or its
-   record ends behind them; or 0 when only the byte-wise loop can tell.
-
-       bytes       {"a\"}":[1]}\n      record ends at LF, whatever is open
-       quote        1 . 1 .1
-       escaped         1               a quote that a backslash takes away
-       in string    111111.            parity of the quotes that are left
-       open        1       1           outside strings only
-       close                 11  */
-STREAM__INLINE unsigned stream_json__take(stream_json__scan *s, const stream_json__block *m, unsigned from,
-                                          unsigned n, bool ndjson, size_t max_depth, bool *done) {
-    uint64_t valid = n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
-    uint64_t quote = m->quote >> from, backslash = m->backslash >> from, end = m->end >> from & valid;
-    uint64_t string, open, close, escaped_next = 0;
-    size_t opens, closes;
-    unsigned limit = n;
-
-    if (backslash | s->escaped) {
-        /* Runs of backslashes escape every second byte; a run that begins at an odd place is found by the
-           carry of an addition (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019). */
-        const uint64_t even = UINT64_C(0x5555555555555555);
-        uint64_t active = backslash & ~s->escaped;
-        uint64_t follows = active << 1 | s->escaped;
-        uint64_t odd_runs = active & ~even & ~follows;
-        uint64_t escaped = (even ^ ((odd_runs + active) << 1)) & follows;
-        quote &= ~escaped;
-        escaped_next = (active & ~escaped) >> (n - 1) & 1;
-    }
-    string = stream_json__parity(quote) ^ s->string;
-    if (!ndjson) end &= ~string;
-    if (end) {
-        limit = stream_json__lowest(end);
-        valid = (UINT64_C(1) << limit) - 1;
-    }
-    /* A backslash outside strings escapes nothing, so the sums above are off: no JSON has one. */
-    if (backslash & ~string & valid) return 0;
-    open = (m->open >> from) & ~string & valid;
-    close = (m->close >> from) & ~string & valid;
-    opens = stream_json__count(open);
-    closes = stream_json__count(close);
-    if (s->depth > closes && s->depth + opens <= max_depth) {
-        s->depth += opens - closes; /* can neither reach 0 nor the limit in here */
-    } else {
-        unsigned at = stream_json__walk_brackets(s, open, close);
-        if (at < 64) {
-            *done = true;
-            return at + 1;
-        }
-    }
-    s->escaped = escaped_next;
-    if (end) {
-        *done = true;
-        return limit;
-    }
-    s->string = 0 - (string >> (n - 1) & 1);
-    return n;
-}
-
-STREAM__INLINE void stream_json__scan_in(stream_json__scan *s, const stream_json *json) {
-    s->string = 0 - (uint64_t)json->in_string;
-    s->escaped = json->escaped;
-    s->depth = json->depth;
-    s->deepest = json->deepest;
-}
-
-STREAM__INLINE void stream_json__scan_out(stream_json *json, const stream_json__scan *s) {
-    json->in_string = s->string != 0;
-    json->escaped = s->escaped != 0;
-    json->depth = s->depth;
-    json->deepest = s->deepest;
-}
-
-/* One kernel's loop over blocks of 64 bytes, counted from the loan's beginning. The masks of the last block
-   are kept: the next value begins in it, and no byte is classified twice. What is short of a block is
-   copied to one first, so nothing past the loan is read. */
-#define STREAM_JSON__FOLLOW(name, target, classify)                                                        \
-    target static const char *name(stream_json *json, const char *p, const char *e) {                      \
-        stream_json__scan s;                                                                               \
-        bool done = false;                                                                                 \
-        stream_json__scan_in(&s, json);                                                                    \
-        while (p < e && !done) {                                                                           \
-            const char *base = json->loan + ((size_t)(p - json->loan) & ~(size_t)63);                      \
-            unsigned from = (unsigned)(p - base), n, taken;                                                \
-            n = e - base < 64 ? (unsigned)(e - p) : 64 - from;                                             \
-            if (base != json->block_at) {                                                                  \
-                if (e - base >= 64) {                                                                      \
-                    classify(base, json->end_byte, &json->block);                                          \
-                } else {                                                                                   \
-                    char copy[64];                                                                         \
-                    memset(copy, 0, sizeof copy);                                                          \
-                    memcpy(copy, base, (size_t)(e - base));                                                \
-                    classify(copy, json->end_byte, &json->block);                                          \
-                }                                                                                          \
-                json->block_at = base;                                                                     \
-            }                                                                                              \
-            taken = stream_json__take(&s, &json->block, from, n, json->end_byte == '\n', json->max_depth,  \
-                                      &done);                                                              \
-            p += taken;                                                                                    \
-            if (taken == 0 && !done) {                                                                     \
-                const char *stop = p + n;                                                                  \
-                stream_json__scan_out(json, &s);                                                           \
-                p = stream_json__follow_scalar(json, p, stop);                                             \
-                if (json->depth == 0 || p < stop) return p;                                                \
-                stream_json__scan_in(&s, json);                                                            \
-            }                                                                                              \
-        }                                                                                                  \
-        stream_json__scan_out(json, &s);                                                                   \
-        return p;                                                                                          \
-    }
-
-#endif
-
-#if STREAM__SIMD_X86
-
-#define STREAM_JSON__AVX2 __attribute__((target("avx2,popcnt,bmi,lzcnt")))
-
-STREAM_JSON__AVX2 STREAM__FN uint64_t stream_json__equal_avx2(__m256i a, __m256i b, char c) {
-    __m256i v = _mm256_set1_epi8(c);
-    return (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, v)) |
-           (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(b, v)) << 32;
-}
-
-/* { and [ differ from each other, and } from ], in bit 5 alone: or it in, and one comparison finds both. */
-STREAM_JSON__AVX2 STREAM__FN void stream_json__classify_avx2(const char *p, char end, stream_json__block *m) {
-    __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)p);
-    __m256i b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
-    __m256i bit5 = _mm256_set1_epi8(0x20), a5 = _mm256_or_si256(a, bit5), b5 = _mm256_or_si256(b, bit5);
-    m->quote = stream_json__equal_avx2(a, b, '"');
-    m->backslash = stream_json__equal_avx2(a, b, '\\');
-    m->open = stream_json__equal_avx2(a5, b5, '{');
-    m->close = stream_json__equal_avx2(a5, b5, '}');
-    m->end = end ? stream_json__equal_avx2(a, b, end) : 0;
-}
-
-STREAM_JSON__FOLLOW(stream_json__follow_avx2, STREAM_JSON__AVX2, stream_json__classify_avx2)
-
-STREAM__FN uint64_t stream_json__equal_sse2(const __m128i v[4], char c) {
-    __m128i x = _mm_set1_epi8(c);
-    uint64_t bits = 0;
-    int i;
-    for (i = 0; i < 4; i++) bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v[i], x)) << (16 * i);
-    return bits;
-}
-
-STREAM__FN void stream_json__classify_sse2(const char *p, char end, stream_json__block *m) {
-    __m128i v[4], v5[4];
-    int i;
-    for (i = 0; i < 4; i++) {
-        v[i] = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
-        v5[i] = _mm_or_si128(v[i], _mm_set1_epi8(0x20));
-    }
-    m->quote = stream_json__equal_sse2(v, '"');
-    m->backslash = stream_json__equal_sse2(v, '\\');
-    m->open = stream_json__equal_sse2(v5, '{');
-    m->close = stream_json__equal_sse2(v5, '}');
-    m->end = end ? stream_json__equal_sse2(v, end) : 0;
-}
-
-STREAM_JSON__FOLLOW(stream_json__follow_sse2, , stream_json__classify_sse2)
-
-#elif STREAM__SIMD_NEON
-
-/* NEON has no movemask: each lane keeps one bit of its place in a byte, and three pairwise additions gather
-   64 of them. */
-STREAM__FN uint64_t stream_json__equal_neon(const uint8x16_t v[4], char c) {
-    static const uint8_t places[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    uint8x16_t place = vld1q_u8(places), x = vdupq_n_u8((uint8_t)c);
-    uint8x16_t a = vpaddq_u8(vandq_u8(vceqq_u8(v[0], x), place), vandq_u8(vceqq_u8(v[1], x), place));
-    uint8x16_t b = vpaddq_u8(vandq_u8(vceqq_u8(v[2], x), place), vandq_u8(vceqq_u8(v[3], x), place));
-    a = vpaddq_u8(a, b);
-    a = vpaddq_u8(a, a);
-    return vgetq_lane_u64(vreinterpretq_u64_u8(a), 0);
-}
-
-STREAM__FN void stream_json__classify_neon(const char *p, char end, stream_json__block *m) {
-    uint8x16_t v[4], v5[4];
-    int i;
-    for (i = 0; i < 4; i++) {
-        v[i] = vld1q_u8((const uint8_t *)p + 16 * i);
-        v5[i] = vorrq_u8(v[i], vdupq_n_u8(0x20));
-    }
-    m->quote = stream_json__equal_neon(v, '"');
-    m->backslash = stream_json__equal_neon(v, '\\');
-    m->open = stream_json__equal_neon(v5, '{');
-    m->close = stream_json__equal_neon(v5, '}');
-    m->end = end ? stream_json__equal_neon(v, end) : 0;
-}
-
-STREAM_JSON__FOLLOW(stream_json__follow_neon, , stream_json__classify_neon)
-
-#endif
-
-/* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
-   is none of them. */
-static stream_json__kernel stream_json__choose(const char *name) {
-#if STREAM__SIMD_X86
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi");
-    if (avx2 && (!name || stream__same_text(name, "avx2"))) return stream_json__follow_avx2;
-    if (!name || stream__same_text(name, "sse2")) return stream_json__follow_sse2;
-#elif STREAM__SIMD_NEON
-    if (!name || stream__same_text(name, "neon")) return stream_json__follow_neon;
-#endif
-    return !name || stream__same_text(name, "scalar") ? stream_json__follow_scalar : NULL;
+/* The record ends at *p, inside a value. */
+static stream_status stream_json__cut(stream_json *json, stream_item *item, const char **p) {
+    stream_status status = stream_json__emit(json, item, STREAM_E_TRUNCATED, json->mark,
+                                             stream_json__record_end(json, *p), (char)json->first);
+    json->terminated = true;
+    stream_json__begin(json, ++*p);
+    return status;
 }
 
 /* What is open when the input ends. */
@@ -1173,7 +1978,7 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
     case STREAM_JSON__GAP:
         memset(item, 0, sizeof *item);
         item->offset = json->offset + len;
-        item->flags = json->terminated || json->end_byte == 0 ? 0u : (uint32_t)STREAM_UNTERMINATED;
+        item->flags = json->terminated || json->scan.end_byte == 0 ? 0u : (uint32_t)STREAM_UNTERMINATED;
         return STREAM_END;
     case STREAM_JSON__NOISE:
         from = 0;
@@ -1185,7 +1990,9 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
         if (json->after_noise) return stream_json__confirm(json, item);
         break;
     case STREAM_JSON__BARE:
-        if (stream_json__token_whole(json->token, json->token_at, (char)json->first)) status = STREAM_OK;
+        if (json->mode != STREAM_JSON_RS &&
+            stream_json__token_whole(json->token, json->token_at, (char)json->first))
+            status = STREAM_OK;
         break;
     case STREAM_JSON__AFTER:
         len = json->mark_end;
@@ -1203,7 +2010,7 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
 STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) {
     const char *p = json->cur, *const e = json->end;
     const char *const entry = p;
-    const char end_byte = json->end_byte;
+    const char end_byte = json->scan.end_byte;
     stream_status status = STREAM_MORE;
 
     if (json->shift) { /* the last call handed out noise that stood before the open value */
@@ -1213,12 +2020,19 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
     }
     while (p < e && status == STREAM_MORE) {
         const char c = *p;
+        if (c == '{' && json->state == STREAM_JSON__GAP && e - p > 1 && p[1] == '"') { /* most records */
+            json->mark = stream_json__length(json, p++);
+            json->first = '{';
+            json->after_noise = false;
+            stream_json__follow(json, STREAM_JSON__VALUE);
+        }
         const bool ends = end_byte && c == end_byte;
+        const bool over = ends || (c == '\n' && json->mode == STREAM_JSON_RS); /* RFC 7464 ends a text with LF */
         const bool space = !ends && stream_json__is_space(c);
         switch (json->state) {
         case STREAM_JSON__GAP:
             if (ends || c == '\n') {
-                if (ends) json->terminated = true;
+                if (over) json->terminated = true;
                 stream_json__begin(json, ++p);
             } else if (space) {
                 p++;
@@ -1229,11 +2043,11 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             } else {
                 json->mark = stream_json__length(json, p);
                 json->first = (uint8_t)c;
-                json->after_noise = json->escaped = false;
+                json->after_noise = false;
                 json->token = stream_json__token_begin(c);
                 json->token_at = 1;
                 if (c == '{' || c == '[') json->state = STREAM_JSON__OPEN;
-                else if (c == '"') json->state = STREAM_JSON__STRING;
+                else if (c == '"') stream_json__follow(json, STREAM_JSON__STRING);
                 else if (json->token) json->state = STREAM_JSON__BARE;
                 else json->state = STREAM_JSON__NOISE;
                 if (json->state != STREAM_JSON__NOISE) p++;
@@ -1290,27 +2104,25 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         case STREAM_JSON__STRING:
-            if (c == '\n' && ends) {
-                json->state = STREAM_JSON__NOISE;
-            } else if (json->escaped) {
-                json->escaped = false;
-                p++;
-            } else if (c == '"') {
+            p = stream_json__run(json, p, e);
+            if (json->scan.depth == 0) {
                 json->state = STREAM_JSON__AFTER;
-                json->mark_end = stream_json__length(json, ++p);
+                json->mark_end = stream_json__length(json, p);
                 if (end_byte == 0) { /* a closing quote needs nothing after it */
-                    status = stream_json__emit(json, item, STREAM_OK, json->mark, json->mark_end, c);
+                    status = stream_json__emit(json, item, STREAM_OK, json->mark, json->mark_end, '"');
                     stream_json__begin(json, p);
                 }
-            } else {
-                json->escaped = c == '\\';
-                p++;
+            } else if (p < e) {
+                if (json->mode == STREAM_JSON_RS) status = stream_json__cut(json, item, &p);
+                else json->state = STREAM_JSON__NOISE;
             }
             break;
 
         case STREAM_JSON__BARE:
             if (stream_json__token_step(&json->token, &json->token_at, (char)json->first, c)) {
                 p++;
+            } else if (ends && json->mode == STREAM_JSON_RS) {
+                status = stream_json__cut(json, item, &p); /* RFC 7464, section 2.4: it may have been longer */
             } else if (stream_json__token_whole(json->token, json->token_at, (char)json->first) &&
                        (space || ends ||
                         (end_byte == 0 && (c == '"' || c == ',' || (c | 0x20) == '{' || (c | 0x20) == '}')))) {
@@ -1322,12 +2134,12 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         case STREAM_JSON__AFTER:
-            if (space && end_byte) {
+            if (space && !over && end_byte) {
                 p++;
-            } else if (ends || end_byte == 0) {
+            } else if (over || end_byte == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, json->mark_end, (char)json->first);
-                json->terminated = ends;
-                if (ends) p++;
+                json->terminated = over;
+                if (over) p++;
                 stream_json__begin(json, p);
             } else {
                 json->state = STREAM_JSON__NOISE;
@@ -1335,17 +2147,32 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         default: /* STREAM_JSON__VALUE */
-            p = json->kernel(json, p, e);
-            if (json->depth == 0) {
+            if (json->scan.count == 0) p = json->ahead = stream_json__run(json, p, e);
+            if (json->batched < json->scan.count) { /* the kernel went on to later records: one by one */
+                const bool faulty = json->faulty;
+                const size_t deepest = json->scan.deepest;
+                p = json->scan.ends[json->batched++];
+                json->faulty = false;
+                json->scan.deepest = 0;
+                status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
+                                           (char)json->first);
+                stream_json__begin(json, ++p);
+                json->state = STREAM_JSON__VALUE;
+                json->mark = 0;
+                json->first = '{';
+                json->faulty = faulty;
+                json->scan.deepest = deepest;
+                break;
+            }
+            p = json->ahead;
+            json->scan.count = json->batched = 0;
+            if (json->scan.depth == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
                                            (char)json->first);
                 json->terminated = false;
                 stream_json__begin(json, p);
             } else if (p < e) {
-                status = stream_json__emit(json, item, STREAM_E_TRUNCATED, json->mark,
-                                           stream_json__record_end(json, p), (char)json->first);
-                json->terminated = true;
-                stream_json__begin(json, ++p);
+                status = stream_json__cut(json, item, &p);
             }
             break;
         }
@@ -1358,6 +2185,11 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
     memset(item, 0, sizeof *item);
     item->offset = json->offset + json->open;
     return STREAM_MORE;
+}
+
+STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset) {
+    *offset = json->fault;
+    return json->message;
 }
 
 static stream_status stream_json__feed(void *self, const void *data, size_t len) {
@@ -1379,22 +2211,53 @@ STREAM_API stream_decoder stream_json_decoder(stream_json *json) {
 
 /* ==[ read: implementation ]========================================================================= */
 
-static const char *stream_json__spaces(const char *p, const char *e) {
-    while (p < e && stream_json__is_space(*p)) p++;
+STREAM__INLINE const char *stream_json__spaces(const char *p, const char *e) {
+    while (p < e && (unsigned char)*p <= ' ' && stream_json__is_space(*p)) p++;
     return p;
 }
 
-/* From the opening quote: past the closing one, or NULL when the bytes end before it. Short strings end in
-   the first loop; a long one is left to memchr, and a quote it finds closes the string unless an odd number of
-   backslashes stands before it. Every byte is passed once, but for the backslashes before a quote. */
-static const char *stream_json__string_end(const char *p, const char *e) {
-    const char *near = e - p > 32 ? p + 32 : e, *begin = p + 1;
-    for (p++; p < near; p++) {
-        if (*p == '"') return p + 1;
-        if (*p == '\\' && ++p == e) return NULL;
+/* The first quote or backslash at p or behind it, among at most 64 bytes; else where it gave up. */
+STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
+    const char *stop = e - p > 64 ? p + 64 : e;
+#if STREAM__SIMD_X86
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    for (; stop - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        const unsigned hit = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        if (hit) return p + stream_json__lowest(hit);
     }
+#elif STREAM__LITTLE_ENDIAN
+    for (; stop - p >= 8; p += 8) {
+        uint64_t v, q, b, hit;
+        memcpy(&v, p, 8);
+        q = v ^ STREAM__BYTES('"');
+        b = v ^ STREAM__BYTES('\\');
+        /* The lowest byte that is zero in either; what stands above a zero byte may be wrong. */
+        hit = (((q - STREAM__BYTES(1)) & ~q) | ((b - STREAM__BYTES(1)) & ~b)) & STREAM__BYTES(0x80);
+        if (hit) return p + stream_json__lowest(hit) / 8;
+    }
+#endif
+    while (p < stop && *p != '"' && *p != '\\') p++;
+    return p;
+}
+
+/* From the opening quote: past the closing one, or NULL when the bytes end before it. A long string is left to
+   memchr, and a quote it finds closes the string unless an odd number of backslashes stands before it. Every byte
+   is passed once, but for the backslashes before a quote. *escapes: whether one may be in it. */
+STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
+    const char *const begin = ++p, *near = e - p > 64 ? p + 64 : e;
+    *escapes = false;
+    while (p < near) {
+        p = stream_json__mark(p, near);
+        if (p == near) break;
+        if (*p == '"') return p + 1;
+        *escapes = true;
+        p += 2;
+    }
+    if (p > e) return NULL;
     while (p < e) {
         const char *quote = (const char *)memchr(p, '"', (size_t)(e - p)), *run = quote;
+        *escapes = true;
         if (!quote) return NULL;
         while (run > begin && run[-1] == '\\') run--;
         if ((quote - run) % 2 == 0) return quote + 1;
@@ -1403,12 +2266,15 @@ static const char *stream_json__string_end(const char *p, const char *e) {
     return NULL;
 }
 
-/* Past `depth` closing brackets, or NULL when the bytes end before them. */
+/* Past `depth` closing brackets, or NULL when the bytes end before them. What is not closed soon is left to the
+   framing kernel. */
 static const char *stream_json__closed(const char *p, const char *e, size_t depth) {
-    while (p < e) {
-        char c = *p;
+    const char *near = e - p > 256 ? p + 256 : e;
+    bool escapes;
+    while (p < near) {
+        const char c = *p;
         if (c == '"') {
-            p = stream_json__string_end(p, e);
+            p = stream_json__string_end(p, e, &escapes);
             if (!p) return NULL;
             continue;
         }
@@ -1416,26 +2282,58 @@ static const char *stream_json__closed(const char *p, const char *e, size_t dept
         if ((c | 0x20) == '{') depth++;
         else if ((c | 0x20) == '}' && --depth == 0) return p;
     }
+    if (p < e) {
+        stream_json__scan s;
+        memset(&s, 0, offsetof(stream_json__scan, ends));
+        s.loan = p;
+        s.depth = s.deepest = depth;
+        s.max_depth = SIZE_MAX / 2;
+        p = stream_json__choose(STREAM_JSON_KERNEL)->follow(&s, p, e);
+        if (s.depth == 0) return p;
+    }
     return NULL;
+}
+
+/* Past a number or literal that begins at p, as far as it can be one; *whole: it is. */
+static const char *stream_json__bare_end(const char *p, const char *e, bool *whole) {
+    const char first = *p;
+    if (first == '-' || (first >= '0' && first <= '9')) {
+        const char *digits = p + (first == '-');
+        p = digits;
+        if (p < e && *p == '0') p++;
+        else while (p < e && *p >= '0' && *p <= '9') p++;
+        *whole = p > digits;
+        if (*whole && p < e && (*p == '.' || (*p | 0x20) == 'e')) {
+            uint8_t state = *p == '.' ? STREAM_JSON__POINT : STREAM_JSON__E, at = 1;
+            for (p++; p < e && stream_json__token_step(&state, &at, first, *p); p++) {
+            }
+            *whole = stream_json__token_whole(state, at, first);
+        }
+        return p;
+    } else {
+        const char *word = stream_json__literal(first);
+        while (p < e && *word && *p == *word) p++, word++;
+        *whole = *word == '\0';
+        return p;
+    }
 }
 
 /* The value at p, which is no space; set when OK. MORE when the bytes end inside it: a bare value at
    their very end may go on, unless it stands `alone`. */
-static stream_status stream_json__value_at(const char *p, const char *e, bool alone,
-                                           stream_json_value *value) {
+STREAM__INLINE stream_status stream_json__value_at(const char *p, const char *e, bool alone,
+                                                   stream_json_value *value) {
     const char *begin = p;
-    stream_json_type type = stream_json__type_of(*p);
-    if (type >= STREAM_JSON_ARRAY) {
+    const stream_json_type type = stream_json__type_of(*p);
+    bool escapes, whole;
+    if (type == STREAM_JSON_STRING) {
+        p = stream_json__string_end(p, e, &escapes);
+    } else if (type >= STREAM_JSON_ARRAY) {
         p = stream_json__closed(p + 1, e, 1);
-    } else if (type == STREAM_JSON_STRING) {
-        p = stream_json__string_end(p, e);
     } else {
-        uint8_t state = stream_json__token_begin(*p), at = 1;
-        if (state == 0) return STREAM_E_INVALID;
-        for (p++; p < e && stream_json__token_step(&state, &at, *begin, *p); p++) {
-        }
+        if (type == STREAM_JSON_NONE) return STREAM_E_INVALID;
+        p = stream_json__bare_end(p, e, &whole);
         if (p == e && !alone) return STREAM_MORE;
-        if (!stream_json__token_whole(state, at, *begin)) return p == e ? STREAM_MORE : STREAM_E_INVALID;
+        if (!whole) return p == e ? STREAM_MORE : STREAM_E_INVALID;
     }
     if (!p) return STREAM_MORE;
     value->ptr = begin;
@@ -1634,7 +2532,7 @@ STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_js
 
 /* Steps over the comma before a member and over the key and colon of an object's: OK with *p at the
    value, END with *p past the closing bracket, MORE, E_INVALID. */
-static stream_status stream_json__member(const char **p, const char *e, bool object, bool begun,
+STREAM__INLINE stream_status stream_json__member(const char **p, const char *e, bool object, bool begun,
                                          stream_json_value *key) {
     const char *s = stream_json__spaces(*p, e);
     memset(key, 0, sizeof *key);
@@ -1733,8 +2631,8 @@ static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set
                                       size_t index) {
     uint64_t hits = 0;
     const char *name = key.ptr ? key.ptr + 1 : NULL;
-    size_t len = key.ptr ? key.len - 2 : 0;
-    bool escaped = len && memchr(name, '\\', len) != NULL;
+    const size_t len = key.ptr ? key.len - 2 : 0;
+    const bool escaped = len && *stream_json__mark(name, name + len) != '"' && memchr(name, '\\', len);
     for (; set; set &= set - 1) {
         unsigned i = stream_json__lowest(set);
         const char *step = k->step[i];
@@ -1750,7 +2648,7 @@ static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set
         } else if (escaped || (k->tilde >> i & 1)) {
             hit = stream_json__same(name, name + len, step, k->step_len[i], true);
         } else {
-            hit = len == k->step_len[i] && (len == 0 || memcmp(name, step, len) == 0);
+            hit = len == k->step_len[i] && (len == 0 || (*name == *step && memcmp(name, step, len) == 0));
         }
         if (hit) hits |= UINT64_C(1) << i;
     }
@@ -1854,123 +2752,88 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
     return status;
 }
 
-/* The check is a loop over what may come next, with one bit a level for what is open. */
+/* ==[ check: implementation ]======================================================================== */
+
 enum {
-    STREAM_JSON__WANT_VALUE = 0, /* a value */
-    STREAM_JSON__WANT_ELEMENT,   /* a value, or the end of an empty array */
-    STREAM_JSON__WANT_MEMBER,    /* a key, or the end of an empty object */
-    STREAM_JSON__WANT_KEY,
-    STREAM_JSON__WANT_COLON,
-    STREAM_JSON__WANT_COMMA, /* or the end of what is open */
-    STREAM_JSON__WANT_NOTHING
+    STREAM_JSON__BEFORE = 0, /* white space so far */
+    STREAM_JSON__NESTED,     /* in an object, array or string: a kernel's */
+    STREAM_JSON__TOKEN,      /* in a number or literal */
+    STREAM_JSON__BEHIND,     /* the value is complete: white space only */
+    STREAM_JSON__FAULTY
 };
 
-/* A string from its opening quote, strictly. OK with *p past the closing one, MORE, or E_INVALID with *p at
-   the first byte that cannot be. */
-static stream_status stream_json__check_string(const char **p, const char *e) {
-    const char *s = *p + 1;
-    for (; s < e; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"') {
-            *p = s + 1;
-            return STREAM_OK;
-        }
-        if (c == '\\') {
-            if (++s == e) break;
-            if (*s == 'u') {
-                unsigned n;
-                for (n = 0; n < 4; n++) {
-                    char h;
-                    if (++s == e) return STREAM_MORE;
-                    h = (char)(*s | 0x20);
-                    if (!((*s >= '0' && *s <= '9') || (h >= 'a' && h <= 'f'))) goto invalid;
-                }
-            } else if (*s != '"' && *s != '\\' && *s != '/' && *s != 'b' && *s != 'f' && *s != 'n' &&
-                       *s != 'r' && *s != 't') {
-                goto invalid;
-            }
-        } else if (c >= 0x80) {
-            unsigned need = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
-            unsigned char low = 0x80, high = 0xBF;
-            if (c < 0xC2 || c > 0xF4) goto invalid;
-            if (c == 0xE0) low = 0xA0;
-            else if (c == 0xED) high = 0x9F;
-            else if (c == 0xF0) low = 0x90;
-            else if (c == 0xF4) high = 0x8F;
-            for (; need; need--, low = 0x80, high = 0xBF) {
-                if (++s == e) return STREAM_MORE;
-                if ((unsigned char)*s < low || (unsigned char)*s > high) goto invalid;
-            }
-        } else if (c < 0x20) {
-            goto invalid;
+STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, const char *kernel) {
+    memset(checker, 0, offsetof(stream_json_checker, scan.grammar));
+    checker->kernel = stream_json__choose(kernel ? kernel : STREAM_JSON_KERNEL);
+    checker->status = STREAM_MORE;
+    checker->scan.max_depth = STREAM_JSON_CHECK_DEPTH;
+    return checker->kernel ? STREAM_OK : STREAM_E_ARGUMENT;
+}
+
+static stream_status stream_json__reject(stream_json_checker *c, const char *begin, const char *p, const char *message,
+                                         stream_status status) {
+    c->offset += (uint64_t)(p - begin);
+    c->message = message;
+    c->state = STREAM_JSON__FAULTY;
+    return c->status = status;
+}
+
+STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, const void *data, size_t len) {
+    stream_json_checker *c = checker;
+    stream_json__scan *s = &c->scan;
+    const char *const begin = (const char *)data, *p = begin, *const e = len ? p + len : p;
+    s->loan = p;
+    s->block_at = NULL;
+    while (p < e && c->state != STREAM_JSON__FAULTY) {
+        switch (c->state) {
+        case STREAM_JSON__BEFORE:
+        case STREAM_JSON__BEHIND:
+            while (p < e && stream_json__is_space(*p)) p++;
+            if (p == e) break;
+            if (c->state == STREAM_JSON__BEHIND)
+                return stream_json__reject(c, begin, p, "expected nothing but white space behind the value",
+                                           STREAM_E_INVALID);
+            c->first = *p;
+            c->token = stream_json__token_begin(*p);
+            c->token_at = 1;
+            c->state = c->token ? STREAM_JSON__TOKEN : STREAM_JSON__NESTED;
+            if (!c->token && stream_json__type_of(*p) == STREAM_JSON_NONE)
+                return stream_json__reject(c, begin, p, "expected a value", STREAM_E_INVALID);
+            s->lone = s->in_string = *p == '"';
+            s->depth = s->deepest = 1;
+            s->checking = true;
+            stream_json__grammar_init(&s->grammar, *p++ == '{' ? STREAM_JSON__WAS_BRACE : STREAM_JSON__WAS_BRACKET);
+            break;
+        case STREAM_JSON__NESTED:
+            p = c->kernel->check(s, p, e);
+            if (s->fault)
+                return stream_json__reject(c, begin, s->fault, s->message,
+                                           s->deepest > s->max_depth ? STREAM_E_TOO_DEEP : STREAM_E_INVALID);
+            if (s->depth == 0) c->state = STREAM_JSON__BEHIND;
+            break;
+        default: /* STREAM_JSON__TOKEN */
+            while (p < e && stream_json__token_step(&c->token, &c->token_at, c->first, *p)) p++;
+            if (p == e) break;
+            if (!stream_json__token_whole(c->token, c->token_at, c->first) || stream_json__in_token(*p))
+                return stream_json__reject(c, begin, p, "neither a number nor true, false or null", STREAM_E_INVALID);
+            c->state = STREAM_JSON__BEHIND;
         }
     }
-    return STREAM_MORE;
-invalid:
-    *p = s;
-    return STREAM_E_INVALID;
+    if (c->state == STREAM_JSON__FAULTY) return c->status;
+    c->offset += len;
+    c->status = c->state == STREAM_JSON__BEHIND ||
+                        (c->state == STREAM_JSON__TOKEN && stream_json__token_whole(c->token, c->token_at, c->first))
+                    ? STREAM_OK
+                    : STREAM_MORE;
+    return c->status;
 }
 
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset) {
-    const char *p = json, *e = len ? json + len : json;
-    uint8_t object[STREAM_JSON_CHECK_DEPTH / 8];
-    size_t depth = 0;
-    int want = STREAM_JSON__WANT_VALUE;
-    stream_status status = STREAM_OK;
-    for (;;) {
-        char c;
-        bool in_object = depth > 0 && (object[(depth - 1) / 8] >> ((depth - 1) % 8) & 1);
-        p = stream_json__spaces(p, e);
-        if (p == e) {
-            *offset = len;
-            return want == STREAM_JSON__WANT_NOTHING ? STREAM_OK : STREAM_MORE;
-        }
-        c = *p;
-        if ((c == ']' && !in_object && (want == STREAM_JSON__WANT_ELEMENT || want == STREAM_JSON__WANT_COMMA)) ||
-            (c == '}' && in_object && (want == STREAM_JSON__WANT_MEMBER || want == STREAM_JSON__WANT_COMMA))) {
-            depth--;
-            p++;
-            want = depth ? STREAM_JSON__WANT_COMMA : STREAM_JSON__WANT_NOTHING;
-        } else if (want == STREAM_JSON__WANT_COMMA && c == ',') {
-            p++;
-            want = in_object ? STREAM_JSON__WANT_KEY : STREAM_JSON__WANT_VALUE;
-        } else if (want == STREAM_JSON__WANT_COLON && c == ':') {
-            p++;
-            want = STREAM_JSON__WANT_VALUE;
-        } else if ((want == STREAM_JSON__WANT_KEY || want == STREAM_JSON__WANT_MEMBER) && c == '"') {
-            status = stream_json__check_string(&p, e);
-            want = STREAM_JSON__WANT_COLON;
-        } else if (want > STREAM_JSON__WANT_ELEMENT) {
-            status = STREAM_E_INVALID;
-        } else if (c == '{' || c == '[') {
-            if (depth == STREAM_JSON_CHECK_DEPTH) {
-                *offset = (size_t)(p - json);
-                return STREAM_E_TOO_DEEP;
-            }
-            if (c == '{') object[depth / 8] = (uint8_t)(object[depth / 8] | 1u << (depth % 8));
-            else object[depth / 8] = (uint8_t)(object[depth / 8] & ~(1u << (depth % 8)));
-            want = c == '{' ? STREAM_JSON__WANT_MEMBER : STREAM_JSON__WANT_ELEMENT;
-            depth++;
-            p++;
-        } else {
-            if (c == '"') {
-                status = stream_json__check_string(&p, e);
-            } else {
-                uint8_t state = stream_json__token_begin(c), at = 1;
-                if (state == 0) status = STREAM_E_INVALID;
-                else
-                    for (p++; p < e && stream_json__token_step(&state, &at, c, *p); p++) {
-                    }
-                if (state && !stream_json__token_whole(state, at, c))
-                    status = p == e ? STREAM_MORE : STREAM_E_INVALID;
-            }
-            want = depth ? STREAM_JSON__WANT_COMMA : STREAM_JSON__WANT_NOTHING;
-        }
-        if (status != STREAM_OK) {
-            *offset = status == STREAM_MORE ? len : (size_t)(p - json);
-            return status;
-        }
-    }
+    stream_json_checker checker;
+    stream_json_checker_init(&checker, NULL);
+    stream_json_checker_feed(&checker, json, len);
+    *offset = (size_t)checker.offset;
+    return checker.status;
 }
 
 /* ==[ write: implementation ]======================================================================== */
