@@ -614,8 +614,8 @@ STREAM_API void stream_pool_free(stream_pool *pool);
 
 /* Hands out a buffer of at least size bytes, with one reference, which is the caller's; 0 means the
    smallest. The bytes in it are whatever was there before, unless zero_on_release is set. Any thread;
-   never waits. After fork the child may go on using the pool; what other threads of the parent had out
-   stays out there, and one buffer for each that was inside a call just then.
+   never waits. After fork the child may go on using the pool: what lay in other threads' caches is there,
+   what they had out stays out, and so does what a call of theirs was moving just then, 33 at most for each.
    FULL: max_bytes or the arena is used up: release something and call again. E_NOMEM: the allocator
    refused.
    E_ARGUMENT: no buffer of that size can ever be had here. E_STATE: not a pool. On all of these *buf is
@@ -800,9 +800,9 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 
 /* A private function that the common case calls and does not want inside it. */
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM_POOL__SLOW static __attribute__((noinline, cold))
+#define STREAM_POOL__SLOW __attribute__((noinline, cold))
 #else
-#define STREAM_POOL__SLOW static
+#define STREAM_POOL__SLOW
 #endif
 
 #if defined(STREAM_NO_THREADS) || defined(STREAM_POOL_NO_THREAD_LOCAL)
@@ -1328,7 +1328,7 @@ static STREAM_POOL__THREAD_LOCAL struct stream_pool__memory {
 
 /* The second cache, or one for a pool that has none: one not used so far, else seldom, as what it remembers is then found only by
    searches, the one that did not have to give way the last time. */
-STREAM_POOL__SLOW stream_pool_cache *stream_pool__adopt(stream_pool__core *core) {
+static STREAM_POOL__SLOW STREAM__UNUSED stream_pool_cache *stream_pool__adopt(stream_pool__core *core) {
     stream_pool_cache *cache = stream_pool__mine.cache;
     if (cache[1].core == core) return &cache[1];
     if (cache[0].core && cache[1].core) {
@@ -1448,7 +1448,7 @@ STREAM_API void stream_pool_free(stream_pool *pool) {
 /* Nothing is remembered. Take one from the list, or come upon one; else make one; else search all there are,
    of this size and larger ones; else give back a smaller one and try again; else refuse. Each turn gives back
    one buffer, so turns end when the pool keeps nothing. */
-STREAM_POOL__SLOW stream_status stream_pool__acquire_slow(stream_pool__core *core, stream_pool_cache *cache, unsigned tier,
+static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__acquire_slow(stream_pool__core *core, stream_pool_cache *cache, unsigned tier,
                                                    size_t size, stream_pool_buf **out) {
     const uint64_t one = STREAM_POOL__OUT | 1;
     stream_status status = STREAM_E_ARGUMENT;
@@ -1478,9 +1478,13 @@ STREAM_POOL__SLOW stream_status stream_pool__acquire_slow(stream_pool__core *cor
             *out = stream_pool__take(core, NULL, i);
             if (*out) return STREAM_OK;
             buf = stream_pool__search(core, i, UINT64_MAX, one);
-            if (!buf) continue;
-            *out = stream_pool__hand_out(buf);
-            return STREAM_OK;
+            if (buf) {
+                *out = stream_pool__hand_out(buf);
+                return STREAM_OK;
+            }
+            /* An arena's larger ones are there already, used before or not. */
+            if (core->arena && i > tier && stream_pool__make(core, i, core->size[i], out) == STREAM_OK)
+                return STREAM_OK;
         }
         possible = stream_pool__discard_one(core, tier);
     }
@@ -1537,7 +1541,7 @@ STREAM_API stream_pool_buf *stream_pool_retain(stream_pool_buf *buf) {
 }
 
 /* All that a release can meet. The cache is this pool's, or NULL. */
-STREAM_POOL__SLOW stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
+static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
     stream_pool__core *core;
     uint64_t state = stream__a64_load_relaxed(&buf->state), busy = STREAM_POOL__BUSY; /* relaxed: as in retain */
     uint32_t place, n, hold;

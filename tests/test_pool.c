@@ -68,6 +68,10 @@ static void pause_maybe(void) {
 
 #include <stdarg.h>
 #include <time.h>
+#if !defined(STREAM_NO_THREADS) && !defined(_WIN32)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 /* ---- an allocator that counts, fails on request, and hands out every alignment there is ---------------
  */
@@ -1682,7 +1686,7 @@ typedef struct stress {
     pthread_mutex_t lock;
     parcel places[PLACES];
     unsigned char *arrived[THREADS]; /* how often each parcel of each thread was received; under lock */
-    bool trim;
+    bool trim, wiped;
 } stress;
 
 typedef struct worker {
@@ -1743,6 +1747,7 @@ static void *work(void *arg) {
                 w->refused++;
                 continue;
             }
+            if (s->wiped) w->wrong += nonzero(a);
             fill(a, p.cookie);
             w->served++;
             if (stream_pool_acquire(&s->pool, 64, &b) == STREAM_OK) {
@@ -1771,6 +1776,7 @@ static void *work(void *arg) {
             continue;
         }
         w->served++;
+        if (s->wiped) w->wrong += nonzero(p.buf);
         w->wrong += p.buf->len != 0;
         p.buf->len = 1;
         fill(p.buf, p.cookie);
@@ -1807,6 +1813,7 @@ static void run_stress(const stream_pool_desc *d, bool trims) {
     memset(&s, 0, sizeof s);
     pthread_mutex_init(&s.lock, NULL);
     s.trim = trims;
+    s.wiped = d->zero_on_release;
     CHECK_EQ(stream_pool_init(&s.pool, d), STREAM_OK);
     for (i = 0; i < THREADS; i++) {
         s.arrived[i] = (unsigned char *)calloc(ROUNDS, 1);
@@ -2189,6 +2196,308 @@ static void free_race(void) {
     }
 }
 
+/* ---- threads that come and go ---------------------------------------------------------------------------- */
+
+/* A thread of its own, one step at a time. */
+typedef struct guest {
+    pthread_t thread;
+    pthread_barrier_t turn;
+    stream_pool *pool;
+    size_t size;
+    int take;     /* this step: how many to acquire and release; -1: end */
+    int wrong, served;
+} guest;
+
+static void *visit(void *arg) {
+    guest *g = (guest *)arg;
+    for (;;) {
+        stream_pool_buf *bufs[64];
+        int i;
+        pthread_barrier_wait(&g->turn);
+        if (g->take < 0) return NULL;
+        for (g->served = 0; g->served < g->take; g->served++) {
+            if (stream_pool_acquire(g->pool, g->size, &bufs[g->served]) != STREAM_OK) break;
+            memset(bufs[g->served]->data, g->served, bufs[g->served]->capacity);
+        }
+        for (i = 0; i < g->served; i++) {
+            size_t k;
+            for (k = 0; k < bufs[i]->capacity; k++) g->wrong += bufs[i]->data[k] != (char)i;
+            g->wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+        }
+        pthread_barrier_wait(&g->turn);
+    }
+}
+
+static void guest_begin(guest *g, stream_pool *pool, size_t size) {
+    memset(g, 0, sizeof *g);
+    g->pool = pool;
+    g->size = size;
+    pthread_barrier_init(&g->turn, NULL, 2);
+    CHECK_EQ(pthread_create(&g->thread, NULL, visit, g), 0);
+}
+
+static void guest_take(guest *g, int take) {
+    g->take = take;
+    pthread_barrier_wait(&g->turn);
+    pthread_barrier_wait(&g->turn);
+    CHECK_EQ(g->wrong, 0);
+}
+
+static void guest_end(guest *g) {
+    g->take = -1;
+    pthread_barrier_wait(&g->turn);
+    pthread_join(g->thread, NULL);
+    pthread_barrier_destroy(&g->turn);
+}
+
+/* What ended threads, and one that sleeps, remembered: nothing new is allocated as long as it is there. */
+static void ended_threads(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[60];
+    guest g, sleeper;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 60, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    guest_begin(&sleeper, &pool, 64);
+    guest_take(&sleeper, 20);
+    for (i = 0; i < 30; i++) {
+        guest_begin(&g, &pool, 64);
+        guest_take(&g, 1 + i);
+        guest_end(&g);
+    }
+    check_counts(usage_of(&pool).tier[0], 30, 20 + 30 * 31 / 2 - 30, 0, 0, 30, 30);
+    for (i = 0; i < 30; i++) bufs[i] = get(&pool, 64);
+    CHECK_EQ(usage_of(&pool).total.allocated, 30);
+    for (i = 0; i < 30; i++) put(bufs[i]);
+    guest_take(&sleeper, 60); /* wakes to find some of its own gone */
+    CHECK_EQ(sleeper.served, 60);
+    CHECK_EQ(usage_of(&pool).total.allocated, 60);
+    CHECK_EQ(stream_pool_trim(&pool), 60 * 64);
+    CHECK_EQ(h.blocks, 1);
+    guest_take(&sleeper, 5); /* and all of them */
+    CHECK_EQ(usage_of(&pool).total.kept, 5);
+    stream_pool_free(&pool); /* it still sleeps */
+    check_heap_empty(&h);
+    guest_end(&sleeper);
+    check_heap_empty(&h);
+}
+
+/* Pools freed and made again at the same address, in other shapes, under a thread that remembers them all. */
+static void pools_come_and_go(void) {
+    stream_pool_desc shapes[3];
+    char *memory;
+    size_t most = 0;
+    guest g;
+    stream_pool pool;
+    int round;
+    shapes[0] = desc_of(NULL, 64, 100, 128, 60, 0);
+    shapes[1] = desc_of(NULL, 96, 2, 0);
+    shapes[2] = desc_of(NULL, 32, 40, 64, 1, 128, 7, 0);
+    for (round = 0; round < 3; round++)
+        if (stream_pool_memory(&shapes[round]) > most) most = stream_pool_memory(&shapes[round]);
+    memory = (char *)malloc(most);
+    guest_begin(&g, &pool, 64);
+    for (round = 0; round < 30; round++) {
+        static const int places[] = {160, 2, 8};
+        stream_pool_desc *d = &shapes[round * 7 % 5 % 3];
+        int there = places[d - shapes];
+        d->memory = memory;
+        d->memory_size = most;
+        CHECK_EQ(stream_pool_init(&pool, d), STREAM_OK);
+        guest_take(&g, 64);
+        CHECK_EQ(g.served, there < 64 ? there : 64);
+        guest_take(&g, 1);
+        CHECK_EQ(g.served, 1);
+        CHECK_EQ(usage_of(&pool).total.kept, there < 64 ? there : 64);
+        stream_pool_free(&pool);
+        memset(memory, 0x5a, most); /* ours again, whatever the thread remembers */
+    }
+    guest_end(&g);
+    free(memory);
+}
+
+/* The child goes on with the pool: with what lay in the caches of threads that it does not have, too. */
+static void after_fork(void) {
+#if defined(_WIN32)
+    test_skip("no fork here");
+#else
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[40], *held;
+    stream_pool_usage u;
+    guest g;
+    pid_t child;
+    int i, status = -1;
+    heap_init(&h);
+    d = desc_of(&h, 64, 40, 0);
+    d.max_bytes = 40 * 64;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    guest_begin(&g, &pool, 64);
+    guest_take(&g, 40);
+    held = get(&pool, 64);
+    child = fork();
+    if (child == 0) {
+        int wrong = 0;
+        for (i = 0; i < 39; i++) {
+            wrong += stream_pool_acquire(&pool, 64, &bufs[i]) != STREAM_OK || bufs[i] == held;
+            if (bufs[i]) memset(bufs[i]->data, 7, 64);
+        }
+        stream_pool_stats(&pool, &u);
+        wrong += u.total.in_use != 40 || u.total.allocated != 40;
+        for (i = 0; i < 39; i++) wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+        wrong += stream_pool_release(held) != STREAM_OK || stream_pool_release(held) != STREAM_E_STATE;
+        wrong += stream_pool_trim(&pool) != 40 * 64;
+        stream_pool_free(&pool);
+        wrong += h.blocks != 0 || h.wrong;
+        _exit(wrong ? 1 : 0);
+    }
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    put(held); /* here nothing has changed */
+    guest_take(&g, 40);
+    CHECK_EQ(g.served, 40);
+    CHECK_EQ(usage_of(&pool).total.allocated, 40);
+    guest_end(&g);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+#endif
+}
+
+/* Forked in the midst of things: whatever the other threads were doing, the child finds no buffer twice, refuses
+   nothing that is there, and loses at most what each of them had in its hands or was moving. */
+typedef struct busy {
+    stream_pool *pool;
+    stream__a64 *stop;
+} busy;
+
+static void *keep_busy(void *arg) {
+    busy *b = (busy *)arg;
+    while (!stream__a64_load_acquire(b->stop)) {
+        stream_pool_buf *a, *c;
+        if (stream_pool_acquire(b->pool, 64, &a) != STREAM_OK) continue;
+        if (stream_pool_acquire(b->pool, 64, &c) == STREAM_OK) stream_pool_release(c);
+        stream_pool_release(a);
+    }
+    return NULL;
+}
+
+static void fork_amid(void) {
+#if defined(_WIN32)
+    test_skip("no fork here");
+#else
+    enum { PLACES_THERE = 40, BUSY = 2 };
+    stream_pool_desc d = desc_of(NULL, 64, PLACES_THERE, 0);
+    stream_pool pool;
+    stream__a64 stop;
+    pthread_t threads[BUSY];
+    busy b;
+    int i, round, asked = 0;
+    d.allocator.resize = no_allocator;
+    d.allocator.ctx = &asked;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    stream__a64_store_relaxed(&stop, 0);
+    b.pool = &pool;
+    b.stop = &stop;
+    stress_begin();
+    for (i = 0; i < BUSY; i++) CHECK_EQ(pthread_create(&threads[i], NULL, keep_busy, &b), 0);
+    for (round = 0; round < 40; round++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0) {
+            stream_pool_buf *bufs[PLACES_THERE + 1];
+            int n = 0, k, wrong = 0;
+            pause_on = false;
+            while (n <= PLACES_THERE && stream_pool_acquire(&pool, 64, &bufs[n]) == STREAM_OK) n++;
+            wrong += n > PLACES_THERE;
+            wrong += n < PLACES_THERE - BUSY * (2 + PLACES_THERE / 4 + 1); /* two out, and half a cache on the way */
+            for (i = 0; i < n; i++)
+                for (k = 0; k < i; k++) wrong += bufs[i] == bufs[k];
+            for (i = 0; i < n; i++) wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+            stream_pool_free(&pool);
+            _exit(wrong ? 1 : 0);
+        }
+        CHECK(child > 0);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+    }
+    stream__a64_store_release(&stop, 1);
+    for (i = 0; i < BUSY; i++) pthread_join(threads[i], NULL);
+    stress_end();
+    CHECK_EQ(usage_of(&pool).total.in_use, 0);
+    stream_pool_free(&pool);
+    CHECK_EQ(asked, 0);
+    free(d.memory);
+#endif
+}
+
+/* Threads that end all the time, and hand what they hold to the next: nothing is lost in their caches. */
+typedef struct relay_race {
+    stream_pool *pool;
+    stream_pool_buf *baton;
+    uint64_t cookie, wrong;
+} relay_race;
+
+static void *run_leg(void *arg) {
+    relay_race *r = (relay_race *)arg;
+    stream_pool_buf *bufs[12];
+    int i, n;
+    if (r->baton) {
+        r->wrong += damage(r->baton, r->cookie);
+        r->wrong += stream_pool_release(r->baton) != STREAM_OK;
+    }
+    for (n = 0; n < 12 && stream_pool_acquire(r->pool, 64, &bufs[n]) == STREAM_OK; n++)
+        fill(bufs[n], r->cookie + 1 + (uint64_t)n);
+    for (i = 1; i < n; i++) {
+        r->wrong += damage(bufs[i], r->cookie + 1 + (uint64_t)i);
+        r->wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+    }
+    r->baton = n ? bufs[0] : NULL;
+    r->cookie++;
+    return NULL;
+}
+
+static void short_lives(void) {
+    enum { RUNNERS = 3 };
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_usage u;
+    relay_race r[RUNNERS];
+    pthread_t threads[RUNNERS];
+    int leg, i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 40, 0);
+    d.max_bytes = 40 * 64;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    memset(r, 0, sizeof r);
+    stress_begin();
+    for (leg = 0; leg < 60; leg++) {
+        for (i = 0; i < RUNNERS; i++) {
+            r[i].pool = &pool;
+            if (leg == 0) r[i].cookie = (uint64_t)i << 32;
+            CHECK_EQ(pthread_create(&threads[i], NULL, run_leg, &r[i]), 0);
+        }
+        for (i = 0; i < RUNNERS; i++) pthread_join(threads[i], NULL);
+        CHECK_EQ(usage_of(&pool).total.in_use, RUNNERS);
+    }
+    stress_end();
+    for (i = 0; i < RUNNERS; i++) {
+        CHECK_EQ(r[i].wrong, 0);
+        put(r[i].baton);
+    }
+    u = usage_of(&pool);
+    CHECK(u.total.allocated <= 40 && u.total.misused == 0 && u.total.refused == 0);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
 #endif /* STREAM_NO_THREADS */
 
 int main(void) {
@@ -2240,6 +2549,11 @@ int main(void) {
     RUN(alone_again);
     RUN(retain_race);
     RUN(free_race);
+    RUN(ended_threads);
+    RUN(pools_come_and_go);
+    RUN(short_lives);
+    RUN(after_fork);
+    RUN(fork_amid);
 #endif
     return test_end();
 }
