@@ -1850,7 +1850,8 @@ STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t m
     for (;;) {
         uint64_t take = left < most ? left : most;
         if (take == 0) return 0;
-        /* acquire: give's release; the release half keeps earlier gifts visible to later takers. */
+        /* acquire: give's release. Relaxed, and what made the room may not be over when the room is used. A taker
+           publishes nothing: the release half is there for want of a weaker call. */
         if (stream__a64_cas_acq_rel(&credits->left, &left, left - take)) return take;
     }
 }
@@ -3098,7 +3099,7 @@ STREAM_API void stream_broadcast_close(stream_broadcast *broadcast) {
 STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64_t *oldest, uint64_t *next) {
     /* acquire: so that oldest is not above next; and both are measures. */
     *oldest = stream__a64_load_acquire(&broadcast->floor);
-    *next = stream__a64_load_acquire(&broadcast->next);
+    *next = stream__a64_load_relaxed(&broadcast->next);
 }
 
 /* Whether item `number` is no longer kept. */
@@ -3195,7 +3196,7 @@ STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, 
     *len = 0;
     if (stream__a64_load_acquire(&broadcast->next) == number) { /* acquire: see next above */
         if (!stream__a64_load_acquire(&broadcast->closed)) return STREAM_EMPTY; /* acquire: see close */
-        if (stream__a64_load_acquire(&broadcast->next) == number) return STREAM_END;
+        if (stream__a64_load_relaxed(&broadcast->next) == number) return STREAM_END; /* relaxed: closed has brought all */
     }
     /* acquire, here and below: see words above */
     at = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].at);

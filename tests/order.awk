@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT-0
 # Makes of a header a copy in which every ordered call has a number and goes to tests/order.h, the table of
 # those numbers, and the list of mutants: one for each way to take an acquire, a release or a seq_cst away.
-# awk -v out=DIR -f tests/order.awk tests/order.expected HEADER
+# awk -v out=DIR [-v only=FUNCTIONS] [-v but=FUNCTIONS] -f tests/order.awk tests/order.expected HEADER
 #
 #   stream__a64_cas_acq_rel(x, ...)  ->  ORDER_a64_cas(17, acq_rel, x, ...)
 #
@@ -36,8 +36,8 @@ FNR == 1 {
 }
 function mutant(weaker) {
     key = name " " where " " call (count[call] > 1 ? "#" count[call] : "") " " weaker
-    print number, weaker, expected[key] >mutants
     used[key] = 1
+    if ((only == "" || where ~ only) && (but == "" || where !~ but)) print number, weaker, expected[key] >mutants
 }
 {
     rest = $0

@@ -90,6 +90,7 @@ bool order_cas(unsigned site, order_memory order, void *at, unsigned width, void
 /* Sleeps if *at is still `seen`, until a wake or, if timed, until the time is up: then false. */
 bool order_wait(void *at, unsigned width, uint64_t seen, bool timed);
 void order_wake(void *at, unsigned most);
+unsigned order_any(unsigned of); /* for what the kernel may choose: below `of` */
 void order_pause(void); /* for waiting in a loop: another goes on; what it wrote is seen, in time */
 int order_self(void);
 
@@ -206,7 +207,7 @@ static struct {
     bool woken[ORDER_THREADS];
     unsigned wrote[ORDER_THREADS], known[ORDER_THREADS], paused_at[ORDER_THREADS]; /* stores; others' stores; step */
     order__clock clock[ORDER_THREADS];
-    unsigned locations, preempted, old, spurious, late, steps;
+    unsigned locations, preempted, old, spurious, late, steps, calls;
     unsigned sequenced, sequenced_of[ORDER_THREADS];
     size_t top;
     struct {
@@ -499,6 +500,13 @@ static void order__schedule(bool stays) {
     order.current = self;
 }
 
+/* A call by begin or end, which run alone: true, and the caller just does it. */
+static bool order__alone(void) {
+    if (order.current >= 0) return false;
+    if (++order.calls > 100 * ORDER__CHOICES) order_fail("no end in sight after %u calls of begin or end", order.calls);
+    return true;
+}
+
 static void order__point(void) {
     if (++order.steps > ORDER__CHOICES) order_fail("no end in sight after %u steps", order.steps);
     order__schedule(true);
@@ -722,7 +730,7 @@ uint64_t order_load(unsigned site, order_memory o, const void *at, unsigned widt
     uint8_t way[ORDER__STORES];
     unsigned id;
     uint64_t value;
-    if (order.current < 0) return order__raw(at, width);
+    if (order__alone()) return order__raw(at, width);
     order__point();
     o = order__actual(site, o, &failed);
     l = order__touch_location(at, width, false);
@@ -739,7 +747,7 @@ void order_store(unsigned site, order_memory o, void *at, unsigned width, uint64
     order_memory failed;
     uint8_t way[ORDER__STORES];
     unsigned place;
-    if (order.current < 0) {
+    if (order__alone()) {
         order__raw_set(at, width, value);
         return;
     }
@@ -771,7 +779,7 @@ uint64_t order_rmw(unsigned site, order_memory o, void *at, unsigned width, char
     uint8_t way[ORDER__STORES];
     unsigned place;
     uint64_t was;
-    if (order.current < 0) {
+    if (order__alone()) {
         was = order__raw(at, width);
         order__raw_set(at, width, order__apply(verb, was, x));
         return was;
@@ -793,7 +801,7 @@ bool order_cas(unsigned site, order_memory o, void *at, unsigned width, void *se
     uint64_t expected = order__raw(seen, width), value;
     uint8_t way[3 * ORDER__STORES], fail[ORDER__STORES];
     unsigned wins = 0, n, fails, i, pick;
-    if (order.current < 0) {
+    if (order__alone()) {
         bool same = order__raw(at, width) == expected;
         memcpy(same ? at : seen, same ? (void *)&x : at, width); /* little endian, as all that runs this */
         return same;
@@ -864,6 +872,8 @@ void order_wake(void *at, unsigned most) {
     }
 }
 
+unsigned order_any(unsigned of) { return order__choose(of, 2); }
+
 /* -- the search -- */
 
 static void order__thread(int t) {
@@ -881,7 +891,7 @@ static void order__begin(const order_case *c) {
     order.run++;
     order.current = -1;
     order.top = 0;
-    order.blocks = order.locations = order.steps = order.made = 0;
+    order.blocks = order.locations = order.steps = order.calls = order.made = 0;
     order.preempted = order.old = order.spurious = order.late = order.sequenced = 0;
     memset(order.sequenced_of, 0, sizeof order.sequenced_of);
     order.message[0] = 0;

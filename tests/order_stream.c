@@ -3,6 +3,7 @@
    sent and read after it has come, with plain accesses, and the counters begin two steps before they wrap. */
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
    who write and read it, and nobody else. */
 static stream__a64 *fd_count;
 
-static long kernel_futex(uint32_t *word, int op, uint32_t value, const void *deadline) {
+static __attribute__((unused)) long kernel_futex(uint32_t *word, int op, uint32_t value, const void *deadline) {
     if (order_self() < 0) return 0;
     if ((op & FUTEX_CMD_MASK) == FUTEX_WAKE) {
         order_wake(word, value);
@@ -40,6 +41,49 @@ static long kernel_read(void) {
 static void kernel_poll(void) { /* until the descriptor is readable */
     while (order_load(0, order_acquire, &fd_count->v, 8) == 0) order_wait(&fd_count->v, 8, 0, false);
 }
+
+/* Mutexes and condition variables, for tests/order_cond.c. The first word of either is its state: whether it is
+   locked; which threads wait, one bit each, so that a signal takes exactly one of them. */
+static __attribute__((unused)) void kernel_lock(pthread_mutex_t *lock) {
+    for (;;) {
+        uint64_t seen = 0;
+        if (order_cas(0, order_acquire, lock, 8, &seen, 1, true)) return;
+        if (seen) order_wait(lock, 8, 1, false);
+    }
+}
+static __attribute__((unused)) void kernel_unlock(pthread_mutex_t *lock) {
+    order_store(0, order_release, lock, 8, 0);
+    order_wake(lock, 1);
+}
+static __attribute__((unused)) void kernel_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, bool timed) {
+    uint64_t self = UINT64_C(1) << order_self(), seen = order_rmw(0, order_relaxed, cond, 8, '|', self) | self;
+    kernel_unlock(lock);
+    while (seen & self) {
+        if (!order_wait(cond, 8, seen, timed)) order_rmw(0, order_relaxed, cond, 8, '&', ~self); /* too late */
+        seen = order_load(0, order_relaxed, cond, 8);
+    }
+    kernel_lock(lock);
+}
+static __attribute__((unused)) void kernel_cond_signal(pthread_cond_t *cond, bool all) {
+    uint64_t seen = order_load(0, order_relaxed, cond, 8), to;
+    do {
+        unsigned waiting[ORDER_THREADS], n = 0, i;
+        for (i = 0; i < ORDER_THREADS; i++)
+            if (seen >> i & 1) waiting[n++] = i;
+        to = n == 0 || all ? 0 : seen & ~(UINT64_C(1) << waiting[order_any(n)]);
+    } while (!order_cas(0, order_relaxed, cond, 8, &seen, to, true));
+    order_wake(cond, ORDER_THREADS);
+}
+#define pthread_mutex_lock(lock) kernel_lock(lock)
+#define pthread_mutex_unlock(lock) kernel_unlock(lock)
+#define pthread_mutex_init(lock, attr) (memset(lock, 0, sizeof *(lock)), 0)
+#define pthread_mutex_destroy(lock) ((void)(lock))
+#define pthread_cond_wait(cond, lock) kernel_cond_wait(cond, lock, false)
+#define pthread_cond_timedwait(cond, lock, at) ((void)(at), kernel_cond_wait(cond, lock, true))
+#define pthread_cond_signal(cond) kernel_cond_signal(cond, false)
+#define pthread_cond_broadcast(cond) kernel_cond_signal(cond, true)
+#define pthread_cond_init(cond, attr) (memset(cond, 0, sizeof *(cond)), 0)
+#define pthread_cond_destroy(cond) ((void)(cond))
 
 #define STREAM_SYS_FUTEX(word, op, value, deadline) kernel_futex(word, op, value, deadline)
 #define STREAM_SYS_WRITE(fd, ptr, len) ((void)(fd), kernel_write(ptr, len))
@@ -458,6 +502,14 @@ static void broadcast_read(stream_broadcast_reader *r, unsigned all, bool lossle
 static void read_0_of_3(void) { broadcast_read(reader[0], 3, false); }
 static void read_0_of_4(void) { broadcast_read(reader[0], 4, false); }
 static void read_1_of_3(void) { broadcast_read(reader[1], 3, false); }
+static void read_0_once(void) { /* whatever it gets, it is the first item, or the news that it is gone */
+    char bytes[16], want[16];
+    size_t len;
+    stream_status status = stream_broadcast_read(reader[0], bytes, sizeof bytes, &len);
+    if (status != STREAM_OK) return;
+    item_make(want, first_number);
+    ORDER_CHECK(len == item_len(first_number) && memcmp(bytes, want, len) == 0);
+}
 static void read_0_held(void) { broadcast_read(reader[0], 4, true); }
 static void read_0_then_let_go(void) { /* one item held, then the writer is free to go on */
     char bytes[16], want[16];
@@ -559,6 +611,67 @@ static void credits_take_some(void) {
     }
 }
 static void credits_end(void) { ORDER_CHECK(credits->budget.left.v <= 3); }
+
+/* -- flow and metrics: measures, relaxed throughout; nothing is lost, nothing goes back -- */
+
+static stream_flow *flow;
+
+static void flow_begin(void) {
+    stream_flow_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.size = 1;
+    flow = (stream_flow *)order_alloc(sizeof *flow);
+    ORDER_CHECK(stream_flow_init(flow, &desc) == STREAM_OK);
+}
+static void flow_send(void) {
+    int i;
+    for (i = 0; i < 4; i++) stream_flow_sent(flow, 1);
+}
+static void flow_consume(void) {
+    int i;
+    for (i = 0; i < 3; i++) stream_flow_consumed(flow, 1);
+}
+static void flow_look(void) {
+    stream_flow_monitor monitor;
+    uint64_t sent = 0, consumed = 0;
+    int i;
+    memset(&monitor, 0, sizeof monitor);
+    for (i = 0; i < 2; i++) {
+        stream_flow_watch(&monitor, flow, 1000 * (uint64_t)i);
+        ORDER_CHECK(monitor.sent >= sent && monitor.consumed >= consumed && monitor.lag <= 4);
+        sent = monitor.sent;
+        consumed = monitor.consumed;
+    }
+}
+static void flow_end(void) { ORDER_CHECK(stream_flow_lag(flow) == 1 && stream_flow_max_lag(flow) <= 4); }
+
+static struct {
+    stream_counter counter;
+    stream_gauge gauge;
+} *measured;
+static stream_histogram *histogram;
+
+static void measure_begin(void) {
+    measured = order_alloc(sizeof *measured);
+    histogram = (stream_histogram *)order_alloc(sizeof *histogram);
+}
+static void measure(void) {
+    stream_counter_add(&measured->counter, 1);
+    stream_gauge_set(&measured->gauge, 10 + (uint64_t)order_self());
+    stream_histogram_add(histogram, 7);
+    stream_counter_add(&measured->counter, 1);
+}
+static void measure_look(void) {
+    uint64_t count = stream_counter_get(&measured->counter);
+    ORDER_CHECK(stream_counter_get(&measured->counter) >= count);
+    count = stream_histogram_count(histogram);
+    ORDER_CHECK(stream_histogram_count(histogram) >= count);
+}
+static void measure_end(void) {
+    ORDER_CHECK(stream_counter_get(&measured->counter) == 4 && stream_gauge_highest(&measured->gauge) == 11);
+    ORDER_CHECK(stream_histogram_count(histogram) == 2 && histogram->bucket[7].v == 2);
+    ORDER_CHECK(histogram->sum_ns.v == 14 && stream_histogram_max_ns(histogram) == 7);
+}
 
 /* -- channel -- */
 
@@ -680,6 +793,15 @@ static void recv_armed(void) { /* an event loop */
 }
 static void close_now(void) { stream_channel_close(channel); }
 
+static void send_advised(void) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        ORDER_CHECK(stream_channel_send(channel, thing_make(i), STREAM_FOREVER) == STREAM_OK);
+        stream_channel_advise_ns(channel, 1000 * (uint64_t)(i + 1));
+    }
+    channel_leave();
+}
+
 /* Nobody closes, for close wakes everyone: who is not told of what is there for him sleeps for ever. */
 static void give_1(void) { ORDER_CHECK(stream_channel_send(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK); }
 static void give_urgent(void) {
@@ -777,15 +899,19 @@ static const order_case cases[] = {
     {"broadcast.let-go", broadcast_held, {write_3, read_0_then_let_go, read_1_of_3}, broadcast_end, 0},
     {"broadcast.hold-again", broadcast_held, {write_and_hold_again, read_0_then_let_go}, held_end, 0},
     {"broadcast.wrap", broadcast_single, {write_3, read_0_of_3}, broadcast_end, 3},
+    {"broadcast.judged", broadcast_single, {write_3, read_0_once}, broadcast_end, 7},
     {"broadcast.seek", broadcast_oldest, {write_3, seek_about}, broadcast_end, 3},
     {"broadcast.look-around", broadcast_oldest, {write_4, look_around}, broadcast_end, 0},
     {"credits", credits_begin, {credits_give, credits_take}, credits_end, 0},
     {"credits.some", credits_begin, {credits_give, credits_take_some}, credits_end, 0},
+    {"flow", flow_begin, {flow_send, flow_consume, flow_look}, flow_end, 0},
+    {"metrics", measure_begin, {measure, measure, measure_look}, measure_end, 0},
     {"channel.1x1", channel_one, {send_2, recv_all}, channel_end, 0},
     {"channel.2x1", channel_one_of_two, {send_2, send_1, recv_all}, channel_end, 0},
     {"channel.1x2", channel_one, {send_2, recv_all, recv_all}, channel_end, 0},
     {"channel.2x2", channel_two_of_two, {send_2, send_1, recv_all, recv_all}, channel_end, 0},
     {"channel.2x2-of-one", channel_one_of_two, {send_2, send_1, recv_all, recv_all}, channel_end, 0},
+    {"channel.advised", channel_two_of_two, {send_advised, send_advised, recv_all}, channel_end, 0},
     {"channel.two", channel_two, {send_3, recv_all}, channel_end, 0},
     {"channel.lanes", channel_one, {send_both_lanes, recv_any_order}, channel_end, 0},
     {"channel.batch", channel_two, {send_batch, recv_batch}, channel_end, 0},
@@ -809,4 +935,12 @@ static const order_case cases[] = {
     {NULL, NULL, {NULL}, NULL, 0},
 };
 
-int main(int argc, char **argv) { return order_main(argc, argv, "order.stream", cases); }
+int main(int argc, char **argv) {
+#ifdef STREAM_WAIT_PTHREAD /* the others are as they were */
+    const order_case *channels = cases;
+    while (strncmp(channels->name, "channel", 7) != 0) channels++;
+    return order_main(argc, argv, "order.cond", channels);
+#else
+    return order_main(argc, argv, "order.stream", cases);
+#endif
+}
