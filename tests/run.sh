@@ -73,6 +73,10 @@ for a in aarch64 s390x; do
 done
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"
+# Memory orders and algorithms of what runs without locks: every weakened one must be caught.
+if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then job order "sh tests/order.sh"
+else job order "echo 'skip order: the checker is for Linux on x86-64'"; fi
+job models "sh tests/models.sh"
 
 list=$out/list
 cut -f1 "$list" | TEST_OUT=$out xargs -P 2 -I{} sh tests/one.sh {} "$list"
