@@ -8,8 +8,10 @@
    Positions have 3 bits (and go in steps of two, as in the code), beginning two before they wrap.
 
    also -DCELLS=1 -DCAPACITY=1
-   also -DCELLS=4 -DCAPACITY=3 -DITEMS=2
-   progress -DITEMS=2
+   also -DCELLS=4 -DCAPACITY=3
+   long -DITEMS=3
+   long -DCELLS=1 -DCAPACITY=1 -DITEMS=3
+   progress
 
    -DWEAK_FILL    a producer hands the cell on before it has written the item
    -DWEAK_DRAIN   a consumer hands the cell on before it has read the item
@@ -17,7 +19,7 @@
    -DWEAK_HEAD    the same for head */
 
 #ifndef ITEMS
-#define ITEMS 3
+#define ITEMS 2
 #endif
 #ifndef CELLS
 #define CELLS 2
