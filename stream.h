@@ -1058,6 +1058,7 @@ typedef struct stream__sleepers {
 #ifdef STREAM__SLEEP_PTHREAD
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    long pid; /* of the process that made them */
 #endif
     char apart_too[STREAM_CACHE_LINE];
 } stream__sleepers;
@@ -2598,10 +2599,13 @@ static bool stream__sleepers_init(stream__sleepers *s) {
         done = false;
     }
     pthread_condattr_destroy(&attr);
+    s->pid = (long)getpid();
     return done;
 }
 
+/* In a forked child, threads that the child has not may be asleep here, and glibc would wait for them to leave. */
 static void stream__sleepers_free(stream__sleepers *s) {
+    if (s->pid != (long)getpid()) return;
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
 }
