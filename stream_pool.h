@@ -798,11 +798,13 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 #endif
 #endif
 
-/* A private function that the common case calls and does not want inside it. */
+/* As STREAM__FN, for what is rare and shall stay out of the way of what is not. */
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM_POOL__SLOW __attribute__((noinline, cold))
+#define STREAM_POOL__RARE_FN static __attribute__((noinline, cold, unused))
+#elif defined(_MSC_VER)
+#define STREAM_POOL__RARE_FN static __declspec(noinline)
 #else
-#define STREAM_POOL__SLOW
+#define STREAM_POOL__RARE_FN static
 #endif
 
 #if defined(STREAM_NO_THREADS) || defined(STREAM_POOL_NO_THREAD_LOCAL)
@@ -1028,6 +1030,13 @@ STREAM__FN bool stream_pool__is(const stream_pool_buf *buf) {
 
 STREAM__FN stream_pool_buf *stream_pool__at(char *table, uint32_t place) {
     return (stream_pool_buf *)(void *)(table + (size_t)(place - 1) * STREAM_POOL__STEP);
+}
+
+/* The smallest tier whose buffers are large enough; [tiers] if none is. */
+STREAM__FN unsigned stream_pool__tier_of(const stream_pool__core *core, size_t size) {
+    unsigned tier = size > core->size[3] ? 4 : 0; /* halves the way */
+    while (size > core->size[tier]) tier++;       /* [tiers] ends it */
+    return tier;
 }
 
 /* ==[ list ]== the shared lists --------------------------------------------------------------------
@@ -1326,9 +1335,15 @@ static STREAM_POOL__THREAD_LOCAL struct stream_pool__memory {
     uint32_t strangers; /* calls on pools that no cache is for */
 } stream_pool__mine;
 
-/* The second cache, or one for a pool that has none: one not used so far, else seldom, as what it remembers is then found only by
-   searches, the one that did not have to give way the last time. */
-static STREAM_POOL__SLOW STREAM__UNUSED stream_pool_cache *stream_pool__adopt(stream_pool__core *core) {
+/* This thread's cache for a pool, if it is the first one. */
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) {
+    return stream_pool__mine.cache[0].core == core ? &stream_pool__mine.cache[0] : NULL;
+}
+
+/* Else: the second one, or one that goes over to this pool, or NULL. One not used so far goes over at once.
+   One that another pool uses does so seldom, as what it remembers is then found by searches only; and it is
+   the one that stayed the last time. */
+STREAM__FN stream_pool_cache *stream_pool__further(stream_pool__core *core) {
     stream_pool_cache *cache = stream_pool__mine.cache;
     if (cache[1].core == core) return &cache[1];
     if (cache[0].core && cache[1].core) {
@@ -1342,23 +1357,14 @@ static STREAM_POOL__SLOW STREAM__UNUSED stream_pool_cache *stream_pool__adopt(st
     return cache;
 }
 
-/* This thread's cache for a pool, or NULL. */
-STREAM__FN stream_pool_cache *stream_pool__own(stream_pool__core *core) {
-    stream_pool_cache *cache = stream_pool__mine.cache;
-    return cache->core == core ? cache : stream_pool__adopt(core);
-}
-
 STREAM__FN void stream_pool__forget(const stream_pool__core *core) {
     stream_pool_cache *cache = stream_pool__mine.cache;
     if (cache[0].core == core) cache[0].core = NULL;
     if (cache[1].core == core) cache[1].core = NULL;
 }
 #else
-STREAM__FN stream_pool_cache *stream_pool__own(const stream_pool__core *core) {
-    (void)core;
-    return NULL;
-}
-
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) { return (void)core, NULL; }
+STREAM__FN stream_pool_cache *stream_pool__further(const stream_pool__core *core) { return (void)core, NULL; }
 STREAM__FN void stream_pool__forget(const stream_pool__core *core) { (void)core; }
 #endif
 
@@ -1448,10 +1454,11 @@ STREAM_API void stream_pool_free(stream_pool *pool) {
 /* Nothing is remembered. Take one from the list, or come upon one; else make one; else search all there are,
    of this size and larger ones; else give back a smaller one and try again; else refuse. Each turn gives back
    one buffer, so turns end when the pool keeps nothing. */
-static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__acquire_slow(stream_pool__core *core, stream_pool_cache *cache, unsigned tier,
-                                                   size_t size, stream_pool_buf **out) {
+STREAM_POOL__RARE_FN stream_status stream_pool__acquire_slow(stream_pool__core *core, stream_pool_cache *cache,
+                                                             size_t size, stream_pool_buf **out) {
     const uint64_t one = STREAM_POOL__OUT | 1;
     stream_status status = STREAM_E_ARGUMENT;
+    unsigned tier = stream_pool__tier_of(core, size);
     bool oversize = tier == core->tiers;
     size_t capacity = oversize ? size : core->size[tier];
     unsigned i;
@@ -1493,30 +1500,41 @@ static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__acquire_slow(
     return status;
 }
 
+/* The common case: what the cache remembers last is there. */
 STREAM__FN stream_status stream_pool__acquire(stream_pool__core *core, stream_pool_cache *cache, size_t size,
                                               stream_pool_buf **out) {
-    unsigned tier = size > core->size[3] ? 4 : 0; /* halves the way; [tiers] ends it */
-    uint32_t n;
-    while (size > core->size[tier]) tier++;
-    if (cache && (n = cache->n[tier]) > 0) {
+    unsigned tier = stream_pool__tier_of(core, size);
+    uint32_t n = cache->n[tier];
+    if (n > 0) {
         uint32_t place = cache->place[tier][n - 1];
         uint64_t state = STREAM_POOL__CACHED;
         stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
-        /* As in recall and claim, of which this is the common case. */
+        /* As in recall and claim. */
         if (place <= core->count[tier] && stream__a64_cas_acq_rel(&buf->state, &state, STREAM_POOL__OUT | 1)) {
             cache->n[tier] = n - 1;
             *out = stream_pool__hand_out(buf);
             return STREAM_OK;
         }
     }
-    return stream_pool__acquire_slow(core, cache, tier, size, out);
+    return stream_pool__acquire_slow(core, cache, size, out);
+}
+
+STREAM_POOL__RARE_FN stream_status stream_pool__acquire_further(stream_pool__core *core, size_t size,
+                                                                stream_pool_buf **out) {
+    stream_pool_cache *cache = stream_pool__further(core);
+    return cache ? stream_pool__acquire(core, cache, size, out)
+                 : stream_pool__acquire_slow(core, NULL, size, out);
 }
 
 STREAM_API stream_status stream_pool_acquire(stream_pool *pool, size_t size, stream_pool_buf **buf) {
     if (!buf) return STREAM_E_ARGUMENT;
+    if (pool && pool->core) {
+        stream_pool_cache *cache = stream_pool__first(pool->core);
+        if (cache) return stream_pool__acquire(pool->core, cache, size, buf);
+        return stream_pool__acquire_further(pool->core, size, buf);
+    }
     *buf = NULL;
-    if (!pool || !pool->core) return STREAM_E_STATE;
-    return stream_pool__acquire(pool->core, stream_pool__own(pool->core), size, buf);
+    return STREAM_E_STATE;
 }
 
 STREAM__FN void stream_pool__misused(const stream_pool_buf *buf) {
@@ -1541,7 +1559,7 @@ STREAM_API stream_pool_buf *stream_pool_retain(stream_pool_buf *buf) {
 }
 
 /* All that a release can meet. The cache is this pool's, or NULL. */
-static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
+STREAM_POOL__RARE_FN stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
     stream_pool__core *core;
     uint64_t state = stream__a64_load_relaxed(&buf->state), busy = STREAM_POOL__BUSY; /* relaxed: as in retain */
     uint32_t place, n, hold;
@@ -1584,13 +1602,14 @@ static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__release_slow(
     return STREAM_OK;
 }
 
+/* The common case: it is the last reference, and the cache has room. */
 STREAM__FN stream_status stream_pool__release(stream_pool_buf *buf, stream_pool_cache *cache) {
     uint64_t state = STREAM_POOL__OUT | 1;
-    uint32_t place = buf->place, n;
     unsigned tier = buf->tier;
-    if (cache && (n = cache->n[tier]) < buf->core->quick[tier]) {
+    uint32_t place = buf->place, n = cache->n[tier];
+    if (n < buf->core->quick[tier]) {
         cache->place[tier][n] = place;
-        /* Acq_rel, as in release_slow, of which this is the common case in one exchange. */
+        /* Acq_rel, as in release_slow: this is all of that in one exchange. */
         if (stream__a64_cas_acq_rel(&buf->state, &state, STREAM_POOL__CACHED)) {
             cache->n[tier] = n + 1;
             return STREAM_OK;
@@ -1599,10 +1618,18 @@ STREAM__FN stream_status stream_pool__release(stream_pool_buf *buf, stream_pool_
     return stream_pool__release_slow(buf, cache);
 }
 
+STREAM_POOL__RARE_FN stream_status stream_pool__release_further(stream_pool_buf *buf) {
+    stream_pool_cache *cache = stream_pool__further(buf->core);
+    return cache ? stream_pool__release(buf, cache) : stream_pool__release_slow(buf, NULL);
+}
+
 STREAM_API stream_status stream_pool_release(stream_pool_buf *buf) {
+    stream_pool_cache *cache;
     if (!buf) return STREAM_OK;
     if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
-    return stream_pool__release(buf, stream_pool__own(buf->core));
+    cache = stream_pool__first(buf->core);
+    if (cache) return stream_pool__release(buf, cache);
+    return stream_pool__release_further(buf);
 }
 
 STREAM_API stream_status stream_pool_cache_init(stream_pool_cache *cache, stream_pool *pool) {
@@ -1622,15 +1649,16 @@ STREAM_API void stream_pool_cache_free(stream_pool_cache *cache) {
 
 STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size, stream_pool_buf **buf) {
     if (!buf) return STREAM_E_ARGUMENT;
+    if (cache && cache->core) return stream_pool__acquire(cache->core, cache, size, buf);
     *buf = NULL;
-    if (!cache || !cache->core) return STREAM_E_STATE;
-    return stream_pool__acquire(cache->core, cache, size, buf);
+    return STREAM_E_STATE;
 }
 
 STREAM_API stream_status stream_pool_cache_release(stream_pool_cache *cache, stream_pool_buf *buf) {
     if (!buf) return STREAM_OK;
     if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
-    return stream_pool__release(buf, cache && cache->core == buf->core ? cache : NULL);
+    if (cache && cache->core == buf->core) return stream_pool__release(buf, cache);
+    return stream_pool__release_slow(buf, NULL);
 }
 
 STREAM_API uint32_t stream_pool_refs(const stream_pool_buf *buf) {
@@ -1767,7 +1795,9 @@ STREAM_API void stream_pool_stats(const stream_pool *pool, stream_pool_usage *us
 
 STREAM__FN void *stream_pool__lend(void *ctx, size_t size, size_t *capacity) {
     stream_pool_buf *buf = NULL;
-    if (!ctx || stream_pool__acquire((stream_pool__core *)ctx, stream_pool__own((stream_pool__core *)ctx), size, &buf) != STREAM_OK) return NULL;
+    stream_pool pool;
+    pool.core = (stream_pool__core *)ctx;
+    if (stream_pool_acquire(&pool, size, &buf) != STREAM_OK) return NULL;
     if (capacity) *capacity = buf->capacity;
     return buf->data;
 }
