@@ -3,8 +3,8 @@
 # Installs what `make test` and `make bench` use beyond a C compiler and make. Debian 12, as root.
 set -e
 if ! command -v apt-get >/dev/null; then
-    echo "deps: this script knows apt-get only; install the packages it lists by other means" >&2
-    sed -n 's/^    /  /p' "$0" >&2
+    echo "deps: this script knows apt-get only; install the packages it lists by other means" >2
+    sed -n 's/^    /  /p' "$0" >2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -14,5 +14,5 @@ apt-get install -y -qq --no-install-recommends \
     gcc-mingw-w64-x86-64 gcc-i686-linux-gnu libc6-dev-i386-cross \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
-    libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev \
+    libmimalloc2.0 libjemalloc2 libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev \
     procps util-linux jq nodejs hyperfine

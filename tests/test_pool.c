@@ -265,7 +265,7 @@ static void defaults(void) {
     d = desc_of(&h, 0);
     CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
     CHECK_EQ(h.calls, 1);
-    CHECK(h.live < (long)(2000 * STREAM_POOL__STEP + 12000)); /* tables for 2000 buffers, and no buffer */
+    CHECK(h.live < 2000 * STREAM_POOL__STEP + 12000); /* tables for 2000 buffers, and no buffer */
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         stream_pool_buf *buf = get(&pool, cases[i].size);
         CHECK_EQ(buf->capacity, cases[i].capacity);
@@ -1243,8 +1243,8 @@ static void cap_with_caches(void) {
     check_heap_empty(&h);
 }
 
-/* Released twice, whatever lies between: through a cache, another one, none; kept in a cache, on the list, given
-   back to the allocator. */
+/* Released twice, whatever lies between: through a cache, another one, none; kept in a cache, on the list,
+   given back to the allocator. */
 static void misuse_with_caches(void) {
     heap h;
     stream_pool pool;
@@ -1409,8 +1409,8 @@ static void many_pools(void) {
     check_heap_empty(&h);
 }
 
-/* What a relay does: connections that come and go, read into 16 KiB, pass on events of up to 4 KiB that several
-   subscribers hold for a while, and now and then a large one. */
+/* What a relay does: connections that come and go, read into 16 KiB, pass on events of up to 4 KiB that
+   several subscribers hold for a while, and now and then a large one. */
 static void relay(void) {
     enum { SUBSCRIBERS = 20, LAG = 16, EVENTS = 20000 };
     static stream_pool_buf *queue[SUBSCRIBERS][LAG];
@@ -2202,7 +2202,7 @@ static void free_race(void) {
     }
 }
 
-/* ---- threads that come and go --------------------------------------------------------------------------- */
+/* ---- threads that come and go ------------------------------------------------------------------------- */
 
 /* A thread of its own, one step at a time. */
 typedef struct guest {
@@ -2374,8 +2374,8 @@ static void after_fork(void) {
 #endif
 }
 
-/* Forked in the midst of things: whatever the other threads were doing, the child finds no buffer twice, refuses
-   nothing that is there, and loses at most what each of them had in its hands or was moving. */
+/* Forked in the midst of things: whatever the other threads were doing, the child finds no buffer twice,
+   refuses nothing that is there, and loses at most what each of them had in its hands or was moving. */
 typedef struct busy {
     stream_pool *pool;
     stream__a64 *stop;
