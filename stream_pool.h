@@ -1380,8 +1380,16 @@ STREAM__FN void stream_pool__forget(const stream_pool__core *core) {
     if (cache[1].core == core) cache[1].core = NULL;
 }
 #else
-STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) { return (void)core, NULL; }
-STREAM__FN stream_pool_cache *stream_pool__further(const stream_pool__core *core) { return (void)core, NULL; }
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) {
+    (void)core;
+    return NULL;
+}
+
+STREAM__FN stream_pool_cache *stream_pool__further(const stream_pool__core *core) {
+    (void)core;
+    return NULL;
+}
+
 STREAM__FN void stream_pool__forget(const stream_pool__core *core) { (void)core; }
 #endif
 
