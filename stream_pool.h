@@ -589,7 +589,7 @@ typedef struct stream_pool_buf {
     struct stream_pool__core *core; /* private from here on */
     stream__a64 state;              /* whose it is; under [core] */
     stream__a64 uses;               /* how often it was handed out again */
-    uint32_t place;                 /* in the tier's table, plus 1; 0: none, goes back to the allocator at release */
+    uint32_t place;                 /* in the tier's table, plus 1; 0: none, so it is freed at release */
     uint16_t tier;
     uint16_t back; /* bytes from the start of the allocation to data */
     uint64_t mark; /* says that this is a buffer */
@@ -684,8 +684,8 @@ STREAM_API size_t stream_pool_memory(const stream_pool_desc *desc);
 
 typedef struct stream_pool_cache {
     struct stream_pool__core *core; /* private, all three */
-    uint32_t n[STREAM_POOL_MAX_TIERS + 1]; /* the last is always 0, and ends every doubt about tiers */
-    uint32_t place[STREAM_POOL_MAX_TIERS][STREAM_POOL_CACHE]; /* in the tier's table, plus 1; the newest last */
+    uint32_t n[STREAM_POOL_MAX_TIERS + 1]; /* [MAX_TIERS] is for what is above all tiers, and stays 0 */
+    uint32_t place[STREAM_POOL_MAX_TIERS][STREAM_POOL_CACHE]; /* as in stream_pool_buf; the newest last */
 } stream_pool_cache;
 
 /* Sets up an empty cache for this pool; nothing is allocated. E_ARGUMENT, E_STATE: no cache, not a pool. */
@@ -698,7 +698,8 @@ STREAM_API void stream_pool_cache_free(stream_pool_cache *cache);
 /* As stream_pool_acquire and stream_pool_release, through this cache. They mix with the plain ones: a
    buffer may be released through another cache, or none. A buffer of another pool, and one released after
    stream_pool_free, goes its way past the cache. E_STATE for an acquire: the cache is zeroed. */
-STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size, stream_pool_buf **buf);
+STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size,
+                                                   stream_pool_buf **buf);
 STREAM_API stream_status stream_pool_cache_release(stream_pool_cache *cache, stream_pool_buf *buf);
 
 /* References out; 1, seen by its holder, means that nobody else has it and nobody else's use of it is
@@ -709,14 +710,15 @@ STREAM_API uint32_t stream_pool_refs(const stream_pool_buf *buf);
    buffer the caller holds. NULL when it is none, as far as that can be told. Any thread. */
 STREAM_API stream_pool_buf *stream_pool_buf_of(void *data);
 
-/* Gives all kept buffers, in whatever cache, back to the allocator; returns their bytes. 0 in arena mode. Any
-   thread. */
+/* Gives all kept buffers, in whatever cache, back to the allocator; returns their bytes. 0 in arena mode.
+   Any thread. */
 STREAM_API size_t stream_pool_trim(stream_pool *pool);
 
 /* Gives back as many kept buffers of each tier as no acquire has needed since the call before, in whatever
    cache; returns their bytes. Call it every ten seconds or so, from a timer you have or every few thousand
    messages: the buffers of a burst are back two calls after it is over, and what is in regular use stays.
-   A call that frees much takes as long as the allocator does (1 GiB: some 100 ms with glibc). 0 in arena mode. Any thread; one at a time, or each finds less. */
+   A call that frees much takes as long as the allocator does (1 GiB: some 100 ms with glibc). 0 in arena
+   mode. Any thread; one at a time, or each finds less. */
 STREAM_API size_t stream_pool_trim_idle(stream_pool *pool);
 
 /* Where buffers went. allocated - discarded == in_use + kept, and allocated + reused is the number of
@@ -787,8 +789,9 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 #endif
 #endif
 
-/* glibc gives the end of its heap back by itself, but no hole in it, and one buffer still in use makes all that
-   lies below it a hole: measured, 1 GiB of 4 KiB buffers freed but for the one used last left all resident. */
+/* glibc gives the end of its heap back by itself, but no hole in it, and one buffer still in use makes all
+   that lies below it a hole: measured, 1 GiB of 4 KiB buffers freed but for the one used last left all of
+   it resident. */
 #ifndef STREAM_POOL_GIVE_BACK
 #if defined(__GLIBC__) && !defined(STREAM_NO_MALLOC)
 #include <malloc.h>
@@ -798,11 +801,13 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 #endif
 #endif
 
-/* A private function that the common case calls and does not want inside it. */
+/* As STREAM__FN, for what is rare and shall stay out of the way of what is not. */
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM_POOL__SLOW __attribute__((noinline, cold))
+#define STREAM_POOL__RARE_FN static __attribute__((noinline, cold, unused))
+#elif defined(_MSC_VER)
+#define STREAM_POOL__RARE_FN static __declspec(noinline)
 #else
-#define STREAM_POOL__SLOW
+#define STREAM_POOL__RARE_FN static
 #endif
 
 #if defined(STREAM_NO_THREADS) || defined(STREAM_POOL_NO_THREAD_LOCAL)
@@ -845,15 +850,16 @@ extern "C" {
        trim       LISTED or CACHED -> BUSY -> BLANK
 
    That a cache only remembers, and an exchange decides, costs the common acquire and release one
-   read-modify-write each, of a line that no other thread is using. It buys that kept buffers can be taken out
+   read-modify-write each, of a line that no other thread is using: 0.9 of the 6.5 ns of a pair, where it was
+   measured (`make bench-pool` has the row). It buys that kept buffers can be taken out
    of any cache at any time, by a trim, a search under the cap, stream_pool_free, or the next thread after one
    that has ended. A cache that could be written without an exchange could not be emptied by others (Attiya
    et al., Laws of Order, 2011: no taking away without an atomic operation or a fence on the owner's side),
    and to ask its owner to is no use while that sleeps.
 
    Who holds the buffer holds its handle: the words of a handle but `state` have one writer at a time. What is
-   counted per acquire is counted there, in `uses`, by one load and one store. Words that all threads share are
-   written only where a list or an allocator is used.
+   counted per acquire is counted there, in `uses`, by one load and one store. Words that all threads share
+   are written only where a list or an allocator is used.
 
    core->refs is one for the pool and one for every buffer that exists. Kept ones count too, so it moves
    only where buffers are made and unmade, and yet the last buffer out, long after stream_pool_free, finds
@@ -1019,7 +1025,9 @@ STREAM__FN void stream_pool__wipe(void *ptr, size_t size) {
     set(ptr, 0, size);
 }
 
-STREAM__FN uint64_t stream_pool__mark(const void *ptr) { return (uint64_t)(uintptr_t)ptr ^ STREAM_POOL__MARK; }
+STREAM__FN uint64_t stream_pool__mark(const void *ptr) {
+    return (uint64_t)(uintptr_t)ptr ^ STREAM_POOL__MARK;
+}
 
 /* Most pointers that are not ours are not aligned as ours are, and then nothing is read through them. */
 STREAM__FN bool stream_pool__is(const stream_pool_buf *buf) {
@@ -1028,6 +1036,13 @@ STREAM__FN bool stream_pool__is(const stream_pool_buf *buf) {
 
 STREAM__FN stream_pool_buf *stream_pool__at(char *table, uint32_t place) {
     return (stream_pool_buf *)(void *)(table + (size_t)(place - 1) * STREAM_POOL__STEP);
+}
+
+/* The smallest tier whose buffers are large enough; [tiers] if none is. */
+STREAM__FN unsigned stream_pool__tier_of(const stream_pool__core *core, size_t size) {
+    unsigned tier = size > core->size[3] ? 4 : 0; /* halves the way */
+    while (size > core->size[tier]) tier++;       /* [tiers] ends it */
+    return tier;
 }
 
 /* ==[ list ]== the shared lists --------------------------------------------------------------------
@@ -1041,13 +1056,13 @@ STREAM__FN stream_pool_buf *stream_pool__at(char *table, uint32_t place) {
 
 /* Takes up to `most` places from the top: the first one, or NONE, and how many. Each one's state says which
    is below it. `kind` is what all on this list are. */
-STREAM__FN uint32_t stream_pool__pop(stream__a64 *list, char *table, uint64_t kind, uint32_t most, uint32_t *got) {
-    /* Acquire, here and where the exchange fails: receives the states below, and the handles, as the pushes
-       published them. Relaxed, an old `below` could go with this head, and the exchange would install it. */
-    uint64_t head = stream__a64_load_acquire(list), state;
-    uint32_t first, below;
+STREAM__FN uint32_t stream_pool__pop(stream__a64 *list, char *table, uint64_t kind, uint32_t most,
+                                     uint32_t *got) {
     for (;;) {
-        below = first = (uint32_t)head;
+        /* Acquire: receives the states below, and the handles, as the pushes published them. Relaxed, an old
+           `below` could go with this head, and the exchange would install it. */
+        uint64_t head = stream__a64_load_acquire(list), state;
+        uint32_t first = (uint32_t)head, below = first;
         *got = 0;
         if (first == STREAM_POOL__NONE || first == STREAM_POOL__CLOSED) return STREAM_POOL__NONE;
         do {
@@ -1057,10 +1072,8 @@ STREAM__FN uint32_t stream_pool__pop(stream__a64 *list, char *table, uint64_t ki
             if (!(state & kind)) break; /* it has another owner; what is below that is no place */
             below = (uint32_t)state;
         } while (++*got < most && below != STREAM_POOL__NONE);
-        if (!(state & kind))
-            head = stream__a64_load_acquire(list); /* as above */
-        /* The acquire half has been had by the load; release publishes nothing. Relaxed would do. */
-        else if (stream__a64_cas_acq_rel(list, &head, ((head >> 32) + 1) << 32 | below))
+        /* Relaxed: what there is to receive, the load has received, and there is nothing to publish. */
+        if (state & kind && stream__a64_cas_relaxed(list, &head, ((head >> 32) + 1) << 32 | below))
             return first;
     }
 }
@@ -1092,7 +1105,7 @@ STREAM__FN uint32_t stream_pool__place_take(stream_pool__core *core, unsigned ti
     if (place) return place;
     fresh = stream__a64_load_relaxed(&shelf->fresh); /* relaxed: only hands out numbers, each once */
     while (fresh < core->count[tier]) {
-        if (stream__a64_cas_acq_rel(&shelf->fresh, &fresh, fresh + 1)) return (uint32_t)fresh + 1;
+        if (stream__a64_cas_relaxed(&shelf->fresh, &fresh, fresh + 1)) return (uint32_t)fresh + 1;
     }
     return STREAM_POOL__NONE;
 }
@@ -1110,7 +1123,7 @@ STREAM__FN bool stream_pool__reserve(stream_pool__core *core, size_t bytes, uint
     do {
         if (seen > core->max_bytes - bytes) return false;
         *now = seen + bytes;
-    } while (!stream__a64_cas_acq_rel(&core->bytes, &seen, *now));
+    } while (!stream__a64_cas_relaxed(&core->bytes, &seen, *now));
     return true;
 }
 
@@ -1152,6 +1165,8 @@ STREAM__FN stream_status stream_pool__make(stream_pool__core *core, unsigned tie
     data = stream_pool__data(block, place);
     front = (stream_pool__front *)(void *)data - 1;
     buf = place ? stream_pool__at(core->table[tier], place) : (stream_pool_buf *)(void *)front - 1;
+    STREAM__WRITES(front, sizeof *front);
+    STREAM__WRITES(buf, offsetof(stream_pool_buf, state));
     front->buf = (uint64_t)(uintptr_t)buf;
     front->mark = stream_pool__mark(data);
     buf->data = data;
@@ -1184,6 +1199,7 @@ STREAM__FN void stream_pool__discard(stream_pool__core *core, stream_pool_buf *b
     stream_pool__shelf *shelf = &core->shelf[buf->tier];
     size_t capacity = buf->capacity;
     char *block = buf->data - buf->back;
+    STREAM__READS(buf, offsetof(stream_pool_buf, state));
     STREAM_POOL_UNPOISON(buf->data, capacity + stream_pool__slack(core, buf));
     ((stream_pool__front *)(void *)buf->data - 1)->mark = 0;
     stream__a64_add_relaxed(&shelf->discarded, 1);
@@ -1200,8 +1216,8 @@ STREAM__FN void stream_pool__discard(stream_pool__core *core, stream_pool_buf *b
 
 /* ==[ find ]== kept buffers found: in a cache, on a list, anywhere ---------------------------------- */
 
-/* CACHED -> to, whoever's cache remembers it; false if it is not, or no longer, CACHED. seen: the state as the
-   caller knows or guesses it. */
+/* CACHED -> to, whoever's cache remembers it; false if it is not, or no longer, CACHED. seen: the state as
+   the caller knows or guesses it. */
 STREAM__FN bool stream_pool__claim(stream_pool_buf *buf, uint64_t seen, uint64_t to) {
     while (seen & STREAM_POOL__CACHED) {
         /* Acquire: receives the handle and the bytes as the release, or the refill, published them. Relaxed,
@@ -1214,6 +1230,8 @@ STREAM__FN bool stream_pool__claim(stream_pool_buf *buf, uint64_t seen, uint64_t
 
 /* A kept buffer, whose state says OUT already, as its new owner gets it. */
 STREAM__FN stream_pool_buf *stream_pool__hand_out(stream_pool_buf *buf) {
+    STREAM__READS(buf, offsetof(stream_pool_buf, len));
+    STREAM__WRITES(&buf->len, sizeof buf->len);
     /* relaxed: ours, and others only add it up */
     stream__a64_store_relaxed(&buf->uses, stream__a64_load_relaxed(&buf->uses) + 1);
     STREAM_POOL_UNPOISON(buf->data, buf->capacity);
@@ -1222,12 +1240,13 @@ STREAM__FN stream_pool_buf *stream_pool__hand_out(stream_pool_buf *buf) {
 }
 
 /* The newest buffer of a tier that the cache remembers and that is still there. */
-STREAM__FN stream_pool_buf *stream_pool__recall(stream_pool__core *core, stream_pool_cache *cache, unsigned tier) {
+STREAM__FN stream_pool_buf *stream_pool__recall(stream_pool__core *core, stream_pool_cache *cache,
+                                                unsigned tier) {
     while (cache->n[tier] > 0) {
         uint32_t place = cache->place[tier][--cache->n[tier]];
         stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
-        /* The cache may be thinking of a freed pool that lay at the same address: any place will do, if there
-           is such a one. */
+        /* The cache may be thinking of a freed pool that lay at the same address: any place will do, if
+           there is such a one. */
         if (place <= core->count[tier] && stream_pool__claim(buf, STREAM_POOL__CACHED, STREAM_POOL__OUT | 1))
             return stream_pool__hand_out(buf);
     }
@@ -1235,15 +1254,17 @@ STREAM__FN stream_pool_buf *stream_pool__recall(stream_pool__core *core, stream_
 }
 
 /* The newest buffer on the list; and with a cache, which is empty, some more for it to remember. */
-STREAM__FN stream_pool_buf *stream_pool__take(stream_pool__core *core, stream_pool_cache *cache, unsigned tier) {
+STREAM__FN stream_pool_buf *stream_pool__take(stream_pool__core *core, stream_pool_cache *cache,
+                                              unsigned tier) {
     char *table = core->table[tier];
     uint32_t got, place, most = cache ? core->hold[tier] / 2 + 1 : 1;
     stream_pool_buf *first, *buf;
     place = stream_pool__pop(&core->shelf[tier].kept, table, STREAM_POOL__LISTED, most, &got);
     if (!place) return NULL;
     first = stream_pool__at(table, place);
-    place = (uint32_t)stream__a64_load_relaxed(&first->state); /* relaxed here and below: what we popped is ours */
-    stream__a64_store_relaxed(&first->state, STREAM_POOL__OUT | 1); /* relaxed: the caller publishes it */
+    /* Relaxed, here and below: what we popped is ours. The store: the caller publishes the buffer. */
+    place = (uint32_t)stream__a64_load_relaxed(&first->state);
+    stream__a64_store_relaxed(&first->state, STREAM_POOL__OUT | 1);
     if (got > 1) cache->n[tier] = got - 1;
     for (got--; got > 0; got--) {
         cache->place[tier][got - 1] = place;
@@ -1256,8 +1277,10 @@ STREAM__FN stream_pool_buf *stream_pool__take(stream_pool__core *core, stream_po
 }
 
 /* Looks at `most` places of a tier, from where the last search ended, for a buffer that somebody's cache
-   remembers, or nobody's any more; its state is `to` then. Two searches at once may look at the same places. */
-STREAM__FN stream_pool_buf *stream_pool__search(stream_pool__core *core, unsigned tier, uint64_t most, uint64_t to) {
+   remembers, or nobody's any more; its state is `to` then. Two searches at once may look at the same
+   places. */
+STREAM__FN stream_pool_buf *stream_pool__search(stream_pool__core *core, unsigned tier, uint64_t most,
+                                                uint64_t to) {
     stream_pool__shelf *shelf = &core->shelf[tier];
     uint64_t fresh = stream__a64_load_relaxed(&shelf->fresh); /* relaxed: these two say where to look, and */
     uint64_t next = stream__a64_load_relaxed(&shelf->next);   /* not what is there */
@@ -1274,7 +1297,8 @@ STREAM__FN stream_pool_buf *stream_pool__search(stream_pool__core *core, unsigne
 
 /* A kept buffer of this tier, wherever it is, to be discarded. */
 STREAM__FN stream_pool_buf *stream_pool__remove(stream_pool__core *core, unsigned tier) {
-    uint32_t got, place = stream_pool__pop(&core->shelf[tier].kept, core->table[tier], STREAM_POOL__LISTED, 1, &got);
+    stream__a64 *kept = &core->shelf[tier].kept;
+    uint32_t got, place = stream_pool__pop(kept, core->table[tier], STREAM_POOL__LISTED, 1, &got);
     stream_pool_buf *buf;
     if (!place) return stream_pool__search(core, tier, UINT64_MAX, STREAM_POOL__BUSY);
     buf = stream_pool__at(core->table[tier], place);
@@ -1296,21 +1320,23 @@ STREAM__FN bool stream_pool__discard_one(stream_pool__core *core, unsigned below
 
 /* The oldest n that the cache remembers of a tier go on the shared list, in their order. The caller holds a
    buffer, or the pool is not being freed. */
-STREAM__FN void stream_pool__shed(stream_pool__core *core, stream_pool_cache *cache, unsigned tier, uint32_t n) {
+STREAM__FN void stream_pool__shed(stream_pool__core *core, stream_pool_cache *cache, unsigned tier,
+                                  uint32_t n) {
+    stream__a64 *kept = &core->shelf[tier].kept;
     uint32_t *places = cache->place[tier], i, first = STREAM_POOL__NONE, last = STREAM_POOL__NONE;
     char *table = core->table[tier];
     for (i = 0; i < n; i++) {
         uint32_t place = places[i];
+        uint64_t linked = STREAM_POOL__LISTED | first;
         if (place > core->count[tier]) continue; /* as in recall */
-        if (!stream_pool__claim(stream_pool__at(table, place), STREAM_POOL__CACHED, STREAM_POOL__LISTED | first))
-            continue;
+        if (!stream_pool__claim(stream_pool__at(table, place), STREAM_POOL__CACHED, linked)) continue;
         if (!last) last = place;
         first = place;
     }
     cache->n[tier] -= n;
     memmove(places, places + n, cache->n[tier] * sizeof places[0]);
-    if (!first || stream_pool__push(&core->shelf[tier].kept, STREAM_POOL__LISTED, first, stream_pool__at(table, last)))
-        return;
+    if (!first) return;
+    if (stream_pool__push(kept, STREAM_POOL__LISTED, first, stream_pool__at(table, last))) return;
     for (i = first; i; i = first) { /* the pool is being freed, and these are ours */
         stream_pool_buf *buf = stream_pool__at(table, i);
         first = i == last ? STREAM_POOL__NONE : (uint32_t)stream__a64_load_relaxed(&buf->state);
@@ -1326,9 +1352,15 @@ static STREAM_POOL__THREAD_LOCAL struct stream_pool__memory {
     uint32_t strangers; /* calls on pools that no cache is for */
 } stream_pool__mine;
 
-/* The second cache, or one for a pool that has none: one not used so far, else seldom, as what it remembers is then found only by
-   searches, the one that did not have to give way the last time. */
-static STREAM_POOL__SLOW STREAM__UNUSED stream_pool_cache *stream_pool__adopt(stream_pool__core *core) {
+/* This thread's cache for a pool, if it is the first one. */
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) {
+    return stream_pool__mine.cache[0].core == core ? &stream_pool__mine.cache[0] : NULL;
+}
+
+/* Else: the second one, or one that goes over to this pool, or NULL. One not used so far goes over at once.
+   One that another pool uses does so seldom, as what it remembers is then found by searches only; and it is
+   the one that stayed the last time. */
+STREAM__FN stream_pool_cache *stream_pool__further(stream_pool__core *core) {
     stream_pool_cache *cache = stream_pool__mine.cache;
     if (cache[1].core == core) return &cache[1];
     if (cache[0].core && cache[1].core) {
@@ -1342,19 +1374,18 @@ static STREAM_POOL__SLOW STREAM__UNUSED stream_pool_cache *stream_pool__adopt(st
     return cache;
 }
 
-/* This thread's cache for a pool, or NULL. */
-STREAM__FN stream_pool_cache *stream_pool__own(stream_pool__core *core) {
-    stream_pool_cache *cache = stream_pool__mine.cache;
-    return cache->core == core ? cache : stream_pool__adopt(core);
-}
-
 STREAM__FN void stream_pool__forget(const stream_pool__core *core) {
     stream_pool_cache *cache = stream_pool__mine.cache;
     if (cache[0].core == core) cache[0].core = NULL;
     if (cache[1].core == core) cache[1].core = NULL;
 }
 #else
-STREAM__FN stream_pool_cache *stream_pool__own(const stream_pool__core *core) {
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) {
+    (void)core;
+    return NULL;
+}
+
+STREAM__FN stream_pool_cache *stream_pool__further(const stream_pool__core *core) {
     (void)core;
     return NULL;
 }
@@ -1430,14 +1461,15 @@ STREAM_API void stream_pool_free(stream_pool *pool) {
             stream_pool__discard(core, buf);
         }
         /* What caches remember; and who has yet to release a buffer into one shall see that he may not. */
-        fresh = (uint32_t)stream__a64_load_relaxed(&core->shelf[i].fresh); /* relaxed: no acquire is under way */
+        /* relaxed: no acquire is under way */
+        fresh = (uint32_t)stream__a64_load_relaxed(&core->shelf[i].fresh);
         for (place = 1; place <= fresh; place++) {
             stream_pool_buf *buf = stream_pool__at(core->table[i], place);
             state = stream__a64_load_relaxed(&buf->state); /* relaxed: a guess */
             while (state & (STREAM_POOL__OUT | STREAM_POOL__BUSY)) {
-                /* In the order of exchanges on this word, a release comes before, and is CACHED below, or after,
-                   and sees the mark. Relaxed would do: the mark is all that it tells. */
-                if (stream__a64_cas_acq_rel(&buf->state, &state, state | STREAM_POOL__ORPHAN)) break;
+                /* In the order of exchanges on this word, a release comes before, and is CACHED below, or
+                   after, and sees the mark. Relaxed: the mark is all that it tells. */
+                if (stream__a64_cas_relaxed(&buf->state, &state, state | STREAM_POOL__ORPHAN)) break;
             }
             if (stream_pool__claim(buf, state, STREAM_POOL__BUSY)) stream_pool__discard(core, buf);
         }
@@ -1445,13 +1477,15 @@ STREAM_API void stream_pool_free(stream_pool *pool) {
     stream_pool__drop(core);
 }
 
-/* Nothing is remembered. Take one from the list, or come upon one; else make one; else search all there are,
-   of this size and larger ones; else give back a smaller one and try again; else refuse. Each turn gives back
-   one buffer, so turns end when the pool keeps nothing. */
-static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__acquire_slow(stream_pool__core *core, stream_pool_cache *cache, unsigned tier,
-                                                   size_t size, stream_pool_buf **out) {
+/* The newest one remembered was not there. Take an older one, or from the list, or come upon one; else make
+   one; else search all there are, of this size and larger ones; else give back a smaller one and try again;
+   else refuse. Each turn gives back one buffer, so turns end when the pool keeps nothing. */
+STREAM_POOL__RARE_FN stream_status stream_pool__acquire_slow(stream_pool__core *core,
+                                                             stream_pool_cache *cache, size_t size,
+                                                             stream_pool_buf **out) {
     const uint64_t one = STREAM_POOL__OUT | 1;
     stream_status status = STREAM_E_ARGUMENT;
+    unsigned tier = stream_pool__tier_of(core, size);
     bool oversize = tier == core->tiers;
     size_t capacity = oversize ? size : core->size[tier];
     unsigned i;
@@ -1493,30 +1527,41 @@ static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__acquire_slow(
     return status;
 }
 
+/* The common case: what the cache remembers last is there. */
 STREAM__FN stream_status stream_pool__acquire(stream_pool__core *core, stream_pool_cache *cache, size_t size,
                                               stream_pool_buf **out) {
-    unsigned tier = size > core->size[3] ? 4 : 0; /* halves the way; [tiers] ends it */
-    uint32_t n;
-    while (size > core->size[tier]) tier++;
-    if (cache && (n = cache->n[tier]) > 0) {
+    unsigned tier = stream_pool__tier_of(core, size);
+    uint32_t n = cache->n[tier];
+    if (n > 0) {
         uint32_t place = cache->place[tier][n - 1];
-        uint64_t state = STREAM_POOL__CACHED;
+        uint64_t kept = STREAM_POOL__CACHED, out_once = STREAM_POOL__OUT | 1;
         stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
-        /* As in recall and claim, of which this is the common case. */
-        if (place <= core->count[tier] && stream__a64_cas_acq_rel(&buf->state, &state, STREAM_POOL__OUT | 1)) {
+        /* As in recall and claim. */
+        if (place <= core->count[tier] && stream__a64_cas_acq_rel(&buf->state, &kept, out_once)) {
             cache->n[tier] = n - 1;
             *out = stream_pool__hand_out(buf);
             return STREAM_OK;
         }
     }
-    return stream_pool__acquire_slow(core, cache, tier, size, out);
+    return stream_pool__acquire_slow(core, cache, size, out);
+}
+
+STREAM_POOL__RARE_FN stream_status stream_pool__acquire_further(stream_pool__core *core, size_t size,
+                                                                stream_pool_buf **out) {
+    stream_pool_cache *cache = stream_pool__further(core);
+    return cache ? stream_pool__acquire(core, cache, size, out)
+                 : stream_pool__acquire_slow(core, NULL, size, out);
 }
 
 STREAM_API stream_status stream_pool_acquire(stream_pool *pool, size_t size, stream_pool_buf **buf) {
     if (!buf) return STREAM_E_ARGUMENT;
+    if (pool && pool->core) {
+        stream_pool_cache *cache = stream_pool__first(pool->core);
+        if (cache) return stream_pool__acquire(pool->core, cache, size, buf);
+        return stream_pool__acquire_further(pool->core, size, buf);
+    }
     *buf = NULL;
-    if (!pool || !pool->core) return STREAM_E_STATE;
-    return stream_pool__acquire(pool->core, stream_pool__own(pool->core), size, buf);
+    return STREAM_E_STATE;
 }
 
 STREAM__FN void stream_pool__misused(const stream_pool_buf *buf) {
@@ -1533,17 +1578,17 @@ STREAM_API stream_pool_buf *stream_pool_retain(stream_pool_buf *buf) {
             return NULL;
         }
         if ((uint32_t)state == UINT32_MAX) return NULL;
-        /* An exchange and no add, which would raise a released buffer from the dead for a moment.
-           Relaxed would do: the caller's own reference keeps the buffer, and handing it over is what
-           publishes. */
-    } while (!stream__a64_cas_acq_rel(&buf->state, &state, state + 1));
+        /* An exchange and no add, which would raise a released buffer from the dead for a moment. Relaxed:
+           the caller's own reference keeps the buffer, and handing it over is what publishes. */
+    } while (!stream__a64_cas_relaxed(&buf->state, &state, state + 1));
     return buf;
 }
 
 /* All that a release can meet. The cache is this pool's, or NULL. */
-static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
+STREAM_POOL__RARE_FN stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
     stream_pool__core *core;
-    uint64_t state = stream__a64_load_relaxed(&buf->state), busy = STREAM_POOL__BUSY; /* relaxed: as in retain */
+    uint64_t state = stream__a64_load_relaxed(&buf->state); /* relaxed: as in retain */
+    uint64_t busy = STREAM_POOL__BUSY;
     uint32_t place, n, hold;
     unsigned tier;
     bool last;
@@ -1584,13 +1629,14 @@ static STREAM_POOL__SLOW STREAM__UNUSED stream_status stream_pool__release_slow(
     return STREAM_OK;
 }
 
+/* The common case: it is the last reference, and the cache has room. */
 STREAM__FN stream_status stream_pool__release(stream_pool_buf *buf, stream_pool_cache *cache) {
     uint64_t state = STREAM_POOL__OUT | 1;
-    uint32_t place = buf->place, n;
     unsigned tier = buf->tier;
-    if (cache && (n = cache->n[tier]) < buf->core->quick[tier]) {
+    uint32_t place = buf->place, n = cache->n[tier];
+    if (n < buf->core->quick[tier]) {
         cache->place[tier][n] = place;
-        /* Acq_rel, as in release_slow, of which this is the common case in one exchange. */
+        /* Acq_rel, as in release_slow: this is all of that in one exchange. */
         if (stream__a64_cas_acq_rel(&buf->state, &state, STREAM_POOL__CACHED)) {
             cache->n[tier] = n + 1;
             return STREAM_OK;
@@ -1599,10 +1645,18 @@ STREAM__FN stream_status stream_pool__release(stream_pool_buf *buf, stream_pool_
     return stream_pool__release_slow(buf, cache);
 }
 
+STREAM_POOL__RARE_FN stream_status stream_pool__release_further(stream_pool_buf *buf) {
+    stream_pool_cache *cache = stream_pool__further(buf->core);
+    return cache ? stream_pool__release(buf, cache) : stream_pool__release_slow(buf, NULL);
+}
+
 STREAM_API stream_status stream_pool_release(stream_pool_buf *buf) {
+    stream_pool_cache *cache;
     if (!buf) return STREAM_OK;
     if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
-    return stream_pool__release(buf, stream_pool__own(buf->core));
+    cache = stream_pool__first(buf->core);
+    if (cache) return stream_pool__release(buf, cache);
+    return stream_pool__release_further(buf);
 }
 
 STREAM_API stream_status stream_pool_cache_init(stream_pool_cache *cache, stream_pool *pool) {
@@ -1620,17 +1674,19 @@ STREAM_API void stream_pool_cache_free(stream_pool_cache *cache) {
     cache->core = NULL;
 }
 
-STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size, stream_pool_buf **buf) {
+STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size,
+                                                   stream_pool_buf **buf) {
     if (!buf) return STREAM_E_ARGUMENT;
+    if (cache && cache->core) return stream_pool__acquire(cache->core, cache, size, buf);
     *buf = NULL;
-    if (!cache || !cache->core) return STREAM_E_STATE;
-    return stream_pool__acquire(cache->core, cache, size, buf);
+    return STREAM_E_STATE;
 }
 
 STREAM_API stream_status stream_pool_cache_release(stream_pool_cache *cache, stream_pool_buf *buf) {
     if (!buf) return STREAM_OK;
     if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
-    return stream_pool__release(buf, cache && cache->core == buf->core ? cache : NULL);
+    if (cache && cache->core == buf->core) return stream_pool__release(buf, cache);
+    return stream_pool__release_slow(buf, NULL);
 }
 
 STREAM_API uint32_t stream_pool_refs(const stream_pool_buf *buf) {
@@ -1697,8 +1753,8 @@ STREAM_API size_t stream_pool_trim_idle(stream_pool *pool) {
             if (!(state & STREAM_POOL__KEPT)) continue;
             if (state & STREAM_POOL__IDLE)
                 idle++;
-            else /* goes with the next use; relaxed would do, and if it fails, there was one just now */
-                stream__a64_cas_acq_rel(&buf->state, &state, state | STREAM_POOL__IDLE);
+            else /* goes with the next use; relaxed: only a mark, and if it fails, there was a use just now */
+                stream__a64_cas_relaxed(&buf->state, &state, state | STREAM_POOL__IDLE);
         }
         /* How many went unused is what counts, not which: those on top of the list go, and those that stay,
            from below, are the ones used next. To dig for the unused ones would take the others off the list
@@ -1767,7 +1823,9 @@ STREAM_API void stream_pool_stats(const stream_pool *pool, stream_pool_usage *us
 
 STREAM__FN void *stream_pool__lend(void *ctx, size_t size, size_t *capacity) {
     stream_pool_buf *buf = NULL;
-    if (!ctx || stream_pool__acquire((stream_pool__core *)ctx, stream_pool__own((stream_pool__core *)ctx), size, &buf) != STREAM_OK) return NULL;
+    stream_pool pool;
+    pool.core = (stream_pool__core *)ctx;
+    if (stream_pool_acquire(&pool, size, &buf) != STREAM_OK) return NULL;
     if (capacity) *capacity = buf->capacity;
     return buf->data;
 }
