@@ -20,12 +20,13 @@ pan() { # model, directory, spin's flags, gcc's flags, pan's flags: its report; 
     ) 2>&1
 }
 states() { sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' "$1" | head -1; }
-# No error, nothing left out, and in the first run no statement of the model that never runs (but where its head says
-# `parts`: then each run is of a part).
+# No error, nothing left out, and in the first run no statement of the model that never runs (but where its
+# head says `parts`: then each run is of a part).
 whole() { # log
     grep -q 'errors: 0' "$1" && ! grep -qE 'Search not completed|max search depth' "$1" || return 1
     case $1 in */safety.log) ;; *) return 0 ;; esac
-    grep -q '^   parts$' "tests/models/$m.pml" || ! grep -v -e '"-end-"' "$1" | grep -qE '\.pml:[0-9]+, state '
+    grep -q '^   parts$' "tests/models/$m.pml" ||
+        ! grep -v -e '"-end-"' "$1" | grep -qE '\.pml:[0-9]+, state '
 }
 
 bad=0
@@ -47,7 +48,8 @@ for m in $models; do
     sed -n 's/^   \(also\|long\|progress\)/\1/p' "tests/models/$m.pml" >"$dir/variants"
     while read -r what flags; do
         [ "$what" = long ] && [ "${TEST_SCALE:-100}" -lt 1000 ] && continue
-        if [ "$what" != progress ]; then pan "$m" "$dir/run" "$flags" "-O1 -DSAFETY" "-m300000 -w22" >"$dir/run.log"
+        if [ "$what" != progress ]; then
+            pan "$m" "$dir/run" "$flags" "-O1 -DSAFETY" "-m300000 -w22" >"$dir/run.log"
         else pan "$m" "$dir/run" "$flags" "-O1 -DNP" "-l -m300000 -w22" >"$dir/run.log"; fi
         report "$m $what $flags" "$dir/run.log"
     done <"$dir/variants"
@@ -55,7 +57,8 @@ for m in $models; do
     while read -r weak flags; do
         pan "$m" "$dir/$weak" "-D$weak $flags" "-O0 -DSAFETY" "-m300000 -w22" >"$dir/$weak.log"
         if grep -q 'errors: 1' "$dir/$weak.log"; then
-            echo "ok   model.$m.$weak (caught: $(sed -n 's/^pan:[0-9]*: \(.*\) (at depth.*/\1/p' "$dir/$weak.log"))"
+            echo "ok   model.$m.$weak (caught:" \
+                "$(sed -n 's/^pan:[0-9]*: \(.*\) (at depth.*/\1/p' "$dir/$weak.log"))"
         else
             grep -v '^Depth=' "$dir/$weak.log"
             echo "FAIL model.$m.$weak: not caught"

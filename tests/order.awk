@@ -37,7 +37,8 @@ FNR == 1 {
 function mutant(weaker) {
     key = name " " where " " call (count[call] > 1 ? "#" count[call] : "") " " weaker
     used[key] = 1
-    if ((only == "" || where ~ only) && (but == "" || where !~ but)) print number, weaker, expected[key] >mutants
+    if ((only == "" || where ~ only) && (but == "" || where !~ but))
+        print number, weaker, expected[key] >mutants
 }
 {
     rest = $0

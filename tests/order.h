@@ -8,7 +8,10 @@
    seen because the test is compiled with -fsanitize=thread and linked with the __tsan_ functions below in
    place of the real ones; memcpy and its like are renamed on the command line.
 
-   What is modelled (C11 without consume and without fences, release sequences as in C++20):
+   What is modelled is C11 as RC11 mends it, without consume and fences, release sequences as in C++20: run as
+   a machine that keeps for each location all its stores, and for each thread what it must have seen of them,
+   but that makes no promises (RC11: Lahav et al., PLDI 2017; such machines: Kang et al., POPL 2017).
+   What it may do:
    - Every atomic call is a point where another thread may go on.
    - A location keeps all its stores, in modification order. A load returns any store that is not older
      than what its thread must know: the last one that happens before, or that it, or anything that happens
@@ -16,21 +19,21 @@
      earlier, where nothing orders the two. A read-modify-write sits directly behind what it read.
    - Each store carries what an acquire of it learns: the clock of a release, handed on by the
      read-modify-writes behind it. Clocks are vectors, one number a thread.
-   - The calls that are seq_cst have an order of their own, S. Of S only what must be is kept, a partial order:
-     program order, happens before, and between two calls of one location which wrote, read or overwrote what
-     the other wrote. A call may do what closes no circle in it. (As C17 has it, S agrees with happens before.
-     Not as in C++20, where also a call that reads a store that is not seq_cst takes a place in S by it:
-     hardware that forwards a thread its own store does not keep that.)
+   - The calls that are seq_cst have an order of their own, S. Of S only what must be is kept, a partial
+     order: program order, happens before, and between two calls of one location which wrote, read or
+     overwrote what the other wrote. A call may do what closes no circle in it. (As C17 has it, S agrees with
+     happens before. Not as in C++20, where also a call that reads a store that is not seq_cst takes a place
+     in S by it: hardware that forwards a thread its own store does not keep that.)
    - A compare-exchange may fail on an old value, and, once a run, for no reason.
    - Two plain accesses to one byte, one a write, or a plain and an atomic one, that neither happens before:
      a data race, and the run has failed. So has an access to memory that is freed, or allocated by a thread
      whose allocation does not happen before.
-   - order_wait is a futex: it compares and sleeps in one step, and wakes for no reason once a run. All asleep is
-     a deadlock, and the run has failed.
+   - order_wait is a futex: it compares and sleeps in one step, and wakes for no reason once a run. All
+     asleep is a deadlock, and the run has failed.
 
-   What it cannot show: a load that returns a store which has not run yet (load buffering), and what needs more
-   threads, preemptions or items than a case has. It finds
-   mistakes and shows what it ran; only where it says `all` was every schedule within the bound looked at.
+   What it cannot show: a load that returns a store which has not run yet (load buffering: no promises), and
+   what needs more threads, preemptions or items than a case has. It finds mistakes and shows what it ran;
+   only where it says `all` was every schedule within the bound looked at.
 
    A failure prints what happened and the run's choices, one character each; `PROGRAM replay CASE CHOICES
    [NUMBER WEAKENING]` runs exactly that again and prints every step. */
@@ -42,7 +45,13 @@
 #include <stdint.h>
 
 enum { ORDER_THREADS = 4 };
-typedef enum order_memory { order_relaxed, order_acquire, order_release, order_acq_rel, order_seq_cst } order_memory;
+typedef enum order_memory {
+    order_relaxed,
+    order_acquire,
+    order_release,
+    order_acq_rel,
+    order_seq_cst
+} order_memory;
 
 /* One configuration. begin sets up, alone, what the threads then find; end, alone again, checks what is left.
    bound: how often, in the exhaustive part, a thread that could go on is interrupted, and how often a call
@@ -75,7 +84,8 @@ order_result order_explore(const order_case *c, unsigned long most, unsigned lon
 void *order_alloc(size_t size);
 void order_free(void *ptr);
 size_t order_live(void); /* blocks not freed */
-void *order_resize(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align); /* for a stream_allocator */
+void *order_resize(void *ctx, void *ptr, size_t old_size, size_t new_size,
+                   size_t align); /* for a stream_allocator */
 
 void order_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define ORDER_CHECK(cond) ((cond) ? (void)0 : order_fail("%s:%d: not true: %s", __FILE__, __LINE__, #cond))
@@ -86,7 +96,8 @@ void order_touch(const void *ptr, size_t size);
 uint64_t order_load(unsigned site, order_memory order, const void *at, unsigned width);
 void order_store(unsigned site, order_memory order, void *at, unsigned width, uint64_t value);
 uint64_t order_rmw(unsigned site, order_memory order, void *at, unsigned width, char verb, uint64_t value);
-bool order_cas(unsigned site, order_memory order, void *at, unsigned width, void *seen, uint64_t value, bool weak);
+bool order_cas(unsigned site, order_memory order, void *at, unsigned width, void *seen, uint64_t value,
+               bool weak);
 /* Sleeps if *at is still `seen`, until a wake or, if timed, until the time is up: then false. */
 bool order_wait(void *at, unsigned width, uint64_t seen, bool timed);
 void order_wake(void *at, unsigned most);
@@ -202,10 +213,18 @@ static struct {
     /* the run */
     uint32_t run;
     int current; /* thread, or -1 outside the threads */
-    enum { ORDER__NONE, ORDER__READY, ORDER__PAUSED, ORDER__ASLEEP, ORDER__TIMED, ORDER__DONE } state[ORDER_THREADS];
+    enum {
+        ORDER__NONE,
+        ORDER__READY,
+        ORDER__PAUSED,
+        ORDER__ASLEEP,
+        ORDER__TIMED,
+        ORDER__DONE
+    } state[ORDER_THREADS];
     const void *sleeps_at[ORDER_THREADS];
     bool woken[ORDER_THREADS];
-    unsigned wrote[ORDER_THREADS], known[ORDER_THREADS], paused_at[ORDER_THREADS]; /* stores; others' stores; step */
+    unsigned wrote[ORDER_THREADS], known[ORDER_THREADS],
+        paused_at[ORDER_THREADS]; /* stores; others' stores; step */
     order__clock clock[ORDER_THREADS];
     unsigned locations, preempted, old, spurious, late, steps, calls;
     unsigned sequenced, sequenced_of[ORDER_THREADS];
@@ -326,7 +345,8 @@ static order__cell *order__cell_at(size_t offset) {
 }
 
 static order__location *order__location_at(size_t offset) {
-    return order__map[offset / 4].run == order.run ? &order__locations[order__map[offset / 4].location] : NULL;
+    return order__map[offset / 4].run == order.run ? &order__locations[order__map[offset / 4].location]
+                                                   : NULL;
 }
 
 /* "block 2 + 48" in a small ring of texts. */
@@ -337,11 +357,13 @@ static const char *order__place(const void *ptr) {
     size_t offset = order__offset(ptr);
     unsigned i = order.blocks;
     while (i > 0 && order.block[i - 1].start > offset) i--;
-    snprintf(s, sizeof text[0], "block %u + %u", i, (unsigned)(i ? offset - order.block[i - 1].start : offset));
+    snprintf(s, sizeof text[0], "block %u + %u", i,
+             (unsigned)(i ? offset - order.block[i - 1].start : offset));
     return s;
 }
 
-static void order__race(const char *what, const void *ptr, int thread, const char *other, unsigned other_thread) {
+static void order__race(const char *what, const void *ptr, int thread, const char *other,
+                        unsigned other_thread) {
     order_fail("data race at %s: %s in thread %d, %s in thread %u", order__place(ptr), what, thread, other,
                other_thread);
 }
@@ -351,7 +373,8 @@ static void order__check_byte(order__cell *cell, size_t offset, bool write, cons
     const uint16_t *known = order.clock[order.current];
     const char *ptr = order__arena + offset;
     unsigned i;
-    if (cell->freed) order_fail("%s in thread %d of freed memory at %s", what, order.current, order__place(ptr));
+    if (cell->freed)
+        order_fail("%s in thread %d of freed memory at %s", what, order.current, order__place(ptr));
     if (cell->write_clock > known[cell->write_thread])
         order__race(what, ptr, order.current, "plain write or allocation", cell->write_thread);
     for (i = 0; write && i < ORDER_THREADS; i++)
@@ -369,13 +392,15 @@ static void order__plain(const void *ptr, size_t size, bool write, const char *w
         order__cell *cell = order__cell_at(offset);
         const order__location *l;
         unsigned i;
-        if (!write && cell->read[order.current] == now && !cell->freed) continue; /* checked at this very time */
+        if (!write && cell->read[order.current] == now && !cell->freed)
+            continue; /* checked at this very time */
         order__check_byte(cell, offset, write, what);
         l = order__location_at(offset);
         if (l && l != known) {
             known = l;
             for (i = 0; i < ORDER_THREADS; i++) {
-                if (!order__before(i, l->last_write[i])) order__race(what, ptr, order.current, "atomic write", i);
+                if (!order__before(i, l->last_write[i]))
+                    order__race(what, ptr, order.current, "atomic write", i);
                 if (write && !order__before(i, l->last_read[i]))
                     order__race(what, ptr, order.current, "atomic read", i);
             }
@@ -422,7 +447,8 @@ void order_free(void *ptr) {
     ORDER__SAY("  T%d frees block %u\n", order.current, b + 1);
     order__plain(ptr, order.block[b].size, true, "free");
     order.block[b].freed = true;
-    for (i = 0; i < order.block[b].size; i += (size_t)1 << order_grain) order__cell_at(start + i)->freed = true;
+    for (i = 0; i < order.block[b].size; i += (size_t)1 << order_grain)
+        order__cell_at(start + i)->freed = true;
 }
 
 size_t order_live(void) {
@@ -461,21 +487,24 @@ static bool order__may_resume(int i) {
     return order.state[i] == ORDER__PAUSED && order__others_wrote(i) != order.known[i];
 }
 
-/* Lets one of the threads that can go on do so: this one first if it may, for then the others interrupt it. */
+/* Lets one of the threads that can go on do so: this one first if it may, for then the others interrupt it.
+ */
 static void order__schedule(bool stays) {
     int list[ORDER_THREADS], self = order.current, i, next;
     unsigned n = 0, taken;
     if (stays) list[n++] = self;
     if (!stays || order.seeded || order.preempted < order__bound(order.test)) {
         for (i = 0; i < ORDER_THREADS; i++) {
-            if (i != self && (order.state[i] == ORDER__READY || (order.state[i] == ORDER__TIMED && !order.late) ||
-                              ((stays || order.seeded) && order__may_resume(i))))
+            if (i != self &&
+                (order.state[i] == ORDER__READY || (order.state[i] == ORDER__TIMED && !order.late) ||
+                 ((stays || order.seeded) && order__may_resume(i))))
                 list[n++] = i;
         }
     }
     if (n == 0) { /* who waits in a loop goes on when nobody else can, in turn */
         for (i = 0; i < ORDER_THREADS; i++)
-            if (order__may_resume(i) && (n == 0 || order.paused_at[i] < order.paused_at[list[0]])) list[0] = i, n = 1;
+            if (order__may_resume(i) && (n == 0 || order.paused_at[i] < order.paused_at[list[0]]))
+                list[0] = i, n = 1;
     }
     if (n == 0) {
         for (i = 0; i < ORDER_THREADS; i++)
@@ -503,7 +532,8 @@ static void order__schedule(bool stays) {
 /* A call by begin or end, which run alone: true, and the caller just does it. */
 static bool order__alone(void) {
     if (order.current >= 0) return false;
-    if (++order.calls > 100 * ORDER__CHOICES) order_fail("no end in sight after %u calls of begin or end", order.calls);
+    if (++order.calls > 100 * ORDER__CHOICES)
+        order_fail("no end in sight after %u calls of begin or end", order.calls);
     return true;
 }
 
@@ -555,7 +585,8 @@ static order__location *order__touch_location(const void *at, unsigned width, bo
     }
     if (offset + width > order.top) order_fail("atomic access past all blocks, at %s", order__place(at));
     for (i = 0; i < width; i += (size_t)1 << order_grain)
-        order__check_byte(order__cell_at(offset + i), offset + i, write, write ? "atomic write" : "atomic read");
+        order__check_byte(order__cell_at(offset + i), offset + i, write,
+                          write ? "atomic write" : "atomic read");
     l = order__location_at(offset);
     if (!l) {
         if (order.locations == ORDER__LOCATIONS) order_fail("more than %d shared words", ORDER__LOCATIONS);
@@ -636,7 +667,8 @@ static void order__sequence_add(order__location *l, int read, int wrote) {
                 order__join(self->before, l->load[i].sequence);
         l->store[wrote].sequence = (uint16_t)(id + 1);
     } else {
-        if (l->loads == ORDER__STORES) order_fail("no end in sight: %u loads of %s", l->loads, order__place(l->at));
+        if (l->loads == ORDER__STORES)
+            order_fail("no end in sight: %u loads of %s", l->loads, order__place(l->at));
         l->load[l->loads].sequence = (uint16_t)id;
         l->load[l->loads++].store = (uint8_t)read;
     }
@@ -644,7 +676,8 @@ static void order__sequence_add(order__location *l, int read, int wrote) {
         if (!l->store[l->line[i]].sequence) continue;
         after = l->store[l->line[i]].sequence - 1u;
         for (k = 0; k < order.sequenced; k++)
-            if (k == after || order__in(order__sequence[k].before, after)) order__join(order__sequence[k].before, id);
+            if (k == after || order__in(order__sequence[k].before, after))
+                order__join(order__sequence[k].before, id);
     }
 }
 
@@ -690,7 +723,8 @@ static uint64_t order__read(order__location *l, unsigned store, order_memory o) 
 }
 
 /* Puts a store at `place` in the modification order; behind `read` if it is a read-modify-write. */
-static void order__write(order__location *l, unsigned place, order_memory o, uint64_t value, const order__store_record *read) {
+static void order__write(order__location *l, unsigned place, order_memory o, uint64_t value,
+                         const order__store_record *read) {
     unsigned t = (unsigned)order.current, id = l->stores, i;
     order__store_record *s = &l->store[id];
     if (id == ORDER__STORES) order_fail("no end in sight: %u stores at %s", id, order__place(l->at));
@@ -717,7 +751,8 @@ static void order__write(order__location *l, unsigned place, order_memory o, uin
 static unsigned order__ways(const order__location *l, order_memory o, bool reads, bool writes, uint8_t *way) {
     unsigned place = l->stores, floor = order__floor(l), n = 0;
     while (place-- > floor) {
-        if (writes && place + 1 < l->stores && l->store[l->line[place + 1]].rmw) continue; /* nothing fits between */
+        if (writes && place + 1 < l->stores && l->store[l->line[place + 1]].rmw)
+            continue; /* nothing fits between */
         if (o == order_seq_cst && !order__sequence_allows(l, place, reads)) continue;
         way[n++] = (uint8_t)place;
     }
@@ -852,7 +887,8 @@ bool order_wait(void *at, unsigned width, uint64_t seen, bool timed) {
     order.sleeps_at[self] = at;
     order.woken[self] = false;
     order__schedule(false);
-    ORDER__SAY("  T%u %s at %s\n", self, order.woken[self] ? "is woken" : "has slept its time", order__place(at));
+    ORDER__SAY("  T%u %s at %s\n", self, order.woken[self] ? "is woken" : "has slept its time",
+               order__place(at));
     order.sleeps_at[self] = NULL;
     return order.woken[self];
 }
@@ -864,7 +900,9 @@ void order_wake(void *at, unsigned most) {
     while (most-- > 0) {
         unsigned list[ORDER_THREADS], n = 0, i;
         for (i = 0; i < ORDER_THREADS; i++)
-            if ((order.state[i] == ORDER__ASLEEP || order.state[i] == ORDER__TIMED) && order.sleeps_at[i] == at) list[n++] = i;
+            if ((order.state[i] == ORDER__ASLEEP || order.state[i] == ORDER__TIMED) &&
+                order.sleeps_at[i] == at)
+                list[n++] = i;
         if (n == 0) return;
         i = list[order__choose(n, 2)];
         order.state[i] = ORDER__READY;
@@ -878,7 +916,8 @@ unsigned order_any(unsigned of) { return order__choose(of, 2); }
 
 static void order__thread(int t) {
     if (_setjmp(order.start[t]) == 0) swapcontext(&order.first[t], &order.home);
-    order.test->thread[t](); /* again for each run: what an unfinished one left above on this stack is dropped */
+    order.test
+        ->thread[t](); /* again for each run: what an unfinished one left above on this stack is dropped */
     order.state[t] = ORDER__DONE;
     ORDER__SAY("  T%d is done\n", t);
     order__schedule(false);
@@ -932,7 +971,8 @@ static bool order__exhaust(const order_case *c, unsigned long most, order_result
         r->runs++;
         if (!order__run(c)) return false;
         order.choices = order.made;
-        while (order.choices && order.choice[order.choices - 1].taken + 1 == order.choice[order.choices - 1].of)
+        while (order.choices &&
+               order.choice[order.choices - 1].taken + 1 == order.choice[order.choices - 1].of)
             order.choices--;
         r->whole = order.choices == 0;
         if (r->whole) return true;
@@ -965,7 +1005,8 @@ order_result order_explore(const order_case *c, unsigned long most, unsigned lon
 static void order__print_choices(void) {
     unsigned i, n = order.made;
     while (n > 0 && order.choice[n - 1].taken == 0) n--;
-    for (i = 0; i < n; i++) putchar("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[order.choice[i].taken % 62]);
+    for (i = 0; i < n; i++)
+        putchar("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[order.choice[i].taken % 62]);
     if (n == 0) putchar('0');
     putchar('\n');
 }
@@ -973,7 +1014,9 @@ static void order__print_choices(void) {
 static int order__replay(const order_case *c, const char *text) {
     for (order.choices = 0; text[order.choices]; order.choices++) {
         char k = text[order.choices];
-        order.choice[order.choices].taken = (uint8_t)(k <= '9' ? k - '0' : k >= 'a' ? k - 'a' + 10 : k - 'A' + 36);
+        order.choice[order.choices].taken = (uint8_t)(k <= '9'   ? k - '0'
+                                                      : k >= 'a' ? k - 'a' + 10
+                                                                 : k - 'A' + 36);
         order.choice[order.choices].of = 0; /* not known until it comes up */
     }
     order.trace = true;
@@ -982,9 +1025,10 @@ static int order__replay(const order_case *c, const char *text) {
     return 1;
 }
 
-/* A child of its own for each mutant: it may crash or never end. A few runs of each case show which of them run
-   the weakened call at all; then those are searched. */
-static bool order__mutant(const char *program, const order_case *cases, unsigned long scale, const char *expected) {
+/* A child of its own for each mutant: it may crash or never end. A few runs of each case show which of them
+   run the weakened call at all; then those are searched. */
+static bool order__mutant(const char *program, const order_case *cases, unsigned long scale,
+                          const char *expected) {
     const unsigned long most = 100 * scale, first = 10 + scale, seeded = 30 * scale;
     order_result r;
     int status = 0;
@@ -1002,10 +1046,11 @@ static bool order__mutant(const char *program, const order_case *cases, unsigned
             ran |= order.mutant_ran;
         }
         for (n = 0; cases[n].name && !caught; n++)
-            caught = runs_it[n] && (!order__exhaust(&cases[n], most, &r) || !order__seed(&cases[n], first, seeded, &r));
+            caught = runs_it[n] &&
+                     (!order__exhaust(&cases[n], most, &r) || !order__seed(&cases[n], first, seeded, &r));
         if (caught) {
-            printf("%s %s.%u: %s -> %s: caught by %s: %s\n", *expected ? "FAIL" : "ok  ", program, order.mutant,
-                   order__name(order.mutant), order.weakening, order.test->name, order.message);
+            printf("%s %s.%u: %s -> %s: caught by %s: %s\n", *expected ? "FAIL" : "ok  ", program,
+                   order.mutant, order__name(order.mutant), order.weakening, order.test->name, order.message);
             if (*expected) printf("  though: %s\n", expected);
             if (*expected || getenv("ORDER_CHOICES")) {
                 printf("  choices: ");
@@ -1014,10 +1059,11 @@ static bool order__mutant(const char *program, const order_case *cases, unsigned
         } else if (!ran) {
             printf("FAIL %s.%u: %s is never run\n", program, order.mutant, order__name(order.mutant));
         } else if (*expected) {
-            printf("ok   %s.%u: %s -> %s makes no difference: %s\n", program, order.mutant, order__name(order.mutant),
-                   order.weakening, expected);
+            printf("ok   %s.%u: %s -> %s makes no difference: %s\n", program, order.mutant,
+                   order__name(order.mutant), order.weakening, expected);
         } else {
-            printf("FAIL %s.%u: %s -> %s is not caught\n", program, order.mutant, order__name(order.mutant), order.weakening);
+            printf("FAIL %s.%u: %s -> %s is not caught\n", program, order.mutant, order__name(order.mutant),
+                   order.weakening);
         }
         fflush(stdout);
         _exit(!caught != !*expected);

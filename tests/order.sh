@@ -10,10 +10,11 @@ out=$BUILD/tests/order
 mkdir -p "$out"
 W="-std=gnu11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -D_GNU_SOURCE"
 # The checker sees plain accesses through -fsanitize=thread, and copies through these names.
-SEEN="-fsanitize=thread -Dmemcpy=order_memcpy -Dmemmove=order_memmove -Dmemset=order_memset -Dmemcmp=order_memcmp"
+SEEN="-fsanitize=thread -Dmemcpy=order_memcpy -Dmemmove=order_memmove"
+SEEN="$SEEN -Dmemset=order_memset -Dmemcmp=order_memcmp"
 
-# The mutants a program is for: what stands in both ways of sleeping is weakened under the one, and what matters
-# to sleeping under the other too.
+# The mutants a program is for: what stands in both ways of sleeping is weakened under the one, and what
+# matters to sleeping under the other too.
 only_of() { case $1 in cond) echo '^stream__(sleep|tell|tell_if|channel_wait)$' ;; esac; }
 but_of() { case $1 in stream) echo '^stream__sleep$' ;; esac; }
 header_of() { case $1 in pool) echo stream_pool.h ;; litmus) ;; *) echo stream.h ;; esac; }

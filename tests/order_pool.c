@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT-0
    The memory orders of stream_pool.h under tests/order.h. Buffers are written by whoever has them alone and
-   read by whoever shares them, with plain accesses: a buffer handed to two threads at once, or to the next one
-   before the last one's accesses are over, is a data race. Poisoning and wiping count as writes. All threads
-   of a case are one to the compiler, so that the caches are those the threads set up: the default ones run
-   through the same functions. */
+   read by whoever shares them, with plain accesses: a buffer handed to two threads at once, or to the next
+   one before the last one's accesses are over, is a data race. Poisoning and wiping count as writes. All
+   threads of a case are one to the compiler, so that the caches are those the threads set up: the default
+   ones run through the same functions. */
 #include "order.h"
 
 #define STREAM_POOL_NO_THREAD_LOCAL
@@ -311,8 +311,15 @@ static const order_case cases[] = {
     {"cached.trim-remembered", cached_one, {remember_1, trim}, end, 0},
     {"cached.idle", cached_one, {remember_1, idle, round_once}, end, 0},
     {"cached.shared", cached_shared, {share_cached, share_cached, round_once}, end, 0},
-    {"cached.farewell", farewell_cached_begin, {farewell_cached_0, farewell_cached_1, farewell_free}, farewell_end, 0},
-    {"cached.farewell-slow", farewell_cached_slow, {farewell_cached_0, farewell_cached_1, farewell_free}, farewell_end,
+    {"cached.farewell",
+     farewell_cached_begin,
+     {farewell_cached_0, farewell_cached_1, farewell_free},
+     farewell_end,
+     0},
+    {"cached.farewell-slow",
+     farewell_cached_slow,
+     {farewell_cached_0, farewell_cached_1, farewell_free},
+     farewell_end,
      0},
     {"cached.farewell-shed", cached_three, {remember_3, farewell_free}, farewell_end, 0},
     {NULL, NULL, {NULL}, NULL, 0},

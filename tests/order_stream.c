@@ -9,11 +9,12 @@
 
 #include "order.h"
 
-/* The kernel's part. A futex is order.h's. An eventfd is a counter that order.h watches; its lock orders those
-   who write and read it, and nobody else. */
+/* The kernel's part. A futex is order.h's. An eventfd is a counter that order.h watches; its lock orders
+   those who write and read it, and nobody else. */
 static stream__a64 *fd_count;
 
-static __attribute__((unused)) long kernel_futex(uint32_t *word, int op, uint32_t value, const void *deadline) {
+static __attribute__((unused)) long kernel_futex(uint32_t *word, int op, uint32_t value,
+                                                 const void *deadline) {
     if (order_self() < 0) return 0;
     if ((op & FUTEX_CMD_MASK) == FUTEX_WAKE) {
         order_wake(word, value);
@@ -42,8 +43,8 @@ static void kernel_poll(void) { /* until the descriptor is readable */
     while (order_load(0, order_acquire, &fd_count->v, 8) == 0) order_wait(&fd_count->v, 8, 0, false);
 }
 
-/* Mutexes and condition variables, for tests/order_cond.c. The first word of either is its state: whether it is
-   locked; which threads wait, one bit each, so that a signal takes exactly one of them. */
+/* Mutexes and condition variables, for tests/order_cond.c. The first word of either is its state: whether it
+   is locked; which threads wait, one bit each, so that a signal takes exactly one of them. */
 static __attribute__((unused)) void kernel_lock(pthread_mutex_t *lock) {
     for (;;) {
         uint64_t seen = 0;
@@ -55,11 +56,14 @@ static __attribute__((unused)) void kernel_unlock(pthread_mutex_t *lock) {
     order_store(0, order_release, lock, 8, 0);
     order_wake(lock, 1);
 }
-static __attribute__((unused)) void kernel_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, bool timed) {
-    uint64_t self = UINT64_C(1) << order_self(), seen = order_rmw(0, order_relaxed, cond, 8, '|', self) | self;
+static __attribute__((unused)) void kernel_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock,
+                                                     bool timed) {
+    uint64_t self = UINT64_C(1) << order_self(),
+             seen = order_rmw(0, order_relaxed, cond, 8, '|', self) | self;
     kernel_unlock(lock);
     while (seen & self) {
-        if (!order_wait(cond, 8, seen, timed)) order_rmw(0, order_relaxed, cond, 8, '&', ~self); /* too late */
+        if (!order_wait(cond, 8, seen, timed))
+            order_rmw(0, order_relaxed, cond, 8, '&', ~self); /* too late */
         seen = order_load(0, order_relaxed, cond, 8);
     }
     kernel_lock(lock);
@@ -460,7 +464,9 @@ static void broadcast_newest(void) { broadcast_make(2, 24, STREAM_OVERRUN_NEWEST
 static void broadcast_single(void) { broadcast_make(1, 16, STREAM_OVERRUN_OLDEST, false); }
 static void broadcast_held(void) { broadcast_make(2, 16, STREAM_OVERRUN_OLDEST, true); }
 
-static void item_make(char *bytes, uint64_t number) { memset(bytes, 'a' + (char)(number % 16), item_len(number)); }
+static void item_make(char *bytes, uint64_t number) {
+    memset(bytes, 'a' + (char)(number % 16), item_len(number));
+}
 
 static void broadcast_write(int count) {
     char bytes[16];
@@ -529,7 +535,8 @@ static void look_around(void) { /* measures, and a reader that joins and goes ba
     stream_broadcast_join(broadcast, r, STREAM_OVERRUN_OLDEST);
     stream_broadcast_lag(r, &items, &bytes);
     ORDER_CHECK(items <= 4 && bytes <= 4 * 12 && (items == 0) == (bytes == 0));
-    if (stream_broadcast_seek(r, next) == STREAM_OK && stream_broadcast_read(r, text, sizeof text, &len) == STREAM_OK) {
+    if (stream_broadcast_seek(r, next) == STREAM_OK &&
+        stream_broadcast_read(r, text, sizeof text, &len) == STREAM_OK) {
         ORDER_CHECK(r->next == next + 1 && len == item_len(next));
         item_make(want, next);
         ORDER_CHECK(memcmp(text, want, len) == 0);
@@ -541,7 +548,8 @@ static void look_around(void) { /* measures, and a reader that joins and goes ba
         ORDER_CHECK(memcmp(text, want, len) == 0);
     }
 }
-static void write_and_hold_again(void) { /* as soon as the other lets go; from then on this one loses nothing */
+static void
+write_and_hold_again(void) { /* as soon as the other lets go; from then on this one loses nothing */
     char bytes[16];
     uint64_t number = first_number;
     int i, ok = 0;
@@ -559,7 +567,8 @@ static void write_and_hold_again(void) { /* as soon as the other lets go; from t
 static void held_end(void) {
     char bytes[16];
     size_t len;
-    ORDER_CHECK(stream_broadcast_read(reader[1], bytes, sizeof bytes, &len) == STREAM_OK && len == item_len(first_number));
+    ORDER_CHECK(stream_broadcast_read(reader[1], bytes, sizeof bytes, &len) == STREAM_OK &&
+                len == item_len(first_number));
     stream_broadcast_free(broadcast);
     ORDER_CHECK(order_live() == 3);
 }
@@ -756,7 +765,8 @@ static void recv_all(void) {
     int last[ORDER_THREADS] = {0};
     void *item;
     stream_status status;
-    while ((status = stream_channel_recv(channel, &item, STREAM_FOREVER)) == STREAM_OK) thing_take(item, last);
+    while ((status = stream_channel_recv(channel, &item, STREAM_FOREVER)) == STREAM_OK)
+        thing_take(item, last);
     ORDER_CHECK(status == STREAM_END);
 }
 static void recv_any_order(void) {
@@ -803,7 +813,9 @@ static void send_advised(void) {
 }
 
 /* Nobody closes, for close wakes everyone: who is not told of what is there for him sleeps for ever. */
-static void give_1(void) { ORDER_CHECK(stream_channel_send(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK); }
+static void give_1(void) {
+    ORDER_CHECK(stream_channel_send(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK);
+}
 static void give_urgent(void) {
     ORDER_CHECK(stream_channel_send_urgent(channel, thing_make(0), STREAM_FOREVER) == STREAM_OK);
 }
@@ -891,7 +903,11 @@ static const order_case cases[] = {
     {"queue.n", queue_two, {push_n, push_n, pop_n, pop_n}, queue_end, 0},
     {"queue.n-of-three", queue_three, {push_n, push_2, pop_n, pop_2}, queue_end, 0},
     {"queue.drop-old", queue_drop_old, {push_or_drop, push_or_drop, pop_some}, queue_end, 0},
-    {"queue.drop-old-of-three", queue_drop_old_of_three, {push_or_drop, push_or_drop, pop_some}, queue_end, 0},
+    {"queue.drop-old-of-three",
+     queue_drop_old_of_three,
+     {push_or_drop, push_or_drop, pop_some},
+     queue_end,
+     0},
     {"broadcast.oldest", broadcast_oldest, {write_4, read_0_of_4}, broadcast_end, 0},
     {"broadcast.newest", broadcast_newest, {write_4, read_0_of_4}, broadcast_end, 0},
     {"broadcast.single", broadcast_single, {write_3, read_0_of_3, read_1_of_3}, broadcast_end, 0},
@@ -917,7 +933,11 @@ static const order_case cases[] = {
     {"channel.batch", channel_two, {send_batch, recv_batch}, channel_end, 0},
     {"channel.batch-to-two", channel_two, {send_batch, recv_all, recv_batch}, channel_end, 0},
     {"channel.close-receivers", channel_one, {close_now, recv_all, recv_all}, channel_end, 0},
-    {"channel.close-senders", channel_full, {close_now, send_until_closed, send_until_closed}, channel_end, 0},
+    {"channel.close-senders",
+     channel_full,
+     {close_now, send_until_closed, send_until_closed},
+     channel_end,
+     0},
     {"channel.close-twice", channel_one, {close_now, close_now, recv_all}, channel_end, 0},
     {"channel.one-each", channel_two, {give_1, give_1, get_1, get_1}, channel_end, 0},
     {"channel.one-each-of-one", channel_one, {give_1, give_1, get_1, get_1}, channel_end, 0},
@@ -929,7 +949,11 @@ static const order_case cases[] = {
     {"channel.leave-item", channel_one, {give_1, get_or_leave, get_1}, channel_end, 0},
     {"channel.leave-room", channel_full, {get_1, give_or_leave, give_1}, channel_end, 0},
     {"channel.timed", channel_one, {send_timed, recv_timed}, channel_end, 0},
-    {"channel.timed-both", channel_one_of_two, {send_timed, send_timed, recv_timed, recv_all}, channel_end, 0},
+    {"channel.timed-both",
+     channel_one_of_two,
+     {send_timed, send_timed, recv_timed, recv_all},
+     channel_end,
+     0},
     {"channel.drop-old", channel_drop_old, {send_dropping, recv_all}, channel_end, 0},
     {"channel.armed", channel_armed, {send_3, recv_armed}, channel_end, 0},
     {NULL, NULL, {NULL}, NULL, 0},

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_channel of stream.h: who waits, who is told, who sleeps, and close; one lane, one step for each atomic
-   call and for each futex call. SENDERS_N senders of ITEMS each, RECEIVERS_N receivers of TAKES each.
+   stream_channel of stream.h: who waits, who is told, who sleeps, and close; one lane, one step for each
+   atomic call and for each futex call. SENDERS_N senders of ITEMS each, RECEIVERS_N receivers of TAKES
+   each.
 
-   Proven: nobody sleeps for ever, on an item, on room, or on close; no telling is left behind or made up. Nobody
-   closes, for close wakes everyone and hides what was lost; with CLOSE 1 the last sender does when it is done,
-   and receivers go on until END; with CLOSE 2 a third thread does, at any time, and senders may be turned away.
+   Proven: nobody sleeps for ever, on an item, on room, or on close; no telling is left behind or made up.
+   Nobody closes, for close wakes everyone and hides what was lost; with CLOSE 1 the last sender does when
+   it is done, and receivers go on until END; with CLOSE 2 a third thread does, at any time, and senders may
+   be turned away.
 
    parts
    also -DSENDERS_N=1 -DITEMS=2 -DRECEIVERS_N=2 -DTAKES=1

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT-0
-   The free lists and caches of stream_pool.h: stream_pool__pop, _push, _take, _claim and _shed, one step for each
-   atomic call of theirs. One thread works through a cache: it takes two of PLACES buffers at once, uses one,
-   remembers both, and sheds what it still has. The others take one or two from the list, or whatever a cache
-   remembers, and put them back on the list in either order.
+   The free lists and caches of stream_pool.h: stream_pool__pop, _push, _take, _claim and _shed, one step
+   for each atomic call of theirs. One thread works through a cache: it takes two of PLACES buffers at once,
+   uses one, remembers both, and sheds what it still has. The others take one or two from the list, or
+   whatever a cache remembers, and put them back on the list in either order.
 
-   Proven: a buffer has one owner at a time, none is lost, listed twice, or listed and remembered at once, no thread
-   goes round for ever without another one getting on.
+   Proven: a buffer has one owner at a time, none is lost, listed twice, or listed and remembered at once,
+   no thread goes round for ever without another one getting on.
 
    progress -DOTHERS=1
    long -DOTHERS=2 -DPLACES=4
@@ -15,8 +15,8 @@
    -DWEAK_CLAIM      what is remembered is claimed by a load and a store
    -DWEAK_SHED       what is remembered is pushed unclaimed
 
-   The generation has 4 bits; while one thread sleeps in a pop the others finish fewer than 16, so none of them is
-   mistaken for another: that is the limit stream_pool.h states for 32. */
+   The generation has 4 bits; while one thread sleeps in a pop the others finish fewer than 16, so none of
+   them is mistaken for another: that is the limit stream_pool.h states for 32. */
 
 #ifndef OTHERS
 #define OTHERS 2

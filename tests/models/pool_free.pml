@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
    stream_pool_free while buffers are out: stream_pool_free, the end of stream_pool_release with a cache and
-   without, stream_pool__discard and stream_pool__drop, one step for each atomic call. Of four buffers one is on the
-   list, one remembered by a cache, and two are out, with a thread each, which release them while a third thread
-   frees the pool.
+   without, stream_pool__discard and stream_pool__drop, one step for each atomic call. Of four buffers one
+   is on the list, one remembered by a cache, and two are out, with a thread each, which release them while
+   a third thread frees the pool.
 
    Proven: the tables are given back once, after the last touch of them, by whoever is last.
 

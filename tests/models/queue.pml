@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_queue of stream.h: stream__lane_push and stream__lane_pop for one item, one step for each atomic call
-   and each access to an item. Two producers of ITEMS, two consumers.
+   stream_queue of stream.h: stream__lane_push and stream__lane_pop for one item, one step for each atomic
+   call and each access to an item. Two producers of ITEMS, two consumers.
 
    Proven: each item comes out once, those of one producer in their order for each consumer, never more than
-   CAPACITY inside; a cell has one thread in it at a time; nobody goes round for ever without another getting on.
+   CAPACITY inside; a cell has one thread in it at a time; nobody goes round for ever without another
+   getting on.
 
    Positions have 3 bits (and go in steps of two, as in the code), beginning two before they wrap.
 
@@ -59,7 +60,7 @@ proctype producer(byte me) {
         :: true ->
             off = 0;                                        /* stream__lane_room */
 #if SPARE > 0
-            off = P(turn[CELL(P(mine - 2 * CAPACITY))] - (mine + 2 * SPARE)); /* load_acquire(&behind->turn) */
+            off = P(turn[CELL(P(mine - 2 * CAPACITY))] - (mine + 2 * SPARE)); /* load_acquire(&behind->...) */
 #endif
             if
             :: off == 0 -> off = P(turn[CELL(mine)] - mine) /* load_acquire(&cell->turn) */

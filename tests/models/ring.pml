@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_ring of stream.h: records that never straddle the end of the memory (reserve, commit), read in place
-   (peek, consume), and close; one step for each atomic call and each access to the bytes. The memory holds
-   CAPACITY bytes; records are one or two bytes long, as the producer likes; the counters have 4 bits and begin
-   two before they wrap.
+   stream_ring of stream.h: records that never straddle the end of the memory (reserve, commit), read in
+   place (peek, consume), and close; one step for each atomic call and each access to the bytes. The memory
+   holds CAPACITY bytes; records are one or two bytes long, as the producer likes; the counters have 4 bits
+   and begin two before they wrap.
 
-   Proven: the consumer gets what was written, byte by byte and in order, in whole records, never touches a byte
-   that the producer is in, and is told END after the last one and not before.
+   Proven: the consumer gets what was written, byte by byte and in order, in whole records, never touches a
+   byte that the producer is in, and is told END after the last one and not before.
 
    also -DCAPACITY=4
    progress
@@ -47,7 +47,9 @@ inline enter(who, at, count) {
 inline look_for(want) {
     room = CAPACITY - C(staged - head_seen);
     if
-    :: room < want -> head_seen = head; room = CAPACITY - C(staged - head_seen) /* load_acquire(&ring->head) */
+    :: room < want ->
+        head_seen = head;                                   /* load_acquire(&ring->head) */
+        room = CAPACITY - C(staged - head_seen)
     :: else
     fi
 }
@@ -107,7 +109,7 @@ again:                                                      /* stream_ring_reser
         fill();
 #else
         fill();
-        tail = C(staged + size);                             /* stream_ring_commit: store_release(&ring->tail) */
+        tail = C(staged + size);                             /* commit: store_release(&ring->tail) */
 #endif
 progress:
         d_step {
@@ -171,7 +173,7 @@ active proctype consumer() {
                 fi
             };
 #ifndef WEAK_HEAD
-            head = C(own + size);                            /* stream_ring_consume: store_release(&ring->head) */
+            head = C(own + size);                            /* consume: store_release(&ring->head) */
 #endif
 progress:
             d_step {

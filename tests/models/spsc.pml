@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_spsc of stream.h: stream_spsc_push and stream_spsc_pop, one step for each atomic call and each access
-   to a slot. Capacity 2, counters of 3 bits that never stop, so the search holds every state of every wrap.
+   stream_spsc of stream.h: stream_spsc_push and stream_spsc_pop, one step for each atomic call and each
+   access to a slot. Capacity 2, counters of 3 bits that never stop, so the search holds every state of
+   every wrap.
 
    Proven: the consumer gets 0, 1, 2 ... in this order, and never touches a slot the producer is in.
 
@@ -26,7 +27,7 @@ bool writing[CAPACITY], reading[CAPACITY]; /* not in the code */
 #define FULL(t, h) (COUNTER((t) - (h)) >= CAPACITY)
 #endif
 
-inline write_slot() { /* ring->producer_slot[tail & mask] = item: two steps, so that a reader can be in between */
+inline write_slot() { /* ring->producer_slot[tail & mask] = item: two steps, and a reader may come between */
     atomic { assert(!reading[own & 1]); writing[own & 1] = true };
     atomic { slot[own & 1] = item; writing[own & 1] = false }
 }
