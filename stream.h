@@ -1862,7 +1862,8 @@ STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t m
     for (;;) {
         uint64_t take = left < most ? left : most;
         if (take == 0) return 0;
-        /* acquire: give's release; the release half keeps earlier gifts visible to later takers. */
+        /* acquire: give's release. Relaxed, and what made the room may not be over when the room is used. A taker
+           publishes nothing: the release half is there for want of a weaker call. */
         if (stream__a64_cas_acq_rel(&credits->left, &left, left - take)) return take;
     }
 }
@@ -2263,8 +2264,14 @@ STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap)
 
    `waited` is for the channel, where threads sleep: each side then stores a turn and looks for sleepers,
    or announces itself as a sleeper and looks at the turn, and only one order for all of these four
-   (seq_cst) makes sure that one of the two sees the other. Of several turns handed over in one call the
-   first is stored last, so that nobody gets to see the others before that one. */
+   (seq_cst) makes sure that one of the two sees the other. Of several turns handed over in one call only
+   the first is stored so, and last: nobody gets to see the others before that one, and who looks at another
+   has learnt from tail or head that the first was taken. For that, taking is a release there, and who is
+   about to sleep loads tail or head with acquire; weaker, and the others' turns may be old to him. */
+
+STREAM__FN bool stream__lane_take(stream__a64 *position, uint64_t *seen, uint64_t value, bool waited) {
+    return waited ? stream__a64_cas_acq_rel(position, seen, value) : stream__a64_cas_relaxed(position, seen, value);
+}
 
 STREAM__FN uint64_t stream__turn_load(const stream__cell *cell, bool waited) {
     return waited ? stream__a64_load_seq_cst(&cell->turn) : stream__a64_load_acquire(&cell->turn);
@@ -2303,7 +2310,7 @@ STREAM__FN size_t stream__lane_push(stream__lane *lane, void *const *items, size
             if (off) break;
         }
         if (n) {
-            if (stream__a64_cas_relaxed(&lane->tail, &tail, tail + 2 * n)) break;
+            if (stream__lane_take(&lane->tail, &tail, tail + 2 * n, waited)) break;
         } else {
             if (off < 0) return 0;
             tail = stream__a64_load_relaxed(&lane->tail);
@@ -2331,7 +2338,7 @@ STREAM__FN size_t stream__lane_pop(stream__lane *lane, void **items, size_t cap,
             if (off) break;
         }
         if (n) {
-            if (stream__a64_cas_relaxed(&lane->head, &head, head + 2 * n)) break;
+            if (stream__lane_take(&lane->head, &head, head + 2 * n, waited)) break;
         } else {
             if (off < 0) return 0;
             head = stream__a64_load_relaxed(&lane->head);
@@ -2399,11 +2406,11 @@ static stream_status stream__lane_evict(stream__lane *lane, void *item, void **o
     uint64_t next_lap = head + 2 * (lane->mask + 1);
     if (tail & 1 || stream__turn_load(oldest, waited) != head + 1) return STREAM_EMPTY;
     if (cell != oldest && stream__turn_load(cell, waited) != tail) return STREAM_EMPTY;
-    if (!stream__a64_cas_relaxed(&lane->head, &head, head + 2)) return STREAM_EMPTY;
+    if (!stream__lane_take(&lane->head, &head, head + 2, waited)) return STREAM_EMPTY;
     STREAM__READS(&oldest->item, sizeof oldest->item);
     *old = oldest->item;
     /* Popped, but its cell not handed on: as long as that is so, nobody can push at tail but we. */
-    while (!stream__a64_cas_relaxed(&lane->tail, &seen, tail + 2)) {
+    while (!stream__lane_take(&lane->tail, &seen, tail + 2, waited)) {
         if (seen == tail) continue; /* a weak exchange may fail without a reason */
         stream__turn_store(oldest, next_lap, waited);
         return STREAM_E_STATE;
@@ -2759,8 +2766,8 @@ static bool stream__channel_ready(const stream_channel *channel) {
     int i;
     for (i = 0; i < 2; i++) {
         const stream__lane *lane = &channel->queue.lane[i];
-        /* relaxed: an old one says ready, and pop knows */
-        uint64_t head = stream__a64_load_relaxed(&lane->head);
+        /* acquire: see waited; an old one says ready, and pop knows. */
+        uint64_t head = stream__a64_load_acquire(&lane->head);
         if ((int64_t)(stream__turn_load(stream__lane_cell(lane, head), true) - (head + 1)) >= 0) return true;
     }
     return stream__channel_ended(channel);
@@ -3194,7 +3201,7 @@ STREAM_API void stream_broadcast_close(stream_broadcast *broadcast) {
 STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64_t *oldest, uint64_t *next) {
     /* acquire: so that oldest is not above next; and both are measures. */
     *oldest = stream__a64_load_acquire(&broadcast->floor);
-    *next = stream__a64_load_acquire(&broadcast->next);
+    *next = stream__a64_load_relaxed(&broadcast->next);
 }
 
 /* Whether item `number` is no longer kept. */
@@ -3294,10 +3301,10 @@ STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, 
     char *to = (char *)data;
     *len = 0;
     if ((int64_t)(reader->seen - number) <= 0) {
-        reader->seen = stream__a64_load_acquire(&broadcast->next); /* acquire, twice: see next above */
+        reader->seen = stream__a64_load_acquire(&broadcast->next); /* acquire: see next above */
         if (reader->seen == number) {
             if (!stream__a64_load_acquire(&broadcast->closed)) return STREAM_EMPTY; /* acquire: see close */
-            reader->seen = stream__a64_load_acquire(&broadcast->next);
+            reader->seen = stream__a64_load_relaxed(&broadcast->next); /* relaxed: closed has brought all */
             if (reader->seen == number) return STREAM_END;
         }
     }

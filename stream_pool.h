@@ -41,26 +41,36 @@ A COMPLETE PROGRAM: a thousand messages through one buffer
 
 GUARANTEES
 
-    - A kept buffer is always used before a new one is allocated; acquire and release of a kept buffer
-      take no lock, make no system call and never wait for another thread.
-    - A tier keeps at most its `count` buffers. What is asked for beyond that, or above the largest
-      tier, is allocated, served, and given back to the allocator when it is released. Both are counted.
-    - max_bytes is never exceeded, not for a moment. Before an acquire is refused, a larger kept buffer
-      is served in its place, and smaller kept ones are given back to make room.
+    - Acquire and release of a kept buffer take no lock, make no system call and never wait for another
+      thread. Each thread finds the buffers it released last first, in a cache of its own, without writing
+      to memory that others write.
+    - A cache only remembers where to look, and owns nothing. Threads may end, sleep for ever or fork, and
+      a pool may be freed, without a word to any cache: what it remembered is there for everybody else.
+    - A tier keeps at most its `count` buffers, wherever they lie. What is asked for beyond that, or above
+      the largest tier, is allocated, served, and given back when it is released. Both are counted.
+    - max_bytes is never exceeded, not for a moment. Before an acquire is refused, every kept buffer of
+      its tier, in whatever cache, is found, a larger kept one is served in its place, and smaller kept
+      ones are given back to make room.
     - Buffer data is aligned to STREAM_CACHE_LINE, so no two threads meet in one cache line.
-    - A second release of a kept buffer is refused, counted and harmless. Under AddressSanitizer the
-      data of kept buffers, and the bytes past every capacity, are poisoned.
+    - A second release of a kept buffer is refused, counted and harmless, even if two threads do it at
+      once. Under AddressSanitizer the data of kept buffers, and the bytes past every capacity, are
+      poisoned.
     - Buffers may outlive the pool: stream_pool_free with buffers still out is safe.
-    - No abort, no exit, no printing, no mutable global state, no thread of its own.
+    - No abort, no exit, no printing, no thread of its own, and no global state but what each thread's
+      cache remembers.
 
 LIMITS
 
     - A buffer does not grow and does not move. Need more: acquire a larger one and copy.
-    - A second release can be told only while the buffer lies in the pool. Once it has been handed out
-      again, or has gone back to the allocator, it looks like somebody's rightful release, or like any
-      use after free: run with pass_through under AddressSanitizer to find those.
-    - A buffer costs its capacity and up to 2 * STREAM_CACHE_LINE bytes of header and alignment; every
-      buffer a tier may keep costs 32 bytes of table from init on (62 KiB for the default tiers).
+    - A second release can be told only until the buffer is handed out again: then it looks like somebody's
+      rightful release. Run with pass_through under AddressSanitizer to find those.
+    - A kept buffer is used before a new one is allocated if it is in the thread's own cache, on the shared
+      list, or among 64 that a look into the tier's table finds; in a large tier one may lie elsewhere, in
+      another thread's cache (which holds up to 64 of a tier, fewer of large ones).
+    - A thread's cache serves two pools. Further ones work without, and take the place of one now and then.
+    - A buffer costs its capacity and up to 80 + STREAM_CACHE_LINE bytes of header and alignment; every
+      buffer that a tier may keep costs a cache line of table from init on (125 KiB for the default tiers),
+      and each thread some 4 KiB for its caches.
     - References count to 2^32 - 1, buffers of a tier to 2^32 - 2, tiers to 8.
     - The free lists tell an old head from a new one by a 32-bit generation: a thread that sleeps inside
       one acquire while exactly 2^32 others finish, and then finds the same buffer on top, is not noticed.
@@ -71,11 +81,17 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_STATIC               make every function static                      (each file that includes)
     STREAM_API                  linkage of public functions                     extern
     STREAM_NO_MALLOC            no default allocator: give one, or memory       off
-    STREAM_NO_THREADS           plain loads and stores instead of atomics       off
+    STREAM_NO_THREADS           plain loads and stores instead of atomics, and one shared list instead of
+                                caches per thread                               off
+    STREAM_POOL_NO_THREAD_LOCAL no caches but those you set up (with the implementation): for a compiler
+                                without thread-local variables, or threads of your own making   off
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                                 what the default allocator calls                malloc, realloc, free
     STREAM_CACHE_LINE           alignment of data, and what keeps two threads' fields apart, bytes:
                                 a power of two, 16 to 4096                      64 (128 on Apple arm64)
+    STREAM_POOL_GIVE_BACK()     called when a trim has freed a MiB or more through the default allocator, so
+                                that it reaches the system (with the implementation)
+                                malloc_trim(0) with glibc, else nothing
     STREAM_POOL_POISON(p, n), STREAM_POOL_UNPOISON(p, n)
                                 called as bytes become untouchable, and usable again; for valgrind or a
                                 test (with the implementation)                  AddressSanitizer, or nothing
@@ -86,8 +102,9 @@ CONTENTS (search for the banner)
     [atomics]   ordered loads and stores (shared with stream.h)
     [pool]      declarations: everyday, then configuration, then expert
     [core]      what a pool is made of, and who may write which word
-    [list]      the free lists
+    [list]      the shared lists
     [make]      buffers made and unmade; the cap
+    [find]      kept buffers found: in a cache, on a list, anywhere
     [use]       init and free, acquire, retain, release
     [care]      trim, statistics, the bridge to stream_buffers
 */
@@ -570,11 +587,12 @@ typedef struct stream_pool_buf {
     size_t len;      /* yours: how much of it means something; 0 at acquire */
 
     struct stream_pool__core *core; /* private from here on */
-    stream__a64 refs;
-    uint32_t slot; /* place in the tier's table, plus 1; 0: none, goes back to the allocator at release */
+    stream__a64 state;              /* whose it is; under [core] */
+    stream__a64 uses;               /* how often it was handed out again */
+    uint32_t place;                 /* in the tier's table, plus 1; 0: none, so it is freed at release */
     uint16_t tier;
     uint16_t back; /* bytes from the start of the allocation to data */
-    uint64_t mark; /* says that this is a buffer; last, so that writing in front of data hits it first */
+    uint64_t mark; /* says that this is a buffer */
 } stream_pool_buf;
 
 struct stream_pool_desc;
@@ -586,16 +604,18 @@ struct stream_pool_desc;
    the pool is zeroed. */
 STREAM_API stream_status stream_pool_init(stream_pool *pool, const struct stream_pool_desc *desc);
 
-/* Gives every kept buffer and the tables back, and zeroes the pool. A zeroed pool or NULL is fine.
+/* Gives every kept buffer and the tables back, whichever thread's cache they are in, and zeroes the pool.
+   A zeroed pool or NULL is fine.
    Buffers still out stay valid, and may be retained and released as before, by any thread, even while
    this runs: each goes back to the allocator with its last reference, and the last of them takes the
    tables along (in arena mode the memory is yours again then). No thread may be in any other call on
-   this pool, now or later. */
+   this pool, now or later; what their caches remember of it does no harm. */
 STREAM_API void stream_pool_free(stream_pool *pool);
 
 /* Hands out a buffer of at least size bytes, with one reference, which is the caller's; 0 means the
    smallest. The bytes in it are whatever was there before, unless zero_on_release is set. Any thread;
-   never waits.
+   never waits. After fork the child may go on using the pool: what lay in other threads' caches is there,
+   what they had out stays out, and so does what a call of theirs was moving just then, 33 at most for each.
    FULL: max_bytes or the arena is used up: release something and call again. E_NOMEM: the allocator
    refused.
    E_ARGUMENT: no buffer of that size can ever be had here. E_STATE: not a pool. On all of these *buf is
@@ -609,9 +629,11 @@ STREAM_API stream_pool_buf *stream_pool_retain(stream_pool_buf *buf);
 
 /* Gives one reference back; with the last one the buffer returns to the pool, and the pointer is stale.
    Any thread, in whatever order. NULL is fine.
-   E_STATE: it was released already and lies in the pool; counted as misused, nothing else happens.
-   E_ARGUMENT: not a buffer of any pool, as far as that can be told from an address and the word in
-   front of it; nothing happens. */
+   E_STATE: it was released already; counted as misused, nothing else happens. Told as long as the pool
+   lives and the buffer was not handed out again (one above the largest tier, or beyond its tier's count,
+   is gone at once: a second release of it is a use after free).
+   E_ARGUMENT: not a buffer of any pool, as far as that can be told from an address and a word behind it;
+   nothing happens. */
 STREAM_API stream_status stream_pool_release(stream_pool_buf *buf);
 
 /* ==[ pool ]== configuration -------------------------------------------------------------------- */
@@ -654,6 +676,32 @@ STREAM_API size_t stream_pool_memory(const stream_pool_desc *desc);
 
 /* ==[ pool ]== expert --------------------------------------------------------------------------- */
 
+/* A cache to hold in your hands: for where a thread is not the right owner (tasks that move between
+   threads, a compiler without thread-local variables), or where it should serve more pools than a thread's
+   own does. It remembers the buffers released through it, and is looked into first by an acquire through
+   it. It is the caller's memory, about 2 KiB; one thread at a time may use it. */
+#define STREAM_POOL_CACHE 64
+
+typedef struct stream_pool_cache {
+    struct stream_pool__core *core; /* private, all three */
+    uint32_t n[STREAM_POOL_MAX_TIERS + 1]; /* [MAX_TIERS] is for what is above all tiers, and stays 0 */
+    uint32_t place[STREAM_POOL_MAX_TIERS][STREAM_POOL_CACHE]; /* as in stream_pool_buf; the newest last */
+} stream_pool_cache;
+
+/* Sets up an empty cache for this pool; nothing is allocated. E_ARGUMENT, E_STATE: no cache, not a pool. */
+STREAM_API stream_status stream_pool_cache_init(stream_pool_cache *cache, stream_pool *pool);
+
+/* Puts what the cache remembers on the shared lists, where others find it sooner, and zeroes the cache.
+   May be left out, before stream_pool_free as well; not after it. A zeroed cache or NULL is fine. */
+STREAM_API void stream_pool_cache_free(stream_pool_cache *cache);
+
+/* As stream_pool_acquire and stream_pool_release, through this cache. They mix with the plain ones: a
+   buffer may be released through another cache, or none. A buffer of another pool, and one released after
+   stream_pool_free, goes its way past the cache. E_STATE for an acquire: the cache is zeroed. */
+STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size,
+                                                   stream_pool_buf **buf);
+STREAM_API stream_status stream_pool_cache_release(stream_pool_cache *cache, stream_pool_buf *buf);
+
 /* References out; 1, seen by its holder, means that nobody else has it and nobody else's use of it is
    still under way: you may write. Any thread that holds one. */
 STREAM_API uint32_t stream_pool_refs(const stream_pool_buf *buf);
@@ -662,13 +710,15 @@ STREAM_API uint32_t stream_pool_refs(const stream_pool_buf *buf);
    buffer the caller holds. NULL when it is none, as far as that can be told. Any thread. */
 STREAM_API stream_pool_buf *stream_pool_buf_of(void *data);
 
-/* Gives all kept buffers back to the allocator; returns their bytes. 0 in arena mode. Any thread. */
+/* Gives all kept buffers, in whatever cache, back to the allocator; returns their bytes. 0 in arena mode.
+   Any thread. */
 STREAM_API size_t stream_pool_trim(stream_pool *pool);
 
-/* Gives back as many kept buffers of each tier as no acquire has needed since the call before; returns
-   their bytes. Called every few seconds, it has given the buffers of a burst back two calls after the
-   burst is over, and never takes what is in regular use. 0 in arena mode. Any thread; one at a time, or
-   each finds less. */
+/* Gives back as many kept buffers of each tier as no acquire has needed since the call before, in whatever
+   cache; returns their bytes. Call it every ten seconds or so, from a timer you have or every few thousand
+   messages: the buffers of a burst are back two calls after it is over, and what is in regular use stays.
+   A call that frees much takes as long as the allocator does (1 GiB: some 100 ms with glibc). 0 in arena
+   mode. Any thread; one at a time, or each finds less. */
 STREAM_API size_t stream_pool_trim_idle(stream_pool *pool);
 
 /* Where buffers went. allocated - discarded == in_use + kept, and allocated + reused is the number of
@@ -683,8 +733,7 @@ typedef struct stream_pool_counts {
     uint64_t in_use;           /* buffers out now */
     uint64_t kept;             /* buffers waiting for an acquire now */
     uint64_t bytes;            /* capacity of both */
-    uint64_t high_water;       /* the most buffers there ever were at once, in use or kept; no new one is
-                                  made while one is kept, so that many were needed */
+    uint64_t high_water;       /* the most buffers there ever were at once, in use or kept */
     uint64_t high_water_bytes; /* the most capacity there ever was at once */
     uint32_t reuse_permille;   /* reused per 1000 acquires served */
 } stream_pool_counts;
@@ -714,25 +763,62 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 #if defined(STREAM_POOL_IMPLEMENTATION) && !defined(STREAM_POOL__IMPLEMENTED)
 #define STREAM_POOL__IMPLEMENTED 1
 
-#if !defined(STREAM_POOL_POISON) || !defined(STREAM_POOL_UNPOISON)
-#if defined(STREAM_POOL_POISON) || defined(STREAM_POOL_UNPOISON)
+#if defined(STREAM_POOL_POISON)
+#if !defined(STREAM_POOL_UNPOISON)
 #error "stream_pool.h: define both of STREAM_POOL_POISON and STREAM_POOL_UNPOISON, or neither"
 #endif
+#define STREAM_POOL__POISONS 1
+#elif defined(STREAM_POOL_UNPOISON)
+#error "stream_pool.h: define both of STREAM_POOL_POISON and STREAM_POOL_UNPOISON, or neither"
+#else
 #if defined(__SANITIZE_ADDRESS__)
-#define STREAM_POOL__ASAN 1
+#define STREAM_POOL__POISONS 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define STREAM_POOL__ASAN 1
+#define STREAM_POOL__POISONS 1
 #endif
 #endif
-#ifdef STREAM_POOL__ASAN
+#ifdef STREAM_POOL__POISONS
 #include <sanitizer/asan_interface.h>
 #define STREAM_POOL_POISON(ptr, size)   ASAN_POISON_MEMORY_REGION(ptr, size)
 #define STREAM_POOL_UNPOISON(ptr, size) ASAN_UNPOISON_MEMORY_REGION(ptr, size)
 #else
+#define STREAM_POOL__POISONS            0
 #define STREAM_POOL_POISON(ptr, size)   ((void)(ptr), (void)(size))
 #define STREAM_POOL_UNPOISON(ptr, size) ((void)(ptr), (void)(size))
 #endif
+#endif
+
+/* glibc gives the end of its heap back by itself, but no hole in it, and one buffer still in use makes all
+   that lies below it a hole: measured, 1 GiB of 4 KiB buffers freed but for the one used last left all of
+   it resident. */
+#ifndef STREAM_POOL_GIVE_BACK
+#if defined(__GLIBC__) && !defined(STREAM_NO_MALLOC)
+#include <malloc.h>
+#define STREAM_POOL_GIVE_BACK() ((void)malloc_trim(0))
+#else
+#define STREAM_POOL_GIVE_BACK() ((void)0)
+#endif
+#endif
+
+/* As STREAM__FN, for what is rare and shall stay out of the way of what is not. */
+#if defined(__GNUC__) || defined(__clang__)
+#define STREAM_POOL__RARE_FN static __attribute__((noinline, cold, unused))
+#elif defined(_MSC_VER)
+#define STREAM_POOL__RARE_FN static __declspec(noinline)
+#else
+#define STREAM_POOL__RARE_FN static
+#endif
+
+#if defined(STREAM_NO_THREADS) || defined(STREAM_POOL_NO_THREAD_LOCAL)
+#elif defined(__cplusplus)
+#define STREAM_POOL__THREAD_LOCAL thread_local
+#elif defined(_MSC_VER)
+#define STREAM_POOL__THREAD_LOCAL __declspec(thread)
+#elif defined(__GNUC__) || defined(__clang__)
+#define STREAM_POOL__THREAD_LOCAL __thread
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define STREAM_POOL__THREAD_LOCAL _Thread_local
 #endif
 
 #ifdef __cplusplus
@@ -741,75 +827,96 @@ extern "C" {
 
 /* ==[ core ]== what a pool is made of, and who may write which word ------------------------------
 
-   A buffer of a tier is bound to a slot of that tier's table from when it is made until it is given back.
-   Who holds the buffer holds the slot: the words of a slot have one writer at a time, and ownership passes
-   with the list they are on.
+   A buffer of a tier is bound to a place in that tier's table from when it is made until it is given back.
+   The place is a cache line of its own, and is the buffer's handle: it lives as long as the core, so that
+   even who is late, or wrong, finds a handle there. Whose the buffer is, its `state` says, and only it:
 
-       acquire    kept -> caller           pop
-                  none kept: a slot from `empty` or never used yet, a new buffer in it
-                  no slot left: a new buffer without one
-       release    caller -> kept           push
-                  without a slot -> allocator
-       trim       kept -> allocator, slot -> empty
+       0                 never used
+       OUT    | n        with callers, who hold n references
+       CACHED            kept. Whoever exchanges this for something else has it; caches remember where
+       LISTED | below    kept, on the tier's list of kept ones. Who pops it has it
+       BLANK  | below    no buffer; on the list of such places
+       BUSY              on the way from one of these to another, in one thread's hands
+       OUT    | LOOSE    has no place (above all tiers, or all places taken): freed with its last reference
 
-   Hence what is counted per acquire is counted in the slot, by one load and one store. The common acquire
-   and release together cost three read-modify-writes (pop, drop the reference, push) and write one word
-   that all threads share, the head of `kept`. Everything else shared is written only where an allocator
-   is called as well.
+       acquire    CACHED -> OUT     a place that the thread's cache remembers
+                  LISTED -> OUT     pop; and some more, LISTED -> CACHED, for the cache to remember
+                  CACHED -> OUT     a place that the search through the table hits upon
+                  BLANK or 0 -> OUT a new buffer
+                  -                 all places taken: a new buffer, LOOSE
+       release    OUT -> CACHED     and the thread's cache remembers; if that is full, its older half goes
+                  CACHED -> LISTED  first
+                  OUT -> LISTED     without a cache: push
+       trim       LISTED or CACHED -> BUSY -> BLANK
+
+   That a cache only remembers, and an exchange decides, costs the common acquire and release one
+   read-modify-write each, of a line that no other thread is using: 0.9 of the 6.5 ns of a pair, where it was
+   measured (`make bench-pool` has the row). It buys that kept buffers can be taken out
+   of any cache at any time, by a trim, a search under the cap, stream_pool_free, or the next thread after one
+   that has ended. A cache that could be written without an exchange could not be emptied by others (Attiya
+   et al., Laws of Order, 2011: no taking away without an atomic operation or a fence on the owner's side),
+   and to ask its owner to is no use while that sleeps.
+
+   Who holds the buffer holds its handle: the words of a handle but `state` have one writer at a time. What is
+   counted per acquire is counted there, in `uses`, by one load and one store. Words that all threads share
+   are written only where a list or an allocator is used.
 
    core->refs is one for the pool and one for every buffer that exists. Kept ones count too, so it moves
    only where buffers are made and unmade, and yet the last buffer out, long after stream_pool_free, finds
-   that it is the last.
+   that it is the last. */
 
-   A cache per thread, once there is one, goes between the caller and `kept`, and owns slots as a caller
-   does, with OUT clear. */
+#define STREAM_POOL__OUT    (UINT64_C(1) << 32)
+#define STREAM_POOL__CACHED (UINT64_C(2) << 32)
+#define STREAM_POOL__LISTED (UINT64_C(4) << 32)
+#define STREAM_POOL__BLANK  (UINT64_C(8) << 32)
+#define STREAM_POOL__BUSY   (UINT64_C(16) << 32)
+#define STREAM_POOL__LOOSE  (UINT64_C(32) << 32)
+#define STREAM_POOL__IDLE   (UINT64_C(64) << 32)  /* with CACHED, LISTED: unused since trim_idle saw it */
+#define STREAM_POOL__ORPHAN (UINT64_C(128) << 32) /* with OUT, BUSY: the pool was freed, do not keep */
+#define STREAM_POOL__KEPT   (STREAM_POOL__CACHED | STREAM_POOL__LISTED)
 
-enum {
-    STREAM_POOL__OUT = 1,    /* slot->use: the buffer is with a caller */
-    STREAM_POOL__FILLED = 2, /* there is a buffer */
-    STREAM_POOL__USE = 4     /* one acquire; they are counted above the two flags */
-};
-
-/* Two values of a list index, which is a slot's number plus 1: the end of a list, and, as head of `kept`,
-   that the pool was freed and nothing is kept any more. */
+/* Two values of a list's head: the end of a list, as in `below`, and that the pool was freed and nothing is
+   kept any more. */
 #define STREAM_POOL__NONE   0u
 #define STREAM_POOL__CLOSED 0xffffffffu
 
 #define STREAM_POOL__MARK     UINT64_C(0x9e3779b97f4a7c15)
-#define STREAM_POOL__HEADER   sizeof(stream_pool_buf)
-#define STREAM_POOL__OVERHEAD (STREAM_POOL__HEADER + STREAM_CACHE_LINE - 1)
+#define STREAM_POOL__STEP     stream_pool__round(sizeof(stream_pool_buf)) /* from place to place */
+#define STREAM_POOL__FRONT    sizeof(stream_pool__front)
+#define STREAM_POOL__OVERHEAD (sizeof(stream_pool_buf) + STREAM_POOL__FRONT + STREAM_CACHE_LINE - 1)
 #define STREAM_POOL__LIMIT    (SIZE_MAX / 2) /* no sum of sizes gets above it, so none of them wraps */
 
-/* The header ends where data begins, so its size decides whether refs is aligned. */
-typedef char stream_pool__header_is_aligned[STREAM_POOL__HEADER % sizeof(uint64_t) == 0 ? 1 : -1];
+enum {
+    STREAM_POOL__LOOKS = 64,             /* places looked at before a new buffer is made */
+    STREAM_POOL__CACHE_BYTES = 4 << 20,  /* a cache remembers no more of a tier, but 4 buffers at least */
+    STREAM_POOL__STRANGERS = 256         /* calls on a further pool until it takes the place of one */
+};
 
-typedef struct stream_pool__slot {
-    stream__a64 next;     /* index below in the list; written by the owner, read by anyone who pops */
-    stream__a64 use;      /* acquires and flags; written by the owner, read by stats and trim_idle */
-    stream__a64 seen;     /* use as trim_idle last saw it; its alone */
-    stream_pool_buf *buf; /* the owner's alone */
-} stream_pool__slot;
+/* Lies in front of a buffer's data, for who knows nothing but that pointer. Two 64-bit numbers, so that it
+   keeps data aligned whatever the size of a pointer. */
+typedef struct stream_pool__front {
+    uint64_t buf;  /* the handle's address */
+    uint64_t mark; /* last, so that writing in front of data hits it first */
+} stream_pool__front;
 
 typedef struct stream_pool__shelf {
-    stream__a64 kept; /* hot: {32-bit generation, 32-bit index} of the list of kept buffers */
+    stream__a64 kept; /* {32-bit generation, 32-bit place} of the list of kept buffers */
     char apart_from_counts[STREAM_CACHE_LINE];
-    stream__a64 empty;  /* list of slots that lost their buffer */
-    stream__a64 fresh;  /* slots taken into use so far; those above were never touched */
-    stream__a64 placed; /* buffers made into a slot, ever */
+    stream__a64 blank; /* list of places that lost their buffer */
+    stream__a64 fresh; /* places taken into use so far; those above were never touched */
+    stream__a64 next;  /* where the next search begins */
     stream__a64 live, peak, bytes, bytes_peak;
     stream__a64 allocated, discarded, refused, misused;
     char apart_from_next[STREAM_CACHE_LINE];
 } stream_pool__shelf;
 
 typedef struct stream_pool__core {
-    /* written where buffers are made and unmade */
-    stream__a64 refs, peak, bytes, bytes_peak, misused;
-    char apart_from_shelves[STREAM_CACHE_LINE];
-    stream_pool__shelf shelf[STREAM_POOL_MAX_TIERS + 1]; /* [tiers] is the oversize one */
     /* written by init alone, read by all */
-    size_t size[STREAM_POOL_MAX_TIERS];
-    stream_pool__slot *slots[STREAM_POOL_MAX_TIERS];
-    uint32_t count[STREAM_POOL_MAX_TIERS]; /* slots in the table */
+    size_t size[STREAM_POOL_MAX_TIERS + 1]; /* [tiers] and above: SIZE_MAX, where every search ends */
+    char *table[STREAM_POOL_MAX_TIERS + 1];
+    uint32_t count[STREAM_POOL_MAX_TIERS + 1]; /* places in the table; these three are 0 from [tiers] on */
+    uint32_t hold[STREAM_POOL_MAX_TIERS + 1];  /* how many a cache remembers */
+    uint32_t quick[STREAM_POOL_MAX_TIERS + 1]; /* the same, or 0 where a release has more to do */
     char *blocks[STREAM_POOL_MAX_TIERS];   /* arena mode: the buffers, a stride apart */
     uint64_t max_bytes;
     stream_allocator allocator;
@@ -817,12 +924,17 @@ typedef struct stream_pool__core {
     size_t raw_size;
     unsigned tiers;
     bool arena, wipe;
+    char apart_from_sums[STREAM_CACHE_LINE];
+    /* written where buffers are made and unmade */
+    stream__a64 refs, peak, bytes, bytes_peak, misused;
+    char apart_from_shelves[STREAM_CACHE_LINE];
+    stream_pool__shelf shelf[STREAM_POOL_MAX_TIERS + 1]; /* [tiers] is the oversize one */
 } stream_pool__core;
 
 /* Where init puts what, as offsets from the core. */
 typedef struct stream_pool__layout {
     stream_pool_tier tier[STREAM_POOL_MAX_TIERS];
-    size_t slots[STREAM_POOL_MAX_TIERS], blocks[STREAM_POOL_MAX_TIERS];
+    size_t table[STREAM_POOL_MAX_TIERS], blocks[STREAM_POOL_MAX_TIERS];
     size_t tables, all; /* bytes: core and tables; and the arena's buffers. Either with room to align */
     unsigned tiers;
 } stream_pool__layout;
@@ -835,9 +947,9 @@ STREAM__FN char *stream_pool__align(char *ptr) {
     return ptr + ((0 - (uintptr_t)ptr) & (STREAM_CACHE_LINE - 1));
 }
 
-/* From one buffer of an arena tier to the next: the header ends where data is aligned. */
+/* From one buffer of an arena tier to the next: what lies in front ends where data is aligned. */
 STREAM__FN size_t stream_pool__stride(size_t size) {
-    return stream_pool__round(STREAM_POOL__HEADER) + stream_pool__round(size);
+    return stream_pool__round(STREAM_POOL__FRONT) + stream_pool__round(size);
 }
 
 STREAM__FN bool stream_pool__extend(size_t *total, size_t count, size_t each) {
@@ -872,8 +984,8 @@ STREAM__FN bool stream_pool__plan(const stream_pool_desc *desc, stream_pool__lay
         for (i = 0; i < l->tiers; i++) l->tier[i].count = 0;
     }
     for (i = 0; i < l->tiers; i++) {
-        l->slots[i] = total;
-        if (!stream_pool__extend(&total, l->tier[i].count, sizeof(stream_pool__slot))) return false;
+        l->table[i] = total;
+        if (!stream_pool__extend(&total, l->tier[i].count, STREAM_POOL__STEP)) return false;
     }
     l->tables = total + STREAM_CACHE_LINE - 1;
     for (i = 0; i < l->tiers; i++) {
@@ -884,6 +996,16 @@ STREAM__FN bool stream_pool__plan(const stream_pool_desc *desc, stream_pool__lay
     }
     l->all = total + STREAM_CACHE_LINE - 1;
     return true;
+}
+
+/* How many buffers of a tier a cache remembers: of large ones fewer, as they lie there for one thread. And
+   half of them at most, so that no thread has to search for the few that another one has just released. */
+STREAM__FN uint32_t stream_pool__hold(size_t size, size_t count) {
+    size_t hold = STREAM_POOL__CACHE_BYTES / size;
+    if (hold < 4) hold = 4;
+    if (hold > STREAM_POOL_CACHE) hold = STREAM_POOL_CACHE;
+    if (hold > (count + 1) / 2) hold = (count + 1) / 2;
+    return (uint32_t)hold;
 }
 
 /* Last one out. The allocator is copied because it lives in what it frees. */
@@ -903,71 +1025,95 @@ STREAM__FN void stream_pool__wipe(void *ptr, size_t size) {
     set(ptr, 0, size);
 }
 
-STREAM__FN uint64_t stream_pool__mark(const stream_pool_buf *buf) {
-    return (uint64_t)(uintptr_t)buf ^ STREAM_POOL__MARK;
+STREAM__FN uint64_t stream_pool__mark(const void *ptr) {
+    return (uint64_t)(uintptr_t)ptr ^ STREAM_POOL__MARK;
 }
 
 /* Most pointers that are not ours are not aligned as ours are, and then nothing is read through them. */
 STREAM__FN bool stream_pool__is(const stream_pool_buf *buf) {
-    return buf && (((uintptr_t)buf + STREAM_POOL__HEADER) & (STREAM_CACHE_LINE - 1)) == 0 &&
-           buf->mark == stream_pool__mark(buf);
+    return buf && ((uintptr_t)buf & 15) == 0 && buf->mark == stream_pool__mark(buf);
 }
 
-/* ==[ list ]== the free lists ----------------------------------------------------------------------
-
-   Treiber's stack (1986), of indices into a table that lives as long as the core: whoever is late reads a
-   `next` that is stale, never one that is freed. Each pop raises the generation in the head's upper half,
-   so the compare of a late pop fails even if its index is on top again (ABA); a push need not raise it, as
-   no index comes back on top without a pop of it. All writes to a head are read-modify-writes, which keep
-   alive the release sequences of all earlier pushes: who acquires the head has received all slots below. */
-
-/* Takes the top slot's index, or NONE. */
-STREAM__FN uint32_t stream_pool__pop(stream__a64 *list, const stream_pool__slot *slots) {
-    /* Acquire, here and where the exchange fails: receives slot->next, and the buffer behind it, as the
-       push published them. Relaxed, an old `next` could go with this head, and the exchange would
-       install it. */
-    uint64_t head = stream__a64_load_acquire(list), below;
-    uint32_t index;
-    do {
-        index = (uint32_t)head;
-        if (index == STREAM_POOL__NONE || index == STREAM_POOL__CLOSED) return STREAM_POOL__NONE;
-        /* Relaxed: if this slot has another owner by now, who writes it, the exchange fails on the
-           generation and the value is thrown away; if not, the acquire above has ordered it. */
-        below = stream__a64_load_relaxed(&slots[index - 1].next);
-        /* The acquire half has been had by the load; release publishes nothing. Relaxed would do. */
-    } while (!stream__a64_cas_acq_rel(list, &head, ((head >> 32) + 1) << 32 | below));
-    return index;
+STREAM__FN stream_pool_buf *stream_pool__at(char *table, uint32_t place) {
+    return (stream_pool_buf *)(void *)(table + (size_t)(place - 1) * STREAM_POOL__STEP);
 }
 
-/* Puts a slot on top; false if the list is closed. After true the caller owns the slot no more and may
-   not touch the core either: its last reference may be the one that just went on the list. */
-STREAM__FN bool stream_pool__push(stream__a64 *list, stream_pool__slot *slots, uint32_t index) {
+/* The smallest tier whose buffers are large enough; [tiers] if none is. */
+STREAM__FN unsigned stream_pool__tier_of(const stream_pool__core *core, size_t size) {
+    unsigned tier = size > core->size[3] ? 4 : 0; /* halves the way */
+    while (size > core->size[tier]) tier++;       /* [tiers] ends it */
+    return tier;
+}
+
+/* ==[ list ]== the shared lists --------------------------------------------------------------------
+
+   Treiber's stack (1986), of places in a table that lives as long as the core: whoever is late reads a
+   `below` that is stale, never one that is freed. Each pop raises the generation in the head's upper half,
+   so the compare of a late pop fails even if its place is on top again (ABA); a push need not raise it, as
+   no place comes back on top without a pop of it. All writes to a head are read-modify-writes, which keep
+   alive the release sequences of all earlier pushes: who acquires the head has received all places below.
+   Several places go on or come off in one exchange: as long as the head is the same, so is all below it. */
+
+/* Takes up to `most` places from the top: the first one, or NONE, and how many. Each one's state says which
+   is below it. `kind` is what all on this list are. */
+STREAM__FN uint32_t stream_pool__pop(stream__a64 *list, char *table, uint64_t kind, uint32_t most,
+                                     uint32_t *got) {
+    for (;;) {
+        /* Acquire: receives the states below, and the handles, as the pushes published them. Relaxed, an old
+           `below` could go with this head, and the exchange would install it. */
+        uint64_t head = stream__a64_load_acquire(list), state;
+        uint32_t first = (uint32_t)head, below = first;
+        *got = 0;
+        if (first == STREAM_POOL__NONE || first == STREAM_POOL__CLOSED) return STREAM_POOL__NONE;
+        do {
+            /* Relaxed: if this place has another owner by now, who writes it, the exchange fails on the
+               generation and the value is thrown away; if not, the acquire above has ordered it. */
+            state = stream__a64_load_relaxed(&stream_pool__at(table, below)->state);
+            if (!(state & kind)) break; /* it has another owner; what is below that is no place */
+            below = (uint32_t)state;
+        } while (++*got < most && below != STREAM_POOL__NONE);
+        /* Relaxed: what there is to receive, the load has received, and there is nothing to publish. */
+        if (state & kind && stream__a64_cas_relaxed(list, &head, ((head >> 32) + 1) << 32 | below))
+            return first;
+    }
+}
+
+/* Puts places that the caller owns on top, `first` to `last`, whose states between them are linked already;
+   false if the list is closed. After true the caller owns them no more and may not touch the core either: its
+   last reference may be one that just went on the list. */
+STREAM__FN bool stream_pool__push(stream__a64 *list, uint64_t kind, uint32_t first, stream_pool_buf *last) {
     uint64_t head = stream__a64_load_relaxed(list); /* relaxed: only compared */
     do {
         if ((uint32_t)head == STREAM_POOL__CLOSED) return false;
-        stream__a64_store_relaxed(&slots[index - 1].next, (uint32_t)head); /* published by the exchange */
-        /* Release: publishes slot->next, slot->buf, the header and the wiped bytes to the pop that
-           takes them. Weaker, and that pop could follow an old `next`, or its thread's first writes to
-           data could be overtaken by our last ones. */
-    } while (!stream__a64_cas_acq_rel(list, &head, head >> 32 << 32 | index));
+        stream__a64_store_relaxed(&last->state, kind | (uint32_t)head); /* published by the exchange */
+        /* Release: publishes the states, the handles and the wiped bytes to the pop that takes them. Weaker,
+           and that pop could follow an old `below`, or its thread's first writes to data could be overtaken
+           by our last ones. */
+    } while (!stream__a64_cas_acq_rel(list, &head, head >> 32 << 32 | first));
     return true;
 }
 
 /* ==[ make ]== buffers made and unmade; the cap ---------------------------------------------------- */
 
-/* A slot without a buffer, as index; NONE when all have one, and for oversize. */
-STREAM__FN uint32_t stream_pool__slot_take(stream_pool__core *core, unsigned tier) {
+/* A place without a buffer, owned by the caller; NONE when all have one, and for oversize. */
+STREAM__FN uint32_t stream_pool__place_take(stream_pool__core *core, unsigned tier) {
     stream_pool__shelf *shelf = &core->shelf[tier];
     uint64_t fresh;
-    uint32_t index;
+    uint32_t place, got;
     if (tier >= core->tiers) return STREAM_POOL__NONE;
-    index = stream_pool__pop(&shelf->empty, core->slots[tier]);
-    if (index) return index;
+    place = stream_pool__pop(&shelf->blank, core->table[tier], STREAM_POOL__BLANK, 1, &got);
+    if (place) return place;
     fresh = stream__a64_load_relaxed(&shelf->fresh); /* relaxed: only hands out numbers, each once */
     while (fresh < core->count[tier]) {
-        if (stream__a64_cas_acq_rel(&shelf->fresh, &fresh, fresh + 1)) return (uint32_t)fresh + 1;
+        if (stream__a64_cas_relaxed(&shelf->fresh, &fresh, fresh + 1)) return (uint32_t)fresh + 1;
     }
     return STREAM_POOL__NONE;
+}
+
+STREAM__FN void stream_pool__place_leave(stream_pool__core *core, unsigned tier, uint32_t place) {
+    if (!place) return;
+    stream_pool__push(&core->shelf[tier].blank, STREAM_POOL__BLANK, place,
+                      stream_pool__at(core->table[tier], place));
 }
 
 /* Counts bytes, at most max_bytes, against the cap before they are asked for, so that no two threads exceed
@@ -977,7 +1123,7 @@ STREAM__FN bool stream_pool__reserve(stream_pool__core *core, size_t bytes, uint
     do {
         if (seen > core->max_bytes - bytes) return false;
         *now = seen + bytes;
-    } while (!stream__a64_cas_acq_rel(&core->bytes, &seen, *now));
+    } while (!stream__a64_cas_relaxed(&core->bytes, &seen, *now));
     return true;
 }
 
@@ -986,43 +1132,55 @@ STREAM__FN size_t stream_pool__slack(const stream_pool__core *core, const stream
     return core->arena ? (0 - buf->capacity) & (STREAM_CACHE_LINE - 1) : STREAM_POOL__OVERHEAD - buf->back;
 }
 
+/* Where a buffer's data begins in its block: behind what lies in front, and the handle if it has no place. */
+STREAM__FN char *stream_pool__data(char *block, uint32_t place) {
+    return stream_pool__align(block + STREAM_POOL__FRONT + (place ? 0 : sizeof(stream_pool_buf)));
+}
+
 /* A new buffer with one reference. FULL: the cap, or the arena, has no room; E_NOMEM. */
 STREAM__FN stream_status stream_pool__make(stream_pool__core *core, unsigned tier, size_t capacity,
                                            stream_pool_buf **out) {
     stream_pool__shelf *shelf = &core->shelf[tier];
-    uint32_t index = stream_pool__slot_take(core, tier);
+    uint32_t place = stream_pool__place_take(core, tier);
     char *block = NULL, *data;
     uint64_t bytes = 0;
+    stream_pool__front *front;
     stream_pool_buf *buf;
     if (core->arena) {
-        if (index == STREAM_POOL__NONE) return STREAM_FULL;
-        block = core->blocks[tier] + (size_t)(index - 1) * stream_pool__stride(capacity);
+        if (place == STREAM_POOL__NONE) return STREAM_FULL;
+        block = core->blocks[tier] + (size_t)(place - 1) * stream_pool__stride(capacity);
     }
     if (!stream_pool__reserve(core, capacity, &bytes)) {
-        if (index) stream_pool__push(&shelf->empty, core->slots[tier], index);
+        stream_pool__place_leave(core, tier, place);
         return STREAM_FULL;
     }
     if (!core->arena) {
         block = (char *)stream__resize(&core->allocator, NULL, 0, capacity + STREAM_POOL__OVERHEAD, 1);
         if (!block) {
             stream__a64_add_relaxed(&core->bytes, 0 - (uint64_t)capacity);
-            if (index) stream_pool__push(&shelf->empty, core->slots[tier], index);
+            stream_pool__place_leave(core, tier, place);
             return STREAM_E_NOMEM;
         }
     }
-    data = stream_pool__align(block + STREAM_POOL__HEADER);
-    buf = (stream_pool_buf *)(void *)data - 1;
+    data = stream_pool__data(block, place);
+    front = (stream_pool__front *)(void *)data - 1;
+    buf = place ? stream_pool__at(core->table[tier], place) : (stream_pool_buf *)(void *)front - 1;
+    STREAM__WRITES(front, sizeof *front);
+    STREAM__WRITES(buf, offsetof(stream_pool_buf, state));
+    front->buf = (uint64_t)(uintptr_t)buf;
+    front->mark = stream_pool__mark(data);
     buf->data = data;
     buf->capacity = capacity;
     buf->len = 0;
     buf->core = core;
-    buf->slot = index;
+    buf->place = place;
     buf->tier = (uint16_t)tier;
     buf->back = (uint16_t)(data - block);
     buf->mark = stream_pool__mark(buf);
-    stream__a64_store_relaxed(&buf->refs, 1); /* relaxed: nobody else knows the buffer yet */
     if (core->wipe) stream_pool__wipe(data, capacity);
     STREAM_POOL_POISON(data + capacity, stream_pool__slack(core, buf));
+    /* Relaxed: the caller publishes the buffer, and who finds the place in the table leaves OUT alone. */
+    stream__a64_store_relaxed(&buf->state, STREAM_POOL__OUT | (place ? 0 : STREAM_POOL__LOOSE) | 1);
 
     /* Counters: relaxed, they publish nothing; whoever wants them exact has joined the threads by then.
        The adds that return a value are release for want of a weaker one. */
@@ -1031,14 +1189,6 @@ STREAM__FN stream_status stream_pool__make(stream_pool__core *core, unsigned tie
     stream__a64_raise(&shelf->peak, stream__a64_add_release(&shelf->live, 1) + 1);
     stream__a64_raise(&shelf->bytes_peak, stream__a64_add_release(&shelf->bytes, capacity) + capacity);
     stream__a64_add_relaxed(&shelf->allocated, 1);
-    if (index) {
-        stream_pool__slot *slot = &core->slots[tier][index - 1];
-        uint64_t use = stream__a64_load_relaxed(&slot->use); /* relaxed: we own the slot */
-        slot->buf = buf;
-        stream__a64_add_relaxed(&shelf->placed, 1);
-        stream__a64_store_relaxed(&slot->use,
-                                  (use + STREAM_POOL__USE) | STREAM_POOL__OUT | STREAM_POOL__FILLED);
-    }
     *out = buf;
     return STREAM_OK;
 }
@@ -1048,41 +1198,200 @@ STREAM__FN stream_status stream_pool__make(stream_pool__core *core, unsigned tie
 STREAM__FN void stream_pool__discard(stream_pool__core *core, stream_pool_buf *buf) {
     stream_pool__shelf *shelf = &core->shelf[buf->tier];
     size_t capacity = buf->capacity;
+    char *block = buf->data - buf->back;
+    STREAM__READS(buf, offsetof(stream_pool_buf, state));
     STREAM_POOL_UNPOISON(buf->data, capacity + stream_pool__slack(core, buf));
+    ((stream_pool__front *)(void *)buf->data - 1)->mark = 0;
     stream__a64_add_relaxed(&shelf->discarded, 1);
     stream__a64_add_relaxed(&shelf->live, 0 - UINT64_C(1));
     stream__a64_add_relaxed(&shelf->bytes, 0 - (uint64_t)capacity);
-    if (buf->slot) {
-        stream_pool__slot *slot = &core->slots[buf->tier][buf->slot - 1];
-        uint64_t use = stream__a64_load_relaxed(&slot->use); /* ours until the push */
-        stream__a64_store_relaxed(&slot->use, use & ~(uint64_t)(STREAM_POOL__OUT | STREAM_POOL__FILLED));
-        slot->buf = NULL;
-        stream_pool__push(&shelf->empty, core->slots[buf->tier], buf->slot);
-    }
-    buf->mark = 0;
-    if (!core->arena)
-        stream__resize(&core->allocator, buf->data - buf->back, capacity + STREAM_POOL__OVERHEAD, 0, 1);
+    if (buf->place)
+        stream_pool__place_leave(core, buf->tier, buf->place);
+    else
+        buf->mark = 0;
+    if (!core->arena) stream__resize(&core->allocator, block, capacity + STREAM_POOL__OVERHEAD, 0, 1);
     stream__a64_add_relaxed(&core->bytes, 0 - (uint64_t)capacity); /* not before the free */
     stream_pool__drop(core);
 }
 
-STREAM__FN stream_pool_buf *stream_pool__pop_kept(stream_pool__core *core, unsigned tier) {
-    stream_pool__slot *slots = core->slots[tier];
-    uint32_t index = stream_pool__pop(&core->shelf[tier].kept, slots);
-    return index ? slots[index - 1].buf : NULL;
+/* ==[ find ]== kept buffers found: in a cache, on a list, anywhere ---------------------------------- */
+
+/* CACHED -> to, whoever's cache remembers it; false if it is not, or no longer, CACHED. seen: the state as
+   the caller knows or guesses it. */
+STREAM__FN bool stream_pool__claim(stream_pool_buf *buf, uint64_t seen, uint64_t to) {
+    while (seen & STREAM_POOL__CACHED) {
+        /* Acquire: receives the handle and the bytes as the release, or the refill, published them. Relaxed,
+           the new owner's first writes could overtake the old one's last reads. Release publishes nothing
+           but a link that the push publishes again. */
+        if (stream__a64_cas_acq_rel(&buf->state, &seen, to)) return true;
+    }
+    return false;
+}
+
+/* A kept buffer, whose state says OUT already, as its new owner gets it. */
+STREAM__FN stream_pool_buf *stream_pool__hand_out(stream_pool_buf *buf) {
+    STREAM__READS(buf, offsetof(stream_pool_buf, len));
+    STREAM__WRITES(&buf->len, sizeof buf->len);
+    /* relaxed: ours, and others only add it up */
+    stream__a64_store_relaxed(&buf->uses, stream__a64_load_relaxed(&buf->uses) + 1);
+    STREAM_POOL_UNPOISON(buf->data, buf->capacity);
+    buf->len = 0;
+    return buf;
+}
+
+/* The newest buffer of a tier that the cache remembers and that is still there. */
+STREAM__FN stream_pool_buf *stream_pool__recall(stream_pool__core *core, stream_pool_cache *cache,
+                                                unsigned tier) {
+    while (cache->n[tier] > 0) {
+        uint32_t place = cache->place[tier][--cache->n[tier]];
+        stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
+        /* The cache may be thinking of a freed pool that lay at the same address: any place will do, if
+           there is such a one. */
+        if (place <= core->count[tier] && stream_pool__claim(buf, STREAM_POOL__CACHED, STREAM_POOL__OUT | 1))
+            return stream_pool__hand_out(buf);
+    }
+    return NULL;
+}
+
+/* The newest buffer on the list; and with a cache, which is empty, some more for it to remember. */
+STREAM__FN stream_pool_buf *stream_pool__take(stream_pool__core *core, stream_pool_cache *cache,
+                                              unsigned tier) {
+    char *table = core->table[tier];
+    uint32_t got, place, most = cache ? core->hold[tier] / 2 + 1 : 1;
+    stream_pool_buf *first, *buf;
+    place = stream_pool__pop(&core->shelf[tier].kept, table, STREAM_POOL__LISTED, most, &got);
+    if (!place) return NULL;
+    first = stream_pool__at(table, place);
+    /* Relaxed, here and below: what we popped is ours. The store: the caller publishes the buffer. */
+    place = (uint32_t)stream__a64_load_relaxed(&first->state);
+    stream__a64_store_relaxed(&first->state, STREAM_POOL__OUT | 1);
+    if (got > 1) cache->n[tier] = got - 1;
+    for (got--; got > 0; got--) {
+        cache->place[tier][got - 1] = place;
+        buf = stream_pool__at(table, place);
+        place = (uint32_t)stream__a64_load_relaxed(&buf->state);
+        /* Release: hands on what the pop received to whoever claims it, which need not be this thread. */
+        stream__a64_store_release(&buf->state, STREAM_POOL__CACHED);
+    }
+    return stream_pool__hand_out(first);
+}
+
+/* Looks at `most` places of a tier, from where the last search ended, for a buffer that somebody's cache
+   remembers, or nobody's any more; its state is `to` then. Two searches at once may look at the same
+   places. */
+STREAM__FN stream_pool_buf *stream_pool__search(stream_pool__core *core, unsigned tier, uint64_t most,
+                                                uint64_t to) {
+    stream_pool__shelf *shelf = &core->shelf[tier];
+    uint64_t fresh = stream__a64_load_relaxed(&shelf->fresh); /* relaxed: these two say where to look, and */
+    uint64_t next = stream__a64_load_relaxed(&shelf->next);   /* not what is there */
+    stream_pool_buf *buf = NULL;
+    bool found = false;
+    for (most = most < fresh ? most : fresh; most > 0 && !found; most--) {
+        if (next >= fresh) next = 0;
+        buf = stream_pool__at(core->table[tier], (uint32_t)++next);
+        found = stream_pool__claim(buf, stream__a64_load_relaxed(&buf->state), to); /* relaxed: a guess */
+    }
+    stream__a64_store_relaxed(&shelf->next, next);
+    return found ? buf : NULL;
+}
+
+/* A kept buffer of this tier, wherever it is, to be discarded. */
+STREAM__FN stream_pool_buf *stream_pool__remove(stream_pool__core *core, unsigned tier) {
+    stream__a64 *kept = &core->shelf[tier].kept;
+    uint32_t got, place = stream_pool__pop(kept, core->table[tier], STREAM_POOL__LISTED, 1, &got);
+    stream_pool_buf *buf;
+    if (!place) return stream_pool__search(core, tier, UINT64_MAX, STREAM_POOL__BUSY);
+    buf = stream_pool__at(core->table[tier], place);
+    stream__a64_store_relaxed(&buf->state, STREAM_POOL__BUSY); /* relaxed: says only that it is not kept */
+    return buf;
 }
 
 /* Makes room under the cap: gives back one kept buffer of the tiers below, the largest there is. */
 STREAM__FN bool stream_pool__discard_one(stream_pool__core *core, unsigned below) {
     if (core->arena) return false;
     while (below-- > 0) {
-        stream_pool_buf *buf = stream_pool__pop_kept(core, below);
+        stream_pool_buf *buf = stream_pool__remove(core, below);
         if (!buf) continue;
         stream_pool__discard(core, buf);
         return true;
     }
     return false;
 }
+
+/* The oldest n that the cache remembers of a tier go on the shared list, in their order. The caller holds a
+   buffer, or the pool is not being freed. */
+STREAM__FN void stream_pool__shed(stream_pool__core *core, stream_pool_cache *cache, unsigned tier,
+                                  uint32_t n) {
+    stream__a64 *kept = &core->shelf[tier].kept;
+    uint32_t *places = cache->place[tier], i, first = STREAM_POOL__NONE, last = STREAM_POOL__NONE;
+    char *table = core->table[tier];
+    for (i = 0; i < n; i++) {
+        uint32_t place = places[i];
+        uint64_t linked = STREAM_POOL__LISTED | first;
+        if (place > core->count[tier]) continue; /* as in recall */
+        if (!stream_pool__claim(stream_pool__at(table, place), STREAM_POOL__CACHED, linked)) continue;
+        if (!last) last = place;
+        first = place;
+    }
+    cache->n[tier] -= n;
+    memmove(places, places + n, cache->n[tier] * sizeof places[0]);
+    if (!first) return;
+    if (stream_pool__push(kept, STREAM_POOL__LISTED, first, stream_pool__at(table, last))) return;
+    for (i = first; i; i = first) { /* the pool is being freed, and these are ours */
+        stream_pool_buf *buf = stream_pool__at(table, i);
+        first = i == last ? STREAM_POOL__NONE : (uint32_t)stream__a64_load_relaxed(&buf->state);
+        stream_pool__discard(core, buf);
+    }
+}
+
+#ifdef STREAM_POOL__THREAD_LOCAL
+/* What this thread remembers. Of pools only the address is known here, which is compared and never followed:
+   a pool may be freed, and another one lie there, as recall explains. */
+static STREAM_POOL__THREAD_LOCAL struct stream_pool__memory {
+    stream_pool_cache cache[2];
+    uint32_t strangers; /* calls on pools that no cache is for */
+} stream_pool__mine;
+
+/* This thread's cache for a pool, if it is the first one. */
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) {
+    return stream_pool__mine.cache[0].core == core ? &stream_pool__mine.cache[0] : NULL;
+}
+
+/* Else: the second one, or one that goes over to this pool, or NULL. One not used so far goes over at once.
+   One that another pool uses does so seldom, as what it remembers is then found by searches only; and it is
+   the one that stayed the last time. */
+STREAM__FN stream_pool_cache *stream_pool__further(stream_pool__core *core) {
+    stream_pool_cache *cache = stream_pool__mine.cache;
+    if (cache[1].core == core) return &cache[1];
+    if (cache[0].core && cache[1].core) {
+        if (++stream_pool__mine.strangers % STREAM_POOL__STRANGERS != 0) return NULL;
+        cache += stream_pool__mine.strangers / STREAM_POOL__STRANGERS & 1;
+    } else if (cache[0].core) {
+        cache++;
+    }
+    memset(cache, 0, sizeof *cache);
+    cache->core = core;
+    return cache;
+}
+
+STREAM__FN void stream_pool__forget(const stream_pool__core *core) {
+    stream_pool_cache *cache = stream_pool__mine.cache;
+    if (cache[0].core == core) cache[0].core = NULL;
+    if (cache[1].core == core) cache[1].core = NULL;
+}
+#else
+STREAM__FN stream_pool_cache *stream_pool__first(const stream_pool__core *core) {
+    (void)core;
+    return NULL;
+}
+
+STREAM__FN stream_pool_cache *stream_pool__further(const stream_pool__core *core) {
+    (void)core;
+    return NULL;
+}
+
+STREAM__FN void stream_pool__forget(const stream_pool__core *core) { (void)core; }
+#endif
 
 /* ==[ use ]== init and free, acquire, retain, release ---------------------------------------------- */
 
@@ -1117,10 +1426,13 @@ STREAM_API stream_status stream_pool_init(stream_pool *pool, const stream_pool_d
     core->tiers = l.tiers;
     core->arena = desc->memory != NULL;
     core->wipe = desc->zero_on_release;
+    for (i = l.tiers; i <= STREAM_POOL_MAX_TIERS; i++) core->size[i] = SIZE_MAX;
     for (i = 0; i < l.tiers; i++) {
         core->size[i] = l.tier[i].size;
         core->count[i] = (uint32_t)l.tier[i].count;
-        core->slots[i] = (stream_pool__slot *)(void *)((char *)core + l.slots[i]);
+        core->hold[i] = stream_pool__hold(l.tier[i].size, l.tier[i].count);
+        core->quick[i] = core->wipe || STREAM_POOL__POISONS ? 0 : core->hold[i];
+        core->table[i] = (char *)core + l.table[i];
         if (core->arena) core->blocks[i] = (char *)core + l.blocks[i];
     }
     stream__a64_store_relaxed(&core->refs, 1); /* relaxed: the caller publishes the pool */
@@ -1131,79 +1443,125 @@ STREAM_API stream_status stream_pool_init(stream_pool *pool, const stream_pool_d
 STREAM_API void stream_pool_free(stream_pool *pool) {
     stream_pool__core *core;
     unsigned i;
+    uint32_t place, fresh;
     if (!pool || !pool->core) return;
     core = pool->core;
     pool->core = NULL;
+    stream_pool__forget(core);
     for (i = 0; i < core->tiers; i++) {
         stream__a64 *kept = &core->shelf[i].kept;
-        uint64_t head = stream__a64_load_relaxed(kept); /* relaxed: the exchange does the receiving */
-        /* Acquire: receives all slots of the list, as a pop would. From here on a release that comes
-           late sees CLOSED and gives its buffer back itself; one that came in time is on the list. */
-        while (!stream__a64_cas_acq_rel(kept, &head, STREAM_POOL__CLOSED)) {
+        uint64_t state = stream__a64_load_relaxed(kept); /* relaxed: the exchange does the receiving */
+        /* Acquire: receives all places of the list, as a pop would. From here on who would put a buffer on
+           the list sees CLOSED and gives it back himself; what came in time is on the list. */
+        while (!stream__a64_cas_acq_rel(kept, &state, STREAM_POOL__CLOSED)) {
         }
-        while ((uint32_t)head != STREAM_POOL__NONE) {
-            stream_pool__slot *slot = &core->slots[i][(uint32_t)head - 1];
-            head = stream__a64_load_relaxed(&slot->next); /* relaxed: the list is ours alone */
-            stream_pool__discard(core, slot->buf);
+        while ((uint32_t)state != STREAM_POOL__NONE) {
+            stream_pool_buf *buf = stream_pool__at(core->table[i], (uint32_t)state);
+            state = stream__a64_load_relaxed(&buf->state); /* relaxed: the list is ours alone */
+            stream_pool__discard(core, buf);
+        }
+        /* What caches remember; and who has yet to release a buffer into one shall see that he may not. */
+        /* relaxed: no acquire is under way */
+        fresh = (uint32_t)stream__a64_load_relaxed(&core->shelf[i].fresh);
+        for (place = 1; place <= fresh; place++) {
+            stream_pool_buf *buf = stream_pool__at(core->table[i], place);
+            state = stream__a64_load_relaxed(&buf->state); /* relaxed: a guess */
+            while (state & (STREAM_POOL__OUT | STREAM_POOL__BUSY)) {
+                /* In the order of exchanges on this word, a release comes before, and is CACHED below, or
+                   after, and sees the mark. Relaxed: the mark is all that it tells. */
+                if (stream__a64_cas_relaxed(&buf->state, &state, state | STREAM_POOL__ORPHAN)) break;
+            }
+            if (stream_pool__claim(buf, state, STREAM_POOL__BUSY)) stream_pool__discard(core, buf);
         }
     }
     stream_pool__drop(core);
 }
 
-/* A kept buffer of this tier, as its new owner gets it. */
-STREAM__FN stream_pool_buf *stream_pool__take(stream_pool__core *core, unsigned tier) {
-    stream_pool__slot *slots = core->slots[tier];
-    uint32_t index = stream_pool__pop(&core->shelf[tier].kept, slots);
-    stream_pool_buf *buf;
-    uint64_t use;
-    if (!index) return NULL;
-    buf = slots[index - 1].buf;
-    use = stream__a64_load_relaxed(&slots[index - 1].use); /* relaxed: we own the slot */
-    stream__a64_store_relaxed(&slots[index - 1].use, (use + STREAM_POOL__USE) | STREAM_POOL__OUT);
-    STREAM_POOL_UNPOISON(buf->data, buf->capacity);
-    buf->len = 0;
-    stream__a64_store_relaxed(&buf->refs, 1); /* relaxed: the caller publishes the buffer */
-    return buf;
-}
-
-/* Nothing of the right size is kept: make one, else serve a larger one, else give back smaller ones and
-   try again, else refuse. Each turn gives back one buffer, so turns end when the pool keeps nothing. */
-STREAM__FN stream_status stream_pool__acquire_slow(stream_pool__core *core, unsigned tier, size_t size,
-                                                   stream_pool_buf **out) {
+/* The newest one remembered was not there. Take an older one, or from the list, or come upon one; else make
+   one; else search all there are, of this size and larger ones; else give back a smaller one and try again;
+   else refuse. Each turn gives back one buffer, so turns end when the pool keeps nothing. */
+STREAM_POOL__RARE_FN stream_status stream_pool__acquire_slow(stream_pool__core *core,
+                                                             stream_pool_cache *cache, size_t size,
+                                                             stream_pool_buf **out) {
+    const uint64_t one = STREAM_POOL__OUT | 1;
     stream_status status = STREAM_E_ARGUMENT;
+    unsigned tier = stream_pool__tier_of(core, size);
     bool oversize = tier == core->tiers;
     size_t capacity = oversize ? size : core->size[tier];
     unsigned i;
     bool possible = capacity <= core->max_bytes && capacity <= STREAM_POOL__LIMIT - STREAM_POOL__OVERHEAD &&
                     !(oversize && core->arena);
+    *out = NULL;
+    if (!oversize) {
+        stream_pool_buf *buf;
+        if (cache) *out = stream_pool__recall(core, cache, tier);
+        if (*out) return STREAM_OK;
+        *out = stream_pool__take(core, cache, tier);
+        if (*out) return STREAM_OK;
+        buf = stream_pool__search(core, tier, STREAM_POOL__LOOKS, one);
+        if (buf) {
+            *out = stream_pool__hand_out(buf);
+            return STREAM_OK;
+        }
+    }
     while (possible) {
         status = stream_pool__make(core, tier, capacity, out);
         if (status == STREAM_OK) return status;
         for (i = tier; i < core->tiers; i++) {
-            *out = stream_pool__take(core, i);
+            stream_pool_buf *buf;
+            *out = stream_pool__take(core, NULL, i);
             if (*out) return STREAM_OK;
+            buf = stream_pool__search(core, i, UINT64_MAX, one);
+            if (buf) {
+                *out = stream_pool__hand_out(buf);
+                return STREAM_OK;
+            }
+            /* An arena's larger ones are there already, used before or not. */
+            if (core->arena && i > tier && stream_pool__make(core, i, core->size[i], out) == STREAM_OK)
+                return STREAM_OK;
         }
         possible = stream_pool__discard_one(core, tier);
     }
+    *out = NULL;
     stream__a64_add_relaxed(&core->shelf[tier].refused, 1);
     return status;
 }
 
-STREAM__FN stream_status stream_pool__acquire(stream_pool__core *core, size_t size, stream_pool_buf **out) {
-    unsigned tier = 0;
-    while (tier < core->tiers && size > core->size[tier]) tier++;
-    if (tier < core->tiers) {
-        *out = stream_pool__take(core, tier);
-        if (*out) return STREAM_OK;
+/* The common case: what the cache remembers last is there. */
+STREAM__FN stream_status stream_pool__acquire(stream_pool__core *core, stream_pool_cache *cache, size_t size,
+                                              stream_pool_buf **out) {
+    unsigned tier = stream_pool__tier_of(core, size);
+    uint32_t n = cache->n[tier];
+    if (n > 0) {
+        uint32_t place = cache->place[tier][n - 1];
+        uint64_t kept = STREAM_POOL__CACHED, out_once = STREAM_POOL__OUT | 1;
+        stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
+        /* As in recall and claim. */
+        if (place <= core->count[tier] && stream__a64_cas_acq_rel(&buf->state, &kept, out_once)) {
+            cache->n[tier] = n - 1;
+            *out = stream_pool__hand_out(buf);
+            return STREAM_OK;
+        }
     }
-    return stream_pool__acquire_slow(core, tier, size, out);
+    return stream_pool__acquire_slow(core, cache, size, out);
+}
+
+STREAM_POOL__RARE_FN stream_status stream_pool__acquire_further(stream_pool__core *core, size_t size,
+                                                                stream_pool_buf **out) {
+    stream_pool_cache *cache = stream_pool__further(core);
+    return cache ? stream_pool__acquire(core, cache, size, out)
+                 : stream_pool__acquire_slow(core, NULL, size, out);
 }
 
 STREAM_API stream_status stream_pool_acquire(stream_pool *pool, size_t size, stream_pool_buf **buf) {
     if (!buf) return STREAM_E_ARGUMENT;
+    if (pool && pool->core) {
+        stream_pool_cache *cache = stream_pool__first(pool->core);
+        if (cache) return stream_pool__acquire(pool->core, cache, size, buf);
+        return stream_pool__acquire_further(pool->core, size, buf);
+    }
     *buf = NULL;
-    if (!pool || !pool->core) return STREAM_E_STATE;
-    return stream_pool__acquire(pool->core, size, buf);
+    return STREAM_E_STATE;
 }
 
 STREAM__FN void stream_pool__misused(const stream_pool_buf *buf) {
@@ -1211,57 +1569,133 @@ STREAM__FN void stream_pool__misused(const stream_pool_buf *buf) {
 }
 
 STREAM_API stream_pool_buf *stream_pool_retain(stream_pool_buf *buf) {
-    uint64_t refs;
+    uint64_t state;
     if (!stream_pool__is(buf)) return NULL;
-    refs = stream__a64_load_relaxed(&buf->refs); /* relaxed: a number, compared below */
+    state = stream__a64_load_relaxed(&buf->state); /* relaxed: a number, compared below */
     do {
-        if (refs == UINT32_MAX) return NULL;
-        if (refs == 0) {
+        if (!(state & STREAM_POOL__OUT)) {
             stream_pool__misused(buf);
             return NULL;
         }
-        /* An exchange and no add, which would raise a released buffer from the dead for a moment.
-           Relaxed would do: the caller's own reference keeps the buffer, and handing it over is what
-           publishes. */
-    } while (!stream__a64_cas_acq_rel(&buf->refs, &refs, refs + 1));
+        if ((uint32_t)state == UINT32_MAX) return NULL;
+        /* An exchange and no add, which would raise a released buffer from the dead for a moment. Relaxed:
+           the caller's own reference keeps the buffer, and handing it over is what publishes. */
+    } while (!stream__a64_cas_relaxed(&buf->state, &state, state + 1));
     return buf;
 }
 
-STREAM_API stream_status stream_pool_release(stream_pool_buf *buf) {
+/* All that a release can meet. The cache is this pool's, or NULL. */
+STREAM_POOL__RARE_FN stream_status stream_pool__release_slow(stream_pool_buf *buf, stream_pool_cache *cache) {
     stream_pool__core *core;
-    stream_pool__slot *slots;
-    uint64_t refs, use;
-    if (!buf) return STREAM_OK;
-    if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
-    refs = stream__a64_load_relaxed(&buf->refs); /* relaxed: a number, compared below */
+    uint64_t state = stream__a64_load_relaxed(&buf->state); /* relaxed: as in retain */
+    uint64_t busy = STREAM_POOL__BUSY;
+    uint32_t place, n, hold;
+    unsigned tier;
+    bool last;
     do {
-        if (refs == 0) {
+        if (!(state & STREAM_POOL__OUT)) {
             stream_pool__misused(buf);
             return STREAM_E_STATE;
         }
+        last = (uint32_t)state == 1;
         /* Acq_rel: release, so that all we did with the bytes comes before what the last holder does
            next; acquire, so that the last holder comes after all the others. Without either, a buffer
            is wiped, poisoned or handed out again under a thread that still reads it. */
-    } while (!stream__a64_cas_acq_rel(&buf->refs, &refs, refs - 1));
-    if (refs != 1) return STREAM_OK;
+    } while (!stream__a64_cas_acq_rel(&buf->state, &state, last ? busy : state - 1));
+    if (!last) return STREAM_OK;
 
     core = buf->core;
+    tier = buf->tier;
+    place = buf->place;
     if (core->wipe) stream_pool__wipe(buf->data, buf->capacity);
-    if (buf->slot) {
-        slots = core->slots[buf->tier];
-        use = stream__a64_load_relaxed(&slots[buf->slot - 1].use); /* relaxed: ours until the push */
-        stream__a64_store_relaxed(&slots[buf->slot - 1].use, use & ~(uint64_t)STREAM_POOL__OUT);
+    if (!(state & (STREAM_POOL__LOOSE | STREAM_POOL__ORPHAN))) {
         STREAM_POOL_POISON(buf->data, buf->capacity);
-        if (stream_pool__push(&core->shelf[buf->tier].kept, slots, buf->slot)) return STREAM_OK;
+        if (cache) {
+            hold = core->hold[tier];
+            n = cache->n[tier] < hold ? 0 : cache->n[tier] - hold / 2;
+            if (n) stream_pool__shed(core, cache, tier, n);
+            while (busy == STREAM_POOL__BUSY) {
+                /* Release: publishes the handle and the wiped bytes to whoever claims it. After this the
+                   core may be gone, and only the cache is ours. */
+                if (!stream__a64_cas_acq_rel(&buf->state, &busy, STREAM_POOL__CACHED)) continue;
+                cache->place[tier][cache->n[tier]++] = place;
+                return STREAM_OK;
+            } /* else the pool has been freed since */
+        } else if (stream_pool__push(&core->shelf[tier].kept, STREAM_POOL__LISTED, place, buf)) {
+            return STREAM_OK;
+        }
     }
     stream_pool__discard(core, buf);
     return STREAM_OK;
 }
 
+/* The common case: it is the last reference, and the cache has room. */
+STREAM__FN stream_status stream_pool__release(stream_pool_buf *buf, stream_pool_cache *cache) {
+    uint64_t state = STREAM_POOL__OUT | 1;
+    unsigned tier = buf->tier;
+    uint32_t place = buf->place, n = cache->n[tier];
+    if (n < buf->core->quick[tier]) {
+        cache->place[tier][n] = place;
+        /* Acq_rel, as in release_slow: this is all of that in one exchange. */
+        if (stream__a64_cas_acq_rel(&buf->state, &state, STREAM_POOL__CACHED)) {
+            cache->n[tier] = n + 1;
+            return STREAM_OK;
+        }
+    }
+    return stream_pool__release_slow(buf, cache);
+}
+
+STREAM_POOL__RARE_FN stream_status stream_pool__release_further(stream_pool_buf *buf) {
+    stream_pool_cache *cache = stream_pool__further(buf->core);
+    return cache ? stream_pool__release(buf, cache) : stream_pool__release_slow(buf, NULL);
+}
+
+STREAM_API stream_status stream_pool_release(stream_pool_buf *buf) {
+    stream_pool_cache *cache;
+    if (!buf) return STREAM_OK;
+    if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
+    cache = stream_pool__first(buf->core);
+    if (cache) return stream_pool__release(buf, cache);
+    return stream_pool__release_further(buf);
+}
+
+STREAM_API stream_status stream_pool_cache_init(stream_pool_cache *cache, stream_pool *pool) {
+    if (!cache) return STREAM_E_ARGUMENT;
+    memset(cache, 0, sizeof *cache);
+    if (!pool || !pool->core) return STREAM_E_STATE;
+    cache->core = pool->core;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_pool_cache_free(stream_pool_cache *cache) {
+    unsigned i;
+    if (!cache || !cache->core) return;
+    for (i = 0; i < cache->core->tiers; i++) stream_pool__shed(cache->core, cache, i, cache->n[i]);
+    cache->core = NULL;
+}
+
+STREAM_API stream_status stream_pool_cache_acquire(stream_pool_cache *cache, size_t size,
+                                                   stream_pool_buf **buf) {
+    if (!buf) return STREAM_E_ARGUMENT;
+    if (cache && cache->core) return stream_pool__acquire(cache->core, cache, size, buf);
+    *buf = NULL;
+    return STREAM_E_STATE;
+}
+
+STREAM_API stream_status stream_pool_cache_release(stream_pool_cache *cache, stream_pool_buf *buf) {
+    if (!buf) return STREAM_OK;
+    if (!stream_pool__is(buf)) return STREAM_E_ARGUMENT;
+    if (cache && cache->core == buf->core) return stream_pool__release(buf, cache);
+    return stream_pool__release_slow(buf, NULL);
+}
+
 STREAM_API uint32_t stream_pool_refs(const stream_pool_buf *buf) {
+    uint64_t state;
+    if (!stream_pool__is(buf)) return 0;
     /* Acquire: receives what the others' releases published. Relaxed, one who sees 1 and writes could
        overtake the last read of one who has just let go. */
-    return stream_pool__is(buf) ? (uint32_t)stream__a64_load_acquire(&buf->refs) : 0;
+    state = stream__a64_load_acquire(&buf->state);
+    return state & STREAM_POOL__OUT ? (uint32_t)state : 0;
 }
 
 /* ==[ care ]== trim, statistics, the bridge to stream_buffers --------------------------------------- */
@@ -1274,20 +1708,25 @@ STREAM_API size_t stream_pool_memory(const stream_pool_desc *desc) {
 }
 
 STREAM_API stream_pool_buf *stream_pool_buf_of(void *data) {
-    stream_pool_buf *buf;
+    const stream_pool__front *front;
     if (!data || ((uintptr_t)data & (STREAM_CACHE_LINE - 1)) != 0) return NULL;
-    buf = (stream_pool_buf *)data - 1;
-    return stream_pool__is(buf) ? buf : NULL;
+    front = (const stream_pool__front *)data - 1;
+    return front->mark == stream_pool__mark(data) ? (stream_pool_buf *)(uintptr_t)front->buf : NULL;
 }
 
 STREAM__FN size_t stream_pool__trim_tier(stream_pool__core *core, unsigned tier, uint64_t most) {
     size_t bytes = 0;
     while (most-- > 0) { /* bounded: others may go on releasing */
-        stream_pool_buf *buf = stream_pool__pop_kept(core, tier);
+        stream_pool_buf *buf = stream_pool__remove(core, tier);
         if (!buf) break;
         bytes += buf->capacity;
         stream_pool__discard(core, buf);
     }
+    return bytes;
+}
+
+STREAM__FN size_t stream_pool__trimmed(const stream_pool__core *core, size_t bytes) {
+    if (bytes >> 20 && !core->allocator.resize) STREAM_POOL_GIVE_BACK();
     return bytes;
 }
 
@@ -1297,7 +1736,7 @@ STREAM_API size_t stream_pool_trim(stream_pool *pool) {
     if (!pool || !pool->core || pool->core->arena) return 0;
     for (i = 0; i < pool->core->tiers; i++)
         bytes += stream_pool__trim_tier(pool->core, i, pool->core->count[i]);
-    return bytes;
+    return stream_pool__trimmed(pool->core, bytes);
 }
 
 STREAM_API size_t stream_pool_trim_idle(stream_pool *pool) {
@@ -1308,20 +1747,21 @@ STREAM_API size_t stream_pool_trim_idle(stream_pool *pool) {
     core = pool->core;
     for (i = 0; i < core->tiers; i++) {
         uint64_t idle = 0, n = stream__a64_load_relaxed(&core->shelf[i].fresh), k;
-        for (k = 0; k < n; k++) {
-            stream_pool__slot *slot = &core->slots[i][k];
-            uint64_t use = stream__a64_load_relaxed(&slot->use); /* relaxed: an estimate, safe if stale */
-            if (use == stream__a64_load_relaxed(&slot->seen) && (use & STREAM_POOL__FILLED) &&
-                !(use & STREAM_POOL__OUT))
+        for (k = 1; k <= n; k++) {
+            stream_pool_buf *buf = stream_pool__at(core->table[i], (uint32_t)k);
+            uint64_t state = stream__a64_load_relaxed(&buf->state); /* relaxed: an estimate, safe if stale */
+            if (!(state & STREAM_POOL__KEPT)) continue;
+            if (state & STREAM_POOL__IDLE)
                 idle++;
-            stream__a64_store_relaxed(&slot->seen, use); /* OUT counts as use until the next call */
+            else /* goes with the next use; relaxed: only a mark, and if it fails, there was a use just now */
+                stream__a64_cas_relaxed(&buf->state, &state, state | STREAM_POOL__IDLE);
         }
-        /* How many went unused is what counts, not which: those on top go, and those that stay, from
-           below, are the ones used next. To dig for the unused ones would take the others off the list
+        /* How many went unused is what counts, not which: those on top of the list go, and those that stay,
+           from below, are the ones used next. To dig for the unused ones would take the others off the list
            meanwhile, and an acquire just then would find nothing. */
         bytes += stream_pool__trim_tier(core, i, idle);
     }
-    return bytes;
+    return stream_pool__trimmed(pool->core, bytes);
 }
 
 /* Counters are read one after the other: while others work, a difference may come out below zero. */
@@ -1338,22 +1778,20 @@ STREAM__FN uint32_t stream_pool__permille(uint64_t part, uint64_t rest) {
 STREAM__FN void stream_pool__count(const stream_pool__core *core, unsigned tier, stream_pool_counts *c,
                                    stream_pool_counts *total) {
     const stream_pool__shelf *shelf = &core->shelf[tier];
-    uint64_t out = 0, filled = 0, uses = 0, live, k, n = stream__a64_load_relaxed(&shelf->fresh);
-    for (k = 0; k < n; k++) {
-        uint64_t use = stream__a64_load_relaxed(&core->slots[tier][k].use);
-        out += use & STREAM_POOL__OUT;
-        filled += (use & STREAM_POOL__FILLED) != 0;
-        uses += use / STREAM_POOL__USE;
+    uint64_t kept = 0, uses = 0, k, n = stream__a64_load_relaxed(&shelf->fresh);
+    for (k = 1; k <= n; k++) {
+        const stream_pool_buf *buf = stream_pool__at(core->table[tier], (uint32_t)k);
+        kept += (stream__a64_load_relaxed(&buf->state) & STREAM_POOL__KEPT) != 0;
+        uses += stream__a64_load_relaxed(&buf->uses);
     }
-    live = stream__a64_load_relaxed(&shelf->live);
     c->size = tier < core->tiers ? core->size[tier] : 0;
     c->allocated = stream__a64_load_relaxed(&shelf->allocated);
-    c->reused = stream_pool__less(uses, stream__a64_load_relaxed(&shelf->placed));
+    c->reused = uses;
     c->discarded = stream__a64_load_relaxed(&shelf->discarded);
     c->refused = stream__a64_load_relaxed(&shelf->refused);
     c->misused = stream__a64_load_relaxed(&shelf->misused);
-    c->kept = stream_pool__less(filled, out);
-    c->in_use = stream_pool__less(live, c->kept); /* those without a slot are out as long as they live */
+    c->kept = kept;
+    c->in_use = stream_pool__less(stream__a64_load_relaxed(&shelf->live), kept);
     c->bytes = stream__a64_load_relaxed(&shelf->bytes);
     c->high_water = stream__a64_load_relaxed(&shelf->peak);
     c->high_water_bytes = stream__a64_load_relaxed(&shelf->bytes_peak);
@@ -1385,7 +1823,9 @@ STREAM_API void stream_pool_stats(const stream_pool *pool, stream_pool_usage *us
 
 STREAM__FN void *stream_pool__lend(void *ctx, size_t size, size_t *capacity) {
     stream_pool_buf *buf = NULL;
-    if (!ctx || stream_pool__acquire((stream_pool__core *)ctx, size, &buf) != STREAM_OK) return NULL;
+    stream_pool pool;
+    pool.core = (stream_pool__core *)ctx;
+    if (stream_pool_acquire(&pool, size, &buf) != STREAM_OK) return NULL;
     if (capacity) *capacity = buf->capacity;
     return buf->data;
 }

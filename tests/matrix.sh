@@ -67,15 +67,36 @@ unit() { # file, use
 }
 # Each copy with objects of its own; and one that the other copy made.
 unit "$dir/one.c" 'int two(stream_channel *ch);
+int swap(stream_pool *pool, stream_pool_buf **buf);
 int main(void) {
     stream_channel ch;
+    stream_pool pool, own;
+    stream_pool_buf *buf, *mine;
+    stream_pool_usage usage;
     void *item = 0;
-    int bad = stream_channel_init(&ch, 0) != STREAM_OK || two(&ch);
+    int i, bad = stream_channel_init(&ch, 0) != STREAM_OK || two(&ch);
+    bad = bad || stream_pool_init(&pool, 0) != STREAM_OK || stream_pool_init(&own, 0) != STREAM_OK;
+    for (i = 0; i < 100 && !bad; i++) { /* from here to there and from there to here, and one of each side */
+        bad = stream_pool_acquire(&pool, 1, &buf) != STREAM_OK || stream_pool_retain(buf) != buf;
+        bad = bad || swap(&pool, &buf) || stream_pool_release(buf) != STREAM_OK;
+        bad = bad || stream_pool_acquire(&own, 1, &mine) != STREAM_OK || mine->data == buf->data;
+        bad = bad || stream_pool_release(mine) != STREAM_OK || stream_pool_release(buf) != STREAM_E_STATE;
+    }
+    stream_pool_stats(&pool, &usage);
+    bad = bad || usage.total.in_use || usage.total.allocated > 2 || usage.total.reused < 198;
+    bad = bad || stream_pool_trim(&pool) != usage.total.allocated * 4096; /* what the other remembers, too */
+    stream_pool_free(&pool);
+    stream_pool_free(&own);
     bad = bad || stream_channel_recv(&ch, &item, STREAM_FOREVER) != STREAM_OK || item != (void *)&ch;
     stream_channel_free(&ch);
     return bad;
 }'
 unit "$dir/two.c" 'int two(stream_channel *ch);
+int swap(stream_pool *pool, stream_pool_buf **buf);
+int swap(stream_pool *pool, stream_pool_buf **buf) {
+    return stream_pool_release(*buf) != STREAM_OK || stream_pool_release(*buf) != STREAM_OK ||
+           stream_pool_acquire(pool, 1, buf) != STREAM_OK;
+}
 int two(stream_channel *ch) {
     stream_channel own;
     void *item = 0;

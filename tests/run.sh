@@ -35,6 +35,14 @@ job docs "sh tests/docs.sh"
 variant "" "$CC -O2" stream rings json pool
 variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool
 variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
+# The pool where nothing is poisoned, and a release has its shortest way; without threads, and without caches
+# that need none to set them up; and on other cache lines.
+variant .quick "$CC -O2 -DTEST_QUICK" pool
+variant .quick.tsan "$CC -O1 -g -fsanitize=thread -DTEST_QUICK" pool
+variant .single "$CC -O2 -DTEST_QUICK -DSTREAM_NO_THREADS" pool
+variant .uncached "$CC -O2 -DSTREAM_POOL_NO_THREAD_LOCAL" pool
+variant .line16 "$CC -O2 -DSTREAM_CACHE_LINE=16" pool
+variant .line128 "$CC -O2 -DTEST_QUICK -DSTREAM_CACHE_LINE=128" pool
 # Where there is no futex a channel sleeps on condition variables: the same cases.
 variant .cond "$CC -O2 -DSTREAM_WAIT_PTHREAD" rings
 variant .cond.tsan "$CC -O1 -g -fsanitize=thread -DSTREAM_WAIT_PTHREAD" rings
@@ -68,7 +76,8 @@ done
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
         for t in stream rings json pool; do
-            job $t.$a "$a-linux-gnu-gcc -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
+            case $t in pool) q=-DTEST_QUICK ;; *) q= ;; esac
+            job $t.$a "$a-linux-gnu-gcc $q -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
     else
         job $a "echo 'skip $a: needs $a-linux-gnu-gcc and qemu-$a'"
@@ -76,6 +85,10 @@ for a in aarch64 s390x; do
 done
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"
+# Memory orders and algorithms of what runs without locks: every weakened one must be caught.
+if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then job order "sh tests/order.sh"
+else job order "echo 'skip order: the checker is for Linux on x86-64'"; fi
+job models "sh tests/models.sh"
 
 list=$out/list
 cut -f1 "$list" | TEST_OUT=$out xargs -P 2 -I{} sh tests/one.sh {} "$list"

@@ -20,7 +20,8 @@
 #endif
 #ifdef TEST_ASAN
 #include <sanitizer/asan_interface.h>
-#else
+#elif !defined(TEST_QUICK) /* with it nothing is poisoned, and a release has its shortest way */
+#define TEST_SHADOW 1
 static struct {
     bool on;
     const char *base;
@@ -54,9 +55,11 @@ static void pause_maybe(void) {
 #define stream__a64_load_relaxed(a)      (pause_maybe(), stream__a64_load_relaxed(a))
 #define stream__a64_load_acquire(a)      (pause_maybe(), stream__a64_load_acquire(a))
 #define stream__a64_store_relaxed(a, v)  (pause_maybe(), stream__a64_store_relaxed(a, v))
+#define stream__a64_store_release(a, v)  (pause_maybe(), stream__a64_store_release(a, v))
 #define stream__a64_add_relaxed(a, v)    (pause_maybe(), stream__a64_add_relaxed(a, v))
 #define stream__a64_add_release(a, v)    (pause_maybe(), stream__a64_add_release(a, v))
 #define stream__a64_sub_acq_rel(a, v)    (pause_maybe(), stream__a64_sub_acq_rel(a, v))
+#define stream__a64_cas_relaxed(a, s, v) (pause_maybe(), stream__a64_cas_relaxed(a, s, v))
 #define stream__a64_cas_acq_rel(a, s, v) (pause_maybe(), stream__a64_cas_acq_rel(a, s, v))
 #endif
 
@@ -66,6 +69,10 @@ static void pause_maybe(void) {
 
 #include <stdarg.h>
 #include <time.h>
+#if !defined(STREAM_NO_THREADS) && !defined(_WIN32)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 /* ---- an allocator that counts, fails on request, and hands out every alignment there is ---------------
  */
@@ -258,7 +265,7 @@ static void defaults(void) {
     d = desc_of(&h, 0);
     CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
     CHECK_EQ(h.calls, 1);
-    CHECK(h.live < 70000); /* tables for 2000 buffers, and no buffer */
+    CHECK(h.live < 2000 * STREAM_POOL__STEP + 12000); /* tables for 2000 buffers, and no buffer */
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         stream_pool_buf *buf = get(&pool, cases[i].size);
         CHECK_EQ(buf->capacity, cases[i].capacity);
@@ -742,12 +749,12 @@ static void references(void) {
     put(NULL);
 
     CHECK_SAME(get(&pool, 64), a);
-    stream__a64_store_relaxed(&a->refs, UINT32_MAX - 1);
+    stream__a64_store_relaxed(&a->state, STREAM_POOL__OUT | (UINT32_MAX - 1));
     CHECK_SAME(stream_pool_retain(a), a);
     CHECK_SAME(stream_pool_retain(a), NULL); /* refused, not wrapped */
     CHECK_EQ(stream_pool_refs(a), UINT32_MAX);
     CHECK_EQ(usage_of(&pool).total.misused, 0);
-    stream__a64_store_relaxed(&a->refs, 1);
+    stream__a64_store_relaxed(&a->state, STREAM_POOL__OUT | 1);
     put(a);
     put(b);
     stream_pool_free(&pool);
@@ -759,7 +766,7 @@ static void misuse(void) {
     stream_pool pool, other;
     stream_pool_desc d;
     stream_pool_buf *a, *b;
-    char foreign[4 * STREAM_CACHE_LINE];
+    char foreign[3 * STREAM_CACHE_LINE + sizeof(stream_pool_buf)];
     char *aligned;
     size_t i;
     heap_init(&h);
@@ -790,11 +797,13 @@ static void misuse(void) {
     }
     aligned = stream_pool__align(foreign + STREAM_CACHE_LINE);
     CHECK(stream_pool_buf_of(aligned) == NULL);
-    CHECK_EQ(stream_pool_release((stream_pool_buf *)(void *)aligned - 1), STREAM_E_ARGUMENT);
-    CHECK_SAME(stream_pool_retain((stream_pool_buf *)(void *)aligned - 1), NULL);
-    CHECK_EQ(stream_pool_refs((stream_pool_buf *)(void *)aligned - 1), 0);
-    memcpy(aligned - sizeof *a, (const void *)a, sizeof *a); /* a copy of a header is no buffer */
-    CHECK(stream_pool_buf_of(aligned) == NULL);
+    CHECK_EQ(stream_pool_release((stream_pool_buf *)(void *)aligned), STREAM_E_ARGUMENT);
+    CHECK_SAME(stream_pool_retain((stream_pool_buf *)(void *)aligned), NULL);
+    CHECK_EQ(stream_pool_refs((stream_pool_buf *)(void *)aligned), 0);
+    memcpy(aligned, (const void *)a, sizeof *a); /* a copy of a handle is no buffer */
+    CHECK_EQ(stream_pool_release((stream_pool_buf *)(void *)aligned), STREAM_E_ARGUMENT);
+    memcpy(aligned - STREAM_POOL__FRONT, a->data - STREAM_POOL__FRONT, STREAM_POOL__FRONT);
+    CHECK(stream_pool_buf_of(aligned) == NULL); /* nor is a copy of what lies in front of data */
     CHECK(stream_pool_buf_of(NULL) == NULL);
 
     put(a);
@@ -1048,6 +1057,429 @@ static void buffers_interface(void) {
     check_heap_empty(&h);
 }
 
+/* ---- caches ------------------------------------------------------------------------------------------- */
+
+static stream_pool_buf *cache_get(stream_pool_cache *cache, size_t size) {
+    stream_pool_buf *buf = NULL;
+    CHECK_EQ(stream_pool_cache_acquire(cache, size, &buf), STREAM_OK);
+    CHECK(buf != NULL);
+    return buf;
+}
+
+static void cache_put(stream_pool_cache *cache, stream_pool_buf *buf) {
+    CHECK_EQ(stream_pool_cache_release(cache, buf), STREAM_OK);
+}
+
+static void caches(void) {
+    heap h;
+    stream_pool pool, other;
+    stream_pool_cache mine, yours;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b, *c;
+    heap_init(&h);
+    d = desc_of(&h, 64, 10, 128, 10, 0);
+    memset(&pool, 0, sizeof pool);
+    CHECK_EQ(stream_pool_cache_init(&mine, &pool), STREAM_E_STATE);
+    CHECK_EQ(stream_pool_cache_init(&mine, NULL), STREAM_E_STATE);
+    CHECK_EQ(stream_pool_cache_acquire(&mine, 1, &a), STREAM_E_STATE);
+    CHECK_EQ(stream_pool_cache_acquire(NULL, 1, &a), STREAM_E_STATE);
+    CHECK(a == NULL);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_init(&other, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(NULL, &pool), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_pool_cache_init(&mine, &pool), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&yours, &pool), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_acquire(&mine, 1, NULL), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_pool_cache_release(&mine, NULL), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_release(&mine, (stream_pool_buf *)(void *)&mine), STREAM_E_ARGUMENT);
+    a = cache_get(&mine, 64);
+    b = cache_get(&mine, 64);
+    c = cache_get(&mine, 65);
+    cache_put(&mine, a);
+    cache_put(&mine, c);
+    cache_put(&mine, b);
+    check_counts(usage_of(&pool).total, 3, 0, 0, 0, 3, 3);
+    CHECK_SAME(cache_get(&mine, 1), b); /* last in, first out, each tier for itself */
+    CHECK_SAME(cache_get(&mine, 1), a);
+    CHECK_SAME(cache_get(&mine, 128), c);
+    CHECK_EQ(usage_of(&pool).total.reused, 3);
+
+    /* Released through one, it is what that one hands out next; but the other one finds it too. */
+    cache_put(&yours, a);
+    cache_put(&mine, b);
+    CHECK_SAME(cache_get(&yours, 64), a);
+    cache_put(&yours, a);
+    CHECK_SAME(cache_get(&mine, 64), b);
+    CHECK_SAME(cache_get(&mine, 64), a); /* taken from yours */
+    CHECK_EQ(usage_of(&pool).total.allocated, 3);
+    cache_put(&mine, a); /* now both remember it */
+    CHECK_SAME(cache_get(&yours, 64), a);
+    check_counts(usage_of(&pool).tier[0], 2, 6, 0, 2, 0, 2);
+    put(b); /* through neither */
+    CHECK_SAME(get(&pool, 64), b);
+    put(b);
+    CHECK_SAME(cache_get(&mine, 64), b); /* what mine remembered of a is stale: passed over */
+
+    /* References, other pools' buffers, buffers without a place. */
+    CHECK_SAME(stream_pool_retain(b), b);
+    cache_put(&mine, b);
+    CHECK_EQ(stream_pool_refs(b), 1);
+    cache_put(&mine, b);
+    b = get(&other, 64);
+    cache_put(&mine, b);
+    CHECK_EQ(usage_of(&other).total.kept, 1);
+    CHECK_SAME(get(&other, 64), b);
+    put(b);
+    b = cache_get(&mine, 1000);
+    cache_put(&mine, b);
+    CHECK_EQ(usage_of(&pool).oversize.discarded, 1);
+
+    cache_put(&yours, a);
+    cache_put(&yours, c);
+    stream_pool_cache_free(&yours); /* on the shared list: found first */
+    CHECK_EQ(stream_pool_cache_acquire(&yours, 1, &b), STREAM_E_STATE);
+    stream_pool_cache_free(&yours);
+    stream_pool_cache_free(NULL);
+    CHECK_SAME(get(&pool, 128), c);
+    put(c);
+    CHECK_EQ(usage_of(&pool).total.misused, 0);
+    stream_pool_free(&pool); /* mine still remembers some */
+    stream_pool_free(&other);
+    check_heap_empty(&h);
+}
+
+/* A cache holds half a tier, no more than STREAM_POOL_CACHE, and fewer of large ones: what it gives up is its
+   older half, and comes off the list newest first. */
+static void cache_overflows(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_cache cache;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[200];
+    int i;
+    heap_init(&h);
+    CHECK_EQ(stream_pool__hold(1, 0), 0);
+    CHECK_EQ(stream_pool__hold(1, 1), 1);
+    CHECK_EQ(stream_pool__hold(1, 2), 1);
+    CHECK_EQ(stream_pool__hold(4096, 1000), STREAM_POOL_CACHE);
+    CHECK_EQ(stream_pool__hold((size_t)1 << 18, 1000), 16);
+    CHECK_EQ(stream_pool__hold((size_t)1 << 30, 1000), 4);
+    d = desc_of(&h, 64, 200, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&cache, &pool), STREAM_OK);
+    for (i = 0; i < 200; i++) bufs[i] = cache_get(&cache, 64);
+    for (i = 0; i < 200; i++) {
+        cache_put(&cache, bufs[i]);
+        CHECK(cache.n[0] <= STREAM_POOL_CACHE);
+    }
+    CHECK_EQ(usage_of(&pool).tier[0].kept, 200);
+    for (i = 200; i-- > 0;) CHECK_SAME(cache_get(&cache, 64), bufs[i]); /* still in the order of a stack */
+    check_counts(usage_of(&pool).tier[0], 200, 200, 0, 200, 0, 200);
+    for (i = 0; i < 200; i++) cache_put(&cache, bufs[i]);
+    stream_pool_cache_free(&cache);
+    for (i = 200; i-- > 0;) CHECK_SAME(get(&pool, 64), bufs[i]);
+    for (i = 0; i < 200; i++) put(bufs[i]);
+    CHECK_EQ(stream_pool_trim(&pool), 200 * 64);
+    CHECK_EQ(h.blocks, 1);
+    for (i = 0; i < 10; i++) put(get(&pool, 64)); /* nothing remembered is there any more */
+    check_counts(usage_of(&pool).tier[0], 201, 409, 200, 0, 1, 200);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* Whatever other caches remember, nothing is refused that could be served, and the cap holds. */
+static void cap_with_caches(void) {
+    enum { BUFS = 200 };
+    heap h;
+    stream_pool pool;
+    stream_pool_cache theirs[4];
+    stream_pool_desc d;
+    stream_pool_buf *bufs[BUFS], *a, *b;
+    int i, round;
+    heap_init(&h);
+    d = desc_of(&h, 64, 300, 128, 300, 0);
+    d.max_bytes = BUFS * 64;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 4; i++) CHECK_EQ(stream_pool_cache_init(&theirs[i], &pool), STREAM_OK);
+    for (round = 0; round < 3; round++) {
+        for (i = 0; i < BUFS; i++) bufs[i] = cache_get(&theirs[i % 4], 64);
+        refused(&pool, 1, STREAM_FULL);
+        for (i = 0; i < BUFS; i++) cache_put(&theirs[i % 4], bufs[i]);
+        for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 64); /* all of them, out of their caches */
+        refused(&pool, 1, STREAM_FULL);
+        CHECK_EQ(usage_of(&pool).tier[0].allocated, BUFS * (1 + round));
+        for (i = 0; i < BUFS; i++) cache_put(&theirs[i % 4], bufs[i]);
+        /* small ones make room, out of their caches */
+        for (i = 0; i < BUFS / 2; i++) bufs[i] = get(&pool, 128);
+        refused(&pool, 1, STREAM_FULL);
+        CHECK_EQ(usage_of(&pool).tier[0].kept, 0);
+        for (i = 0; i < BUFS / 2; i++) cache_put(&theirs[i % 4], bufs[i]);
+        a = get(&pool, 1); /* a larger one serves */
+        CHECK_EQ(a->capacity, 128);
+        b = get(&pool, 128);
+        put(a);
+        put(b);
+        CHECK_EQ(stream_pool_trim(&pool), BUFS * 64);
+        CHECK_EQ(h.blocks, 1);
+    }
+    CHECK_EQ(usage_of(&pool).total.high_water_bytes, BUFS * 64);
+    CHECK(h.payload_peak <= BUFS * 64);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+
+    d.max_bytes = 0; /* the same where the allocator says no */
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 4; i++) CHECK_EQ(stream_pool_cache_init(&theirs[i], &pool), STREAM_OK);
+    for (i = 0; i < BUFS; i++) bufs[i] = cache_get(&theirs[i % 4], i < BUFS / 2 ? 64 : 128);
+    for (i = 0; i < BUFS; i++) cache_put(&theirs[i % 4], bufs[i]);
+    h.fail_at = 1;
+    h.fail_from = true;
+    for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 64);
+    refused(&pool, 64, STREAM_E_NOMEM);
+    for (i = 0; i < BUFS; i++) cache_put(&theirs[i % 4], bufs[i]);
+    refused(&pool, 200, STREAM_E_NOMEM); /* gave back all that was kept, in vain */
+    CHECK_EQ(usage_of(&pool).total.kept, 0);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* Released twice, whatever lies between: through a cache, another one, none; kept in a cache, on the list,
+   given back to the allocator. */
+static void misuse_with_caches(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_cache mine, yours;
+    stream_pool_desc d;
+    stream_pool_buf *a, *b;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 10, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&mine, &pool), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&yours, &pool), STREAM_OK);
+    a = cache_get(&mine, 64);
+    b = cache_get(&mine, 64);
+    cache_put(&mine, a);
+    for (i = 0; i < 4; i++) {
+        CHECK_EQ(stream_pool_cache_release(&mine, a), STREAM_E_STATE);
+        CHECK_EQ(stream_pool_cache_release(&yours, a), STREAM_E_STATE);
+        CHECK_EQ(stream_pool_release(a), STREAM_E_STATE);
+        CHECK_SAME(stream_pool_retain(a), NULL);
+        CHECK_EQ(stream_pool_refs(a), 0);
+        if (i == 0) stream_pool_trim_idle(&pool);  /* looked at, and marked for it */
+        if (i == 1) stream_pool_cache_free(&mine); /* on the list */
+        if (i == 2) CHECK_EQ(stream_pool_trim(&pool), 64);
+    }
+    CHECK_EQ(usage_of(&pool).total.misused, 16);
+    CHECK_EQ(usage_of(&pool).total.in_use, 1);
+    cache_put(&yours, b);
+    CHECK_SAME(cache_get(&yours, 64), b);
+    a = cache_get(&yours, 64);
+    CHECK(a != b);
+    cache_put(&yours, a);
+    cache_put(&yours, b);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* Old bytes are never seen, whichever way a buffer comes: remembered, from the list, found, new. */
+static void zero_with_caches(void) {
+    enum { BUFS = 40 };
+    heap h;
+    stream_pool pool;
+    stream_pool_cache mine, yours;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[BUFS];
+    int i, round;
+    heap_init(&h);
+    h.forbid = "SECRET!!";
+    d = desc_of(&h, 64, BUFS, 0);
+    d.zero_on_release = true;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&mine, &pool), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&yours, &pool), STREAM_OK);
+    for (round = 0; round < 6; round++) {
+        for (i = 0; i < BUFS; i++) {
+            size_t at;
+            bufs[i] = round % 3 == 0   ? cache_get(&mine, 64)
+                      : round % 3 == 1 ? cache_get(&yours, 64)
+                                       : get(&pool, 64);
+            CHECK_EQ(nonzero(bufs[i]), 0);
+            for (at = 0; at < 64; at++) bufs[i]->data[at] = "SECRET!!"[at % 8];
+        }
+        for (i = 0; i < BUFS; i++) cache_put(&mine, bufs[i]);
+        if (round == 3) stream_pool_trim(&pool);
+    }
+    CHECK_EQ(usage_of(&pool).total.reused, 4 * BUFS);
+    stream_pool_free(&pool);
+    CHECK(!h.leftover);
+    check_heap_empty(&h);
+}
+
+/* A trim reaches into caches, an idle one takes only what nobody has used since. */
+static void trim_with_caches(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_cache mine, idle;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[30];
+    int i, call;
+    heap_init(&h);
+    d = desc_of(&h, 64, 60, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&mine, &pool), STREAM_OK);
+    CHECK_EQ(stream_pool_cache_init(&idle, &pool), STREAM_OK);
+    for (i = 0; i < 30; i++) bufs[i] = cache_get(i < 10 ? &mine : &idle, 64);
+    for (i = 0; i < 30; i++) cache_put(i < 10 ? &mine : &idle, bufs[i]);
+    CHECK_EQ(stream_pool_trim_idle(&pool), 0);
+    for (call = 0; call < 3; call++) {
+        for (i = 0; i < 10; i++) bufs[i] = cache_get(&mine, 64);
+        for (i = 0; i < 10; i++) cache_put(&mine, bufs[i]);
+        CHECK_EQ(stream_pool_trim_idle(&pool), call == 0 ? 20 * 64 : 0); /* one who never calls again */
+    }
+    check_counts(usage_of(&pool).tier[0], 30, 30, 20, 0, 10, 30);
+    CHECK_EQ(h.blocks, 11);
+    CHECK_EQ(stream_pool_trim_idle(&pool), 10 * 64);
+    put(cache_get(&idle, 64)); /* what it remembers is gone */
+    check_counts(usage_of(&pool).tier[0], 31, 30, 30, 0, 1, 30);
+    CHECK_EQ(stream_pool_trim(&pool), 64);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* A freed pool's address, with another pool at it: what is remembered of the first one is of no use and no
+   harm. The second one has fewer tiers, fewer places, and other sizes. */
+static void address_reused(void) {
+    stream_pool_desc big = desc_of(NULL, 64, 100, 128, 100, 256, 100, 0), small = desc_of(NULL, 96, 3, 0);
+    stream_pool_buf *bufs[300], *none;
+    stream_pool_cache cache;
+    stream_pool pool;
+    int i, round;
+    void *core = NULL;
+    big.memory_size = small.memory_size = stream_pool_memory(&big);
+    big.memory = small.memory = malloc(big.memory_size);
+    for (round = 0; round < 4; round++) {
+        bool first = round % 2 == 0;
+        int n = first ? 300 : 3;
+        CHECK_EQ(stream_pool_init(&pool, first ? &big : &small), STREAM_OK);
+        if (!core) core = pool.core;
+        CHECK_SAME(pool.core, core);
+        if (round == 0) CHECK_EQ(stream_pool_cache_init(&cache, &pool), STREAM_OK);
+        CHECK_EQ(stream_pool_cache_acquire(&cache, 1000, &none), STREAM_E_ARGUMENT);
+        for (i = 0; i < n; i++) {
+            bufs[i] = i % 2 ? get(&pool, first ? (size_t)64 << i / 100 : 1)
+                            : cache_get(&cache, first ? (size_t)64 << i / 100 : 1);
+            memset(bufs[i]->data, i, bufs[i]->capacity);
+        }
+        CHECK_EQ(stream_pool_cache_acquire(&cache, 1, &none), STREAM_FULL);
+        for (i = 0; i < n; i++) {
+            size_t k, same = 0;
+            for (k = 0; k < bufs[i]->capacity; k++) same += bufs[i]->data[k] == (char)i;
+            CHECK_EQ(same, bufs[i]->capacity);
+            if (i % 3)
+                put(bufs[i]);
+            else
+                cache_put(&cache, bufs[i]);
+        }
+        CHECK_EQ(usage_of(&pool).total.kept, n);
+        stream_pool_free(&pool);
+    }
+    free(big.memory);
+}
+
+/* A thread has caches for two pools, and now and then for a third. */
+static void many_pools(void) {
+    enum { POOLS = 5 };
+    heap h;
+    stream_pool pools[POOLS];
+    stream_pool_desc d;
+    stream_pool_buf *bufs[POOLS][8];
+    int i, k, round;
+    heap_init(&h);
+    d = desc_of(&h, 64, 20, 0);
+    for (i = 0; i < POOLS; i++) CHECK_EQ(stream_pool_init(&pools[i], &d), STREAM_OK);
+    for (round = 0; round < 200; round++) {
+        for (i = 0; i < POOLS; i++)
+            for (k = 0; k < 8; k++) bufs[i][k] = get(&pools[i], 64);
+        for (k = 0; k < 8; k++)
+            for (i = 0; i < POOLS; i++) put(bufs[i][k]);
+    }
+    for (i = 0; i < POOLS; i++) check_counts(usage_of(&pools[i]).tier[0], 8, 199 * 8, 0, 0, 8, 8);
+    for (i = 0; i < POOLS; i++) stream_pool_free(&pools[i]);
+    check_heap_empty(&h);
+}
+
+/* What a relay does: connections that come and go, read into 16 KiB, pass on events of up to 4 KiB that
+   several subscribers hold for a while, and now and then a large one. */
+static void relay(void) {
+    enum { SUBSCRIBERS = 20, LAG = 16, EVENTS = 20000 };
+    static stream_pool_buf *queue[SUBSCRIBERS][LAG];
+    uint64_t seed = 7;
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_usage u;
+    int n, i;
+    heap_init(&h);
+    d = desc_of(&h, 0);
+    d.max_bytes = 8 << 20;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (n = 0; n < EVENTS; n++) {
+        stream_pool_buf *in = get(&pool, 16384);
+        stream_pool_buf *event = get(&pool, 1 + (size_t)(test_random(&seed) >> 20) % 4096);
+        stream_pool_buf *rewritten = n % 3 ? NULL : get(&pool, 8000);
+        for (i = 0; i < SUBSCRIBERS; i++) { /* each lags by its own measure */
+            int at = n % (1 + (i * 7 + n / 1000) % LAG);
+            put(queue[i][at]);
+            queue[i][at] = stream_pool_retain(event);
+        }
+        put(event);
+        put(rewritten);
+        put(in);
+        if (n % 1000 == 0) stream_pool_trim_idle(&pool);
+    }
+    for (i = 0; i < SUBSCRIBERS * LAG; i++) {
+        put(queue[i / LAG][i % LAG]);
+        queue[i / LAG][i % LAG] = NULL;
+    }
+    u = usage_of(&pool);
+    CHECK(u.total.reuse_permille >= 990);
+    CHECK(u.total.allocated < 200);
+    CHECK_EQ(u.total.in_use, 0);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+/* After a burst two idle trims are enough, with the usual work going on between them. */
+static void burst(void) {
+    enum { BUFS = 5000 };
+    static stream_pool_buf *bufs[BUFS];
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    size_t before;
+    int i, k;
+    heap_init(&h);
+    d = desc_of(&h, 256, BUFS, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (i = 0; i < 8; i++) bufs[i] = get(&pool, 256);
+    for (i = 0; i < 8; i++) put(bufs[i]);
+    before = h.live;
+    for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 256);
+    for (i = 0; i < BUFS; i++) put(bufs[i]);
+    CHECK(h.live > before + (BUFS - 9) * (size_t)256);
+    for (k = 0; k < 2; k++) {
+        for (i = 0; i < 8; i++) bufs[i] = get(&pool, 256);
+        for (i = 0; i < 8; i++) put(bufs[i]);
+        stream_pool_trim_idle(&pool);
+    }
+    CHECK(h.live <= before);
+    CHECK_EQ(usage_of(&pool).total.kept, 8);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+#if defined(TEST_ASAN) || defined(TEST_SHADOW)
 static bool is_poisoned(const char *ptr) {
 #ifdef TEST_ASAN
     return __asan_address_is_poisoned(ptr) != 0;
@@ -1064,7 +1496,7 @@ static void poisoned(void) {
     size_t i, n = 0;
     d.memory_size = stream_pool_memory(&d);
     d.memory = memory = (char *)malloc(d.memory_size);
-#ifndef TEST_ASAN
+#ifdef TEST_SHADOW
     poison.on = true;
     poison.base = memory;
     memset(poison.shadow, 0, sizeof poison.shadow);
@@ -1093,11 +1525,12 @@ static void poisoned(void) {
     put(a);
     for (i = 0, n = 0; i < d.memory_size; i++) n += is_poisoned(memory + i);
     CHECK_EQ(n, 0);
-#ifndef TEST_ASAN
+#ifdef TEST_SHADOW
     poison.on = false;
 #endif
     free(memory);
 }
+#endif
 
 /* ---- the list itself ----------------------------------------------------------------------------------
  */
@@ -1105,30 +1538,37 @@ static void poisoned(void) {
 /* What a thread meets that read the head and `next`, slept, and comes back to the same slot on top with
    another one below: its exchange has to fail. */
 static void generation(void) {
-    stream_pool__slot slots[3];
+    char room[3 * (sizeof(stream_pool_buf) + STREAM_CACHE_LINE) + STREAM_CACHE_LINE];
+    char *table = stream_pool__align(room);
     stream__a64 list;
     uint64_t seen, before, want[] = {0, 0xfffffffeu, 0xffffffffu};
+    uint32_t got;
     size_t i;
+    const uint64_t kind = STREAM_POOL__LISTED;
     for (i = 0; i < 3; i++) {
-        memset(slots, 0, sizeof slots);
+        memset(room, 0, sizeof room);
         stream__a64_store_relaxed(&list, want[i] << 32);
-        CHECK_EQ(stream_pool__push(&list, slots, 2), true);
-        CHECK_EQ(stream_pool__push(&list, slots, 1), true);
-        seen = before = stream__a64_load_acquire(&list); /* the sleeper: head 1, next 2 */
+        CHECK_EQ(stream_pool__push(&list, kind, 2, stream_pool__at(table, 2)), true);
+        CHECK_EQ(stream_pool__push(&list, kind, 1, stream_pool__at(table, 1)), true);
+        seen = before = stream__a64_load_acquire(&list); /* the sleeper: head 1, below it 2 */
         CHECK_EQ((uint32_t)seen, 1);
-        CHECK_EQ(stream_pool__pop(&list, slots), 1);
-        CHECK_EQ(stream_pool__pop(&list, slots), 2);
-        CHECK_EQ(stream_pool__pop(&list, slots), 0);
-        CHECK_EQ(stream_pool__push(&list, slots, 1), true); /* 2 is with somebody */
+        CHECK_EQ(stream_pool__pop(&list, table, kind, 1, &got), 1);
+        CHECK_EQ(stream_pool__pop(&list, table, kind, 1, &got), 2);
+        CHECK_EQ(stream_pool__pop(&list, table, kind, 1, &got), 0);
+        CHECK_EQ(stream_pool__push(&list, kind, 1, stream_pool__at(table, 1)), true); /* 2 is with somebody */
         CHECK_EQ((uint32_t)stream__a64_load_acquire(&list), 1);
         CHECK_EQ(stream__a64_cas_acq_rel(&list, &seen, 2), false);
         CHECK(seen != before);
-        CHECK_EQ(stream_pool__pop(&list, slots), 1);
-        CHECK_EQ(stream_pool__pop(&list, slots), 0);
+        CHECK_EQ(stream_pool__push(&list, kind, 3, stream_pool__at(table, 3)), true);
+        CHECK_EQ(stream_pool__pop(&list, table, kind, 7, &got), 3); /* several at once: one generation */
+        CHECK_EQ(got, 2);
+        CHECK_EQ((uint32_t)stream__a64_load_relaxed(&stream_pool__at(table, 3)->state), 1);
+        CHECK_EQ(stream__a64_load_acquire(&list) >> 32, (uint32_t)(want[i] + 3));
+        CHECK_EQ(stream_pool__pop(&list, table, kind, 1, &got), 0);
     }
     stream__a64_store_relaxed(&list, STREAM_POOL__CLOSED);
-    CHECK_EQ(stream_pool__push(&list, slots, 1), false);
-    CHECK_EQ(stream_pool__pop(&list, slots), 0);
+    CHECK_EQ(stream_pool__push(&list, kind, 1, stream_pool__at(table, 1)), false);
+    CHECK_EQ(stream_pool__pop(&list, table, kind, 1, &got), 0);
 }
 
 /* ---- a model -------------------------------------------------------------------------------------------
@@ -1252,7 +1692,7 @@ typedef struct stress {
     pthread_mutex_t lock;
     parcel places[PLACES];
     unsigned char *arrived[THREADS]; /* how often each parcel of each thread was received; under lock */
-    bool trim;
+    bool trim, wiped;
 } stress;
 
 typedef struct worker {
@@ -1313,6 +1753,7 @@ static void *work(void *arg) {
                 w->refused++;
                 continue;
             }
+            if (s->wiped) w->wrong += nonzero(a);
             fill(a, p.cookie);
             w->served++;
             if (stream_pool_acquire(&s->pool, 64, &b) == STREAM_OK) {
@@ -1341,6 +1782,7 @@ static void *work(void *arg) {
             continue;
         }
         w->served++;
+        if (s->wiped) w->wrong += nonzero(p.buf);
         w->wrong += p.buf->len != 0;
         p.buf->len = 1;
         fill(p.buf, p.cookie);
@@ -1377,6 +1819,7 @@ static void run_stress(const stream_pool_desc *d, bool trims) {
     memset(&s, 0, sizeof s);
     pthread_mutex_init(&s.lock, NULL);
     s.trim = trims;
+    s.wiped = d->zero_on_release;
     CHECK_EQ(stream_pool_init(&s.pool, d), STREAM_OK);
     for (i = 0; i < THREADS; i++) {
         s.arrived[i] = (unsigned char *)calloc(ROUNDS, 1);
@@ -1599,13 +2042,12 @@ static void double_release_race(void) {
     pthread_barrier_t start;
     pthread_t threads[2];
     duel d[2];
-    heap h;
     stream_pool pool;
-    stream_pool_desc desc;
+    stream_pool_desc desc = desc_of(NULL, 64, BUFS, 0);
     stream_pool_usage u;
     int i;
-    heap_init(&h);
-    desc = desc_of(&h, 64, BUFS, 0);
+    desc.memory_size = stream_pool_memory(&desc);
+    desc.memory = malloc(desc.memory_size);
     CHECK_EQ(stream_pool_init(&pool, &desc), STREAM_OK);
     for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 64);
     pthread_barrier_init(&start, NULL, 2);
@@ -1623,11 +2065,12 @@ static void double_release_race(void) {
     CHECK_EQ(u.total.misused, BUFS);
     CHECK_EQ(u.total.kept, BUFS);
     for (i = 0; i < BUFS; i++) bufs[i] = get(&pool, 64);
-    CHECK_EQ(usage_of(&pool).total.allocated, BUFS); /* each is there once: no new one was needed */
+    refused(&pool, 64, STREAM_FULL); /* each is there once */
+    CHECK_EQ(usage_of(&pool).total.in_use, BUFS);
     for (i = 0; i < BUFS; i++) put(bufs[i]);
     pthread_barrier_destroy(&start);
     stream_pool_free(&pool);
-    check_heap_empty(&h);
+    free(desc.memory);
 }
 
 /* refs says 1: then the others are through with the bytes, and they may be written. */
@@ -1759,6 +2202,309 @@ static void free_race(void) {
     }
 }
 
+/* ---- threads that come and go ------------------------------------------------------------------------- */
+
+/* A thread of its own, one step at a time. */
+typedef struct guest {
+    pthread_t thread;
+    pthread_barrier_t turn;
+    stream_pool *pool;
+    size_t size;
+    int take;     /* this step: how many to acquire and release; -1: end */
+    int wrong, served;
+} guest;
+
+static void *visit(void *arg) {
+    guest *g = (guest *)arg;
+    for (;;) {
+        stream_pool_buf *bufs[64];
+        int i;
+        pthread_barrier_wait(&g->turn);
+        if (g->take < 0) return NULL;
+        for (g->served = 0; g->served < g->take; g->served++) {
+            if (stream_pool_acquire(g->pool, g->size, &bufs[g->served]) != STREAM_OK) break;
+            memset(bufs[g->served]->data, g->served, bufs[g->served]->capacity);
+        }
+        for (i = 0; i < g->served; i++) {
+            size_t k;
+            for (k = 0; k < bufs[i]->capacity; k++) g->wrong += bufs[i]->data[k] != (char)i;
+            g->wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+        }
+        pthread_barrier_wait(&g->turn);
+    }
+}
+
+static void guest_begin(guest *g, stream_pool *pool, size_t size) {
+    memset(g, 0, sizeof *g);
+    g->pool = pool;
+    g->size = size;
+    pthread_barrier_init(&g->turn, NULL, 2);
+    CHECK_EQ(pthread_create(&g->thread, NULL, visit, g), 0);
+}
+
+static void guest_take(guest *g, int take) {
+    g->take = take;
+    pthread_barrier_wait(&g->turn);
+    pthread_barrier_wait(&g->turn);
+    CHECK_EQ(g->wrong, 0);
+}
+
+static void guest_end(guest *g) {
+    g->take = -1;
+    pthread_barrier_wait(&g->turn);
+    pthread_join(g->thread, NULL);
+    pthread_barrier_destroy(&g->turn);
+}
+
+/* What ended threads, and one that sleeps, remembered: nothing new is allocated as long as it is there. */
+static void ended_threads(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[60];
+    guest g, sleeper;
+    int i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 60, 0);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    guest_begin(&sleeper, &pool, 64);
+    guest_take(&sleeper, 20);
+    for (i = 0; i < 30; i++) {
+        guest_begin(&g, &pool, 64);
+        guest_take(&g, 1 + i);
+        guest_end(&g);
+    }
+    check_counts(usage_of(&pool).tier[0], 30, 20 + 30 * 31 / 2 - 30, 0, 0, 30, 30);
+    for (i = 0; i < 30; i++) bufs[i] = get(&pool, 64);
+    CHECK_EQ(usage_of(&pool).total.allocated, 30);
+    for (i = 0; i < 30; i++) put(bufs[i]);
+    guest_take(&sleeper, 60); /* wakes to find some of its own gone */
+    CHECK_EQ(sleeper.served, 60);
+    CHECK_EQ(usage_of(&pool).total.allocated, 60);
+    CHECK_EQ(stream_pool_trim(&pool), 60 * 64);
+    CHECK_EQ(h.blocks, 1);
+    guest_take(&sleeper, 5); /* and all of them */
+    CHECK_EQ(usage_of(&pool).total.kept, 5);
+    stream_pool_free(&pool); /* it still sleeps */
+    check_heap_empty(&h);
+    guest_end(&sleeper);
+    check_heap_empty(&h);
+}
+
+/* Pools freed and made again at the same address, in other shapes, under a thread that remembers them all. */
+static void pools_come_and_go(void) {
+    stream_pool_desc shapes[3];
+    char *memory;
+    size_t most = 0;
+    guest g;
+    stream_pool pool;
+    int round;
+    shapes[0] = desc_of(NULL, 64, 100, 128, 60, 0);
+    shapes[1] = desc_of(NULL, 96, 2, 0);
+    shapes[2] = desc_of(NULL, 32, 40, 64, 1, 128, 7, 0);
+    for (round = 0; round < 3; round++)
+        if (stream_pool_memory(&shapes[round]) > most) most = stream_pool_memory(&shapes[round]);
+    memory = (char *)malloc(most);
+    guest_begin(&g, &pool, 64);
+    for (round = 0; round < 30; round++) {
+        static const int places[] = {160, 2, 8};
+        stream_pool_desc *d = &shapes[round * 7 % 5 % 3];
+        int there = places[d - shapes];
+        d->memory = memory;
+        d->memory_size = most;
+        CHECK_EQ(stream_pool_init(&pool, d), STREAM_OK);
+        guest_take(&g, 64);
+        CHECK_EQ(g.served, there < 64 ? there : 64);
+        guest_take(&g, 1);
+        CHECK_EQ(g.served, 1);
+        CHECK_EQ(usage_of(&pool).total.kept, there < 64 ? there : 64);
+        stream_pool_free(&pool);
+        memset(memory, 0x5a, most); /* ours again, whatever the thread remembers */
+    }
+    guest_end(&g);
+    free(memory);
+}
+
+/* The child goes on with the pool: with what lay in the caches of threads that it does not have, too. */
+static void after_fork(void) {
+#if defined(_WIN32)
+    test_skip("no fork here");
+#else
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *bufs[40], *held;
+    stream_pool_usage u;
+    guest g;
+    pid_t child;
+    int i, status = -1;
+    heap_init(&h);
+    d = desc_of(&h, 64, 40, 0);
+    d.max_bytes = 40 * 64;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    guest_begin(&g, &pool, 64);
+    guest_take(&g, 40);
+    held = get(&pool, 64);
+    child = fork();
+    if (child == 0) {
+        int wrong = 0;
+        for (i = 0; i < 39; i++) {
+            wrong += stream_pool_acquire(&pool, 64, &bufs[i]) != STREAM_OK || bufs[i] == held;
+            if (bufs[i]) memset(bufs[i]->data, 7, 64);
+        }
+        stream_pool_stats(&pool, &u);
+        wrong += u.total.in_use != 40 || u.total.allocated != 40;
+        for (i = 0; i < 39; i++) wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+        wrong += stream_pool_release(held) != STREAM_OK || stream_pool_release(held) != STREAM_E_STATE;
+        wrong += stream_pool_trim(&pool) != 40 * 64;
+        stream_pool_free(&pool);
+        wrong += h.blocks != 0 || h.wrong;
+        _exit(wrong ? 1 : 0);
+    }
+    CHECK(child > 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    put(held); /* here nothing has changed */
+    guest_take(&g, 40);
+    CHECK_EQ(g.served, 40);
+    CHECK_EQ(usage_of(&pool).total.allocated, 40);
+    guest_end(&g);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+#endif
+}
+
+/* Forked in the midst of things: whatever the other threads were doing, the child finds no buffer twice,
+   refuses nothing that is there, and loses at most what each of them had in its hands or was moving. */
+typedef struct busy {
+    stream_pool *pool;
+    stream__a64 *stop;
+} busy;
+
+static void *keep_busy(void *arg) {
+    busy *b = (busy *)arg;
+    while (!stream__a64_load_acquire(b->stop)) {
+        stream_pool_buf *a, *c;
+        if (stream_pool_acquire(b->pool, 64, &a) != STREAM_OK) continue;
+        if (stream_pool_acquire(b->pool, 64, &c) == STREAM_OK) stream_pool_release(c);
+        stream_pool_release(a);
+    }
+    return NULL;
+}
+
+static void fork_amid(void) {
+#if defined(_WIN32)
+    test_skip("no fork here");
+#else
+    enum { PLACES_THERE = 40, BUSY = 2 };
+    stream_pool_desc d = desc_of(NULL, 64, PLACES_THERE, 0);
+    stream_pool pool;
+    stream__a64 stop;
+    pthread_t threads[BUSY];
+    busy b;
+    int i, round, asked = 0;
+    d.allocator.resize = no_allocator;
+    d.allocator.ctx = &asked;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    stream__a64_store_relaxed(&stop, 0);
+    b.pool = &pool;
+    b.stop = &stop;
+    stress_begin();
+    for (i = 0; i < BUSY; i++) CHECK_EQ(pthread_create(&threads[i], NULL, keep_busy, &b), 0);
+    for (round = 0; round < 40; round++) {
+        int status = -1;
+        pid_t child = fork();
+        if (child == 0) {
+            stream_pool_buf *bufs[PLACES_THERE + 1];
+            int n = 0, k, wrong = 0;
+            pause_on = false;
+            while (n <= PLACES_THERE && stream_pool_acquire(&pool, 64, &bufs[n]) == STREAM_OK) n++;
+            wrong += n > PLACES_THERE;
+            /* two out, and half a cache on the way */
+            wrong += n < PLACES_THERE - BUSY * (2 + PLACES_THERE / 4 + 1);
+            for (i = 0; i < n; i++)
+                for (k = 0; k < i; k++) wrong += bufs[i] == bufs[k];
+            for (i = 0; i < n; i++) wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+            stream_pool_free(&pool);
+            _exit(wrong ? 1 : 0);
+        }
+        CHECK(child > 0);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+    }
+    stream__a64_store_release(&stop, 1);
+    for (i = 0; i < BUSY; i++) pthread_join(threads[i], NULL);
+    stress_end();
+    CHECK_EQ(usage_of(&pool).total.in_use, 0);
+    stream_pool_free(&pool);
+    CHECK_EQ(asked, 0);
+    free(d.memory);
+#endif
+}
+
+/* Threads that end all the time, and hand what they hold to the next: nothing is lost in their caches. */
+typedef struct relay_race {
+    stream_pool *pool;
+    stream_pool_buf *baton;
+    uint64_t cookie, wrong;
+} relay_race;
+
+static void *run_leg(void *arg) {
+    relay_race *r = (relay_race *)arg;
+    stream_pool_buf *bufs[12];
+    int i, n;
+    if (r->baton) {
+        r->wrong += damage(r->baton, r->cookie);
+        r->wrong += stream_pool_release(r->baton) != STREAM_OK;
+    }
+    for (n = 0; n < 12 && stream_pool_acquire(r->pool, 64, &bufs[n]) == STREAM_OK; n++)
+        fill(bufs[n], r->cookie + 1 + (uint64_t)n);
+    for (i = 1; i < n; i++) {
+        r->wrong += damage(bufs[i], r->cookie + 1 + (uint64_t)i);
+        r->wrong += stream_pool_release(bufs[i]) != STREAM_OK;
+    }
+    r->baton = n ? bufs[0] : NULL;
+    r->cookie++;
+    return NULL;
+}
+
+static void short_lives(void) {
+    enum { RUNNERS = 3 };
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_usage u;
+    relay_race r[RUNNERS];
+    pthread_t threads[RUNNERS];
+    int leg, i;
+    heap_init(&h);
+    d = desc_of(&h, 64, 40, 0);
+    d.max_bytes = 40 * 64;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    memset(r, 0, sizeof r);
+    stress_begin();
+    for (leg = 0; leg < 60; leg++) {
+        for (i = 0; i < RUNNERS; i++) {
+            r[i].pool = &pool;
+            if (leg == 0) r[i].cookie = (uint64_t)i << 32;
+            CHECK_EQ(pthread_create(&threads[i], NULL, run_leg, &r[i]), 0);
+        }
+        for (i = 0; i < RUNNERS; i++) pthread_join(threads[i], NULL);
+        CHECK_EQ(usage_of(&pool).total.in_use, RUNNERS);
+    }
+    stress_end();
+    for (i = 0; i < RUNNERS; i++) {
+        CHECK_EQ(r[i].wrong, 0);
+        put(r[i].baton);
+    }
+    u = usage_of(&pool);
+    CHECK(u.total.allocated <= 40 && u.total.misused == 0 && u.total.refused == 0);
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
 #endif /* STREAM_NO_THREADS */
 
 int main(void) {
@@ -1785,7 +2531,19 @@ int main(void) {
     RUN(trim);
     RUN(trim_idle);
     RUN(buffers_interface);
+    RUN(caches);
+    RUN(cache_overflows);
+    RUN(cap_with_caches);
+    RUN(misuse_with_caches);
+    RUN(zero_with_caches);
+    RUN(trim_with_caches);
+    RUN(address_reused);
+    RUN(many_pools);
+    RUN(relay);
+    RUN(burst);
+#if defined(TEST_ASAN) || defined(TEST_SHADOW)
     RUN(poisoned);
+#endif
     RUN(generation);
     RUN(model);
 #ifndef STREAM_NO_THREADS
@@ -1798,6 +2556,11 @@ int main(void) {
     RUN(alone_again);
     RUN(retain_race);
     RUN(free_race);
+    RUN(ended_threads);
+    RUN(pools_come_and_go);
+    RUN(short_lives);
+    RUN(after_fork);
+    RUN(fork_amid);
 #endif
     return test_end();
 }
