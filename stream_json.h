@@ -547,6 +547,10 @@ STREAM_API stream_status stream_json_string(stream_json_value value, stream_json
 STREAM_API bool stream_json_equals(stream_json_value value, const char *text, size_t len);
 /* An integer, exactly. E_TYPE when it is no number or has a fraction or exponent, E_RANGE, E_INVALID. */
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number);
+STREAM_API stream_status stream_json_uint64(stream_json_value value, uint64_t *number);
+/* The double nearest to a number of any length, of two equally near the even one; a zero keeps its sign. E_RANGE:
+   above the largest double, *number is an infinity then. E_TYPE, E_INVALID: *number is 0. No locale, no libm. */
+STREAM_API stream_status stream_json_double(stream_json_value value, double *number);
 
 /* ==[ check ]========================================================================================
    Strict: RFC 8259 and UTF-8 (RFC 3629), one value with white space around it, nested up to
@@ -573,9 +577,10 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
 
 /* ==[ write ]========================================================================================
-   JSON into caller memory, one value. Commas, colons and escapes are the writer's; a call out of order
-   (a value where a key must be, an end that does not match) is remembered and writes nothing, so what
-   comes out is never invalid. Strings that are not UTF-8 are mended with U+FFFD.
+   One value into caller memory, or through a small buffer to wherever it goes. Commas, colons and escapes are
+   the writer's; a call out of order (a value where a key must be, an end that does not match) is remembered
+   and writes nothing, so what comes out is never invalid. Text that is not UTF-8 is mended: one U+FFFD for
+   each longest beginning of a character, and for each byte that begins none (the Encoding Standard's way).
 
        stream_json_writer w;
        stream_json_writer_init(&w, dst, sizeof dst);
@@ -587,10 +592,17 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
 
 #define STREAM_JSON_WRITER_DEPTH 256
 
+/* Takes the next len bytes of the output, cut anywhere: the writer's buffer, or bytes that the writer was just
+   given; they are valid until it returns. Anything but OK ends the writing and is what the writer then says.
+   It must not call the writer. */
+typedef stream_status (*stream_json_flush)(void *ctx, const char *ptr, size_t len);
+
 typedef struct stream_json_writer {
     /* private */
     char *dst;
-    size_t cap, len;
+    size_t cap, used, len; /* used: bytes in dst; len: of the whole output so far */
+    stream_json_flush flush;
+    void *ctx;
     stream_status status;
     unsigned depth;
     bool comma, after_key, done;
@@ -599,6 +611,10 @@ typedef struct stream_json_writer {
 
 /* dst may be NULL when cap is 0: then only the room needed is found out. */
 STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, size_t cap);
+/* Output of any size through a buffer of cap bytes: flush gets it whenever the buffer is full and in finish. Text
+   longer than the buffer is not copied. The buffer and ctx must live until finish. */
+STREAM_API void stream_json_writer_init_flush(stream_json_writer *writer, char *buffer, size_t cap,
+                                              stream_json_flush flush, void *ctx);
 STREAM_API void stream_json_write_object(stream_json_writer *writer);
 STREAM_API void stream_json_write_array(stream_json_writer *writer);
 /* Ends the innermost object or array. */
@@ -607,13 +623,18 @@ STREAM_API void stream_json_write_key(stream_json_writer *writer, const char *ke
 STREAM_API void stream_json_write_string(stream_json_writer *writer, const char *text, size_t len);
 STREAM_API void stream_json_write_int64(stream_json_writer *writer, int64_t number);
 STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t number);
+/* The shortest number that stream_json_double reads back as this one, spelled as ECMAScript does: 0.1, 1e+21, -0.
+   What JSON has no number for, an infinity or NaN, writes nothing and is remembered as E_RANGE. */
+STREAM_API void stream_json_write_double(stream_json_writer *writer, double number);
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth);
 STREAM_API void stream_json_write_null(stream_json_writer *writer);
 /* A value that is JSON already, byte for byte. It is the caller's word that it is one; NONE writes null. */
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value);
-/* OK when one whole value was written and fits; FULL when it does not fit: *len is the room it needs;
-   E_STATE for a call out of order or an unfinished value, E_TOO_DEEP. */
-STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *writer, size_t *len);
+/* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the room
+   it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call out of
+   order, or an unfinished value; E_TOO_DEEP; E_RANGE; what flush said. *len is the length of the output
+   (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
+STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
 
 #ifdef __cplusplus
 }
@@ -625,6 +646,8 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
    ==================================================================================================== */
 #if defined(STREAM_JSON_IMPLEMENTATION) && !defined(STREAM_JSON__IMPLEMENTED)
 #define STREAM_JSON__IMPLEMENTED 1
+
+#include <float.h>
 
 /* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 is compiled for its own
    functions only and chosen at run time, so no compiler flag is asked for. */
@@ -2377,31 +2400,6 @@ STREAM_API bool stream_json_equals(stream_json_value value, const char *text, si
     return stream_json__same(p, e, text, len, false);
 }
 
-STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number) {
-    const char *p = value.ptr, *e;
-    uint64_t v = 0, limit = (uint64_t)INT64_MAX;
-    bool negative = false, over = false;
-    *number = 0;
-    if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
-    e = value.len ? p + value.len : p;
-    if (p < e && *p == '-') {
-        negative = true;
-        limit++;
-        p++;
-    }
-    if (p == e || *p < '0' || *p > '9' || (*p == '0' && e - p > 1 && p[1] >= '0' && p[1] <= '9'))
-        return STREAM_E_INVALID;
-    for (; p < e && *p >= '0' && *p <= '9'; p++) {
-        unsigned d = (unsigned)(*p - '0');
-        over = over || v > (limit - d) / 10;
-        v = v * 10 + d;
-    }
-    if (p < e) return *p == '.' || *p == 'e' || *p == 'E' ? STREAM_E_TYPE : STREAM_E_INVALID;
-    if (over) return STREAM_E_RANGE;
-    *number = negative ? (int64_t)(0 - v) : (int64_t)v;
-    return STREAM_OK;
-}
-
 STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_json_value value) {
     memset(each, 0, sizeof *each);
     if (value.type < STREAM_JSON_ARRAY) return STREAM_E_TYPE;
@@ -2636,6 +2634,521 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
     return status;
 }
 
+/* ==[ numbers: implementation ]======================================================================
+
+   Doubles are read and printed with integers only: their bits are taken apart and put together. So neither
+   the rounding mode, nor x87, nor -ffast-math, nor a locale changes a result, and a core without floating
+   point pulls in no floating-point helper.
+
+   Both ways need 10^q to more than 64 bits. stream_json__power makes it, to 128 bits and a known error, out
+   of two short tables; tests/powers.py makes the tables and proves the bounds that are claimed below.
+
+   Reading: the first 19 digits times 10^q, as an interval that is sure to hold the number. Where both its
+   ends round to the same double, that is the answer (W. D. Clinger, How to read floating point numbers
+   accurately, 1990; D. Lemire, Number parsing at a gigabyte per second, 2021). Else the number is compared
+   exactly, in big integers, with the point half way between the two doubles.
+
+   Printing: the shortest decimal in the interval that reads back as the number, by three products and a
+   few comparisons (R. Giulietti, The Schubfach way to render doubles, 2020). */
+
+#if FLT_RADIX != 2 || DBL_MANT_DIG != 53 || DBL_MAX_EXP != 1024
+#error "stream_json.h needs double to be IEEE 754 binary64"
+#endif
+
+/* The zero bits above the highest one; x is not 0. */
+static unsigned stream_json__leading(uint64_t x) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_clzll(x);
+#else
+    unsigned n = 0, step;
+    for (step = 32; step; step /= 2)
+        if (!(x >> (64 - step))) n += step, x <<= step;
+    return n;
+#endif
+}
+
+/* a * b: the high word returned, the low one in *low. */
+STREAM__FN uint64_t stream_json__multiply(uint64_t a, uint64_t b, uint64_t *low) {
+#ifdef __SIZEOF_INT128__
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    *low = (uint64_t)product;
+    return (uint64_t)(product >> 64);
+#else
+    const uint64_t half = 0xFFFFFFFF;
+    uint64_t mid = (a >> 32) * (b & half), under = (a & half) * (b & half);
+    uint64_t sum = (a & half) * (b >> 32) + (mid & half) + (under >> 32);
+    *low = sum << 32 | (under & half);
+    return (a >> 32) * (b >> 32) + (mid >> 32) + (sum >> 32);
+#endif
+}
+
+/* 192 bits, or 128 with low left out. */
+typedef struct stream_json__wide {
+    uint64_t high, mid, low;
+} stream_json__wide;
+
+STREAM__FN stream_json__wide stream_json__product(uint64_t x, uint64_t high, uint64_t mid) {
+    stream_json__wide p;
+    uint64_t carry = stream_json__multiply(x, mid, &p.low);
+    p.high = stream_json__multiply(x, high, &p.mid);
+    p.mid += carry;
+    p.high += p.mid < carry;
+    return p;
+}
+
+/* 5^i, shifted until its top bit is bit 63. */
+static const uint64_t stream_json__fives[16] = {
+    0x8000000000000000, 0xa000000000000000, 0xc800000000000000, 0xfa00000000000000,
+    0x9c40000000000000, 0xc350000000000000, 0xf424000000000000, 0x9896800000000000,
+    0xbebc200000000000, 0xee6b280000000000, 0x9502f90000000000, 0xba43b74000000000,
+    0xe8d4a51000000000, 0x9184e72a00000000, 0xb5e620f480000000, 0xe35fa931a0000000,
+};
+/* 10^(16 i - 352), its top 128 bits. */
+static const uint64_t stream_json__tens[43][2] = {
+    {0xcd42a11346f34f7d, 0x0092757bf2623727}, {0xe3e27a444d8d98b7, 0xfd1b1b2308169b25},
+    {0xfd00b897478238d0, 0x8920b098955522b4}, {0x8c71dcd9ba0b4925, 0x9ff0c08b7f1d0b14},
+    {0x9becce62836ac577, 0x4ee367f9430aec32}, {0xad1c8eab5ee43b66, 0xda3243650005eecf},
+    {0xc0314325637a1939, 0xfa911155fefb5308}, {0xd5605fcdcf32e1d6, 0xfb1e4a9a90880a64},
+    {0xece53cec4a314ebd, 0xa4f8bf5635246428}, {0x8380dea93da4bc60, 0x4247cb9e59f71e6d},
+    {0x91ff83775423cc06, 0x7b6306a34627ddcf}, {0xa21727db38cb002f, 0xb8ada00e5a506a7c},
+    {0xb3f4e093db73a093, 0x59ed216765690f56}, {0xc7caba6e7c5382c8, 0xfe64a52ee96b8fc0},
+    {0xddd0467c64bce4a0, 0xac7cb3f6d05ddbde}, {0xf64335bcf065d37d, 0x4d4617b5ff4a16d5},
+    {0x88b402f7fd75539b, 0x11dbcb0218ebb414}, {0x97c560ba6b0919a5, 0xdccd879fc967d41a},
+    {0xa87fea27a539e9a5, 0x3f2398d747b36224}, {0xbb127c53b17ec159, 0x5560c018580d5d52},
+    {0xcfb11ead453994ba, 0x67de18eda5814af2}, {0xe69594bec44de15b, 0x4c2ebe687989a9b3},
+    {0x8000000000000000, 0x0000000000000000}, {0x8e1bc9bf04000000, 0x0000000000000000},
+    {0x9dc5ada82b70b59d, 0xf020000000000000}, {0xaf298d050e4395d6, 0x9670b12b7f410000},
+    {0xc2781f49ffcfa6d5, 0x3cbf6b71c76b25fb}, {0xd7e77a8f87daf7fb, 0xdc33745ec97be906},
+    {0xefb3ab16c59b14a2, 0xc5cfe94ef3ea101e}, {0x850fadc09923329e, 0x03e2cf6bc604ddb0},
+    {0x93ba47c980e98cdf, 0xc66f336c36b10137}, {0xa402b9c5a8d3a6e7, 0x5f16206c9c6209a6},
+    {0xb616a12b7fe617aa, 0x577b986b314d6009}, {0xca28a291859bbf93, 0x7d7b8f7503cfdcfe},
+    {0xe070f78d3927556a, 0x85bbe253f47b1417}, {0xf92e0c3537826145, 0xa7709a56ccdf8a82},
+    {0x8a5296ffe33cc92f, 0x82bd6b70d99aaa6f}, {0x9991a6f3d6bf1765, 0xacca6da1e0a8ef29},
+    {0xaa7eebfb9df9de8d, 0xddbb901b98feeab7}, {0xbd49d14aa79dbc82, 0x4b2d8644d8a74e18},
+    {0xd226fc195c6a2f8c, 0x73832eec6fff3111}, {0xe950df20247c83fd, 0x47c6b82ef32a2069},
+    {0x81842f29f2cce375, 0xe6a1158300d46640},
+};
+
+/* floor(log2(10^q)), for the q of the tables. (Made positive before it is shifted: what >> does to a
+   negative number is the compiler's affair.) */
+static int stream_json__log2(int q) {
+    return (int)((q * INT32_C(217706) + (INT32_C(2048) << 16)) >> 16) - 2048;
+}
+
+/* Brings the top bit, here at bit 62 or 63 of high, to 63: the places shifted by. Without a branch, which
+   would be taken at random. */
+STREAM__FN unsigned stream_json__normalize(stream_json__wide *x) {
+    unsigned s = (unsigned)(~x->high >> 63);
+    x->high = x->high << s | (x->mid >> 63 & s);
+    x->mid = x->mid << s | (x->low >> 63 & s);
+    return s;
+}
+
+/* 10^q, as (g + d) * 2^(log2(q) - 127): g = high:mid with its top bit set, 0 <= d < 3. For 0 <= q <= 27 g is
+   exact and mid is 0. -352 <= q <= 335. */
+STREAM__FN stream_json__wide stream_json__power(int q) {
+    unsigned at = (unsigned)(q + 352);
+    const uint64_t *ten = stream_json__tens[at / 16];
+    stream_json__wide g = stream_json__product(stream_json__fives[at % 16], ten[0], ten[1]);
+    stream_json__normalize(&g);
+    return g;
+}
+
+#define STREAM_JSON__INFINITY (UINT64_C(0x7FF) << 52)
+#define STREAM_JSON__FRACTION_BITS ((UINT64_C(1) << 52) - 1)
+
+/* A number taken apart: its first significant digits, at most 19 of them, are w, and it is w * 10^q, or
+   with `more` something from there up to (w + 1) * 10^q. */
+typedef struct stream_json__decimal {
+    uint64_t w;
+    int64_t q;
+    const char *digits, *end; /* from after the sign to before the exponent */
+    bool negative, more;
+} stream_json__decimal;
+
+static bool stream_json__digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Eight bytes, the first one lowest. Compilers make one load of it where that is one. */
+static uint64_t stream_json__load8(const char *p) {
+    const unsigned char *s = (const unsigned char *)p;
+    return (uint64_t)s[0] | (uint64_t)s[1] << 8 | (uint64_t)s[2] << 16 | (uint64_t)s[3] << 24 |
+           (uint64_t)s[4] << 32 | (uint64_t)s[5] << 40 | (uint64_t)s[6] << 48 | (uint64_t)s[7] << 56;
+}
+
+/* Eight digits at p, if so many are there, taken into *w. */
+static bool stream_json__take8(const char *p, uint64_t *w) {
+    const uint64_t nibbles = UINT64_C(0xF0F0F0F0F0F0F0F0), threes = UINT64_C(0x3030303030303030);
+    uint64_t x = stream_json__load8(p);
+    /* Digits are the bytes with high nibble 3 that keep it when 6 is added. */
+    if ((x & nibbles) != threes || ((x + UINT64_C(0x0606060606060606)) & nibbles) != threes) return false;
+    x -= threes; /* then neighbours are joined: digits to pairs, pairs to fours, fours to one number */
+    x = (x * 10 + (x >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
+    x = (x * 100 + (x >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
+    x = (x * 10000 + (x >> 32)) & UINT64_C(0xFFFFFFFF);
+    *w = *w * 100000000 + x;
+    return true;
+}
+
+/* Checks the grammar (RFC 8259, section 6) of the whole of [p, e) and takes the number apart. */
+static bool stream_json__take_number(const char *p, const char *e, stream_json__decimal *d) {
+    const char *begin;
+    int64_t exponent = 0, q = 0;
+    uint64_t w = 0;
+    size_t count;
+    d->more = false;
+    d->negative = p < e && *p == '-';
+    if (d->negative) p++;
+    /* w runs over, modulo 2^64, when there are many digits. */
+    for (begin = p; p < e && stream_json__digit(*p); p++) w = w * 10 + (uint64_t)(*p - '0');
+    d->digits = begin;
+    count = (size_t)(p - begin);
+    if (count == 0 || (count > 1 && *begin == '0')) return false;
+    if (p < e && *p == '.') {
+        begin = ++p;
+        while (e - p >= 8 && stream_json__take8(p, &w)) p += 8;
+        for (; p < e && stream_json__digit(*p); p++) w = w * 10 + (uint64_t)(*p - '0');
+        if (p == begin) return false;
+        count += (size_t)(p - begin);
+        q = begin - p;
+    }
+    d->end = p;
+    if (p < e && (*p == 'e' || *p == 'E')) {
+        bool minus = false;
+        p++;
+        if (p < e && (*p == '-' || *p == '+')) minus = *p++ == '-';
+        for (begin = p; p < e && stream_json__digit(*p); p++) /* no text is long enough to outweigh 10^17 */
+            if (exponent < INT64_C(100000000000000000)) exponent = exponent * 10 + (*p - '0');
+        if (p == begin) return false;
+        q += minus ? -exponent : exponent;
+    }
+    if (p < e) return false;
+    if (count > 19) { /* again, from the first digit that is not 0 */
+        int taken = 0;
+        for (w = 0, p = d->digits; count && taken < 19; p++) {
+            if (*p == '.') continue;
+            w = w * 10 + (uint64_t)(*p - '0');
+            taken += w != 0;
+            count--;
+        }
+        d->more = count > 0;
+        q += (int64_t)count;
+    }
+    d->w = w;
+    d->q = q;
+    return true;
+}
+
+/* The double nearest to a number whose w is not 0 and whose q is in [-342, 308]. True: *bits is it. False: it
+   is *bits or the next above. */
+static bool stream_json__estimate(const stream_json__decimal *d, uint64_t *bits) {
+    int q = (int)d->q, exponent, drop = 11;
+    unsigned shift = stream_json__leading(d->w);
+    stream_json__wide g = stream_json__power(q), p = stream_json__product(d->w << shift, g.high, g.mid);
+    bool exact = q >= 0 && q < 28 && !d->more; /* then g has 64 bits, p 128: nothing was lost */
+    uint64_t half, rest, reach;
+    unsigned up;
+    exponent = stream_json__log2(q) + 64 - (int)(shift + stream_json__normalize(&p));
+    /* Now p is at 2^exponent, its top bit being 1. The number is p or up to 10 units of mid more (the errors
+       of g and of leaving out low, times 2 for the normalizing); where `more` adds to w, 2^(shift + 1) units
+       of high are to be added too. */
+    *bits = STREAM_JSON__INFINITY;
+    if (exponent > 1023) return true;
+    if (exponent >= -1022) {
+        *bits = (uint64_t)(exponent + 1022) << 52; /* the leading 1 of the fraction counts one more */
+    } else {
+        *bits = 0; /* below 2^-1022 a double has fewer digits */
+        drop -= exponent + 1022;
+        if (drop > 65) return true;
+        if (drop == 65) {
+            drop--;
+            p.mid = p.mid >> 1 | p.high << 63;
+            p.high >>= 1;
+        }
+    }
+    if (drop < 64) *bits += p.high >> drop;
+    half = UINT64_C(1) << (drop - 1);
+    rest = p.high & (half | (half - 1));
+    reach = rest + (p.mid > UINT64_MAX - 10) + (d->more ? UINT64_C(2) << shift : 0);
+    up = (rest > half) | ((rest == half) & ((p.mid != 0) | (exact & *bits & 1)));
+    *bits += up;
+    return exact | up | (reach < half);
+}
+
+/* Integers of up to 83 * 32 bits. What is half way between two doubles has at most 768 digits, so 768 digits
+   of a number and a 1 for the rest tell on which side it is. They are below 2^2555, and the other side, times
+   the power of five that meets them, is below 2^2595. */
+typedef struct stream_json__big {
+    uint32_t word[84]; /* lowest first */
+    unsigned count;    /* the highest one is not 0 */
+} stream_json__big;
+
+static void stream_json__big_set(stream_json__big *b, uint64_t x) {
+    b->word[0] = (uint32_t)x;
+    b->word[1] = (uint32_t)(x >> 32);
+    b->count = b->word[1] ? 2 : b->word[0] ? 1 : 0;
+}
+
+static void stream_json__big_multiply(stream_json__big *b, uint32_t factor, uint32_t add) {
+    uint64_t carry = add;
+    unsigned i;
+    for (i = 0; i < b->count; i++) {
+        carry += (uint64_t)b->word[i] * factor;
+        b->word[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    if (carry) b->word[b->count++] = (uint32_t)carry;
+}
+
+static void stream_json__big_fives(stream_json__big *b, unsigned n) {
+    uint32_t rest = 1;
+    for (; n >= 13; n -= 13) stream_json__big_multiply(b, UINT32_C(1220703125), 0); /* 5^13 */
+    for (; n; n--) rest *= 5;
+    stream_json__big_multiply(b, rest, 0);
+}
+
+static void stream_json__big_shift(stream_json__big *b, unsigned n) {
+    stream_json__big_multiply(b, UINT32_C(1) << n % 32, 0);
+    memmove(b->word + n / 32, b->word, b->count * sizeof *b->word);
+    memset(b->word, 0, n / 32 * sizeof *b->word);
+    b->count += n / 32;
+}
+
+/* Of the double whose bits are `low` and the next above, the one nearer to the number. */
+static uint64_t stream_json__settle(const stream_json__decimal *d, uint64_t low) {
+    stream_json__big number, middle;
+    uint64_t fraction = low & STREAM_JSON__FRACTION_BITS;
+    int q = (int)d->q, exponent = (int)(low >> 52);
+    unsigned i;
+    if (exponent) fraction |= UINT64_C(1) << 52;
+    else exponent = 1;
+    stream_json__big_set(&middle, 2 * fraction + 1); /* times 2^(exponent - 1076) */
+    stream_json__big_set(&number, d->w);
+    if (d->more) { /* all digits, as far as they matter, and a 1 for the rest when it is not all 0 */
+        const char *p = d->digits;
+        uint32_t nine = 0, unit = 1;
+        int kept = 0;
+        number.count = 0;
+        for (; p < d->end && kept < 768; p++) {
+            if (*p == '.' || (*p == '0' && kept == 0)) continue;
+            nine = nine * 10 + (uint32_t)(*p - '0');
+            unit *= 10;
+            kept++;
+            if (unit == 1000000000) {
+                stream_json__big_multiply(&number, unit, nine);
+                nine = 0;
+                unit = 1;
+            }
+        }
+        stream_json__big_multiply(&number, unit, nine);
+        while (p < d->end && (*p == '0' || *p == '.')) p++;
+        if (p < d->end) {
+            stream_json__big_multiply(&number, 10, 1);
+            kept++;
+        }
+        q += 19 - kept;
+    }
+    if (q < 0) stream_json__big_fives(&middle, (unsigned)-q);
+    else stream_json__big_fives(&number, (unsigned)q);
+    q -= exponent - 1076; /* what is left of the exponents: powers of 2 */
+    if (q < 0) stream_json__big_shift(&middle, (unsigned)-q);
+    else stream_json__big_shift(&number, (unsigned)q);
+    if (number.count != middle.count) return low + (number.count > middle.count);
+    for (i = number.count; i-- > 0;)
+        if (number.word[i] != middle.word[i]) return low + (number.word[i] > middle.word[i]);
+    return low + (low & 1);
+}
+
+/* The number written in [p, e), rounded to nearest, half way to even. OK; E_INVALID when that is no JSON
+   number, *out is 0 then; E_RANGE when it rounds to more than the largest double, *out is an infinity of its
+   sign then. What is too small becomes a 0 of its sign. */
+static stream_status stream_json__parse_double(const char *p, const char *e, double *out) {
+    stream_json__decimal d;
+    uint64_t bits = 0, sign = 0;
+    stream_status status = STREAM_E_INVALID;
+    if (stream_json__take_number(p, e, &d)) {
+        /* w < 2^64, so that w * 10^-343 is less than half of the least double. */
+        if (d.w && d.q > 308) bits = STREAM_JSON__INFINITY;
+        else if (d.w && d.q >= -342 && !stream_json__estimate(&d, &bits))
+            bits = stream_json__settle(&d, bits);
+        status = bits == STREAM_JSON__INFINITY ? STREAM_E_RANGE : STREAM_OK;
+        sign = (uint64_t)d.negative << 63;
+    }
+    bits |= sign;
+    memcpy(out, &bits, sizeof *out);
+    return status;
+}
+
+/* An integer's magnitude, and its sign beside it; E_RANGE when that alone is over 2^64 - 1. */
+static stream_status stream_json__integer(stream_json_value value, uint64_t *magnitude, bool *negative) {
+    const char *p = value.ptr, *e;
+    uint64_t v = 0;
+    bool over = false;
+    *negative = false;
+    *magnitude = 0;
+    if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
+    e = value.len ? p + value.len : p;
+    if (p < e && *p == '-') {
+        *negative = true;
+        p++;
+    }
+    if (p == e || !stream_json__digit(*p) || (*p == '0' && e - p > 1 && stream_json__digit(p[1])))
+        return STREAM_E_INVALID;
+    for (; p < e && stream_json__digit(*p); p++) {
+        uint64_t d = (uint64_t)(*p - '0');
+        over = over || v > UINT64_MAX / 10 || v * 10 > UINT64_MAX - d;
+        v = v * 10 + d;
+    }
+    if (p < e) return *p == '.' || *p == 'e' || *p == 'E' ? STREAM_E_TYPE : STREAM_E_INVALID;
+    *magnitude = v;
+    return over ? STREAM_E_RANGE : STREAM_OK;
+}
+
+STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number) {
+    uint64_t v;
+    bool negative;
+    stream_status status = stream_json__integer(value, &v, &negative);
+    *number = 0;
+    if (status != STREAM_OK) return status;
+    if (v > (uint64_t)INT64_MAX + negative) return STREAM_E_RANGE;
+    *number = negative && v ? -(int64_t)(v - 1) - 1 : (int64_t)v;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_json_uint64(stream_json_value value, uint64_t *number) {
+    uint64_t v;
+    bool negative;
+    stream_status status = stream_json__integer(value, &v, &negative);
+    *number = 0;
+    if (status != STREAM_OK) return status;
+    if (negative && v) return STREAM_E_RANGE;
+    *number = v;
+    return STREAM_OK;
+}
+
+/* x * g / 2^128 for a g that is at most 3 too large, rounded to odd: an integer when the true product is one,
+   else the odd one of its neighbours; so it compares with even numbers as the true product does. x < 2^59, so
+   the error is below 2^61 in units of low; and what is no integer is further than that from any, above or
+   below: tests/powers.py proves it for every x and g that are asked for. */
+STREAM__FN uint64_t stream_json__odd_product(uint64_t x, stream_json__wide g) {
+    stream_json__wide p = stream_json__product(x, g.high, g.mid);
+    return p.high | ((p.mid | p.low >> 61) != 0);
+}
+
+/* The decimal for a finite, positive double: digits * 10^*exponent, below 10^17, perhaps with zeros at its
+   end. */
+static uint64_t stream_json__shortest(uint64_t bits, int *exponent) {
+    uint64_t c = bits & STREAM_JSON__FRACTION_BITS, low, v, high, s, tens;
+    int q = (int)(bits >> 52), k;
+    bool lopsided = c == 0 && q > 1; /* a power of 2: what is below is nearer */
+    bool out = c & 1, down, up;      /* an odd double does not own the ends of its interval */
+    unsigned shift;
+    stream_json__wide g;
+    if (q) c |= UINT64_C(1) << 52;
+    else q = 1;
+    q -= 1075;
+    /* The interval is 2^q wide, or 3/4 of that. k: 10^k is no wider, and 10^(k+1) is. */
+    k = (int)((q * INT32_C(315653) - (lopsided ? INT32_C(131237) : 0) + (INT32_C(1024) << 20)) >> 20) - 1024;
+    g = stream_json__power(-k);
+    g.mid += 3;
+    g.high += g.mid < 3;
+    shift = (unsigned)(stream_json__log2(-k) + q + 1);
+    /* The ends of the interval and the double itself, in units of 10^k / 4. */
+    low = stream_json__odd_product((4 * c - 2 + lopsided) << shift, g);
+    v = stream_json__odd_product((4 * c) << shift, g);
+    high = stream_json__odd_product((4 * c + 2) << shift, g);
+    *exponent = k;
+    s = v / 4;
+    tens = s - s % 10; /* at most one multiple of 10^(k+1) is inside; then nothing else as short is */
+    down = low + out <= 4 * tens;
+    up = 4 * (tens + 10) + out <= high;
+    if (down != up) return down ? tens : tens + 10;
+    /* Else multiples of 10^k are inside, s or s + 1 among them: the nearest, of two the even one. Only below a
+       power of 2 can the nearest be outside. */
+    return s + (low > 4 * s || v > 4 * s + 2 || (v == 4 * s + 2 && s & 1));
+}
+
+/* Eight digits of n, below 10^8: the inverse of stream_json__take8. Gives how many zeros they end with. */
+STREAM__FN unsigned stream_json__put8(char *p, uint32_t n) {
+    uint64_t x = n / 10000 | (uint64_t)(n % 10000) << 32, y;
+    y = (x * 5243 >> 19) & UINT64_C(0x0000007F0000007F); /* / 100, which is right below 43698 */
+    x = y | (x - y * 100) << 16;
+    y = (x * 103 >> 10) & UINT64_C(0x000F000F000F000F); /* / 10, which is right below 179 */
+    x = y | (x - y * 10) << 8;
+    y = x + UINT64_C(0x3030303030303030);
+    p[0] = (char)y;
+    p[1] = (char)(y >> 8);
+    p[2] = (char)(y >> 16);
+    p[3] = (char)(y >> 24);
+    p[4] = (char)(y >> 32);
+    p[5] = (char)(y >> 40);
+    p[6] = (char)(y >> 48);
+    p[7] = (char)(y >> 56);
+    return x ? stream_json__leading(x) / 8 : 8;
+}
+
+/* The shortest decimal that reads back as v, and of those the nearest to v, written as ECMAScript does
+   (Number::toString; also RFC 8785), but for -0, which keeps its sign or it would not read back. v is finite.
+   Gives the length, at most 25; the rest of out may be written over, for copies of a fixed size are a few
+   instructions and others are calls. */
+static size_t stream_json__print_double(double v, char out[40]) {
+    char digits[40], *p = out;
+    uint64_t bits, decimal;
+    int exponent, point, from = 0, len, zeros;
+    memcpy(&bits, &v, sizeof bits);
+    if (bits >> 63) *p++ = '-';
+    bits &= ~(UINT64_C(1) << 63);
+    if (bits == 0) {
+        *p++ = '0';
+        return (size_t)(p - out);
+    }
+    decimal = stream_json__shortest(bits, &exponent);
+    digits[0] = (char)('0' + decimal / UINT64_C(10000000000000000));
+    decimal %= UINT64_C(10000000000000000);
+    zeros = (int)stream_json__put8(digits + 1, (uint32_t)(decimal / 100000000));
+    len = 17 - (int)stream_json__put8(digits + 9, (uint32_t)(decimal % 100000000));
+    memset(digits + 17, '0', 23);
+    if (len == 9) len -= zeros;
+    while (digits[from] == '0') from++;
+    len -= from;
+    point = 17 - from + exponent; /* the number is 0.digits * 10^point */
+    if (point > -6 && point <= 0) {
+        memcpy(p, "0.00000", 7);
+        memcpy(p + 2 - point, digits + from, 17);
+        p += 2 - point + len;
+    } else if (point > 0 && point <= 21) {
+        memcpy(p, digits + from, 21);
+        if (point < len) {
+            p[point] = '.';
+            memcpy(p + point + 1, digits + from + point, 16);
+            len++;
+        } else {
+            len = point;
+        }
+        p += len;
+    } else {
+        *p++ = digits[from];
+        if (len > 1) {
+            *p++ = '.';
+            memcpy(p, digits + from + 1, 16);
+            p += len - 1;
+        }
+        *p++ = 'e';
+        *p++ = point > 0 ? '+' : '-';
+        point = point > 0 ? point - 1 : 1 - point;
+        if (point >= 100) *p++ = (char)('0' + point / 100);
+        if (point >= 10) *p++ = (char)('0' + point / 10 % 10);
+        *p++ = (char)('0' + point % 10);
+    }
+    return (size_t)(p - out);
+}
+
+STREAM_API stream_status stream_json_double(stream_json_value value, double *number) {
+    *number = 0;
+    if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
+    return stream_json__parse_double(value.ptr, value.len ? value.ptr + value.len : value.ptr, number);
+}
+
 /* ==[ check: implementation ]======================================================================== */
 
 enum {
@@ -2728,12 +3241,50 @@ STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, s
     writer->cap = cap;
 }
 
-static void stream_json__write(stream_json_writer *w, const char *ptr, size_t len) {
-    if (w->len < w->cap && len) {
-        size_t room = w->cap - w->len;
-        memcpy(w->dst + w->len, ptr, len < room ? len : room);
+STREAM_API void stream_json_writer_init_flush(stream_json_writer *writer, char *buffer, size_t cap,
+                                              stream_json_flush flush, void *ctx) {
+    stream_json_writer_init(writer, buffer, cap);
+    writer->flush = flush;
+    writer->ctx = ctx;
+}
+
+/* The rest of the buffer does not take these bytes. */
+static void stream_json__spill(stream_json_writer *w, const char *ptr, size_t len) {
+    if (!w->flush) {
+        if (w->used < w->cap) memcpy(w->dst + w->used, ptr, w->cap - w->used);
+        w->used = w->cap;
+        return;
     }
-    w->len += len;
+    if (w->status != STREAM_OK) return;
+    if (w->used) w->status = w->flush(w->ctx, w->dst, w->used);
+    w->used = 0;
+    if (w->status != STREAM_OK) return;
+    if (len >= w->cap) {
+        w->status = w->flush(w->ctx, ptr, len);
+    } else {
+        memcpy(w->dst, ptr, len);
+        w->used = len;
+    }
+}
+
+static void stream_json__write(stream_json_writer *w, const char *ptr, size_t len) {
+    if (len == 0) return;
+    w->len = len < SIZE_MAX - w->len ? w->len + len : SIZE_MAX;
+    if (len <= w->cap - w->used) {
+        memcpy(w->dst + w->used, ptr, len);
+        w->used += len;
+    } else {
+        stream_json__spill(w, ptr, len);
+    }
+}
+
+STREAM__INLINE void stream_json__put(stream_json_writer *w, char c) {
+    if (w->used < w->cap && w->len < SIZE_MAX) {
+        w->dst[w->used++] = c;
+        w->len++;
+    } else {
+        stream_json__write(w, &c, 1);
+    }
 }
 
 static bool stream_json__in_object(const stream_json_writer *w) {
@@ -2749,7 +3300,7 @@ static bool stream_json__may_write(stream_json_writer *w, bool key) {
         w->status = STREAM_E_STATE;
         return false;
     }
-    if (w->comma && !w->after_key) stream_json__write(w, ",", 1);
+    if (w->comma && !w->after_key) stream_json__put(w, ',');
     w->after_key = key;
     w->comma = !key;
     if (!key && w->depth == 0) w->done = true;
@@ -2759,7 +3310,7 @@ static bool stream_json__may_write(stream_json_writer *w, bool key) {
 static void stream_json__open_level(stream_json_writer *w, bool object) {
     if (w->status == STREAM_OK && w->depth == STREAM_JSON_WRITER_DEPTH) w->status = STREAM_E_TOO_DEEP;
     if (!stream_json__may_write(w, false)) return;
-    stream_json__write(w, object ? "{" : "[", 1);
+    stream_json__put(w, object ? '{' : '[');
     if (object) w->object[w->depth / 8] = (uint8_t)(w->object[w->depth / 8] | 1u << (w->depth % 8));
     else w->object[w->depth / 8] = (uint8_t)(w->object[w->depth / 8] & ~(1u << (w->depth % 8)));
     w->depth++;
@@ -2775,81 +3326,116 @@ STREAM_API void stream_json_write_end(stream_json_writer *writer) {
         writer->status = STREAM_E_STATE;
         return;
     }
-    stream_json__write(writer, stream_json__in_object(writer) ? "}" : "]", 1);
+    stream_json__put(writer, stream_json__in_object(writer) ? '}' : ']');
     writer->depth--;
     writer->comma = true;
     writer->done = writer->depth == 0;
 }
 
-/* Length of the well-formed UTF-8 character at p, or 0 (RFC 3629, section 4). */
-static size_t stream_json__utf8_at(const char *ptr, const char *e) {
+/* The well-formed UTF-8 character at p (RFC 3629, section 4): its length. When there is none, *good is false, and it
+   is the length of what begins one as far as it does, or 1. */
+static size_t stream_json__utf8_at(const char *ptr, const char *e, bool *good) {
     const unsigned char *p = (const unsigned char *)ptr;
     size_t left = (size_t)(e - ptr), need, i;
     unsigned char low = 0x80, high = 0xBF;
-    if (p[0] < 0x80) return 1;
-    if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
-    need = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    need = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
     if (p[0] == 0xE0) low = 0xA0;
     else if (p[0] == 0xED) high = 0x9F;
     else if (p[0] == 0xF0) low = 0x90;
     else if (p[0] == 0xF4) high = 0x8F;
-    if (left < need) return 0;
-    for (i = 1; i < need; i++, low = 0x80, high = 0xBF)
-        if (p[i] < low || p[i] > high) return 0;
-    return need;
+    *good = p[0] < 0x80 || (p[0] >= 0xC2 && p[0] <= 0xF4);
+    for (i = 1; *good && i < need; i++, low = 0x80, high = 0xBF) {
+        *good = i < left && p[i] >= low && p[i] <= high;
+        if (!*good) return i;
+    }
+    return i;
+}
+
+/* The first byte that a string cannot hold as it is, or that is not ASCII; e when there is none. In words of eight,
+   where subtracting shows a byte that was too small in its top bit (what a borrow adds stands above a true one);
+   where no stop is near, in whole blocks by the vocabulary of the kernels that every machine of the kind has. */
+static const char *stream_json__plain(const char *p, const char *e) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+    const char *far = e - p >= 128 ? p + 32 : e;
+#else
+    const char *const far = e;
+#endif
+    while (e - p >= 8) {
+        uint64_t x;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+        for (; p >= far && e - p >= 64; p += 64) {
+#if STREAM__SIMD_X86
+            stream__v64_sse2 v = stream__load_sse2(p);
+            x = stream__le_sse2(v, 0x1F) | stream__eq_sse2(v, '"') | stream__eq_sse2(v, '\\') | stream__high_sse2(v);
+#else
+            stream__v64_neon v = stream__load_neon(p);
+            x = stream__le_neon(v, 0x1F) | stream__eq_neon(v, '"') | stream__eq_neon(v, '\\') | stream__high_neon(v);
+#endif
+            if (x) return p + stream_json__lowest(x);
+        }
+        if (e - p < 8) break;
+#endif
+        memcpy(&x, p, 8);
+        x |= (x - ones * 0x20) | ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones);
+        if (x & tops) {
+#if STREAM__LITTLE_ENDIAN
+            return p + stream_json__lowest(x & tops) / 8;
+#else
+            break;
+#endif
+        }
+        p += 8;
+    }
+    (void)far;
+    while (p < e && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\') p++;
+    return p;
 }
 
 static void stream_json__write_quoted(stream_json_writer *w, const char *text, size_t len) {
-    static const char hex[] = "0123456789abcdef";
+    static const char hex[] = "0123456789abcdef", letters[] = "btn?fr"; /* from 0x08 */
     const char *p = text, *e = len ? text + len : text, *run = p;
-    stream_json__write(w, "\"", 1);
-    while (p < e) {
-        char small[6];
-        size_t n = 2, step = 1;
-        unsigned char c = (unsigned char)*p;
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
-            p++;
+    stream_json__put(w, '"');
+    for (;;) {
+        size_t step;
+        bool good = true;
+        unsigned char c;
+        p = stream_json__plain(p, e);
+        for (step = 0; p < e && (unsigned char)*p >= 0x80; p += step) {
+            step = stream_json__utf8_at(p, e, &good);
+            if (!good) break;
+        }
+        if (p == e) break;
+        c = (unsigned char)*p;
+        if (good && c >= 0x20 && c != '"' && c != '\\') continue;
+        stream_json__write(w, run, (size_t)(p - run));
+        run = p;
+        if (!good) {
+            stream_json__write(w, "\xEF\xBF\xBD", 3);
+            p = run += step;
             continue;
         }
-        if (c >= 0x80) {
-            step = stream_json__utf8_at(p, e);
-            if (step) {
-                p += step;
-                continue;
-            }
-            step = 1;
-            n = 3;
-            memcpy(small, "\xEF\xBF\xBD", 3);
-        } else {
-            small[0] = '\\';
-            switch (c) {
-            case '"':
-            case '\\': small[1] = (char)c; break;
-            case '\b': small[1] = 'b'; break;
-            case '\f': small[1] = 'f'; break;
-            case '\n': small[1] = 'n'; break;
-            case '\r': small[1] = 'r'; break;
-            case '\t': small[1] = 't'; break;
-            default:
-                memcpy(small + 1, "u00", 3);
-                small[4] = hex[c >> 4];
-                small[5] = hex[c & 15];
-                n = 6;
-            }
-        }
-        stream_json__write(w, run, (size_t)(p - run));
-        stream_json__write(w, small, n);
-        p += step;
+        stream_json__put(w, '\\');
+        p++;
+        if (c >= 0x20) continue; /* the character itself begins the next run */
         run = p;
+        if (c >= 0x08 && c <= 0x0D && c != 0x0B) {
+            stream_json__put(w, letters[c - 0x08]);
+        } else {
+            char u[5] = {'u', '0', '0', 0, 0};
+            u[3] = hex[c >> 4];
+            u[4] = hex[c & 15];
+            stream_json__write(w, u, 5);
+        }
     }
     stream_json__write(w, run, (size_t)(p - run));
-    stream_json__write(w, "\"", 1);
+    stream_json__put(w, '"');
 }
 
 STREAM_API void stream_json_write_key(stream_json_writer *writer, const char *key, size_t len) {
     if (!stream_json__may_write(writer, true)) return;
     stream_json__write_quoted(writer, key, len);
-    stream_json__write(writer, ":", 1);
+    stream_json__put(writer, ':');
 }
 
 STREAM_API void stream_json_write_string(stream_json_writer *writer, const char *text, size_t len) {
@@ -2874,6 +3460,17 @@ STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t nu
     stream_json__write_number(writer, number, false);
 }
 
+STREAM_API void stream_json_write_double(stream_json_writer *writer, double number) {
+    char digits[40];
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if ((bits & STREAM_JSON__INFINITY) == STREAM_JSON__INFINITY) {
+        if (writer->status == STREAM_OK) writer->status = STREAM_E_RANGE;
+    } else if (stream_json__may_write(writer, false)) {
+        stream_json__write(writer, digits, stream_json__print_double(number, digits));
+    }
+}
+
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth) {
     if (stream_json__may_write(writer, false)) stream_json__write(writer, truth ? "true" : "false", truth ? 4 : 5);
 }
@@ -2887,11 +3484,14 @@ STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_
     else if (stream_json__may_write(writer, false)) stream_json__write(writer, value.ptr, value.len);
 }
 
-STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *writer, size_t *len) {
+STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len) {
     *len = writer->len;
     if (writer->status != STREAM_OK) return writer->status;
     if (!writer->done) return STREAM_E_STATE;
-    return writer->len <= writer->cap ? STREAM_OK : STREAM_FULL;
+    if (!writer->flush) return writer->len <= writer->cap ? STREAM_OK : STREAM_FULL;
+    if (writer->used) writer->status = writer->flush(writer->ctx, writer->dst, writer->used);
+    writer->used = 0;
+    return writer->status;
 }
 
 #ifdef __cplusplus
