@@ -543,6 +543,11 @@ typedef enum stream_json_surrogates {
    cap bytes were written); E_TYPE; E_INVALID for a broken escape or quote. */
 STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
                                             char *dst, size_t cap, size_t *len);
+/* The same for len bytes from inside a string, which may be any part of it that begins and ends where `safe` of a
+   partial view (below) said, or at its quotes: the results of the parts, one after another, are the result for the
+   whole. OK, FULL, E_INVALID as above. */
+STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, stream_json_surrogates surrogates,
+                                              char *dst, size_t cap, size_t *out_len);
 /* Whether a string, unescaped, is these bytes. Allocates and copies nothing. */
 STREAM_API bool stream_json_equals(stream_json_value value, const char *text, size_t len);
 /* An integer, exactly. E_TYPE when it is no number or has a fraction or exponent, E_RANGE, E_INVALID. */
@@ -575,6 +580,71 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
 /* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is (*offset
    is len then); E_INVALID or E_TOO_DEEP at *offset. */
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
+
+/* ==[ partial ]======================================================================================
+   A view follows one value that is still arriving and tells at any moment how far the fields that pointers name
+   have come: of what type each is, where its bytes lie, and how much of a string can be shown. It looks at every
+   byte once, keeps none and allocates nothing; the end of what has not arrived is never made up.
+
+       static const char *const want[] = {"/path", "/content"};
+       stream_json_view view;
+       size_t shown = 0, n;
+       stream_json_view_init(&view, want, 2);
+       ... when text has grown to len bytes:
+           const stream_json_field *content = &view.field[1];
+           stream_json_view_feed(&view, text + view.offset, len - view.offset);
+           if (content->safe > shown)
+               stream_json_unescape(text + content->offset + 1 + shown, content->safe - shown,
+                                    STREAM_JSON_REPLACE, dst, sizeof dst, &n);
+           shown = content->safe;
+
+   It finds what stream_json_pick finds: of duplicate keys the first that leads to a value, structure followed as
+   far as the pointers lead, what lies beside them skipped by its brackets and quotes only. */
+
+#define STREAM_JSON_VIEW_FIELDS 16
+#define STREAM_JSON_VIEW_STEPS 32
+
+typedef struct stream_json_field {
+    size_t offset;         /* of its first byte, from the first byte that the view was fed */
+    size_t len;            /* its bytes so far, quotes included */
+    size_t safe;           /* of a string: this many bytes behind its opening quote end inside no escape, pair of
+                              surrogate escapes or UTF-8 character; never less than before */
+    stream_json_type type; /* by its first byte; NONE: it has not begun */
+    bool whole;            /* its end has been seen; a number's end is what follows it */
+} stream_json_field;
+
+typedef struct stream_json__path {
+    uint32_t inside; /* fields whose pointers lead into this container */
+    uint32_t whole;  /* fields that it is */
+    uint32_t index;  /* of the next element */
+    uint32_t prefix; /* where in their pointers the step begins that is to be found here */
+} stream_json__path;
+
+typedef struct stream_json_view {
+    stream_status status; /* OK: the value is whole (a lone number may still grow); MORE; E_INVALID (read only) */
+    size_t offset;        /* bytes taken; with E_INVALID: of the byte that cannot stand where it stands */
+    stream_json_field field[STREAM_JSON_VIEW_FIELDS]; /* one for each pointer, in their order (read only) */
+    /* private */
+    const char *pointer[STREAM_JSON_VIEW_FIELDS];
+    const char *match[STREAM_JSON_VIEW_FIELDS]; /* what must come next in the key */
+    stream_json__path level[STREAM_JSON_VIEW_STEPS + 1];
+    uint64_t objects;                           /* which levels are, one bit each */
+    size_t safe, skip;                          /* skip: brackets open in what is skipped */
+    uint32_t wanted, open;                      /* fields: not begun; begun and not whole */
+    uint32_t matching;                          /* fields that the key, as far as it goes, may belong to */
+    uint32_t whole, into, prefix;               /* of the value that is next or goes on */
+    uint32_t high, unit;                        /* a high surrogate that waits for its low one; digits of \u */
+    uint8_t depth, state, token, token_at;
+    uint8_t escape, need;                       /* 1 behind a backslash, 5 to 2 in \u; continuation bytes to come */
+    char first;
+    bool quoted;
+} stream_json_view;
+
+/* pointers as for stream_json_pick, up to STREAM_JSON_VIEW_FIELDS of up to STREAM_JSON_VIEW_STEPS steps: else
+   E_ARGUMENT, as for a ~ before anything but 0 and 1. The texts, not their array, must outlive the view. */
+STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers, size_t count);
+/* The next len bytes, of which none is needed any more when it returns view->status. An error stays. */
+STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const void *data, size_t len);
 
 /* ==[ write ]========================================================================================
    One value into caller memory, or through a small buffer to wherever it goes. Commas, colons and escapes are
@@ -2262,13 +2332,15 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len) 
     return value;
 }
 
+static int stream_json__hex(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* The value of four hexadecimal digits, or -1. */
 static int stream_json__hex4(const char *p) {
     int v = 0, i;
     for (i = 0; i < 4; i++) {
-        char c = p[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = stream_json__hex(p[i]);
         if (d < 0) return -1;
         v = v * 16 + d;
     }
@@ -2298,6 +2370,21 @@ static size_t stream_json__utf8_put(char out[4], uint32_t c) {
     return 4;
 }
 
+/* What a backslash and c mean, 0 for nothing. */
+static char stream_json__unescaped(char c) {
+    switch (c) {
+    case '"':
+    case '\\':
+    case '/': return c;
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: return '\0';
+    }
+}
+
 /* Decodes the escape at *p (a backslash) into out and steps past it. Returns its length, 0 when broken. */
 static size_t stream_json__escape_at(const char **p, const char *e, stream_json_surrogates surrogates,
                                      char out[4]) {
@@ -2305,19 +2392,9 @@ static size_t stream_json__escape_at(const char **p, const char *e, stream_json_
     int high, low;
     if (s == e) return 0;
     if (*s != 'u') {
-        switch (*s) {
-        case '"':
-        case '\\':
-        case '/': out[0] = *s; break;
-        case 'b': out[0] = '\b'; break;
-        case 'f': out[0] = '\f'; break;
-        case 'n': out[0] = '\n'; break;
-        case 'r': out[0] = '\r'; break;
-        case 't': out[0] = '\t'; break;
-        default: return 0;
-        }
         *p = s + 1;
-        return 1;
+        out[0] = stream_json__unescaped(*s);
+        return out[0] != '\0';
     }
     if (e - s < 5 || (high = stream_json__hex4(s + 1)) < 0) return 0;
     *p = s + 5;
@@ -2340,13 +2417,11 @@ static bool stream_json__inside(stream_json_value value, const char **p, const c
     return true;
 }
 
-STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
-                                            char *dst, size_t cap, size_t *len) {
-    const char *p, *e;
+STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, stream_json_surrogates surrogates,
+                                              char *dst, size_t cap, size_t *out_len) {
+    const char *p = raw, *e = len ? raw + len : raw;
     size_t n = 0;
-    *len = 0;
-    if (value.type != STREAM_JSON_STRING) return STREAM_E_TYPE;
-    if (!stream_json__inside(value, &p, &e)) return STREAM_E_INVALID;
+    *out_len = 0;
     while (p < e) {
         char small[4];
         const char *from = p;
@@ -2365,8 +2440,17 @@ STREAM_API stream_status stream_json_string(stream_json_value value, stream_json
         if (take) memmove(dst + n, from, take);
         n += run;
     }
-    *len = n;
+    *out_len = n;
     return n <= cap ? STREAM_OK : STREAM_FULL;
+}
+
+STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
+                                            char *dst, size_t cap, size_t *len) {
+    const char *p, *e;
+    *len = 0;
+    if (value.type != STREAM_JSON_STRING) return STREAM_E_TYPE;
+    if (!stream_json__inside(value, &p, &e)) return STREAM_E_INVALID;
+    return stream_json_unescape(p, (size_t)(e - p), surrogates, dst, cap, len);
 }
 
 /* Whether a string's inside [p, e), unescaped, is text; in a pointer's step ~0 and ~1 are unescaped too. */
@@ -3233,6 +3317,397 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
     return checker.status;
 }
 
+/* ==[ partial: implementation ]====================================================================== */
+
+/* The first byte that a string cannot hold as it is, or that is not ASCII; e when there is none. In words of eight,
+   where subtracting shows a byte that was too small in its top bit (what a borrow adds stands above a true one);
+   where no stop is near, in whole blocks by the vocabulary of the kernels that every machine of the kind has. */
+static const char *stream_json__plain(const char *p, const char *e) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+    const char *far = e - p >= 128 ? p + 32 : e;
+#else
+    const char *const far = e;
+#endif
+    while (e - p >= 8) {
+        uint64_t x;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+        for (; p >= far && e - p >= 64; p += 64) {
+#if STREAM__SIMD_X86
+            stream__v64_sse2 v = stream__load_sse2(p);
+            x = stream__le_sse2(v, 0x1F) | stream__eq_sse2(v, '"') | stream__eq_sse2(v, '\\') | stream__high_sse2(v);
+#else
+            stream__v64_neon v = stream__load_neon(p);
+            x = stream__le_neon(v, 0x1F) | stream__eq_neon(v, '"') | stream__eq_neon(v, '\\') | stream__high_neon(v);
+#endif
+            if (x) return p + stream_json__lowest(x);
+        }
+        if (e - p < 8) break;
+#endif
+        memcpy(&x, p, 8);
+        x |= (x - ones * 0x20) | ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones);
+        if (x & tops) {
+#if STREAM__LITTLE_ENDIAN
+            return p + stream_json__lowest(x & tops) / 8;
+#else
+            break;
+#endif
+        }
+        p += 8;
+    }
+    (void)far;
+    while (p < e && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\') p++;
+    return p;
+}
+
+/* The first quote or backslash. */
+static const char *stream_json__to_quote(const char *p, const char *e) {
+    while ((p = stream_json__plain(p, e)) < e && *p != '"' && *p != '\\')
+        while (++p < e && (unsigned char)*p >= 0x80) {
+        }
+    return p;
+}
+
+/* How many steps a pointer has (RFC 6901, section 3); SIZE_MAX when it is none, or one of 4 GiB. Where two such
+   pointers lead the same way, they are the same text. */
+static size_t stream_json__steps(const char *pointer) {
+    const char *s = pointer;
+    size_t steps = 0;
+    if (!s || (*s && *s != '/')) return SIZE_MAX;
+    for (; *s; s++) {
+        steps += *s == '/';
+        if (*s == '~' && s[1] != '0' && s[1] != '1') return SIZE_MAX;
+    }
+    return (size_t)(s - pointer) < UINT32_MAX ? steps : SIZE_MAX;
+}
+
+static bool stream_json__step_ends(const char *s) { return *s == '\0' || *s == '/'; }
+
+/* Whether the step at s is this index: digits only, no zero before others. */
+static bool stream_json__is_index(const char *s, uint32_t index) {
+    uint32_t n = 0;
+    const char *begin = s;
+    if (*s == '0' && !stream_json__step_ends(s + 1)) return false;
+    for (; stream_json__digit(*s) && s - begin < 9; s++) n = n * 10 + (uint32_t)(*s - '0');
+    return s > begin && stream_json__step_ends(s) && n == index;
+}
+
+enum {
+    STREAM_JSON__VIEW_VALUE = 0,   /* a value must begin */
+    STREAM_JSON__VIEW_FIRST_VALUE, /* or the array ends */
+    STREAM_JSON__VIEW_KEY,         /* a key must begin */
+    STREAM_JSON__VIEW_FIRST_KEY,   /* or the object ends */
+    STREAM_JSON__VIEW_IN_KEY,
+    STREAM_JSON__VIEW_COLON,
+    STREAM_JSON__VIEW_BEHIND, /* a comma or the end */
+    STREAM_JSON__VIEW_STRING,
+    STREAM_JSON__VIEW_TOKEN, /* in a number or literal */
+    STREAM_JSON__VIEW_SKIP,  /* in a value nobody asked about the inside of */
+    STREAM_JSON__VIEW_DONE,
+    STREAM_JSON__VIEW_FAULTY
+};
+
+STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers, size_t count) {
+    size_t i;
+    memset(view, 0, sizeof *view);
+    view->status = STREAM_E_ARGUMENT;
+    view->state = STREAM_JSON__VIEW_FAULTY;
+    if (count > STREAM_JSON_VIEW_FIELDS) return STREAM_E_ARGUMENT;
+    for (i = 0; i < count; i++) {
+        if (stream_json__steps(pointers[i]) > STREAM_JSON_VIEW_STEPS) return STREAM_E_ARGUMENT;
+        view->pointer[i] = pointers[i];
+        view->wanted |= UINT32_C(1) << i;
+        if (*pointers[i]) view->into |= UINT32_C(1) << i;
+        else view->whole |= UINT32_C(1) << i;
+    }
+    view->prefix = 1;
+    view->state = STREAM_JSON__VIEW_VALUE;
+    return view->status = STREAM_MORE;
+}
+
+static bool stream_json__view_in_object(const stream_json_view *v) {
+    return v->depth > 0 && (v->objects >> (v->depth - 1) & 1);
+}
+
+/* The next value is what the step of these fields names. */
+static void stream_json__view_hits(stream_json_view *v, uint32_t hits) {
+    v->whole = v->into = 0;
+    for (; hits; hits &= hits - 1) {
+        unsigned i = stream_json__lowest(hits);
+        const char *s = v->pointer[i] + v->level[v->depth - 1].prefix;
+        while (!stream_json__step_ends(s)) s++;
+        if (*s) v->into |= UINT32_C(1) << i;
+        else v->whole |= UINT32_C(1) << i;
+        v->prefix = (uint32_t)(s - v->pointer[i]) + 1;
+    }
+}
+
+/* The value that ends here, at offset `end`: back to the container it is in. */
+static void stream_json__view_end(stream_json_view *v, uint32_t whole, size_t end) {
+    stream_json__path *level = &v->level[v->depth ? v->depth - 1 : 0];
+    v->open &= ~whole;
+    for (; whole; whole &= whole - 1) {
+        stream_json_field *f = &v->field[stream_json__lowest(whole)];
+        f->len = end - f->offset;
+        f->whole = true;
+        if (f->type == STREAM_JSON_STRING) f->safe = f->len - 2;
+    }
+    v->state = STREAM_JSON__VIEW_BEHIND;
+    if (v->depth == 0) {
+        v->state = STREAM_JSON__VIEW_DONE;
+    } else if ((level->inside & v->wanted) == 0) { /* all in here have begun: only its end is of interest */
+        v->whole = level->whole;
+        v->skip = 1;
+        v->depth--;
+        v->state = STREAM_JSON__VIEW_SKIP;
+    }
+}
+
+/* A value that begins with c at offset `at`; false when none does. */
+static bool stream_json__view_begin(stream_json_view *v, char c, size_t at) {
+    stream_json_type type = stream_json__type_of(c);
+    uint32_t set;
+    if (type == STREAM_JSON_NONE) return false;
+    if (v->depth > 0 && !stream_json__view_in_object(v)) {
+        stream_json__path *level = &v->level[v->depth - 1];
+        uint32_t hits = 0;
+        for (set = level->inside & v->wanted; set; set &= set - 1)
+            if (stream_json__is_index(v->pointer[stream_json__lowest(set)] + level->prefix, level->index))
+                hits |= set & (0 - set);
+        stream_json__view_hits(v, hits);
+        level->index += level->index < UINT32_MAX;
+    }
+    for (set = v->whole; set; set &= set - 1) {
+        stream_json_field *f = &v->field[stream_json__lowest(set)];
+        f->type = type;
+        f->offset = at;
+    }
+    v->wanted &= ~v->whole;
+    v->open |= v->whole;
+    if (type >= STREAM_JSON_ARRAY && v->into) {
+        stream_json__path *level = &v->level[v->depth];
+        uint64_t bit = UINT64_C(1) << v->depth++;
+        level->inside = v->into;
+        level->whole = v->whole;
+        level->index = 0;
+        level->prefix = v->prefix;
+        v->objects = c == '{' ? v->objects | bit : v->objects & ~bit;
+        v->state = c == '{' ? STREAM_JSON__VIEW_FIRST_KEY : STREAM_JSON__VIEW_FIRST_VALUE;
+    } else if (type >= STREAM_JSON_STRING) {
+        v->skip = type >= STREAM_JSON_ARRAY;
+        v->quoted = type == STREAM_JSON_STRING;
+        v->safe = at + 1;
+        v->state = v->quoted && v->whole ? STREAM_JSON__VIEW_STRING : STREAM_JSON__VIEW_SKIP;
+    } else {
+        v->first = c;
+        v->token = stream_json__token_begin(c);
+        v->token_at = 1;
+        v->state = STREAM_JSON__VIEW_TOKEN;
+    }
+    return true;
+}
+
+/* The next bytes of a key, unescaped: fields whose step goes on otherwise are out. */
+static void stream_json__view_match(stream_json_view *v, const char *bytes, size_t n) {
+    uint32_t set;
+    for (set = v->matching; set; set &= set - 1) {
+        unsigned i = stream_json__lowest(set);
+        const char *s = v->match[i];
+        size_t k;
+        for (k = 0; k < n && !stream_json__step_ends(s); k++, s++) {
+            char c = *s;
+            if (c == '~') c = *++s == '1' ? '/' : '~';
+            if (c != bytes[k]) break;
+        }
+        if (k < n) v->matching &= ~(UINT32_C(1) << i);
+        v->match[i] = s;
+    }
+}
+
+/* A code point of a key; no second one waits. */
+static void stream_json__view_put(stream_json_view *v, uint32_t c) {
+    char bytes[4];
+    v->high = 0;
+    if (v->matching) stream_json__view_match(v, bytes, stream_json__utf8_put(bytes, c));
+}
+
+/* One byte of a key or of a string that is watched, at offset `at`; escapes may stand half on each side of a cut.
+   False: the closing quote. */
+static bool stream_json__view_text(stream_json_view *v, char c, size_t at) {
+    unsigned char u = (unsigned char)c;
+    if (v->escape > 1) {
+        int digit = stream_json__hex(c);
+        if (digit >= 0) {
+            v->unit = v->unit << 4 | (uint32_t)digit;
+            if (--v->escape > 1) return true;
+            v->escape = 0;
+            v->safe = at + 1;
+            if (v->high && v->unit >= 0xDC00 && v->unit <= 0xDFFF) {
+                stream_json__view_put(v, 0x10000 + ((v->high - 0xD800) << 10) + (v->unit - 0xDC00));
+                return true;
+            }
+            if (v->high) stream_json__view_put(v, v->high);
+            if (v->unit >= 0xD800 && v->unit <= 0xDBFF) {
+                v->high = v->unit;
+                v->safe = at - 5; /* where its escape began */
+            } else {
+                stream_json__view_put(v, v->unit);
+            }
+            return true;
+        }
+        v->escape = 0; /* broken: it ends before this byte, and the key is none that anybody asked for */
+        v->high = v->matching = 0;
+        v->safe = at;
+    }
+    if (v->escape == 1) {
+        v->escape = 0;
+        if (c == 'u') {
+            v->escape = 5;
+            v->unit = 0;
+            return true;
+        }
+        if (v->high) stream_json__view_put(v, v->high);
+        c = stream_json__unescaped(c);
+        if (c) stream_json__view_match(v, &c, 1);
+        else v->matching = 0;
+        v->safe = at + 1;
+        return true;
+    }
+    if (c == '\\') {
+        v->escape = 1;
+        v->need = 0;
+        if (!v->high) v->safe = at;
+        return true;
+    }
+    if (v->high) stream_json__view_put(v, v->high);
+    if (c == '"') {
+        v->need = 0;
+        return false;
+    }
+    if (u >= 0x80 && u < 0xC0 && v->need > 0) {
+        v->need--;
+    } else {
+        v->need = u < 0xC2 || u > 0xF4 ? 0 : u < 0xE0 ? 1 : u < 0xF0 ? 2 : 3;
+        v->safe = at;
+    }
+    if (v->need == 0) v->safe = at + 1;
+    stream_json__view_match(v, &c, 1);
+    return true;
+}
+
+STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const void *data, size_t len) {
+    stream_json_view *v = view;
+    const char *p = (const char *)data, *const e = len ? p + len : p;
+    const size_t base = v->offset;
+#define STREAM_JSON__AT(q) (base + (size_t)((q) - (const char *)data))
+    bool fine = v->state != STREAM_JSON__VIEW_FAULTY;
+    uint32_t set;
+    if (!fine) return v->status;
+    while (fine && p < e) {
+        if (v->state <= STREAM_JSON__VIEW_FIRST_KEY || v->state == STREAM_JSON__VIEW_COLON ||
+            v->state == STREAM_JSON__VIEW_BEHIND || v->state == STREAM_JSON__VIEW_DONE) {
+            p = stream_json__spaces(p, e);
+            if (p == e) break;
+        }
+        switch (v->state) {
+        case STREAM_JSON__VIEW_FIRST_KEY:
+        case STREAM_JSON__VIEW_FIRST_VALUE:
+        case STREAM_JSON__VIEW_BEHIND:
+            if (*p == (stream_json__view_in_object(v) ? '}' : ']')) {
+                p++;
+                v->depth--;
+                stream_json__view_end(v, v->level[v->depth].whole, STREAM_JSON__AT(p));
+            } else if (v->state == STREAM_JSON__VIEW_BEHIND) {
+                fine = *p == ',';
+                p += fine;
+                v->state = stream_json__view_in_object(v) ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
+            } else {
+                v->state = v->state == STREAM_JSON__VIEW_FIRST_KEY ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
+            }
+            break;
+        case STREAM_JSON__VIEW_KEY:
+            fine = *p == '"';
+            p += fine;
+            v->matching = v->level[v->depth - 1].inside & v->wanted;
+            for (set = v->matching; set; set &= set - 1) {
+                unsigned i = stream_json__lowest(set);
+                v->match[i] = v->pointer[i] + v->level[v->depth - 1].prefix;
+            }
+            v->state = STREAM_JSON__VIEW_IN_KEY;
+            break;
+        case STREAM_JSON__VIEW_IN_KEY:
+            if (v->matching == 0 && v->escape == 0) p = stream_json__to_quote(p, e);
+            if (p == e || stream_json__view_text(v, *p++, 0)) break;
+            for (set = v->matching; set; set &= set - 1)
+                if (!stream_json__step_ends(v->match[stream_json__lowest(set)])) v->matching &= ~(set & (0 - set));
+            stream_json__view_hits(v, v->matching);
+            v->matching = 0;
+            v->state = STREAM_JSON__VIEW_COLON;
+            break;
+        case STREAM_JSON__VIEW_COLON:
+            fine = *p == ':';
+            p += fine;
+            v->state = STREAM_JSON__VIEW_VALUE;
+            break;
+        case STREAM_JSON__VIEW_VALUE:
+            fine = stream_json__view_begin(v, *p, STREAM_JSON__AT(p));
+            p += fine;
+            break;
+        case STREAM_JSON__VIEW_STRING:
+            if ((v->escape | v->need | v->high) == 0) {
+                p = stream_json__plain(p, e);
+                v->safe = STREAM_JSON__AT(p);
+                if (p == e) break;
+            }
+            p++;
+            if (!stream_json__view_text(v, p[-1], STREAM_JSON__AT(p) - 1))
+                stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            break;
+        case STREAM_JSON__VIEW_SKIP:
+            if (v->escape) {
+                v->escape = 0;
+                p++;
+            } else if (v->quoted) {
+                p = stream_json__to_quote(p, e);
+                if (p == e) break;
+                v->escape = *p == '\\';
+                v->quoted = v->escape;
+                p++;
+                if (!v->quoted && v->skip == 0) stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            } else {
+                char c = *p++;
+                v->quoted = c == '"';
+                if ((c | 0x20) == '{') v->skip++;
+                else if ((c | 0x20) == '}' && --v->skip == 0) stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            }
+            break;
+        case STREAM_JSON__VIEW_TOKEN:
+            while (p < e && stream_json__token_step(&v->token, &v->token_at, v->first, *p)) p++;
+            if (p == e) break;
+            fine = stream_json__token_whole(v->token, v->token_at, v->first);
+            if (fine) stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            break;
+        default: /* STREAM_JSON__VIEW_DONE: only white space may follow */ fine = false;
+        }
+    }
+    v->offset = STREAM_JSON__AT(p);
+#undef STREAM_JSON__AT
+    for (set = v->open; set; set &= set - 1) {
+        stream_json_field *f = &v->field[stream_json__lowest(set)];
+        f->len = v->offset - f->offset;
+        if (f->type == STREAM_JSON_STRING) f->safe = v->safe - f->offset - 1;
+    }
+    if (!fine) {
+        v->state = STREAM_JSON__VIEW_FAULTY;
+        return v->status = STREAM_E_INVALID;
+    }
+    v->status = v->state == STREAM_JSON__VIEW_DONE || (v->state == STREAM_JSON__VIEW_TOKEN && v->depth == 0 &&
+                                                       stream_json__token_whole(v->token, v->token_at, v->first))
+                    ? STREAM_OK
+                    : STREAM_MORE;
+    return v->status;
+}
+
 /* ==[ write: implementation ]======================================================================== */
 
 STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, size_t cap) {
@@ -3349,47 +3824,6 @@ static size_t stream_json__utf8_at(const char *ptr, const char *e, bool *good) {
         if (!*good) return i;
     }
     return i;
-}
-
-/* The first byte that a string cannot hold as it is, or that is not ASCII; e when there is none. In words of eight,
-   where subtracting shows a byte that was too small in its top bit (what a borrow adds stands above a true one);
-   where no stop is near, in whole blocks by the vocabulary of the kernels that every machine of the kind has. */
-static const char *stream_json__plain(const char *p, const char *e) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
-    const char *far = e - p >= 128 ? p + 32 : e;
-#else
-    const char *const far = e;
-#endif
-    while (e - p >= 8) {
-        uint64_t x;
-#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
-        for (; p >= far && e - p >= 64; p += 64) {
-#if STREAM__SIMD_X86
-            stream__v64_sse2 v = stream__load_sse2(p);
-            x = stream__le_sse2(v, 0x1F) | stream__eq_sse2(v, '"') | stream__eq_sse2(v, '\\') | stream__high_sse2(v);
-#else
-            stream__v64_neon v = stream__load_neon(p);
-            x = stream__le_neon(v, 0x1F) | stream__eq_neon(v, '"') | stream__eq_neon(v, '\\') | stream__high_neon(v);
-#endif
-            if (x) return p + stream_json__lowest(x);
-        }
-        if (e - p < 8) break;
-#endif
-        memcpy(&x, p, 8);
-        x |= (x - ones * 0x20) | ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones);
-        if (x & tops) {
-#if STREAM__LITTLE_ENDIAN
-            return p + stream_json__lowest(x & tops) / 8;
-#else
-            break;
-#endif
-        }
-        p += 8;
-    }
-    (void)far;
-    while (p < e && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\') p++;
-    return p;
 }
 
 static void stream_json__write_quoted(stream_json_writer *w, const char *text, size_t len) {
