@@ -706,6 +706,76 @@ STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_
    (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
 
+/* ==[ rewrite ]======================================================================================
+   Copies a value and changes on the way what pointers name. What no rule touches comes out byte for byte: white
+   space, spelling of numbers and strings, duplicate keys. Where RFC 6902 has an operation, a rule that is alone
+   does what it does; several rules all speak of the value as it came, not of each other's results.
+
+       static const char model[] = "\"small\"";
+       stream_json_rule rules[2];
+       memset(rules, 0, sizeof rules);
+       rules[0].pointer = "/model";
+       rules[0].value = stream_json_value_of(model, sizeof model - 1);
+       rules[1].pointer = "/metadata/user";
+       rules[1].op = STREAM_JSON_OP_DROP;
+       stream_json_writer_init(&w, dst, sizeof dst);
+       stream_json_rewrite(json, len, rules, 2, &w, NULL, NULL);
+       status = stream_json_writer_finish(&w, &dst_len);  */
+
+typedef enum stream_json_op {
+    STREAM_JSON_OP_SET = 0, /* puts value in the place of what is there; as ADD where nothing is */
+    STREAM_JSON_OP_REPLACE, /* only in the place of what is there */
+    STREAM_JSON_OP_ADD,     /* only what is not there: a member, behind the others; in an array, value comes before
+                            the element of that index, or behind the last for the index after it and for "-" */
+    STREAM_JSON_OP_DROP     /* takes it out, with its comma */
+} stream_json_op;
+
+typedef struct stream_json_rule {
+    const char *pointer; /* as for stream_json_pick; with duplicate keys it names every value it leads to */
+    stream_json_op op;
+    stream_json_value value; /* written as by stream_json_write_value; not for DROP */
+} stream_json_rule;
+
+/* Copies json, with the white space around it, to where the writer expects a value; dst must not be json's own
+   memory. Of several rules for one place the first that can be applied is; an ADD into an array always can. Rules
+   whose place is not there, or lies inside what was replaced, do nothing; bit i of *hits (which may be NULL, and
+   is set in every case) says whether rules[i] did something.
+
+   OK, also when the output does not fit, which stream_json_writer_finish tells. E_INVALID and E_TRUNCATED: of the
+   input, at *offset (which may be NULL); inside values that rules step over only quotes and brackets are looked
+   at, so that the output is valid where the input is. E_ARGUMENT for over 64 rules, over 32 steps, a bad pointer,
+   an operation that is none, DROP of the whole. Every error is remembered by the writer. */
+STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const stream_json_rule *rules,
+                                             size_t count, stream_json_writer *writer, uint64_t *hits,
+                                             size_t *offset);
+
+/* ==[ patch ]========================================================================================
+   What changed between two values, as an RFC 7386 merge patch, and the other way round. Both write one value to
+   where the writer expects one; values are copied as they are spelled, and what is written anew has no white
+   space. dst must not be memory of theirs.
+
+   A merge patch cannot set a member to null, for null there means to drop it: merge(a, diff(a, b)) equals b when
+   in b, outside of arrays, no member is null. Arrays are replaced whole.
+
+   Values are equal when they are of one type and: numbers are spelled alike (1 and 1.0 are not: to somebody they
+   differ), strings and keys are the same text unescaped, arrays have equal elements in the same order, objects
+   equal members in any order. Keys of one object are taken to be unique; of duplicates it is not said which counts.
+
+   Members are looked up from where the last one was found: objects whose members come in the same order are passed
+   once or twice, others cost the product of their lengths at worst. No memory is allocated; about 5 KiB of stack.
+
+   OK, also when the output does not fit. E_INVALID, E_TRUNCATED: an object that breaks off, or is none where its
+   members are looked at. E_TOO_DEEP: more than STREAM_JSON_PATCH_DEPTH objects inside each other had to be
+   entered. E_ARGUMENT: `to` or `patch` is NONE. Every error is remembered by the writer. */
+
+#define STREAM_JSON_PATCH_DEPTH 64
+
+/* The patch that makes `to` of `from`: {} when both are objects and equal; NONE is a value that was not there. */
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to, stream_json_writer *writer);
+/* The target with the patch applied. NONE is a target that is not there. */
+STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
+                                           stream_json_writer *writer);
+
 #ifdef __cplusplus
 }
 #endif
@@ -2930,8 +3000,7 @@ static bool stream_json__estimate(const stream_json__decimal *d, uint64_t *bits)
     unsigned shift = stream_json__leading(d->w);
     stream_json__wide g = stream_json__power(q), p = stream_json__product(d->w << shift, g.high, g.mid);
     bool exact = q >= 0 && q < 28 && !d->more; /* then g has 64 bits, p 128: nothing was lost */
-    uint64_t half, rest, reach;
-    unsigned up;
+    uint64_t half, rest, reach, up;
     exponent = stream_json__log2(q) + 64 - (int)(shift + stream_json__normalize(&p));
     /* Now p is at 2^exponent, its top bit being 1. The number is p or up to 10 units of mid more (the errors
        of g and of leaving out low, times 2 for the normalizing); where `more` adds to w, 2^(shift + 1) units
@@ -2956,7 +3025,7 @@ static bool stream_json__estimate(const stream_json__decimal *d, uint64_t *bits)
     reach = rest + (p.mid > UINT64_MAX - 10) + (d->more ? UINT64_C(2) << shift : 0);
     up = (rest > half) | ((rest == half) & ((p.mid != 0) | (exact & *bits & 1)));
     *bits += up;
-    return exact | up | (reach < half);
+    return (exact | up | (reach < half)) != 0;
 }
 
 /* Integers of up to 83 * 32 bits. What is half way between two doubles has at most 768 digits, so 768 digits
@@ -2967,10 +3036,11 @@ typedef struct stream_json__big {
     unsigned count;    /* the highest one is not 0 */
 } stream_json__big;
 
+/* x is not 0. */
 static void stream_json__big_set(stream_json__big *b, uint64_t x) {
     b->word[0] = (uint32_t)x;
     b->word[1] = (uint32_t)(x >> 32);
-    b->count = b->word[1] ? 2 : b->word[0] ? 1 : 0;
+    b->count = b->word[1] ? 2 : 1;
 }
 
 static void stream_json__big_multiply(stream_json__big *b, uint32_t factor, uint32_t add) {
@@ -3124,8 +3194,8 @@ STREAM__FN uint64_t stream_json__odd_product(uint64_t x, stream_json__wide g) {
 static uint64_t stream_json__shortest(uint64_t bits, int *exponent) {
     uint64_t c = bits & STREAM_JSON__FRACTION_BITS, low, v, high, s, tens;
     int q = (int)(bits >> 52), k;
-    bool lopsided = c == 0 && q > 1; /* a power of 2: what is below is nearer */
-    bool out = c & 1, down, up;      /* an odd double does not own the ends of its interval */
+    bool lopsided = c == 0 && q > 1;   /* a power of 2: what is below is nearer */
+    bool out = (c & 1) != 0, down, up; /* an odd double does not own the ends of its interval */
     unsigned shift;
     stream_json__wide g;
     if (q) c |= UINT64_C(1) << 52;
@@ -3134,8 +3204,7 @@ static uint64_t stream_json__shortest(uint64_t bits, int *exponent) {
     /* The interval is 2^q wide, or 3/4 of that. k: 10^k is no wider, and 10^(k+1) is. */
     k = (int)((q * INT32_C(315653) - (lopsided ? INT32_C(131237) : 0) + (INT32_C(1024) << 20)) >> 20) - 1024;
     g = stream_json__power(-k);
-    g.mid += 3;
-    g.high += g.mid < 3;
+    g.mid += 3; /* too large now, no more too small; it never carries (tests/powers.py) */
     shift = (unsigned)(stream_json__log2(-k) + q + 1);
     /* The ends of the interval and the double itself, in units of 10^k / 4. */
     low = stream_json__odd_product((4 * c - 2 + lopsided) << shift, g);
@@ -3147,8 +3216,8 @@ static uint64_t stream_json__shortest(uint64_t bits, int *exponent) {
     down = low + out <= 4 * tens;
     up = 4 * (tens + 10) + out <= high;
     if (down != up) return down ? tens : tens + 10;
-    /* Else multiples of 10^k are inside, s or s + 1 among them: the nearest, of two the even one. Only below a
-       power of 2 can the nearest be outside. */
+    /* Else multiples of 10^k are inside, s or s + 1 among them: the nearest, of two the even one. Only below
+       a power of 2 can the nearest be outside. */
     return s + (low > 4 * s || v > 4 * s + 2 || (v == 4 * s + 2 && s & 1));
 }
 
@@ -3826,10 +3895,10 @@ static size_t stream_json__utf8_at(const char *ptr, const char *e, bool *good) {
     return i;
 }
 
-static void stream_json__write_quoted(stream_json_writer *w, const char *text, size_t len) {
+/* The inside of a string. */
+static void stream_json__write_text(stream_json_writer *w, const char *text, size_t len) {
     static const char hex[] = "0123456789abcdef", letters[] = "btn?fr"; /* from 0x08 */
     const char *p = text, *e = len ? text + len : text, *run = p;
-    stream_json__put(w, '"');
     for (;;) {
         size_t step;
         bool good = true;
@@ -3863,6 +3932,11 @@ static void stream_json__write_quoted(stream_json_writer *w, const char *text, s
         }
     }
     stream_json__write(w, run, (size_t)(p - run));
+}
+
+static void stream_json__write_quoted(stream_json_writer *w, const char *text, size_t len) {
+    stream_json__put(w, '"');
+    stream_json__write_text(w, text, len);
     stream_json__put(w, '"');
 }
 
@@ -3926,6 +4000,491 @@ STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, s
     if (writer->used) writer->status = writer->flush(writer->ctx, writer->dst, writer->used);
     writer->used = 0;
     return writer->status;
+}
+
+/* ==[ rewrite: implementation ]======================================================================
+   The input is copied in runs; `from` is what has not been. The comma before a member belongs to the run before
+   it until it shows whether the member stays. */
+
+#define STREAM_JSON__RULES 64
+
+typedef struct stream_json__copied {
+    uint64_t inside; /* rules whose pointers lead into this container */
+    uint64_t seen;   /* those of them whose member was there */
+    uint32_t index, prefix;
+    bool object;
+    bool begun;   /* a member was passed */
+    bool kept;    /* one was written */
+    bool dropped; /* the last one was not: `from` is at its end */
+} stream_json__copied;
+
+typedef struct stream_json__rewriter {
+    const stream_json_rule *rules;
+    stream_json_writer *w;
+    const char *p, *e, *from;
+    uint64_t hits;
+    uint64_t op[4]; /* rules by operation */
+    size_t depth;
+    stream_json__copied level[STREAM_JSON__STEPS + 1];
+} stream_json__rewriter;
+
+static void stream_json__copy_to(stream_json__rewriter *r, const char *to) {
+    if (r->from >= to) return;
+    stream_json__write(r->w, r->from, (size_t)(to - r->from));
+    r->from = to;
+}
+
+/* The value of the first rule in the set, and that it did something. */
+static void stream_json__apply(stream_json__rewriter *r, uint64_t set) {
+    const stream_json_rule *rule = &r->rules[stream_json__lowest(set)];
+    r->hits |= set & (0 - set);
+    if (rule->value.type == STREAM_JSON_NONE) stream_json__write(r->w, "null", 4);
+    else stream_json__write(r->w, rule->value.ptr, rule->value.len);
+}
+
+/* The last step of a pointer as a key, with its colon. */
+static void stream_json__write_step(stream_json_writer *w, const char *step) {
+    stream_json__put(w, '"');
+    while (*step) {
+        const char *begin = step;
+        while (*step && *step != '~') step++;
+        stream_json__write_text(w, begin, (size_t)(step - begin));
+        if (*step) {
+            stream_json__put(w, step[1] == '1' ? '/' : '~');
+            step += 2;
+        }
+    }
+    stream_json__put(w, '"');
+    stream_json__put(w, ':');
+}
+
+static bool stream_json__is_key(stream_json_value key, const char *step, size_t len) {
+    const char *name = key.ptr + 1;
+    size_t n = key.len - 2;
+    if ((n && memchr(name, '\\', n)) || (len && memchr(step, '~', len)))
+        return stream_json__same(name, name + n, step, len, true);
+    return n == len && (n == 0 || memcmp(name, step, n) == 0);
+}
+
+/* Opens the container at p, or passes the value there, which `here` rules name and `into` ones lead into. */
+static stream_status stream_json__copy_value(stream_json__rewriter *r, uint64_t here, uint64_t into, uint32_t prefix) {
+    stream_json_value value;
+    stream_status status;
+    uint64_t change = here & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_REPLACE]);
+    if (!change && into && (*r->p == '{' || *r->p == '[')) {
+        stream_json__copied *level = &r->level[r->depth++];
+        memset(level, 0, sizeof *level);
+        level->inside = into;
+        level->prefix = prefix;
+        level->object = *r->p++ == '{';
+        return STREAM_OK;
+    }
+    status = stream_json__value_at(r->p, r->e, r->depth == 0, &value);
+    if (status != STREAM_OK) return status;
+    if (change) {
+        stream_json__copy_to(r, r->p);
+        stream_json__apply(r, change);
+        r->from = r->p + value.len;
+    }
+    r->p += value.len;
+    return STREAM_OK;
+}
+
+/* What is added behind the members of a container that ends: what was not there, in the order of the rules. */
+static void stream_json__append(stream_json__rewriter *r, const stream_json__copied *level, const char *behind) {
+    uint64_t set = level->inside & ~level->seen & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_ADD]), earlier, done = 0;
+    bool kept = level->kept;
+    for (; set; set &= set - 1) {
+        const char *pointer = r->rules[stream_json__lowest(set)].pointer, *step = pointer + level->prefix;
+        bool same = false;
+        const char *end = step;
+        while (!stream_json__step_ends(end)) end++;
+        if (*end) continue; /* it leads further */
+        if (!level->object && !(step[0] == '-' && step[1] == '\0') && !stream_json__is_index(step, level->index)) continue;
+        if (level->object)
+            for (earlier = done; earlier; earlier &= earlier - 1)
+                same = same || stream__same_text(r->rules[stream_json__lowest(earlier)].pointer, pointer);
+        if (same) continue;
+        done |= set & (0 - set);
+        stream_json__copy_to(r, behind);
+        if (kept) stream_json__put(r->w, ',');
+        kept = true;
+        if (level->object) stream_json__write_step(r->w, step);
+        stream_json__apply(r, set);
+    }
+}
+
+/* The next member of the innermost container, or its end. */
+static stream_status stream_json__copy_member(stream_json__rewriter *r) {
+    stream_json__copied *level = &r->level[r->depth - 1];
+    const char *behind = r->p, *comma = NULL, *lead = behind;
+    stream_json_value key;
+    uint64_t set, here = 0, into = 0, drop;
+    uint32_t prefix = 0;
+    stream_status status = stream_json__member(&r->p, r->e, level->object, level->begun, &key);
+    if (status == STREAM_END) {
+        stream_json__append(r, level, behind);
+        r->depth--;
+        return STREAM_OK;
+    }
+    if (status != STREAM_OK) return status;
+    if (level->begun) {
+        comma = stream_json__spaces(behind, r->e);
+        lead = comma + 1;
+        if (level->dropped) r->from = comma; /* with what was between it and the member */
+    }
+    level->dropped = false;
+
+    for (set = level->inside; set; set &= set - 1) {
+        const char *pointer = r->rules[stream_json__lowest(set)].pointer, *step = pointer + level->prefix, *end = step;
+        while (!stream_json__step_ends(end)) end++;
+        if (level->object ? !stream_json__is_key(key, step, (size_t)(end - step))
+                          : !stream_json__is_index(step, level->index))
+            continue;
+        if (*end) into |= set & (0 - set);
+        else here |= set & (0 - set);
+        prefix = (uint32_t)(end - pointer) + 1;
+    }
+    level->seen |= here;
+    level->index += level->index < UINT32_MAX;
+
+    if (!level->object) { /* what comes before this element */
+        for (set = here & r->op[STREAM_JSON_OP_ADD]; set; set &= set - 1) {
+            stream_json__copy_to(r, comma && r->from <= comma ? comma : lead);
+            r->from = lead;
+            if (level->kept) stream_json__put(r->w, ',');
+            stream_json__apply(r, set);
+            level->kept = true;
+        }
+    }
+    here &= ~r->op[STREAM_JSON_OP_ADD];
+    drop = here & r->op[STREAM_JSON_OP_DROP];
+    if (drop && (here & (0 - here) & drop)) { /* the first rule for it */
+        stream_json_value value;
+        status = stream_json__value_at(r->p, r->e, false, &value);
+        if (status != STREAM_OK) return status;
+        r->hits |= here & (0 - here);
+        stream_json__copy_to(r, comma && r->from <= comma ? comma : lead);
+        r->p += value.len;
+        r->from = r->p;
+        level->dropped = level->begun = true;
+        return STREAM_OK;
+    }
+    if (!level->kept) {
+        if (comma) r->from = lead;
+    } else if (!comma || r->from > comma) {
+        stream_json__put(r->w, ',');
+    }
+    level->begun = level->kept = true;
+    return stream_json__copy_value(r, here & ~drop, into, prefix);
+}
+
+STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const stream_json_rule *rules,
+                                             size_t count, stream_json_writer *writer, uint64_t *hits,
+                                             size_t *offset) {
+    stream_json__rewriter r;
+    stream_status status = count > STREAM_JSON__RULES ? STREAM_E_ARGUMENT : STREAM_OK;
+    uint64_t whole = 0, into = 0;
+    size_t i, at = 0;
+    memset(&r, 0, offsetof(stream_json__rewriter, level));
+    if (hits) *hits = 0;
+    if (offset) *offset = 0;
+    r.rules = rules;
+    r.w = writer;
+    r.p = r.from = json;
+    r.e = len ? json + len : json;
+    for (i = 0; status == STREAM_OK && i < count; i++) {
+        const uint64_t bit = UINT64_C(1) << i;
+        if (stream_json__steps(rules[i].pointer) > STREAM_JSON__STEPS || (unsigned)rules[i].op > STREAM_JSON_OP_DROP ||
+            (*rules[i].pointer == '\0' && rules[i].op == STREAM_JSON_OP_DROP)) {
+            status = STREAM_E_ARGUMENT;
+            break;
+        }
+        r.op[rules[i].op] |= bit;
+        if (*rules[i].pointer) into |= bit;
+        else whole |= bit;
+    }
+    if (status == STREAM_OK) {
+        if (!stream_json__may_write(writer, false)) return writer->status;
+        r.p = stream_json__spaces(r.p, r.e);
+        status = r.p < r.e ? stream_json__copy_value(&r, whole, into, 1) : STREAM_MORE;
+        while (status == STREAM_OK && r.depth > 0 && writer->status == STREAM_OK) status = stream_json__copy_member(&r);
+        if (status == STREAM_OK && writer->status == STREAM_OK) {
+            r.p = stream_json__spaces(r.p, r.e);
+            if (r.p < r.e) status = STREAM_E_INVALID;
+            stream_json__copy_to(&r, r.e);
+        }
+    }
+    if (hits) *hits = r.hits;
+    if (status == STREAM_MORE) {
+        status = STREAM_E_TRUNCATED;
+        at = len;
+    } else if (status == STREAM_E_INVALID) {
+        stream_json_check(json, len, &at); /* the steps above do not say where; this does */
+    }
+    if (offset) *offset = at;
+    if (writer->status == STREAM_OK) writer->status = status;
+    return writer->status;
+}
+
+/* ==[ patch: implementation ]======================================================================== */
+
+/* Whether two strings' insides are the same text, however they are escaped. */
+static bool stream_json__same_text(const char *p, const char *pe, const char *q, const char *qe) {
+    char a[4], b[4];
+    size_t i = 0, k = 0, an = 0, bn = 0;
+    while (p < pe && q < qe && *p == *q && *p != '\\') p++, q++;
+    for (;;) {
+        if (i == an) {
+            if (p == pe) return k == bn && q == qe;
+            i = 0;
+            an = 1;
+            a[0] = *p;
+            if (*p != '\\') p++;
+            else if ((an = stream_json__escape_at(&p, pe, STREAM_JSON_PASS, a)) == 0) return false;
+        }
+        if (k == bn) {
+            if (q == qe) return false;
+            k = 0;
+            bn = 1;
+            b[0] = *q;
+            if (*q != '\\') q++;
+            else if ((bn = stream_json__escape_at(&q, qe, STREAM_JSON_PASS, b)) == 0) return false;
+        }
+        if (a[i++] != b[k++]) return false;
+    }
+}
+
+static bool stream_json__same_string(stream_json_value a, stream_json_value b) {
+    return stream_json__same_text(a.ptr + 1, a.ptr + a.len - 1, b.ptr + 1, b.ptr + b.len - 1);
+}
+
+/* Two objects (or arrays) x and y walked together: first the members of x, each with that of y of the same key,
+   then the members of y whose key x has not. Where x is none, all of y. */
+typedef struct stream_json__both {
+    const char *x, *y; /* behind their opening brackets */
+    uint64_t paired;   /* which of y's first 64 members x has, too */
+    uint32_t at;       /* the number of y's next member */
+    bool second;       /* x is through */
+    bool array;
+} stream_json__both;
+
+typedef struct stream_json__walker {
+    const char *x, *x_end, *y, *y_end; /* where in each it goes on, and where the whole ends */
+    const char *again;                 /* where in x the next key of y may be */
+    size_t depth;
+    stream_json__both level[STREAM_JSON_PATCH_DEPTH];
+} stream_json__walker;
+
+static void stream_json__walker_init(stream_json__walker *k, stream_json_value x, stream_json_value y) {
+    k->x = x.ptr;
+    k->x_end = x.len ? x.ptr + x.len : x.ptr;
+    k->y = y.ptr;
+    k->y_end = y.len ? y.ptr + y.len : y.ptr;
+    k->depth = 0;
+}
+
+/* Goes into y, an object or an array, and into x if it is one, too. */
+static stream_status stream_json__walk_into(stream_json__walker *k, stream_json_value x, stream_json_value y) {
+    stream_json__both *level;
+    if (k->depth == STREAM_JSON_PATCH_DEPTH) return STREAM_E_TOO_DEEP;
+    level = &k->level[k->depth++];
+    memset(level, 0, sizeof *level);
+    level->array = y.type == STREAM_JSON_ARRAY;
+    level->y = k->y = y.ptr + 1;
+    if (x.type == y.type) level->x = k->x = x.ptr + 1;
+    return STREAM_OK;
+}
+
+/* The member at *at of what begins at `begin`. */
+static stream_status stream_json__walk_step(const char **at, const char *begin, const char *e, bool array,
+                                            stream_json_value *key, stream_json_value *value) {
+    stream_status status = stream_json__member(at, e, !array, *at != begin, key);
+    if (status == STREAM_OK) status = stream_json__value_at(*at, e, false, value);
+    if (status == STREAM_OK) *at += value->len;
+    else memset(value, 0, sizeof *value);
+    return status;
+}
+
+/* Looks for a key from *at on, then before it: OK with *at behind the member and *index its number (from *index at
+   *at), END when it is not there. */
+static stream_status stream_json__walk_find(const char **at, const char *begin, const char *e, uint32_t *index,
+                                            stream_json_value key, stream_json_value *value) {
+    const char *p = *at;
+    uint32_t n = *index;
+    bool wrapped = false;
+    for (;;) {
+        stream_json_value name;
+        stream_status status;
+        if (wrapped && p >= *at) status = STREAM_END;
+        else status = stream_json__walk_step(&p, begin, e, false, &name, value);
+        if (status == STREAM_END && !wrapped) {
+            wrapped = true;
+            p = begin;
+            n = 0;
+            continue;
+        }
+        if (status == STREAM_END) memset(value, 0, sizeof *value);
+        if (status != STREAM_OK) return status;
+        if (stream_json__same_string(name, key)) {
+            *at = p;
+            *index = n;
+            return STREAM_OK;
+        }
+        n += n < UINT32_MAX;
+    }
+}
+
+/* OK: the next member, x or y is NONE where only the other has it. END: the innermost pair is through. */
+static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_value *key, stream_json_value *x,
+                                            stream_json_value *y) {
+    stream_json__both *level = &k->level[k->depth - 1];
+    stream_status status;
+    uint32_t n;
+    if (level->array) {
+        status = stream_json__walk_step(&k->x, level->x, k->x_end, true, key, x);
+        if (status < 0 || status == STREAM_MORE) return status;
+        k->depth -= status == STREAM_END;
+        n = status == STREAM_END;
+        status = stream_json__walk_step(&k->y, level->y, k->y_end, true, key, y);
+        return status == STREAM_END && !n ? STREAM_OK : status;
+    }
+    if (!level->second) {
+        status = STREAM_END;
+        if (level->x) status = stream_json__walk_step(&k->x, level->x, k->x_end, false, key, x);
+        if (status == STREAM_OK) {
+            status = stream_json__walk_find(&k->y, level->y, k->y_end, &level->at, *key, y);
+            if (status == STREAM_OK) {
+                if (level->at < 64) level->paired |= UINT64_C(1) << level->at;
+                level->at += level->at < UINT32_MAX;
+            }
+            return status == STREAM_END ? STREAM_OK : status;
+        }
+        if (status != STREAM_END) return status;
+        level->second = true;
+        level->at = 0;
+        k->y = level->y;
+        if (level->x) k->again = level->x;
+    }
+    memset(x, 0, sizeof *x);
+    for (;;) {
+        stream_json_value other;
+        uint32_t unused = 0;
+        status = stream_json__walk_step(&k->y, level->y, k->y_end, false, key, y);
+        k->depth -= status == STREAM_END;
+        if (status != STREAM_OK) return status;
+        n = level->at;
+        level->at += n < UINT32_MAX;
+        if (n < 64 ? !(level->paired >> n & 1) : !level->x) return STREAM_OK;
+        if (n < 64) continue;
+        status = stream_json__walk_find(&k->again, level->x, k->x_end, &unused, *key, &other);
+        if (status != STREAM_OK) return status == STREAM_END ? STREAM_OK : status;
+    }
+}
+
+/* Whether two values mean the same; also false when that lies too deep to be seen. */
+static bool stream_json__equal(stream_json_value a, stream_json_value b) {
+    stream_json__walker k;
+    stream_json_value key, x = a, y = b;
+    if (a.type == STREAM_JSON_NONE) return false;
+    stream_json__walker_init(&k, a, b);
+    for (;;) {
+        stream_status status = STREAM_END;
+        if (x.type != y.type) return false;
+        if (x.len != y.len || memcmp(x.ptr, y.ptr, x.len) != 0) {
+            if (x.type == STREAM_JSON_STRING ? !stream_json__same_string(x, y) : x.type < STREAM_JSON_ARRAY) return false;
+            if (x.type >= STREAM_JSON_ARRAY && stream_json__walk_into(&k, x, y) != STREAM_OK) return false;
+        }
+        while (k.depth > 0 && status == STREAM_END) status = stream_json__walk_next(&k, &key, &x, &y);
+        if (status != STREAM_OK) return status == STREAM_END;
+    }
+}
+
+/* A key as it is spelled. */
+static void stream_json__write_member(stream_json_writer *w, stream_json_value key) {
+    if (!stream_json__may_write(w, true)) return;
+    stream_json__write(w, key.ptr, key.len);
+    stream_json__put(w, ':');
+}
+
+/* How a walk ends: both must have ended with their brackets. */
+static stream_status stream_json__walked(const stream_json__walker *k, stream_status status, stream_json_writer *w) {
+    if (status == STREAM_END) status = k->y == k->y_end && k->x == k->x_end ? STREAM_OK : STREAM_E_INVALID;
+    if (status == STREAM_MORE) status = STREAM_E_TRUNCATED;
+    if (w->status == STREAM_OK) w->status = status;
+    return w->status;
+}
+
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to, stream_json_writer *writer) {
+    stream_json__walker k;
+    const char *at[STREAM_JSON_PATCH_DEPTH + 1]; /* the key that the walk is at, in each level */
+    stream_json_value key, x, y;
+    size_t written = 1; /* levels that are in the patch */
+    stream_status status = STREAM_OK;
+    stream_json__walker_init(&k, to, from);
+    if (to.type != STREAM_JSON_OBJECT || from.type != STREAM_JSON_OBJECT) {
+        if (to.type == STREAM_JSON_NONE) return stream_json__walked(&k, STREAM_E_ARGUMENT, writer);
+        stream_json_write_value(writer, to);
+        return writer->status;
+    }
+    stream_json_write_object(writer);
+    status = stream_json__walk_into(&k, to, from);
+    while (status == STREAM_OK && k.depth > 0 && writer->status == STREAM_OK) {
+        status = stream_json__walk_next(&k, &key, &x, &y);
+        if (status == STREAM_END) {
+            if (written > k.depth) {
+                stream_json_write_end(writer);
+                written--;
+            }
+            if (k.depth > 0) status = STREAM_OK;
+        } else if (status == STREAM_OK && x.type == STREAM_JSON_OBJECT && y.type == STREAM_JSON_OBJECT) {
+            at[k.depth] = key.ptr;
+            status = stream_json__walk_into(&k, x, y); /* of which nothing is written until something differs */
+        } else if (status == STREAM_OK && !stream_json__equal(x, y)) {
+            for (; written < k.depth; written++) {
+                stream_json_value name = key;
+                name.ptr = at[written];
+                name.len = (size_t)(stream_json__string_end(name.ptr, k.x_end) - name.ptr);
+                stream_json__write_member(writer, name);
+                stream_json_write_object(writer);
+            }
+            stream_json__write_member(writer, key);
+            stream_json_write_value(writer, x); /* NONE: null */
+        }
+    }
+    return stream_json__walked(&k, status, writer);
+}
+
+STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
+                                           stream_json_writer *writer) {
+    stream_json__walker k;
+    stream_json_value key, x, y;
+    stream_status status = STREAM_OK;
+    if (patch.type != STREAM_JSON_OBJECT) {
+        if (patch.type == STREAM_JSON_NONE && writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
+        stream_json_write_value(writer, patch);
+        return writer->status;
+    }
+    if (target.type != STREAM_JSON_OBJECT) memset(&target, 0, sizeof target);
+    stream_json__walker_init(&k, target, patch);
+    stream_json_write_object(writer);
+    status = stream_json__walk_into(&k, target, patch);
+    while (status == STREAM_OK && k.depth > 0 && writer->status == STREAM_OK) {
+        status = stream_json__walk_next(&k, &key, &x, &y);
+        if (status == STREAM_END) {
+            stream_json_write_end(writer);
+            if (k.depth > 0) status = STREAM_OK;
+        } else if (status == STREAM_OK && y.type != STREAM_JSON_NULL) {
+            stream_json__write_member(writer, key);
+            if (y.type == STREAM_JSON_OBJECT) {
+                stream_json_write_object(writer);
+                status = stream_json__walk_into(&k, x, y);
+            } else {
+                stream_json_write_value(writer, y.type ? y : x);
+            }
+        }
+    }
+    return stream_json__walked(&k, status, writer);
 }
 
 #ifdef __cplusplus
