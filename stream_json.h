@@ -3527,6 +3527,7 @@ static void stream_json__view_end(stream_json_view *v, uint32_t whole, size_t en
     } else if ((level->inside & v->wanted) == 0) { /* all in here have begun: only its end is of interest */
         v->whole = level->whole;
         v->skip = 1;
+        v->quoted = false;
         v->depth--;
         v->state = STREAM_JSON__VIEW_SKIP;
     }

@@ -1,0 +1,1169 @@
+/* SPDX-License-Identifier: MIT-0
+   Tests of stream_json.h's second half: the partial view, the writer's flush and doubles, rewrite, diff and
+   merge. What they do is compared with the same done slowly: on trees, byte by byte, by other code.
+
+   Environment: TEST_SEED (another random run), TEST_SCALE (percent of the random cases; 100, under
+   sanitizers 12). */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE 1
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+#include <stdlib.h>
+
+static unsigned long allocations;
+static void *counted(void *ptr, size_t size) {
+    allocations++;
+    return realloc(ptr, size);
+}
+#define STREAM_MALLOC(size) counted(NULL, size)
+#define STREAM_REALLOC(ptr, size) counted(ptr, size)
+#define STREAM_FREE(ptr) free(ptr)
+
+#define STREAM_JSON_IMPLEMENTATION
+#include "stream_json.h"
+#include "test.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+static uint64_t seed_of(uint64_t salt) {
+    const char *text = getenv("TEST_SEED");
+    uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
+    return (seed + salt) * UINT64_C(0x9E3779B97F4A7C15) | 1;
+}
+
+static unsigned long scaled(unsigned long count) {
+    const char *text = getenv("TEST_SCALE");
+    unsigned long percent = text ? strtoul(text, NULL, 0) : SANITIZED ? 12 : 100;
+    return count * percent / 100 + 1;
+}
+
+static size_t below(uint64_t *random, size_t n) { return (size_t)(test_random(random) >> 8) % n; }
+
+/* The bytes in a block of exactly their size, so that a sanitizer sees one byte too far. */
+static char *exact(const char *bytes, size_t n) {
+    char *p = (char *)malloc(n ? n : 1);
+    if (!p) exit(1);
+    if (n) memcpy(p, bytes, n);
+    return p;
+}
+
+static stream_json_value value(const char *text) { return stream_json_value_of(text, strlen(text)); }
+
+/* n bytes that end where an unreadable page begins; one such place for each of 0 and 1. */
+enum { ROOM = 1 << 16 };
+static char *before_page(unsigned which, size_t n) {
+    static char *ends[2];
+    if (!ends[which]) {
+#if defined(__linux__)
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        char *p = (char *)mmap(NULL, ROOM + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED || mprotect(p + page, ROOM, PROT_READ | PROT_WRITE)) exit(1);
+        ends[which] = p + page + ROOM;
+#else
+        ends[which] = exact("", ROOM) + ROOM;
+#endif
+    }
+    return ends[which] - n;
+}
+
+static const char *lend(const char *bytes, size_t n) {
+    char *p = before_page(0, n);
+    if (n) memcpy(p, bytes, n);
+    return p;
+}
+
+/* --- trees: JSON read the simple way --------------------------------------------------------------- */
+
+typedef struct node {
+    stream_json_type type;
+    const char *begin, *end; /* as written */
+    const char *key, *text;  /* unescaped; key NULL in arrays */
+    size_t key_len, text_len;
+    struct node *child, *next;
+} node;
+
+typedef struct forest {
+    node nodes[4000];
+    char bytes[200000];
+    size_t count, used;
+    const char *p, *e;
+    bool broken;
+} forest;
+
+static node *new_node(forest *f) {
+    node *v;
+    if (f->count == sizeof f->nodes / sizeof *f->nodes) exit(1);
+    v = &f->nodes[f->count++];
+    memset(v, 0, sizeof *v);
+    return v;
+}
+
+static void skip_space(forest *f) {
+    while (f->p < f->e && (*f->p == ' ' || *f->p == '\n' || *f->p == '\t' || *f->p == '\r')) f->p++;
+}
+
+static unsigned hex_at(forest *f) {
+    unsigned v = 0, i;
+    for (i = 0; i < 4; i++) {
+        char c = f->p < f->e ? *f->p++ : 'x';
+        unsigned d = (unsigned)(c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99);
+        if (d > 15) f->broken = true;
+        v = v * 16 + (d & 15);
+    }
+    return v;
+}
+
+static void put_utf8(forest *f, unsigned long c) {
+    char *to = f->bytes + f->used;
+    if (f->used + 8 > sizeof f->bytes) exit(1);
+    if (c < 0x80) {
+        *to++ = (char)c;
+    } else if (c < 0x800) {
+        *to++ = (char)(0xC0 | c >> 6);
+        *to++ = (char)(0x80 | (c & 63));
+    } else if (c < 0x10000) {
+        *to++ = (char)(0xE0 | c >> 12);
+        *to++ = (char)(0x80 | (c >> 6 & 63));
+        *to++ = (char)(0x80 | (c & 63));
+    } else {
+        *to++ = (char)(0xF0 | c >> 18);
+        *to++ = (char)(0x80 | (c >> 12 & 63));
+        *to++ = (char)(0x80 | (c >> 6 & 63));
+        *to++ = (char)(0x80 | (c & 63));
+    }
+    f->used = (size_t)(to - f->bytes);
+}
+
+static const char *read_string(forest *f, size_t *len) {
+    size_t begin = f->used;
+    if (f->p == f->e || *f->p++ != '"') f->broken = true;
+    while (!f->broken) {
+        char c;
+        if (f->p == f->e) break;
+        c = *f->p++;
+        if (c == '"') {
+            *len = f->used - begin;
+            return f->bytes + begin;
+        }
+        if (c != '\\') {
+            if (f->used + 1 > sizeof f->bytes) exit(1);
+            f->bytes[f->used++] = c;
+            continue;
+        }
+        c = f->p < f->e ? *f->p++ : '?';
+        if (c == 'u') {
+            unsigned long u = hex_at(f);
+            if (u >= 0xD800 && u < 0xDC00 && f->e - f->p >= 6 && f->p[0] == '\\' && f->p[1] == 'u') {
+                const char *back = f->p;
+                unsigned low;
+                f->p += 2;
+                low = hex_at(f);
+                if (low >= 0xDC00 && low < 0xE000) u = 0x10000 + ((u - 0xD800) << 10) + (low - 0xDC00);
+                else f->p = back;
+            }
+            put_utf8(f, u);
+        } else {
+            static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+            const char *at = strchr(from, c);
+            if (!at || !c) break;
+            put_utf8(f, (unsigned char)to[at - from]);
+        }
+    }
+    f->broken = true;
+    *len = 0;
+    return "";
+}
+
+static node *read_value(forest *f) {
+    node *v = new_node(f), **last = &v->child;
+    skip_space(f);
+    v->begin = f->p;
+    if (f->p == f->e) {
+        f->broken = true;
+    } else if (*f->p == '{' || *f->p == '[') {
+        bool object = *f->p++ == '{', first = true;
+        v->type = object ? STREAM_JSON_OBJECT : STREAM_JSON_ARRAY;
+        for (; !f->broken; first = false) {
+            const char *key = NULL;
+            size_t key_len = 0;
+            skip_space(f);
+            if (f->p < f->e && first && *f->p == (object ? '}' : ']')) break;
+            if (object) {
+                key = read_string(f, &key_len);
+                skip_space(f);
+                if (f->p == f->e || *f->p++ != ':') f->broken = true;
+            }
+            *last = read_value(f);
+            (*last)->key = key;
+            (*last)->key_len = key_len;
+            last = &(*last)->next;
+            skip_space(f);
+            if (f->p < f->e && *f->p == (object ? '}' : ']')) break;
+            if (f->p == f->e || *f->p++ != ',') f->broken = true;
+        }
+        f->p++;
+    } else if (*f->p == '"') {
+        v->type = STREAM_JSON_STRING;
+        v->text = read_string(f, &v->text_len);
+    } else {
+        while (f->p < f->e && !strchr(" \n\r\t,]}", *f->p)) f->p++;
+        v->type = *v->begin == 'n' ? STREAM_JSON_NULL : *v->begin == 't' ? STREAM_JSON_TRUE
+                  : *v->begin == 'f' ? STREAM_JSON_FALSE : STREAM_JSON_NUMBER;
+    }
+    v->end = f->p;
+    return v;
+}
+
+/* NULL when it is no JSON (as the strict check has it, too). */
+static node *read_tree(forest *f, const char *text, size_t n) {
+    node *v;
+    size_t at;
+    if (stream_json_check(text, n, &at) != STREAM_OK) return NULL;
+    f->count = f->used = 0;
+    f->p = text;
+    f->e = text + n;
+    f->broken = false;
+    v = read_value(f);
+    skip_space(f);
+    return f->broken || f->p != f->e ? NULL : v;
+}
+
+static bool same_key(const node *a, const node *b) {
+    return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+}
+
+static node *member(const node *v, const node *named) {
+    node *c;
+    for (c = v->child; c; c = c->next)
+        if (same_key(c, named)) return c;
+    return NULL;
+}
+
+static size_t length(const node *v) {
+    size_t n = 0;
+    const node *c;
+    for (c = v->child; c; c = c->next) n++;
+    return n;
+}
+
+/* Equal as [patch] says it. */
+static bool equal(const node *a, const node *b) {
+    const node *c, *d;
+    if (!a || !b || a->type != b->type) return false;
+    switch (a->type) {
+    case STREAM_JSON_STRING: return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
+    case STREAM_JSON_NUMBER: return a->end - a->begin == b->end - b->begin && memcmp(a->begin, b->begin, (size_t)(a->end - a->begin)) == 0;
+    case STREAM_JSON_ARRAY:
+        for (c = a->child, d = b->child; c && d; c = c->next, d = d->next)
+            if (!equal(c, d)) return false;
+        return !c && !d;
+    case STREAM_JSON_OBJECT:
+        for (c = a->child; c; c = c->next)
+            if (!equal(c, member(b, c))) return false;
+        return length(a) == length(b);
+    default: return true;
+    }
+}
+
+/* --- random documents ------------------------------------------------------------------------------ */
+
+typedef struct document {
+    char text[6000];
+    size_t n, limit;
+    uint64_t *random;
+    bool unique, nulls; /* no duplicate keys; null members allowed */
+} document;
+
+/* Strings as they may be written; the first few often, so that keys meet. */
+static const char *const spellings[] = {"a",        "b",      "c",         "\\u0061",        "\\u0062", "a/b",   "a\\/b",
+                                        "m~n",      "~1",     "\\u007e",   "0",              "1",       "01",    "",
+                                        "\xC3\xA9", "\\u00E9", "\\ud83d\\ude00", "\xF0\x9F\x98\x80", "\\n\\\"", "}]",  "\\\\",
+                                        ",:",       "\\ud83d", "\\ude00x", "\\ud83d\\ud83d\\ude00", "\xE4\xB8\xAD\xE6\x96\x87",
+                                        "some longer text that fills more than one word of eight bytes \\t and then some \xC2\xA7 more"};
+enum { SPELLINGS = sizeof spellings / sizeof *spellings };
+
+static void say(document *d, const char *text) {
+    size_t len = strlen(text);
+    memcpy(d->text + d->n, text, len);
+    d->n += len;
+}
+
+static void say_space(document *d) {
+    static const char *const spaces[] = {"", "", "", "", "", " ", "\n", "\t ", "\r\n"};
+    say(d, spaces[below(d->random, 9)]);
+}
+
+static void say_string(document *d) {
+    say(d, "\"");
+    say(d, spellings[below(d->random, below(d->random, 3) ? 5 : SPELLINGS)]);
+    say(d, "\"");
+}
+
+static void say_value(document *d, unsigned depth) {
+    static const char *const numbers[] = {"0", "-0", "1", "1.0", "12", "-7.5e+3", "1e9", "123456789012345678901234567890"};
+    size_t what = below(d->random, depth == 0 ? 6 : depth < 5 ? 12 : 6), i, count, used[5];
+    if (depth == 0 && below(d->random, 10)) what = 8 + below(d->random, 4);
+    if (what >= 6 && d->n + 400 < d->limit) {
+        bool object = what > 7;
+        say(d, object ? "{" : "[");
+        count = below(d->random, 6);
+        for (i = 0; i < count && d->n + 300 < d->limit; i++) {
+            if (i) say(d, ",");
+            say_space(d);
+            if (object && d->unique) { /* a key of five that was not yet, in one of its spellings */
+                static const char *const keys[][2] = {{"a", "\\u0061"}, {"b", "\\u0062"}, {"a/b", "a\\/b"}, {"\xC3\xA9", "\\u00e9"}, {"long key", "long\\u0020key"}};
+                size_t k, again;
+                do {
+                    used[i] = below(d->random, 5);
+                    for (k = again = 0; k < i; k++) again += used[k] == used[i];
+                } while (again);
+                say(d, "\"");
+                say(d, keys[used[i]][below(d->random, 4) == 0]);
+                say(d, "\"");
+            } else if (object) {
+                say_string(d);
+            }
+            if (object) {
+                say_space(d);
+                say(d, ":");
+                say_space(d);
+            }
+            say_value(d, depth + 1);
+            say_space(d);
+        }
+        if (count == 0) say_space(d);
+        say(d, object ? "}" : "]");
+    } else if (what == 0 && d->nulls) {
+        say(d, "null");
+    } else if (what <= 1) {
+        say(d, "true");
+    } else if (what == 2) {
+        say(d, "false");
+    } else if (what == 3) {
+        say_string(d);
+    } else {
+        say(d, numbers[below(d->random, sizeof numbers / sizeof *numbers)]);
+    }
+}
+
+static void make_document(document *d, uint64_t *random, size_t limit) {
+    d->n = 0;
+    d->limit = limit;
+    d->random = random;
+    say_value(d, 0);
+}
+
+/* A pointer into the tree, mostly one that leads somewhere. */
+static void make_pointer(char *to, const node *v, uint64_t *random) {
+    static const char *const strays[] = {"0", "1", "5", "00", "-", "a", "b", "x", "", "4294967296"};
+    unsigned steps = 0;
+    while (steps++ < 5 && below(random, 6)) {
+        const node *c = v ? v->child : NULL;
+        size_t skip = below(random, 5), index = 0, i;
+        while (c && c->next && skip--) {
+            c = c->next;
+            index++;
+        }
+        *to++ = '/';
+        if (!c || below(random, 10) == 0 || (c->key && memchr(c->key, '\0', c->key_len))) {
+            if (v && v->type == STREAM_JSON_ARRAY && below(random, 2)) to += sprintf(to, "%u", (unsigned)length(v));
+            else to += sprintf(to, "%s", strays[below(random, sizeof strays / sizeof *strays)]);
+            v = NULL;
+            continue;
+        }
+        if (!c->key) to += sprintf(to, "%u", (unsigned)index);
+        for (i = 0; c->key && i < c->key_len; i++) {
+            if (c->key[i] == '~' || c->key[i] == '/') {
+                *to++ = '~';
+                *to++ = c->key[i] == '~' ? '0' : '1';
+            } else {
+                *to++ = c->key[i];
+            }
+        }
+        v = c;
+    }
+    *to = '\0';
+}
+
+/* Whether a step names this child; where the step ends. */
+static bool names(const char *step, const node *c, size_t index, const char **end) {
+    char plain[200];
+    size_t n = 0;
+    for (; *step && *step != '/'; step++) {
+        if (*step == '~') plain[n++] = *++step == '1' ? '/' : '~';
+        else plain[n++] = *step;
+    }
+    *end = step;
+    if (c->key) return n == c->key_len && memcmp(plain, c->key, n) == 0;
+    plain[n] = '\0';
+    {
+        char digits[30];
+        sprintf(digits, "%u", (unsigned)index);
+        return strcmp(digits, plain) == 0;
+    }
+}
+
+/* The first value that a pointer leads to, going back where a duplicate key leads nowhere. */
+static const node *resolve(const node *v, const char *pointer) {
+    const node *c, *found = NULL;
+    size_t index = 0;
+    const char *end;
+    if (!*pointer) return v;
+    for (c = v->child; c && !found; c = c->next, index++)
+        if (names(pointer + 1, c, index, &end)) found = resolve(c, end);
+    return found;
+}
+
+/* --- the partial view ------------------------------------------------------------------------------ */
+
+/* How much of a string's inside, so far, may be shown: by looking at all of it each time. */
+static size_t safe_part(const char *p, size_t n) {
+    size_t i = 0;
+    while (i < n) {
+        unsigned char c = (unsigned char)p[i];
+        size_t step = 1, k;
+        if (c == '\\') {
+            step = i + 1 < n && p[i + 1] == 'u' ? 6 : 2;
+            if (i + step > n) return i;
+            if (step == 6 && strchr("dD", p[i + 2]) && strchr("89abAB", p[i + 3])) { /* a high surrogate */
+                static const char *const low = "dD\0cdefCDEF";
+                const char *q = p + i + 6;
+                size_t left = n - i - 6;
+                if (left == 0) return i;
+                if (q[0] == '\\') {
+                    if (left == 1) return i;
+                    if (q[1] == 'u') {
+                        bool pair;
+                        if (left < 6) return i;
+                        pair = strchr(low, q[2]) && strchr(low + 3, q[3]);
+                        if (pair) step = 12;
+                    } /* else it is alone, and its neighbour is another escape */
+                }
+            }
+        } else if (c >= 0xC2 && c <= 0xF4) {
+            step = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+            for (k = 1; k < step && i + k < n; k++)
+                if (((unsigned char)p[i + k] & 0xC0) != 0x80) break;
+            if (i + k == n && k < step) return i;
+            step = k;
+        }
+        i += step;
+    }
+    return n;
+}
+
+static const char *pointers[STREAM_JSON_VIEW_FIELDS];
+static char pointer_texts[STREAM_JSON_VIEW_FIELDS][1200];
+
+static void random_pointers(size_t count, const node *root, uint64_t *random) {
+    size_t i;
+    for (i = 0; i < count; i++) {
+        make_pointer(pointer_texts[i], root, random);
+        pointers[i] = pointer_texts[i];
+    }
+}
+
+/* What the view must say when the first n bytes have arrived. */
+static void check_fields(const stream_json_view *view, const node *root, const char *text, size_t n, size_t count) {
+    size_t i;
+    for (i = 0; i < count; i++) {
+        const stream_json_field *f = &view->field[i];
+        const node *v = resolve(root, pointers[i]);
+        size_t begin = v ? (size_t)(v->begin - text) : 0, end = v ? (size_t)(v->end - text) : 0;
+        bool bare = v && v->type < STREAM_JSON_STRING;
+        if (!v || begin >= n) {
+            CHECK_EQ(f->type, STREAM_JSON_NONE);
+            CHECK(!f->whole && f->offset == 0 && f->len == 0 && f->safe == 0);
+            continue;
+        }
+        CHECK_EQ(f->type, v->type);
+        CHECK_EQ(f->offset, begin);
+        CHECK_EQ(f->len, (end < n ? end : n) - begin);
+        CHECK_EQ(f->whole, bare ? end < n : end <= n);
+        if (v->type != STREAM_JSON_STRING) CHECK_EQ(f->safe, 0);
+        else if (f->whole) CHECK_EQ(f->safe, f->len - 2);
+        else CHECK_EQ(f->safe, safe_part(text + begin + 1, n - begin - 1));
+    }
+}
+
+static document doc, other;
+static forest trees[4];
+
+static void the_view_knows_at_every_byte_how_far_each_field_has_come(void) {
+    unsigned long i, documents = scaled(3000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i), random = seed;
+        stream_json_view view, at_once;
+        const node *root;
+        size_t count = 1 + below(&random, STREAM_JSON_VIEW_FIELDS), n;
+        doc.unique = i % 2;
+        doc.nulls = true;
+        make_document(&doc, &random, 100 + below(&random, 900));
+        root = read_tree(&trees[0], doc.text, doc.n);
+        CHECK(root != NULL);
+        if (!root) break;
+        random_pointers(count, root, &random);
+        CHECK_EQ(stream_json_view_init(&view, pointers, count), STREAM_MORE);
+        for (n = 0; n < doc.n; n++) {
+            size_t k;
+            stream_status status = stream_json_view_feed(&view, lend(doc.text + n, 1), 1);
+            CHECK_EQ(view.offset, n + 1);
+            check_fields(&view, root, doc.text, n + 1, count);
+            if (n + 1 < doc.n && root->type >= STREAM_JSON_STRING) CHECK_EQ(status, doc.text + n + 1 < root->end ? STREAM_MORE : STREAM_OK);
+            if (n % 7 == i % 7) { /* cut in two parts, here */
+                stream_json_view_init(&at_once, pointers, count);
+                stream_json_view_feed(&at_once, lend(doc.text, n), n);
+                check_fields(&at_once, root, doc.text, n, count);
+                CHECK_EQ(stream_json_view_feed(&at_once, lend(doc.text + n, doc.n - n), doc.n - n), STREAM_OK);
+                check_fields(&at_once, root, doc.text, doc.n, count);
+                for (k = 0; k < count; k++) CHECK(!at_once.field[k].whole || at_once.field[k].len > 0);
+            }
+        }
+        CHECK_EQ(view.status, STREAM_OK);
+        if (test.failures) {
+            printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
+            test_print_bytes(doc.text, doc.n);
+            for (n = 0; n < count; n++) printf(" %s", pointers[n]);
+            printf("\n");
+        }
+    }
+}
+
+/* A mutilated document: the view and pick stop alike, and find the same. */
+static void the_view_finds_what_pick_finds(void) {
+    unsigned long i, documents = scaled(30000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        static const char letters[] = "{}[]\",:\\u0d8etn1-. \n\xC3\xFF";
+        static const char *everything[STREAM_JSON_VIEW_FIELDS + 1];
+        uint64_t seed = seed_of(i + 1000000), random = seed;
+        stream_json_view view;
+        stream_json_value found[STREAM_JSON_VIEW_FIELDS + 1];
+        stream_status status, picked;
+        size_t count = 1 + below(&random, STREAM_JSON_VIEW_FIELDS - 1), n = 0, k, breaks = below(&random, 3);
+        const node *root;
+        doc.unique = false;
+        doc.nulls = true;
+        make_document(&doc, &random, 400);
+        root = read_tree(&trees[0], doc.text, doc.n);
+        random_pointers(count, root, &random);
+        while (breaks--) doc.text[below(&random, doc.n)] = letters[below(&random, sizeof letters - 1)];
+        for (k = 0; k < count; k++) everything[k] = pointers[k];
+        everything[count] = "/no such key here"; /* so that pick goes on to the end */
+        pointers[count] = everything[count];
+        picked = stream_json_pick(doc.text, doc.n, everything, count + 1, found);
+        stream_json_view_init(&view, pointers, count + 1);
+        do {
+            size_t step = 1 + below(&random, 40);
+            if (step > doc.n - n) step = doc.n - n;
+            status = stream_json_view_feed(&view, lend(doc.text + n, step), step);
+            n += step;
+        } while (n < doc.n && status != STREAM_E_INVALID);
+        if (status == STREAM_E_INVALID) { /* behind the value pick does not look */
+            stream_json_view again;
+            char *head = exact(doc.text, view.offset + 1);
+            stream_json_view_init(&again, pointers, count + 1);
+            CHECK(stream_json_view_feed(&again, head, view.offset) >= 0);
+            CHECK(picked == STREAM_E_INVALID || again.status == STREAM_OK);
+            CHECK_EQ(stream_json_view_feed(&again, head + again.offset, 1), STREAM_E_INVALID);
+            CHECK_EQ(again.offset, view.offset);
+            CHECK(memcmp(again.field, view.field, sizeof view.field) == 0);
+            CHECK_EQ(stream_json_view_feed(&again, "1", 1), STREAM_E_INVALID);
+            CHECK_EQ(again.offset, view.offset);
+            free(head);
+        } else {
+            CHECK_EQ(status, picked);
+        }
+        for (k = 0; k < count; k++) {
+            const stream_json_field *f = &view.field[k];
+            if (f->whole) {
+                CHECK_EQ(found[k].type, f->type);
+                CHECK_EQ(found[k].len, f->len);
+                CHECK(found[k].ptr == doc.text + f->offset);
+            } else if (found[k].type != STREAM_JSON_NONE) { /* alone, to pick it is whole */
+                CHECK(f->type == found[k].type && f->type < STREAM_JSON_STRING && f->offset + f->len == doc.n);
+            }
+        }
+        if (test.failures) {
+            printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
+            test_print_bytes(doc.text, doc.n);
+            for (k = 0; k < count; k++) printf(" %s", pointers[k]);
+            printf("\n");
+        }
+    }
+}
+
+/* A string of any bytes, cut anywhere: its safe parts, unescaped one by one, are the whole unescaped. */
+static void check_parts(const char *raw, size_t n, uint64_t *random) {
+    static const char *const whole_pointer[] = {""};
+    static const stream_json_surrogates policies[] = {STREAM_JSON_PASS, STREAM_JSON_REPLACE, STREAM_JSON_REJECT};
+    static char text[400], want[400], got[400];
+    size_t which, at, len, used, shown;
+    text[0] = '"';
+    memcpy(text + 1, raw, n);
+    text[n + 1] = '"';
+    for (which = 0; which < 3; which++) {
+        stream_json_view view;
+        stream_status status = stream_json_string(stream_json_value_of(text, n + 2), policies[which], want, sizeof want, &len);
+        stream_status part = STREAM_OK;
+        stream_json_view_init(&view, whole_pointer, 1);
+        for (at = used = shown = 0; at < n + 2;) {
+            size_t step = 1 + below(random, 6), more;
+            if (step > n + 2 - at) step = n + 2 - at;
+            CHECK(stream_json_view_feed(&view, lend(text + at, step), step) >= 0);
+            at += step;
+            CHECK(view.field[0].safe >= shown && view.field[0].safe < at);
+            if (part == STREAM_OK)
+                part = stream_json_unescape(lend(text + 1 + shown, view.field[0].safe - shown), view.field[0].safe - shown,
+                                            policies[which], got + used, sizeof got - used, &more);
+            used += more;
+            shown = view.field[0].safe;
+        }
+        CHECK_EQ(view.status, STREAM_OK);
+        CHECK(view.field[0].whole);
+        CHECK_EQ(shown, n);
+        CHECK_EQ(part, status);
+        if (status == STREAM_OK) CHECK_BYTES(got, used, want, len);
+    }
+}
+
+static void safe_parts_unescaped_are_the_whole_unescaped(void) {
+    static const char *const pieces[] = {"\\ud83d", "\\ude00", "\\uD83D\\uDE00", "\\n", "\\\\", "\\\"", "\\u0041", "\\u00e9", "x", "yz",
+                                         "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x98\x80", "\xC3", "\xE4\xB8", "\xF0\x9F", "\x80", "\xFF", "\\u12", "\\q"};
+    unsigned long i, count = scaled(40000);
+    for (i = 0; i < count && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 2000000), random = seed;
+        size_t parts = below(&random, 9), n = 0;
+        char raw[200];
+        while (parts--) {
+            const char *piece = pieces[below(&random, sizeof pieces / sizeof *pieces - (i % 4 ? 2 : 0))];
+            memcpy(raw + n, piece, strlen(piece));
+            n += strlen(piece);
+        }
+        check_parts(raw, n, &random);
+        if (test.failures) {
+            printf("    string %lu, seed %llu: ", i, (unsigned long long)seed);
+            test_print_bytes(raw, n);
+            printf("\n");
+        }
+    }
+}
+
+static stream_json_view view_of(const char *json, const char *pointer) {
+    stream_json_view view;
+    stream_json_view_init(&view, &pointer, 1);
+    stream_json_view_feed(&view, json, strlen(json));
+    return view;
+}
+
+#define CHECK_VIEW(json, pointer, want_status, want_type, want_offset, want_len, want_safe, want_whole) \
+    do {                                                                                                \
+        stream_json_view seen = view_of(json, pointer);                                                 \
+        CHECK_EQ(seen.status, want_status);                                                             \
+        CHECK_EQ(seen.field[0].type, want_type);                                                        \
+        CHECK_EQ(seen.field[0].offset, want_offset);                                                    \
+        CHECK_EQ(seen.field[0].len, want_len);                                                          \
+        CHECK_EQ(seen.field[0].safe, want_safe);                                                        \
+        CHECK_EQ(seen.field[0].whole, want_whole);                                                      \
+    } while (0)
+
+static void a_field_is_open_until_its_end_is_seen(void) {
+    CHECK_VIEW("", "/a", STREAM_MORE, STREAM_JSON_NONE, 0, 0, 0, 0);
+    CHECK_VIEW("{\"a\":", "/a", STREAM_MORE, STREAM_JSON_NONE, 0, 0, 0, 0);
+    CHECK_VIEW("{\"a\":12", "/a", STREAM_MORE, STREAM_JSON_NUMBER, 5, 2, 0, 0);
+    CHECK_VIEW("{\"a\":12 ", "/a", STREAM_MORE, STREAM_JSON_NUMBER, 5, 2, 0, 1);
+    CHECK_VIEW("{\"a\":12}", "/a", STREAM_OK, STREAM_JSON_NUMBER, 5, 2, 0, 1);
+    CHECK_VIEW("{\"a\":true", "/a", STREAM_MORE, STREAM_JSON_TRUE, 5, 4, 0, 0);
+    CHECK_VIEW("{\"a\":\"", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 1, 0, 0);
+    CHECK_VIEW("{\"a\":\"x\\", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 3, 1, 0);
+    CHECK_VIEW("{\"a\":\"x\\ud83d", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 8, 1, 0);
+    CHECK_VIEW("{\"a\":\"x\\ud83d\\ude0", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 13, 1, 0);
+    CHECK_VIEW("{\"a\":\"x\\ud83d\\ude00", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 14, 13, 0);
+    CHECK_VIEW("{\"a\":\"x\\ud83dy", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 9, 8, 0);
+    CHECK_VIEW("{\"a\":\"x\\ud83d\\ud83d", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 14, 7, 0);
+    CHECK_VIEW("{\"a\":\"x\\ud83d\"", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 9, 7, 1);
+    CHECK_VIEW("{\"a\":\"x\xE4\xB8", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 4, 1, 0);
+    CHECK_VIEW("{\"a\":\"x\xE4\xB8\xAD", "/a", STREAM_MORE, STREAM_JSON_STRING, 5, 5, 4, 0);
+    CHECK_VIEW("{\"a\":[{}", "/a", STREAM_MORE, STREAM_JSON_ARRAY, 5, 3, 0, 0);
+    CHECK_VIEW("{\"a\":[{}]", "/a", STREAM_MORE, STREAM_JSON_ARRAY, 5, 4, 0, 1);
+    CHECK_VIEW("{\"a\":[{}]", "", STREAM_MORE, STREAM_JSON_OBJECT, 0, 9, 0, 0);
+    CHECK_VIEW(" [[1],[2,3", "/1/1", STREAM_MORE, STREAM_JSON_NUMBER, 9, 1, 0, 0);
+    CHECK_VIEW("12", "", STREAM_OK, STREAM_JSON_NUMBER, 0, 2, 0, 0); /* it may still grow */
+    CHECK_VIEW("12\n", "", STREAM_OK, STREAM_JSON_NUMBER, 0, 2, 0, 1);
+    CHECK_VIEW("-", "", STREAM_MORE, STREAM_JSON_NUMBER, 0, 1, 0, 0);
+    CHECK_VIEW("{\"a\":{\"b\":1},\"a\":{\"c\":2}}", "/a/c", STREAM_OK, STREAM_JSON_NUMBER, 22, 1, 0, 1);
+    CHECK_VIEW("{\"a\":1,\"a\":22}", "/a", STREAM_OK, STREAM_JSON_NUMBER, 5, 1, 0, 1);
+    CHECK_VIEW("{\"\\u0061\\u002Fb\\ud83d\\ude00\":1}", "/a~1b\xF0\x9F\x98\x80", STREAM_OK, STREAM_JSON_NUMBER, 29, 1, 0, 1);
+    CHECK_VIEW("{\"a\\q\":1,\"\\ud83d\":2}", "/\xED\xA0\xBD", STREAM_OK, STREAM_JSON_NUMBER, 18, 1, 0, 1);
+}
+
+static void the_view_stops_where_the_structure_breaks(void) {
+    static const struct {
+        const char *json;
+        size_t at;
+    } cases[] = {{"x", 0}, {"{x", 1}, {"{\"a\"1", 4}, {"{\"a\":x", 5}, {"{\"a\":1x", 6}, {"{\"a\":01", 6}, {"{\"a\":truf", 8},
+                 {"{\"a\":1,}", 7}, {"{,", 1}, {"[,", 1}, {"[1,]", 3}, {"[1 2", 3}, {"[1}", 2}, {"{\"a\":1]", 6}, {"{}x", 2},
+                 {"{} {", 3}, {"1 2", 2}, {"\"a\"\"", 3}, {"]", 0}, {"[-]", 2}, {"[1.]", 3}};
+    static const char *const want[] = {"/b/c", "/7/x"};
+    size_t i, cut;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n = strlen(cases[i].json);
+        for (cut = 0; cut <= n; cut++) {
+            stream_json_view view;
+            stream_json_view_init(&view, want, 2);
+            stream_json_view_feed(&view, lend(cases[i].json, cut), cut);
+            stream_json_view_feed(&view, lend(cases[i].json + cut, n - cut), n - cut);
+            CHECK_EQ(view.status, STREAM_E_INVALID);
+            CHECK_EQ(view.offset, cases[i].at);
+            CHECK_EQ(stream_json_view_feed(&view, "{}", 2), STREAM_E_INVALID);
+            CHECK_EQ(view.offset, cases[i].at);
+        }
+        if (test.failures) printf("    %s\n", cases[i].json);
+    }
+}
+
+static void the_view_refuses_pointers_that_cannot_be_meant(void) {
+    static const char *const bad[] = {"a", "/~", "/~2", "/a~/b", "/a~"};
+    const char *many[STREAM_JSON_VIEW_FIELDS + 1];
+    char deep[2 * (STREAM_JSON_VIEW_STEPS + 1) + 1];
+    const char *one;
+    stream_json_view view;
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_EQ(stream_json_view_init(&view, &bad[i], 1), STREAM_E_ARGUMENT);
+        CHECK_EQ(stream_json_view_feed(&view, "{}", 2), STREAM_E_ARGUMENT);
+    }
+    one = NULL;
+    CHECK_EQ(stream_json_view_init(&view, &one, 1), STREAM_E_ARGUMENT);
+    for (i = 0; i <= STREAM_JSON_VIEW_FIELDS; i++) many[i] = "/a";
+    CHECK_EQ(stream_json_view_init(&view, many, STREAM_JSON_VIEW_FIELDS + 1), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_json_view_init(&view, many, STREAM_JSON_VIEW_FIELDS), STREAM_MORE);
+    stream_json_view_feed(&view, "{\"a\":[1]}", 9);
+    for (i = 0; i < STREAM_JSON_VIEW_FIELDS; i++) CHECK(view.field[i].whole && view.field[i].len == 3);
+    CHECK_EQ(stream_json_view_init(&view, NULL, 0), STREAM_MORE);
+    CHECK_EQ(stream_json_view_feed(&view, "[[]", 3), STREAM_MORE);
+    CHECK_EQ(stream_json_view_feed(&view, "]", 1), STREAM_OK);
+    for (i = 0; i <= STREAM_JSON_VIEW_STEPS; i++) memcpy(deep + 2 * i, "/0", 2);
+    deep[2 * i] = '\0';
+    one = deep;
+    CHECK_EQ(stream_json_view_init(&view, &one, 1), STREAM_E_ARGUMENT);
+    one = deep + 2;
+    CHECK_EQ(stream_json_view_init(&view, &one, 1), STREAM_MORE);
+    for (i = 0; i < STREAM_JSON_VIEW_STEPS; i++) CHECK_EQ(stream_json_view_feed(&view, "[", 1), STREAM_MORE);
+    stream_json_view_feed(&view, "7 ", 2);
+    CHECK(view.field[0].whole && view.field[0].offset == STREAM_JSON_VIEW_STEPS);
+    for (i = 0; i < STREAM_JSON_VIEW_STEPS; i++) CHECK_EQ(view.status = stream_json_view_feed(&view, "]", 1), i + 1 < STREAM_JSON_VIEW_STEPS ? STREAM_MORE : STREAM_OK);
+}
+
+/* Nesting that no pointer leads into is counted, not kept. */
+static void the_view_is_as_deep_as_the_value(void) {
+    static const char *const want[] = {"/1"};
+    stream_json_view view;
+    size_t i;
+    stream_json_view_init(&view, want, 1);
+    stream_json_view_feed(&view, "[", 1);
+    for (i = 0; i < 100000; i++) stream_json_view_feed(&view, "[\"]\\\"\",", 7);
+    for (i = 0; i < 100000; i++) stream_json_view_feed(&view, "]", 1);
+    CHECK_EQ(stream_json_view_feed(&view, ",true]", 6), STREAM_OK);
+    CHECK(view.field[0].whole && view.field[0].offset == 800002);
+}
+
+/* --- the writer ------------------------------------------------------------------------------------ */
+
+/* Where a writer's output goes: what came, how often, and when it is refused. */
+typedef struct sink {
+    char bytes[1 << 16];
+    size_t n, calls, refuse; /* refuse: the call that fails, 0 for none */
+    stream_status with;
+} sink;
+
+static stream_status collect(void *ctx, const char *ptr, size_t len) {
+    sink *s = (sink *)ctx;
+    if (++s->calls == s->refuse) return s->with;
+    if (len == 0 || s->n + len > sizeof s->bytes) exit(1);
+    memcpy(s->bytes + s->n, ptr, len);
+    s->n += len;
+    return STREAM_OK;
+}
+
+static void sink_init(sink *s) { s->n = s->calls = s->refuse = 0; }
+
+/* Something that writes one value, into any writer. */
+typedef void (*job)(stream_json_writer *w);
+
+/* The same output with every capacity, and through every buffer, and with each flush refused. */
+static void check_output(job write, const char *want, size_t n) {
+    static sink s;
+    stream_json_writer w;
+    size_t cap, len, call, calls;
+    for (cap = 0; cap <= n + 1; cap++) {
+        char *dst = before_page(1, cap);
+        memset(before_page(1, ROOM), 0x55, ROOM);
+        stream_json_writer_init(&w, cap ? dst : NULL, cap);
+        write(&w);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), cap < n ? STREAM_FULL : STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), cap < n ? STREAM_FULL : STREAM_OK);
+        CHECK_EQ(len, n);
+        CHECK_BYTES(dst, cap < n ? cap : n, want, cap < n ? cap : n);
+        if (cap < ROOM) CHECK_EQ(dst[-1], 0x55);
+        sink_init(&s);
+        stream_json_writer_init_flush(&w, dst, cap, collect, &s);
+        write(&w);
+        CHECK(w.used <= cap && s.n + w.used == n);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        calls = s.calls;
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        CHECK_EQ(s.calls, calls);
+        CHECK_EQ(len, n);
+        CHECK_BYTES(s.bytes, s.n, want, n);
+        if (cap > n) CHECK_EQ(calls, 1);
+        for (call = 1; call <= calls && (cap < 4 || cap % 16 == 0); call++) {
+            sink_init(&s);
+            s.refuse = call;
+            s.with = call % 2 ? STREAM_E_IO : STREAM_FULL;
+            stream_json_writer_init_flush(&w, dst, cap, collect, &s);
+            write(&w);
+            CHECK_EQ(stream_json_writer_finish(&w, &len), s.with);
+            CHECK_EQ(stream_json_writer_finish(&w, &len), s.with);
+            CHECK_EQ(s.calls, call); /* and it is not asked again */
+            CHECK_BYTES(s.bytes, s.n, want, s.n);
+        }
+    }
+}
+
+static void write_sample(stream_json_writer *w) {
+    stream_json_write_object(w);
+    stream_json_write_key(w, "text", 4);
+    stream_json_write_string(w, "line\n\xF0\x9F\x98\x80\x01\xFF and more than one word of eight", 43);
+    stream_json_write_key(w, "n\"", 2);
+    stream_json_write_array(w);
+    stream_json_write_int64(w, INT64_MIN);
+    stream_json_write_uint64(w, UINT64_MAX);
+    stream_json_write_double(w, -0.1);
+    stream_json_write_bool(w, false);
+    stream_json_write_null(w);
+    stream_json_write_value(w, value("[1, 2]"));
+    stream_json_write_string(w, NULL, 0);
+    stream_json_write_end(w);
+    stream_json_write_end(w);
+}
+
+static void every_capacity_and_every_buffer_gives_the_same_output(void) {
+    static const char want[] = "{\"text\":\"line\\n\xF0\x9F\x98\x80\\u0001\xEF\xBF\xBD and more than one word of eight\",\"n\\\"\":"
+                               "[-9223372036854775808,18446744073709551615,-0.1,false,null,[1, 2],\"\"]}";
+    check_output(write_sample, want, sizeof want - 1);
+}
+
+static void misuse_reaches_no_flush_and_no_buffer(void) {
+    static sink s;
+    stream_json_writer w;
+    char buffer[8];
+    size_t len;
+    sink_init(&s);
+    stream_json_writer_init_flush(&w, buffer, sizeof buffer, collect, &s);
+    stream_json_write_array(&w);
+    stream_json_write_key(&w, "a key that is longer than the buffer", 36);
+    stream_json_write_string(&w, "a text that is longer than the buffer", 37);
+    stream_json_write_end(&w);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_STATE);
+    CHECK_EQ(s.calls, 0);
+    CHECK_EQ(len, 1);
+    stream_json_writer_init_flush(&w, buffer, sizeof buffer, collect, &s);
+    stream_json_write_array(&w);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_STATE); /* unfinished */
+    CHECK_EQ(s.calls, 0);
+}
+
+/* What a string must come out as: one character after the other, table 3-7 of the Unicode standard by hand. */
+static size_t slow_escape(char *to, const char *text, size_t n) {
+    static const unsigned char second[][4] = {{0xC2, 0xDF, 0x80, 0xBF}, {0xE0, 0xE0, 0xA0, 0xBF}, {0xE1, 0xEC, 0x80, 0xBF},
+                                              {0xED, 0xED, 0x80, 0x9F}, {0xEE, 0xEF, 0x80, 0xBF}, {0xF0, 0xF0, 0x90, 0xBF},
+                                              {0xF1, 0xF3, 0x80, 0xBF}, {0xF4, 0xF4, 0x80, 0x8F}};
+    const unsigned char *p = (const unsigned char *)text;
+    char *begin = to;
+    size_t i = 0;
+    *to++ = '"';
+    while (i < n) {
+        size_t need = p[i] < 0xE0 ? 1 : p[i] < 0xF0 ? 2 : 3, k = 1, row;
+        if (p[i] < 0x80) {
+            static const char letters[] = "btnvfr";
+            if (p[i] == '"' || p[i] == '\\') to += sprintf(to, "\\%c", p[i]);
+            else if (p[i] >= 8 && p[i] <= 13 && p[i] != 11) to += sprintf(to, "\\%c", letters[p[i] - 8]);
+            else if (p[i] < 0x20) to += sprintf(to, "\\u%04x", p[i]);
+            else *to++ = (char)p[i];
+            i++;
+            continue;
+        }
+        for (row = 0; row < 8 && (p[i] < second[row][0] || p[i] > second[row][1]); row++) {
+        }
+        if (row < 8 && i + 1 < n && p[i + 1] >= second[row][2] && p[i + 1] <= second[row][3])
+            for (k = 2; k <= need && i + k < n && (p[i + k] & 0xC0) == 0x80; k++) {
+            }
+        if (row < 8 && k == need + 1) memcpy(to, p + i, k);
+        else memcpy(to, "\xEF\xBF\xBD", 3);
+        to += row < 8 && k == need + 1 ? k : 3;
+        i += k;
+    }
+    *to++ = '"';
+    return (size_t)(to - begin);
+}
+
+static void check_escape(const char *text, size_t n) {
+    static char want[4000], dst[4000];
+    stream_json_writer w;
+    size_t len, at;
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_string(&w, lend(text, n), n);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_BYTES(dst, len, want, slow_escape(want, text, n));
+    CHECK_EQ(stream_json_check(dst, len, &at), STREAM_OK);
+}
+
+static void a_stop_is_found_wherever_it_stands(void) {
+    static const char stops[][5] = {"\"", "\\", "\x1F", "\x01", "\n", "\x7F", "\x80", "\xFF", "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x98\x80", "\xE4\xB8", "\x20", "!", "#", "[", "]"};
+    char text[300];
+    size_t n, at, i;
+    for (n = 0; n < 210; n += n < 80 ? 1 : 13)
+        for (at = 0; at < n; at++)
+            for (i = 0; i < sizeof stops / sizeof *stops; i++) {
+                size_t len = strlen(stops[i]);
+                memset(text, 'a' + (int)(n % 20), n);
+                memcpy(text + at, stops[i], len < n - at ? len : n - at);
+                check_escape(text, n);
+                if (test.failures) return;
+            }
+    memset(text, 0, sizeof text);
+    check_escape(text, 200); /* NULs */
+}
+
+static void text_is_escaped_and_mended_as_by_hand(void) {
+    static const char *const pieces[] = {"plain text of some length, ", "x", "\"", "\\", "\n", "\x02", "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x98\x80", "\xC3", "\xE0\x80", "\xE0\xA0",
+                                         "\xED\xA0\x80", "\xED\x9F\xBF", "\xF0\x80", "\xF0\x90\x80", "\xF4\x90\x80\x80", "\xF4\x8F\xBF", "\x80", "\xC0\xAF", "\xFF", "\xF5\x80"};
+    unsigned long i, count = scaled(60000);
+    for (i = 0; i < count && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 3000000), random = seed;
+        size_t parts = below(&random, 14), n = 0;
+        char text[500];
+        while (parts--) {
+            const char *piece = pieces[below(&random, sizeof pieces / sizeof *pieces)];
+            memcpy(text + n, piece, strlen(piece));
+            n += strlen(piece);
+        }
+        check_escape(text, n);
+        if (test.failures) printf("    text %lu, seed %llu\n", i, (unsigned long long)seed);
+    }
+}
+
+/* The examples of the Unicode standard, tables 3-8 to 3-11. */
+static void what_is_not_utf8_is_mended_by_maximal_subparts(void) {
+    static const struct {
+        const char *text;
+        unsigned marks;
+    } cases[] = {{"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82", 8}, {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF", 8}, {"\xF4\x91\x92\x93\xFF", 5}, {"\x80\xBF", 2}, {"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF", 4}};
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        stream_json_writer w;
+        char text[20], dst[60], want[60] = "\"";
+        size_t len, k;
+        sprintf(text, "%sA", cases[i].text);
+        stream_json_writer_init(&w, dst, sizeof dst);
+        stream_json_write_string(&w, text, strlen(text));
+        stream_json_writer_finish(&w, &len);
+        for (k = 0; k < cases[i].marks; k++) strcat(want, "\xEF\xBF\xBD");
+        strcat(want, "A\"");
+        CHECK_TEXT(dst, len, want);
+    }
+}
+
+static double double_of(uint64_t bits) {
+    double d;
+    memcpy(&d, &bits, sizeof d);
+    return d;
+}
+
+static void check_double(uint64_t bits, const char *want) {
+    char dst[60];
+    stream_json_writer w;
+    stream_json_value v;
+    size_t len, at;
+    double back;
+    uint64_t back_bits;
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_double(&w, double_of(bits));
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_EQ(stream_json_check(dst, len, &at), STREAM_OK);
+    if (want) CHECK_TEXT(dst, len, want);
+    v = stream_json_value_of(dst, len);
+    CHECK_EQ(stream_json_double(v, &back), STREAM_OK);
+    memcpy(&back_bits, &back, sizeof back);
+    CHECK(back_bits == bits);
+}
+
+static void doubles_are_written_short_and_come_back(void) {
+    static const struct {
+        uint64_t bits;
+        const char *text;
+    } cases[] = {{UINT64_C(0x0000000000000000), "0"},
+                 {UINT64_C(0x8000000000000000), "-0"},
+                 {UINT64_C(0x3FF0000000000000), "1"},
+                 {UINT64_C(0x3FB999999999999A), "0.1"},
+                 {UINT64_C(0xBFD3333333333334), "-0.30000000000000004"},
+                 {UINT64_C(0x444B1AE4D6E2EF50), "1e+21"},
+                 {UINT64_C(0x444B1AE4D6E2EF4F), "999999999999999900000"},
+                 {UINT64_C(0x3EB0C6F7A0B5ED8D), "0.000001"},
+                 {UINT64_C(0x3E7AD7F29ABCAF48), "1e-7"},
+                 {UINT64_C(0x0000000000000001), "5e-324"},
+                 {UINT64_C(0x7FEFFFFFFFFFFFFF), "1.7976931348623157e+308"},
+                 {UINT64_C(0x0010000000000000), "2.2250738585072014e-308"},
+                 {UINT64_C(0x4340000000000000), "9007199254740992"}};
+    unsigned long i, count = scaled(200000);
+    uint64_t random = seed_of(4000000);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) check_double(cases[i].bits, cases[i].text);
+    for (i = 0; i < count && !test.failures; i++) {
+        uint64_t bits = test_random(&random);
+        if ((bits >> 52 & 0x7FF) == 0x7FF) continue;
+        check_double(bits, NULL);
+    }
+}
+
+static void what_is_no_number_is_not_written(void) {
+    static const uint64_t none[] = {UINT64_C(0x7FF0000000000000), UINT64_C(0xFFF0000000000000), UINT64_C(0x7FF8000000000000), UINT64_C(0xFFF8000000000001)};
+    size_t i, len;
+    for (i = 0; i < 4; i++) {
+        stream_json_writer w;
+        char dst[20];
+        stream_json_writer_init(&w, dst, sizeof dst);
+        stream_json_write_array(&w);
+        stream_json_write_double(&w, 1.5);
+        stream_json_write_double(&w, double_of(none[i]));
+        stream_json_write_end(&w);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_RANGE);
+        CHECK_TEXT(dst, len, "[1.5");
+        stream_json_write_null(&w);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_RANGE);
+        CHECK_EQ(len, 4);
+    }
+}
+
+/* --- rewriting ------------------------------------------------------------------------------------- */
+
+/* Rules as text: "op pointer value", op one of = (set) ~ (replace) + (add) - (drop); NULL ends them. */
+static stream_json_rule rules[64];
+static char rule_texts[64][1300];
+
+static void set_rule(size_t i, char op, const char *pointer, const char *text) {
+    static const char ops[] = "=~+-";
+    memset(&rules[i], 0, sizeof rules[i]);
+    rules[i].op = (stream_json_op)(strchr(ops, op) - ops);
+    strcpy(rule_texts[i], pointer);
+    rules[i].pointer = rule_texts[i];
+    rules[i].value = value(text);
+}
+
+static size_t parse_rules(const char *const *texts) {
+    size_t i;
+    for (i = 0; texts[i]; i++) {
+        char pointer[200];
+        const char *space = strchr(texts[i] + 2, ' ');
+        size_t n = space ? (size_t)(space - texts[i] - 2) : strlen(texts[i] + 2);
+        memcpy(pointer, texts[i] + 2, n);
+        pointer[n] = '\0';
+        set_rule(i, texts[i][0], pointer, space ? space + 1 : "");
+    }
+    return i;
+}
+
+static void check_rewrite(const char *json, const char *const *texts, const char *want, uint64_t want_hits) {
+    size_t count = parse_rules(texts), n = strlen(json), len, at, cap;
+    stream_json_writer w;
+    uint64_t hits;
+    char dst[600];
+    char *exactly = exact(json, n);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    CHECK_EQ(stream_json_rewrite(exactly, n, rules, count, &w, &hits, &at), STREAM_OK);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, want);
+    CHECK_EQ(hits, want_hits);
+    CHECK_EQ(stream_json_check(dst, len, &at), STREAM_OK);
+    for (cap = 0; cap < len; cap++) {
+        size_t again;
+        stream_json_writer_init(&w, before_page(1, cap), cap);
+        CHECK_EQ(stream_json_rewrite(exactly, n, rules, count, &w, NULL, NULL), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &again), STREAM_FULL);
+        CHECK_EQ(again, len);
+    }
+    free(exactly);
+}
+
+#define REWRITE(json, want, hits, ...)                     \
+    do {                                                   \
+        static const char *const said[] = {__VA_ARGS__, NULL}; \
+        check_rewrite(json, said, want, hits);             \
+    } while (0)
+
+static void commas_are_right_whatever_is_dropped_or_added(void) {
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{\"b\":2,\"c\":3}", 1, "- /a");
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{\"a\":1,\"c\":3}", 1, "- /b");
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{\"a\":1,\"b\":2}", 1, "- /c");
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{}", 7, "- /a", "- /b", "- /c");
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{\"c\":3}", 3, "- /a", "- /b");
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{\"a\":1}", 3, "- /c", "- /b");
+    REWRITE("{\"a\":1,\"b\":2,\"c\":3}", "{\"b\":2}", 3, "- /c", "- /a");
+    REWRITE("{\"a\":1}", "{}", 1, "- /a");
+    REWRITE("{ \"a\" : 1 }", "{ }", 1, "- /a");
+    REWRITE("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1\n}", 1, "- /b");
+    REWRITE("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"b\": 2\n}", 1, "- /a");
+    REWRITE("[1, 2 ,3]", "[ 2 ,3]", 1, "- /0");
+    REWRITE("[1, 2 ,3]", "[1,3]", 1, "- /1");
+    REWRITE("[1, 2 ,3]", "[1, 2 ]", 1, "- /2");
+    REWRITE("[1]", "[]", 1, "- /0");
+    REWRITE("{}", "{\"a\":1}", 1, "= /a 1");
+    REWRITE("{ }", "{\"a\":1 }", 1, "+ /a 1");
+    REWRITE("[]", "[1]", 1, "+ /0 1");
+    REWRITE("[ ]", "[1 ]", 1, "+ /- 1");
+    REWRITE("{\"a\":1 }", "{\"a\":1,\"b\":2 }", 1, "+ /b 2");
+    REWRITE("{\"a\":1}", "{\"b\":2}", 3, "- /a", "= /b 2");
+    REWRITE("{\"a\":1}", "{\"b\":2,\"c\":3}", 7, "- /a", "= /b 2", "+ /c 3");
+    REWRITE("[1,2]", "[0,1,2]", 1, "+ /0 0");
+    REWRITE("[1, 2]", "[1,0, 2]", 1, "+ /1 0");
+    REWRITE("[1,2]", "[1,2,0]", 1, "+ /2 0");
+    REWRITE("[1,2]", "[1,2]", 0, "+ /3 0");
+    REWRITE("[1,2]", "[8,9,2]", 7, "+ /0 8", "+ /0 9", "- /0");
+    REWRITE("[1,2]", "[8,9]", 15, "- /0", "- /1", "+ /0 8", "+ /1 9");
+    REWRITE("[1,2]", "[8,9,7]", 31, "- /0", "- /1", "+ /0 8", "+ /1 9", "= /- 7");
+    REWRITE("[1,2]", "[1,2,7,8]", 3, "+ /- 7", "+ /- 8");
+    REWRITE("[1,2]", "[1,2,7,8]", 3, "+ /2 7", "= /2 8");
+}
+
+static void rules_do_what_they_say(void) {
+    REWRITE("{\"a\":1}", "{\"a\":2}", 1, "= /a 2");
+    REWRITE("{\"a\":1}", "{\"a\":2}", 1, "~ /a 2");
+    REWRITE("{\"a\":1}", "{\"a\":1}", 0, "+ /a 2");
+    REWRITE("{\"a\":1}", "{\"a\":1}", 0, "~ /b 2");
+    REWRITE("{\"a\":1}", "{\"a\":1}", 0, "- /b");
+    REWRITE("{\"a\":1}", "{\"a\":1}", 0, "= /b/c 2"); /* a parent that is missing */
+    REWRITE("{\"a\":1}", "{\"a\":1}", 0, "= /a/c 2"); /* or has no members */
+    REWRITE("[1,2]", "[1,9]", 1, "= /1 9");
+    REWRITE("[1,2]", "[1,2,9]", 1, "= /2 9");
+    REWRITE("[1,2]", "[1,2]", 0, "= /3 9", "= /01 9", "= /x 9", "- /-", "~ /- 9");
+    REWRITE("[1,2]", "[1,null]", 1, "= /1");
+    REWRITE(" {\"a\":1}\n", " 7\n", 1, "= / 7", "= /a 8") /* "/" is the key "" */;
+}
+
+static void rewriting_notes(void) {
+    static const char *const whole[] = {"=  7", NULL};
+    size_t n = parse_rules(whole);
+    CHECK_EQ(n, 1);
+    CHECK_EQ(rules[0].pointer[0], '\0');
+}
