@@ -13,12 +13,12 @@ WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 TOOLS := $(BUILD)/stream_wrap
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run test deps bench fuzz install clean blocks
+.PHONY: all help run test deps bench bench-wrap bench-json fuzz install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
 help: ## this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo '  honoured: CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR'
 
 run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
@@ -30,8 +30,13 @@ test: all ## everything that can be tested on this machine; names what it had to
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	sh tests/deps.sh
 
-bench: all ## measure against the rivals found on this machine, in one run
+bench: bench-json bench-wrap ## measure against the rivals found on this machine, all of it
+
+bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
+
+bench-json: ## ... only stream_json.h beside simdjson and yajl
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/json.sh
 
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh

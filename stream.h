@@ -2,9 +2,10 @@
 stream.h 0.1.0 - handle endless input in C with bounded memory
 SPDX-License-Identifier: MIT-0 (full text at the end of this file)
 
-Lines, UTF-8, backpressure, batching, metrics and a ready-made pipeline for programs that read
-streams: pipes, sockets, children that talk all day. Bytes in, items out, and no I/O inside the
-decoders: you lend bytes, you pull items, and what you hold never grows with the input.
+Lines, UTF-8, backpressure, batching, rings and channels between threads, metrics and a ready-made
+pipeline for programs that read streams: pipes, sockets, children that talk all day. Bytes in, items
+out, and no I/O inside the decoders: you lend bytes, you pull items, and what you hold never grows
+with the input.
 
 SWITCHING IT ON
 
@@ -46,13 +47,21 @@ GUARANTEES
       errors.
     - An error concerns one item, names its stream offset, and leaves the next item whole.
     - Nothing is read outside [ptr, ptr + len); no padding is asked of you.
+    - Rings, queues and broadcasts never wait, lock, or enter the kernel. A channel does so only to sleep
+      and to wake one that sleeps; nothing is lost between the two.
+    - Shared words are touched by named, ordered operations alone; the reason for each order stands beside
+      it. ThreadSanitizer has nothing to say, and nothing is suppressed.
     - No abort, no exit, no printing, no recursion on input, no mutable global state.
 
 LIMITS
 
     - LF ends a line, and one CR before it is dropped. Nothing else frames: a lone CR, U+2028, VT
       and FF are ordinary bytes.
-    - Decoders are single-threaded objects; counters, gauges, histograms and stream_flow are not.
+    - Decoders are single-threaded objects; counters, gauges, histograms, stream_flow and everything from
+      [ring] to [broadcast] are not: who may call what is said at each.
+    - Rings and their kin work between the threads of one process, not in memory shared by several.
+    - 64-bit atomics are taken for granted; a 32-bit processor without them needs STREAM_NO_THREADS.
+    - Channels on Windows link with synchronization.lib (-lsynchronization), and have no wake descriptor.
     - On Windows the reader takes C runtime descriptors (set them to binary mode yourself).
 
 CONFIGURATION (define before including, the same in every file)
@@ -63,11 +72,17 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_NO_OS            leave out everything that touches a descriptor or a clock
                                                                            off; on where no known OS
     STREAM_NO_MALLOC        no default allocator: give one, or memory      off
-    STREAM_NO_THREADS       plain loads and stores instead of atomics      off
+    STREAM_NO_THREADS       plain loads and stores instead of atomics; then, and under STREAM_NO_OS,
+                            channels do not wait                           off
+    STREAM_WAIT_PTHREAD     channels sleep on condition variables          off; on where no futex
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                             what the default allocator calls               malloc, realloc, free
     STREAM_SYS_READ(fd, p, n)
                             the system call behind every read              read
+    STREAM_SYS_WRITE(fd, p, n)
+                            the one that wakes an event loop               write
+    STREAM_SYS_FUTEX(word, op, value, deadline)
+                            the one that sleeps and wakes on Linux         futex
     STREAM_CACHE_LINE       what keeps two threads' fields apart, bytes    64 (128 on Apple arm64)
 
 CONTENTS (search for the banner)
@@ -78,8 +93,14 @@ CONTENTS (search for the banner)
     [utf8]      validation, whole and in fragments; where to cut
     [lines]     the line decoder, no I/O
     [reader]    lines from a descriptor, three tiers of buffers
-    [flow]      how far a consumer lags, and what the producer should do about it
+    [flow]      how far a consumer lags, and what the producer should do about it; credits
     [batch]     flush after N items, N bytes or T
+    [ring]      bytes from one thread to one other
+    [spsc]      pointers from one thread to one other
+    [queue]     pointers between any number of threads, bounded, with an urgent lane
+    [channel]   a queue that waits, closes, and wakes event loops
+    [broadcast] one writer, many readers, each at its own place
+    [diff]      which rows of a screen changed
     [metrics]   counters, gauges, latency histogram; Prometheus and JSON text
     [pipeline]  source -> borrowed buffer -> decoder -> you, with metrics wired
 */
@@ -135,6 +156,7 @@ typedef enum stream_status {
     STREAM_EMPTY = 3, /* nothing there yet: wait for readiness and call again */
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
+    STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -157,6 +179,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_EMPTY: return "nothing there yet";
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
+    case STREAM_LOST: return "fell behind, items lost";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";
@@ -339,7 +362,9 @@ extern "C" {
 #endif
 
 /* Shared words are wrapped so that a plain access does not compile by accident. The order is part of
-   the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). */
+   the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). seq_cst is
+   for the one pattern that nothing weaker serves: each side writes its own word, then reads the other's.
+   A test may replace this block (STREAM__ATOMICS defined) by one that plays other threads' parts. */
 typedef struct stream__a64 {
 #if defined(__GNUC__) || defined(__clang__)
     __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
@@ -347,14 +372,41 @@ typedef struct stream__a64 {
     uint64_t v;
 } stream__a64;
 
+typedef struct stream__a32 { /* the size a futex has */
+    uint32_t v;
+} stream__a32;
+
+/* Plain memory that passes from thread to thread under the protection of such words is announced where it
+   is read and written, so that a checker can hear of it. They cost nothing. */
+#define STREAM__READS(ptr, len) ((void)0)
+#define STREAM__WRITES(ptr, len) ((void)0)
+
 #if defined(STREAM_NO_THREADS)
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) { return a->v; }
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) { return a->v; }
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) { return a->v; }
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) { a->v = v; }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) { a->v += v; }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) { return (a->v += v) - v; }
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) { return (a->v -= v) + v; }
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    if (a->v != *seen) {
+        *seen = a->v;
+        return false;
+    }
+    a->v = v;
+    return true;
+}
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) { return a->v; }
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
     if (a->v != *seen) {
         *seen = a->v;
         return false;
@@ -369,8 +421,17 @@ STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) {
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
     return __atomic_load_n(&a->v, __ATOMIC_ACQUIRE);
 }
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) {
+    return __atomic_load_n(&a->v, __ATOMIC_SEQ_CST);
+}
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_store_n(&a->v, v, __ATOMIC_RELAXED);
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_RELEASE);
+}
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_SEQ_CST);
 }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_fetch_add(&a->v, v, __ATOMIC_RELAXED);
@@ -381,27 +442,61 @@ STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) {
     return __atomic_fetch_sub(&a->v, v, __ATOMIC_ACQ_REL);
 }
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
     return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) {
+    return __atomic_load_n(&a->v, __ATOMIC_SEQ_CST);
+}
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 #elif defined(_MSC_VER)
 #include <intrin.h>
-/* Interlocked operations are full barriers: stronger than asked, never weaker. An aligned 64-bit
-   volatile load is atomic on x64 and arm64; elsewhere the exchange form reads it. */
-STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
+/* Interlocked operations are full barriers: stronger than asked, never weaker. An aligned 64-bit volatile
+   load or store is atomic on x64 and arm64, and there a barrier of the compiler's (x64) or the data memory
+   barrier (arm64) makes it an acquire or a release; elsewhere the exchange form does both. */
+#if defined(_M_ARM64)
+#define STREAM__BARRIER() __dmb(_ARM64_BARRIER_ISH)
+#else
+#define STREAM__BARRIER() _ReadWriteBarrier()
+#endif
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) {
     return (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)(uintptr_t)&a->v, 0, 0);
 }
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) {
 #if defined(_WIN64)
-    return *(const volatile uint64_t *)&a->v;
+    return (uint64_t)__iso_volatile_load64((const volatile __int64 *)&a->v);
 #else
-    return stream__a64_load_acquire(a);
+    return stream__a64_load_seq_cst(a);
 #endif
 }
-STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
+STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
+    uint64_t v = stream__a64_load_relaxed(a);
+    STREAM__BARRIER();
+    return v;
+}
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) {
     __int64 seen = *(volatile __int64 *)&a->v, was;
     while ((was = _InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v, seen)) != seen)
         seen = was;
+}
+STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
+#if defined(_WIN64)
+    __iso_volatile_store64((volatile __int64 *)&a->v, (__int64)v);
+#else
+    stream__a64_store_seq_cst(a, v);
+#endif
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    STREAM__BARRIER();
+    stream__a64_store_relaxed(a, v);
 }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
     uint64_t seen = stream__a64_load_relaxed(a), was;
@@ -421,6 +516,21 @@ STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) {
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
     uint64_t was = (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v,
                                                            (__int64)*seen);
+    if (was == *seen) return true;
+    *seen = was;
+    return false;
+}
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) {
+    return (uint32_t)_InterlockedCompareExchange((volatile long *)(uintptr_t)&a->v, 0, 0);
+}
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
+    uint32_t was = (uint32_t)_InterlockedCompareExchange((volatile long *)&a->v, (long)v, (long)*seen);
     if (was == *seen) return true;
     *seen = was;
     return false;
@@ -534,19 +644,32 @@ STREAM_API uint64_t stream_lines_open(const stream_lines *lines);
 STREAM_API stream_decoder stream_lines_decoder(stream_lines *lines);
 
 /* ==[ flow ]=========================================================================================
-   How far a consumer lags behind its producer, in a unit of your choice (messages, bytes), and what
-   the producer had best do about it. It advises and never sleeps. One producer thread calls sent, slow
-   and delay_ns; one consumer thread calls consumed; any thread may read lag.
+   How far a consumer lags behind its producer, in a unit of your choice (messages, bytes), and what the
+   producer had best do about it. It advises and never sleeps. One producer thread calls sent, slow,
+   delay_ns and advise_ns; one consumer thread calls consumed; any thread may read lag and watch.
 
    Slow mode has hysteresis: it begins when the lag rises above `high` and ends when it falls below
-   `low`, so that it does not flutter about one mark. */
+   `low`, so that it does not flutter about one mark.
+
+   Two kinds of advice. delay_ns knows the marks only. advise_ns also measures how fast the consumer drains
+   the queue, and keeps as much in it as the consumer does in target_ns: enough that it never has to wait,
+   so little that nothing is old when its turn comes. It asks the producer to ask again:
+
+       while ((pause = stream_flow_advise_ns(&flow, now_ns)) > 0) wait(pause);
+       stream_flow_sent(&flow, send());
+
+   Then the lag stays below the target, but for what one send puts on top. Slow mode begins above twice the target, which takes a
+   single send as large as that or a consumer that slows down, and ends below one and a half. While no rate is
+   known, a sixteenth of size goes out and the producer is asked to wait until the consumer has shown what
+   it can. */
 
 typedef struct stream_flow_desc {
     uint64_t size;          /* what the queue between the two holds, in units; 0: 100 */
     uint64_t high;          /* slow mode begins above this lag; 0: 2 x size */
     uint64_t low;           /* and ends below this one; 0: size / 2, at least 1, at most high */
     uint64_t delay_ns;      /* advised while the lag is above size; 0: 10 ms */
-    uint64_t slow_delay_ns; /* advised in slow mode; 0: 100 ms */
+    uint64_t slow_delay_ns; /* advised in slow mode, and the most that advise_ns asks for; 0: 100 ms */
+    uint64_t target_ns;     /* advise_ns: how much work the queue should hold; 0: 100 ms */
 } stream_flow_desc;
 
 typedef struct stream_flow {
@@ -556,7 +679,14 @@ typedef struct stream_flow {
     stream__a64 slow;    /* 0 or 1 */
     stream__a64 slowed;  /* times slow mode began */
     stream__a64 max_lag; /* high-water mark */
+    stream__a64 recovery_ns, worst_recovery_ns; /* how long slow mode lasted: the last time, the longest */
     stream_flow_desc desc;
+    uint64_t high, low;  /* the marks in force: desc's, or after the measured rate */
+    uint64_t cost;       /* nanoseconds the consumer takes for 1024 units; 0: not known yet */
+    uint64_t mark_ns, mark_consumed; /* where the measurement that is going on began */
+    uint64_t asked;      /* sent, when advise_ns was called last */
+    uint64_t slow_since; /* the first advise_ns in slow mode; 0: not in it */
+    bool measuring, idle; /* idle: the queue ran empty since mark_ns, so the consumer could do more */
     char apart[STREAM_CACHE_LINE];
     stream__a64 consumed;
 } stream_flow;
@@ -571,8 +701,41 @@ STREAM_API uint64_t stream_flow_lag(const stream_flow *flow);
 STREAM_API bool stream_flow_slow(stream_flow *flow);
 /* How long the producer should pause before it sends again: 0, delay_ns or slow_delay_ns. */
 STREAM_API uint64_t stream_flow_delay_ns(stream_flow *flow);
+/* 0: send. Else: pause so long, and ask again. From the first call on, the marks follow the measured rate. */
+STREAM_API uint64_t stream_flow_advise_ns(stream_flow *flow, uint64_t now_ns);
 STREAM_API uint64_t stream_flow_max_lag(const stream_flow *flow);
 STREAM_API uint64_t stream_flow_times_slowed(const stream_flow *flow);
+
+/* What one watcher sees of a flow; any number may watch, each with a monitor and a window of its own. Zero it
+   to start. */
+typedef struct stream_flow_monitor {
+    uint64_t window_ns;                 /* yours to set; rates are over the last one or two; 0: 1 s */
+    uint64_t sent, consumed, lag, max_lag, times_slowed;
+    uint64_t sent_per_s, consumed_per_s;
+    uint64_t recovery_ns, worst_recovery_ns; /* slow mode, as advise_ns saw it begin and end; 0: never yet */
+    bool slow;
+    /* private */
+    bool begun;
+    struct {
+        uint64_t ns, sent, consumed;
+    } older, newer;
+} stream_flow_monitor;
+
+/* Fills in the numbers. One thread for each monitor. */
+STREAM_API void stream_flow_watch(stream_flow_monitor *monitor, const stream_flow *flow, uint64_t now_ns);
+
+/* A budget, of bytes or messages: the consumer gives what it has room for, producers take before they send.
+   Zero it to start. What the giver did before is seen by whoever takes what it gave. Any thread. */
+typedef struct stream_credits {
+    stream__a64 left;
+} stream_credits;
+
+STREAM_API void stream_credits_give(stream_credits *credits, uint64_t units);
+/* All of them (OK) or none (FULL). */
+STREAM_API stream_status stream_credits_take(stream_credits *credits, uint64_t units);
+/* At most so many; how many. */
+STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t most);
+STREAM_API uint64_t stream_credits_left(const stream_credits *credits);
 
 /* ==[ batch ]========================================================================================
    When to flush: after so many items, so many bytes, or so long after the first of them. It holds
@@ -599,6 +762,505 @@ STREAM_API bool stream_batch_due(const stream_batch *batch, uint64_t now_ns);
 STREAM_API uint64_t stream_batch_wait_ns(const stream_batch *batch, uint64_t now_ns);
 /* Call after flushing: nothing waits any more. */
 STREAM_API void stream_batch_flushed(stream_batch *batch);
+
+/* ==[ ring ]=========================================================================================
+   Bytes from one thread to one other (spsc): one producer, one consumer, no lock, no system call, never
+   waits. One fixed block of memory, all of it usable. Producer and consumer may be the same thread.
+
+   Each side may copy (write, read) or work in the ring itself: the producer reserves a span, fills it and
+   commits as much of it as it used; the consumer peeks at spans and consumes. A span is contiguous: a
+   record that is reserved whole never straddles the end of the memory, and the consumer sees it in one
+   piece. For that the producer may have to give up what is left before the end and start again at the
+   beginning. The rule for a producer that stalls: a record of up to half the capacity fits as soon as that
+   much more than its own length is free; a longer one, up to the whole capacity, fits at the latest when
+   the consumer has taken everything and has then asked once more (peek and read step over what was given
+   up). write never gives anything up.
+
+   Several steps can be made visible at once: stage instead of commit, then publish. The consumer sees all
+   of them or none.
+
+   Fork: the child has a copy of its own and may use it if no other thread was inside a call on the ring
+   when the process forked; to free it is always safe. */
+
+/* Puts at most `cap` bytes at data and says how many in *got. OK (got above 0), EMPTY (would block),
+   END, or E_IO. */
+typedef struct stream_source {
+    void *ctx;
+    stream_status (*read)(void *ctx, void *data, size_t cap, size_t *got);
+} stream_source;
+
+typedef struct stream_ring_desc {
+    size_t capacity;            /* bytes, any number up to SIZE_MAX / 2; 0: 64 KiB */
+    void *memory;               /* NULL, or the ring's memory: capacity bytes of yours, then not 0 */
+    uint64_t start;             /* where its counters begin; tests let them begin near their end */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_ring_desc;
+
+/* Producer and consumer write to different cache lines, each beside a copy of what it last saw of the
+   other's counter, and look at the other's line only when that copy says full, or empty. In a stream that
+   flows that is once for many calls. */
+typedef struct stream_ring {
+    /* private; the counters run freely, only their differences mean anything */
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 tail;    /* bytes published; the producer writes, the consumer reads */
+    stream__a64 mark;    /* where the part given up last begins; written before the tail that covers it */
+    stream__a64 closed;  /* 0 or 1 */
+    uint64_t staged;     /* bytes written, published or not; from here on the producer's own */
+    uint64_t head_seen;
+    size_t write_at;     /* staged, as an index into bytes */
+    size_t reserved;     /* length of the open reservation */
+    char *producer_bytes;
+    size_t producer_capacity;
+    char apart_too[STREAM_CACHE_LINE];
+    stream__a64 head;    /* bytes consumed; the consumer writes, the producer reads */
+    uint64_t tail_seen;  /* from here on the consumer's own */
+    uint64_t mark_seen;
+    size_t read_at;      /* head, as an index into bytes */
+    char *consumer_bytes;
+    size_t consumer_capacity;
+    bool fixed;          /* the memory is the caller's */
+    stream_allocator allocator;
+    char apart_at_last[STREAM_CACHE_LINE];
+} stream_ring;
+
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_ring_init(stream_ring *ring, const stream_ring_desc *desc);
+/* When both sides are done. A zeroed object is fine. */
+STREAM_API void stream_ring_free(stream_ring *ring);
+
+/* The producer's. None of them waits.
+
+   Copies what fits, publishes it (with anything staged before) and says how much it was in *put: OK (at
+   least one byte, or len is 0), FULL (nothing), E_STATE after close. Drops an open reservation. */
+STREAM_API stream_status stream_ring_write(stream_ring *ring, const void *data, size_t len, size_t *put);
+/* A contiguous span of len bytes to fill, valid until commit, stage, abort or write. OK, FULL,
+   E_TOO_LONG above the capacity, E_STATE after close. */
+STREAM_API stream_status stream_ring_reserve(stream_ring *ring, size_t len, void **span);
+/* The first len bytes of the span are the consumer's now. OK, or E_ARGUMENT (and nothing happens) when
+   that is more than was reserved. */
+STREAM_API stream_status stream_ring_commit(stream_ring *ring, size_t len);
+/* The same, but not to be seen before publish. */
+STREAM_API stream_status stream_ring_stage(stream_ring *ring, size_t len);
+STREAM_API void stream_ring_publish(stream_ring *ring);
+/* The span is not needed after all. */
+STREAM_API void stream_ring_abort(stream_ring *ring);
+/* Bytes that write would take now; a lower bound, for the consumer may be making more. */
+STREAM_API size_t stream_ring_writable(stream_ring *ring);
+/* Publishes what is staged; nothing comes after it. The consumer gets END when it has taken all. */
+STREAM_API void stream_ring_close(stream_ring *ring);
+
+/* The consumer's. None of them waits.
+
+   Copies at most cap bytes to data and says how many in *got: OK (at least one, or cap is 0), EMPTY, END. */
+STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got);
+/* All that is published, in place: span[0], and span[1] when it goes on at the beginning of the memory
+   (else its len is 0). Valid until consume or read takes it. OK, EMPTY, END. */
+STREAM_API stream_status stream_ring_peek(stream_ring *ring, stream_slice span[2]);
+/* Gives the first len bytes of what peek showed last back to the producer. OK, or E_ARGUMENT (and nothing
+   happens) when that is more than there is. */
+STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len);
+/* The ring as the source of a pipeline, on the consumer's thread. */
+STREAM_API stream_source stream_ring_source(stream_ring *ring);
+
+/* ==[ spsc ]=========================================================================================
+   Pointers from one thread to one other: a ring as above whose unit is a pointer. Nothing waits. What a
+   pointer points to is yours; what you wrote there before push is there after pop.
+
+   push and pop are inline: they cost less than a call. */
+
+typedef struct stream_spsc_desc {
+    size_t capacity;            /* pointers, any number up to SIZE_MAX / 32; 0: 256 */
+    void *memory;               /* NULL, or stream_spsc_memory(capacity) bytes aligned for pointers */
+    uint64_t start;             /* as in stream_ring_desc */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_spsc_desc;
+
+typedef struct stream_spsc {
+    /* private; as in stream_ring */
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 tail;
+    uint64_t head_seen; /* from here on the producer's own */
+    void **producer_slot;
+    uint64_t producer_mask, capacity;
+    char apart_too[STREAM_CACHE_LINE];
+    stream__a64 head;
+    uint64_t tail_seen; /* from here on the consumer's own */
+    void **consumer_slot;
+    uint64_t consumer_mask;
+    bool fixed;
+    stream_allocator allocator;
+    char apart_at_last[STREAM_CACHE_LINE];
+} stream_spsc;
+
+/* Bytes of memory for so many pointers; 0 when capacity is out of range. */
+STREAM_API size_t stream_spsc_memory(size_t capacity);
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_spsc_init(stream_spsc *ring, const stream_spsc_desc *desc);
+/* When both sides are done; what is still inside is yours to fetch before. A zeroed object is fine. */
+STREAM_API void stream_spsc_free(stream_spsc *ring);
+
+/* OK or FULL. Producer. */
+STREAM__FN stream_status stream_spsc_push(stream_spsc *ring, void *item) {
+    uint64_t tail = stream__a64_load_relaxed(&ring->tail); /* relaxed: our own */
+    if (tail - ring->head_seen >= ring->capacity) {
+        /* acquire, from pop's release: the slots given back have been read, we may write them. */
+        ring->head_seen = stream__a64_load_acquire(&ring->head);
+        if (tail - ring->head_seen >= ring->capacity) return STREAM_FULL;
+    }
+    STREAM__WRITES(&ring->producer_slot[tail & ring->producer_mask], sizeof item);
+    ring->producer_slot[tail & ring->producer_mask] = item;
+    stream__a64_store_release(&ring->tail, tail + 1); /* release: the slot, and what item points to */
+    return STREAM_OK;
+}
+
+/* OK or EMPTY. Consumer. */
+STREAM__FN stream_status stream_spsc_pop(stream_spsc *ring, void **item) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    if (head == ring->tail_seen) {
+        /* acquire, from push's release: the slots, and what their pointers point to. */
+        ring->tail_seen = stream__a64_load_acquire(&ring->tail);
+        if (head == ring->tail_seen) return STREAM_EMPTY;
+    }
+    STREAM__READS(&ring->consumer_slot[head & ring->consumer_mask], sizeof *item);
+    *item = ring->consumer_slot[head & ring->consumer_mask];
+    stream__a64_store_release(&ring->head, head + 1); /* release: we have read the slot */
+    return STREAM_OK;
+}
+
+/* As many of the count pointers as fit, made visible at once; how many that was. Producer. */
+STREAM_API size_t stream_spsc_push_n(stream_spsc *ring, void *const *items, size_t count);
+/* At most cap pointers, their slots given back at once; how many. Consumer. */
+STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap);
+
+/* ==[ queue ]========================================================================================
+   Pointers between any number of threads (mpmc), bounded, first in, first out, with a second lane for
+   urgent ones that overtake. Nothing waits (stream_channel does). No thread can make another one's call
+   take longer by being stopped, with one exception that all such queues share: an item whose push is
+   interrupted half way is not there yet, nor are those behind it in its lane.
+
+   When a lane is full, push does as the overflow policy says, and counts it. It hands back in *dropped
+   the pointer that is yours again, if there is one: to free it, to log it.
+
+   Memory: 16 bytes for each item, capacities rounded up to powers of two. A queue of capacity n never
+   holds more than n. Fork: as with stream_ring. */
+
+typedef enum stream_overflow {
+    STREAM_OVERFLOW_FAIL = 0,     /* push returns FULL; the item stays yours */
+    STREAM_OVERFLOW_DROP_NEW = 1, /* push returns OK and hands the item back in *dropped */
+    STREAM_OVERFLOW_DROP_OLD = 2  /* push hands the oldest of that lane back in *dropped and takes its place;
+                                     when a consumer is just taking that one, as DROP_NEW */
+} stream_overflow;
+
+typedef struct stream_queue_desc {
+    size_t capacity;            /* items in the ordinary lane; 0: 256 */
+    size_t urgent;              /* items in the urgent lane; 0: 16 */
+    stream_overflow overflow;   /* 0: FAIL */
+    void *memory;               /* NULL, or stream_queue_memory(desc) bytes aligned for uint64_t */
+    uint64_t start;             /* as in stream_ring_desc */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_queue_desc;
+
+typedef struct stream__cell {
+    stream__a64 turn; /* whose turn it is: see the implementation */
+    void *item;       /* theirs alone while it is their turn */
+} stream__cell;
+
+typedef struct stream__lane {
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 tail; /* twice the number of items pushed, + 1 when closed */
+    char apart_too[STREAM_CACHE_LINE];
+    stream__a64 head; /* twice the number of items popped */
+    char apart_at_last[STREAM_CACHE_LINE];
+    stream__cell *cell; /* from here on constant */
+    uint64_t mask;      /* cells - 1 */
+    uint64_t spare;     /* cells - capacity */
+} stream__lane;
+
+typedef struct stream_queue {
+    /* private */
+    stream__lane lane[2]; /* ordinary, urgent */
+    stream_overflow overflow;
+    size_t memory_len; /* 0: the memory is the caller's */
+    uint64_t start;
+    stream_allocator allocator;
+    stream__a64 refused, dropped_new, dropped_old;
+} stream_queue;
+
+typedef struct stream_queue_usage {
+    uint64_t depth;         /* items inside now, both lanes */
+    uint64_t pushed, popped; /* ever; those dropped to make room count as popped */
+    uint64_t refused;       /* by FAIL, and by push_n */
+    uint64_t dropped_new, dropped_old;
+} stream_queue_usage;
+
+/* Bytes of memory a queue as described needs; 0 when a capacity is above SIZE_MAX / 64. */
+STREAM_API size_t stream_queue_memory(const stream_queue_desc *desc);
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_queue_init(stream_queue *queue, const stream_queue_desc *desc);
+/* When no thread uses it any more; what is still inside is yours to pop before. A zeroed object is fine. */
+STREAM_API void stream_queue_free(stream_queue *queue);
+
+/* OK or FULL; any thread. dropped may be NULL when a pointer may be lost without a trace. */
+STREAM_API stream_status stream_queue_push(stream_queue *queue, void *item, void **dropped);
+/* The same for the urgent lane, which pop empties first. */
+STREAM_API stream_status stream_queue_push_urgent(stream_queue *queue, void *item, void **dropped);
+/* The next item, urgent ones first. OK or EMPTY; any thread. */
+STREAM_API stream_status stream_queue_pop(stream_queue *queue, void **item);
+/* As many of the count items as fit in the ordinary lane, in one step, nobody else's in between; how many
+   that was. The rest stays yours, whatever the policy. Any thread. */
+STREAM_API size_t stream_queue_push_n(stream_queue *queue, void *const *items, size_t count);
+/* At most cap items, in one step from each lane; how many. Any thread. */
+STREAM_API size_t stream_queue_pop_n(stream_queue *queue, void **items, size_t cap);
+/* Any thread; exact when the queue is quiet. */
+STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage *usage);
+
+/* ==[ channel ]======================================================================================
+   A queue that waits: pointers between any number of threads (mpmc), bounded, with an urgent lane, an end,
+   and advice for senders. A side that has to wait sleeps in the kernel (futex, WaitOnAddress, elsewhere a
+   condition variable) and uses no processor time; while nobody sleeps there is no system call on either
+   side.
+
+       sender                                        receiver
+       while (stream_channel_send(&ch, item,         while (stream_channel_recv(&ch, &item,
+                  STREAM_FOREVER) == STREAM_OK)                 STREAM_FOREVER) == STREAM_OK)
+           item = next();                                use(item);
+       stream_channel_close(&ch);                    (END: closed, and nothing is left)
+
+   After close nothing goes in any more; what had gone in comes out; and everybody who sleeps wakes up. An
+   item whose send returned OK is never lost, whatever closes when.
+
+   Where there is nothing to sleep on (STREAM_NO_OS, STREAM_NO_THREADS) every timeout counts as 0.
+
+   Fork: as with stream_ring; a thread that slept at that moment sleeps in the parent only. The descriptor
+   of wake_fd is shared by both: the child must not arm it. */
+
+#define STREAM_FOREVER UINT64_MAX
+
+#if defined(STREAM_NO_OS) || defined(STREAM_NO_THREADS)
+#define STREAM__SLEEP_NONE 1
+#elif !defined(_WIN32) && (!defined(__linux__) || defined(STREAM_WAIT_PTHREAD))
+#define STREAM__SLEEP_PTHREAD 1
+#endif
+
+#ifdef STREAM__SLEEP_PTHREAD
+#ifdef __cplusplus
+}
+#include <pthread.h>
+extern "C" {
+#else
+#include <pthread.h>
+#endif
+#endif
+
+typedef struct stream__sleepers {
+    char apart[STREAM_CACHE_LINE];
+    stream__a32 word; /* how many wait, how many of them were told to look again, armed: see the implementation */
+#ifdef STREAM__SLEEP_PTHREAD
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+#endif
+    char apart_too[STREAM_CACHE_LINE];
+} stream__sleepers;
+
+typedef struct stream_channel_desc {
+    stream_queue_desc queue; /* as for stream_queue, but capacity 0: 100 */
+    stream_flow_desc flow;   /* for advise_ns; size 0: the queue's capacity */
+    bool wake_fd;            /* make a descriptor for event loops; not on Windows */
+} stream_channel_desc;
+
+typedef struct stream_channel {
+    /* private */
+    stream_queue queue;
+    stream__sleepers receivers, senders[2]; /* those who wait for an item; for room in each lane */
+    stream_flow flow;                       /* filled in from the queue's counts when somebody asks */
+    stream__a64 asking;                     /* 1 while a sender is in advise_ns */
+    int wake_read, wake_write;              /* -1: none */
+    bool made;
+} stream_channel;
+
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM, or E_IO when the system has no descriptor (or no lock)
+   to give. The object must not be moved afterwards. */
+STREAM_API stream_status stream_channel_init(stream_channel *channel, const stream_channel_desc *desc);
+/* When no thread uses it any more (to make them leave: close, and let them run into END and E_STATE). What
+   is still inside is yours to receive before. A zeroed object is fine. */
+STREAM_API void stream_channel_free(stream_channel *channel);
+
+/* Any thread; waits for room up to timeout_ns (0: not at all, STREAM_FOREVER) and never drops. OK, FULL when
+   the time is up, E_STATE after close: the item stays yours. */
+STREAM_API stream_status stream_channel_send(stream_channel *channel, void *item, uint64_t timeout_ns);
+/* The same for the urgent lane, which receivers empty first. */
+STREAM_API stream_status stream_channel_send_urgent(stream_channel *channel, void *item, uint64_t timeout_ns);
+/* All count items, as room comes; *sent says how many went in, also when the result is FULL or E_STATE. */
+STREAM_API stream_status stream_channel_send_n(stream_channel *channel, void *const *items, size_t count,
+                                               uint64_t timeout_ns, size_t *sent);
+/* Never waits; when full, does as the overflow policy says: see stream_queue_push, and E_STATE after close.
+   *dropped is set whatever the result. */
+STREAM_API stream_status stream_channel_try_send(stream_channel *channel, void *item, void **dropped);
+
+/* Any thread; waits for an item up to timeout_ns. OK, EMPTY when the time is up, END. */
+STREAM_API stream_status stream_channel_recv(stream_channel *channel, void **item, uint64_t timeout_ns);
+/* Waits for one, then takes what there is, at most cap; *got says how many. */
+STREAM_API stream_status stream_channel_recv_n(stream_channel *channel, void **items, size_t cap,
+                                               uint64_t timeout_ns, size_t *got);
+/* Never waits. OK, EMPTY, END. */
+STREAM_API stream_status stream_channel_try_recv(stream_channel *channel, void **item);
+
+/* For a sender that had rather not run into a full channel: 0, or how long to pause before it asks again, as
+   stream_flow_advise_ns says it. Any thread; while one sender asks, others are told 0. */
+STREAM_API uint64_t stream_channel_advise_ns(stream_channel *channel, uint64_t now_ns);
+/* The channel's flow for a stream_flow_monitor, up to date as of the last advise_ns. */
+STREAM_API const stream_flow *stream_channel_flow(const stream_channel *channel);
+
+/* Any thread, more than once if you like. Does not wait. */
+STREAM_API void stream_channel_close(stream_channel *channel);
+/* As stream_queue_stats. */
+STREAM_API void stream_channel_stats(const stream_channel *channel, stream_queue_usage *usage);
+
+#ifndef STREAM_NO_OS
+/* For an event loop that waits for descriptors: receive until EMPTY, then arm. EMPTY: armed; go and wait until
+   stream_channel_fd is readable, and then receive again. OK: do not wait, there is something. A sender
+   makes a system call only if the loop has armed, and then once. One thread. */
+STREAM_API stream_status stream_channel_arm(stream_channel *channel);
+/* To wait for, not to read; -1 without wake_fd. It stays the channel's. */
+STREAM_API int stream_channel_fd(const stream_channel *channel);
+#endif
+
+/* ==[ broadcast ]====================================================================================
+   One writer, any number of readers, each at its own place: every reader gets every item, as long as it
+   keeps up. The last items are kept, bounded by number and by bytes; the writer never waits and is never
+   slowed down by a reader. A reader that falls behind what is kept is told how much it lost and goes on at
+   the oldest item there is, or at the newest. Items have numbers that count up for ever, and a reader may
+   go back to any number that is still kept (what an SSE client's Last-Event-ID wants).
+
+   A reader that must not lose anything can be held on to: then write returns FULL instead of overwriting
+   what that one has not read.
+
+   Readers are yours, one thread each; to join changes nothing in the broadcast. Nothing waits: a reader
+   that finds EMPTY is woken by other means.
+
+   Items are copied in and out, eight bytes at a time, by ordered loads and stores: a reader may be copying
+   what the writer is just overwriting, and finds out afterwards (the idea of a seqlock; without stand-alone
+   fences every word is an acquire or a release, see Boehm, "Can Seqlocks Get Along With Programming
+   Language Memory Models?", 2012). On x86 these are plain moves.
+
+   Memory: 16 bytes for each item kept and the bytes, both rounded up to powers of two. Fork: as with
+   stream_ring. */
+
+typedef struct stream_broadcast_desc {
+    size_t max_items;           /* kept at most; 0: 1024 */
+    size_t max_bytes;           /* kept at most, each item rounded up to 8; 0: 1 MiB */
+    size_t max_held;            /* readers that can be held on to at a time; 0: none */
+    void *memory;               /* NULL, or stream_broadcast_memory(desc) bytes aligned for uint64_t */
+    uint64_t start;             /* number of the first item */
+    stream_allocator allocator; /* zero: malloc; called in init and free only */
+} stream_broadcast_desc;
+
+typedef struct stream__kept { /* what is known of a kept item */
+    stream__a64 at, offset; /* index of its first word; bytes of all items before it */
+} stream__kept;
+
+typedef struct stream__held {
+    stream__a64 used, next; /* 0 or 1; the number of the item the reader wants next */
+    char apart[STREAM_CACHE_LINE];
+} stream__held;
+
+typedef struct stream_broadcast {
+    /* private */
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 next;   /* number of the next item; what is below it is published */
+    stream__a64 floor;  /* number of the oldest item kept; stored before anything of an older one is overwritten */
+    stream__a64 closed; /* 0 or 1 */
+    char apart_too[STREAM_CACHE_LINE];
+    uint64_t at, floor_at; /* the writer's: words ever written, and those no longer kept */
+    uint64_t bytes;        /* of all items ever, without rounding */
+    stream__kept *kept;    /* from here on constant */
+    stream__a64 *word;
+    stream__held *held;
+    uint64_t kept_mask, word_mask, max_items, max_words;
+    size_t max_held;
+    size_t memory_len;     /* 0: the memory is the caller's */
+    stream_allocator allocator;
+} stream_broadcast;
+
+typedef enum stream_overrun { /* where a reader that fell behind goes on */
+    STREAM_OVERRUN_OLDEST = 0, /* at the oldest item kept: it loses the least, and may soon lose again */
+    STREAM_OVERRUN_NEWEST = 1  /* at the newest: it is up to date at once */
+} stream_overrun;
+
+typedef struct stream_broadcast_reader {
+    uint64_t next;                   /* number of the item it gets next (read only) */
+    uint64_t gap_items, gap_bytes;   /* lost when it fell behind the last time (read only); bytes are 0 after
+                                        a seek to what was no longer kept: nothing tells any more */
+    uint64_t lost_items, lost_bytes; /* and every time (read only) */
+    /* private */
+    stream_broadcast *broadcast;
+    stream__held *held;
+    uint64_t offset; /* bytes of all items before next; not known after a seek to what was no longer kept */
+    bool known;
+    stream_overrun overrun;
+} stream_broadcast_reader;
+
+/* Bytes of memory for a broadcast as described; 0 when a limit is out of range. */
+STREAM_API size_t stream_broadcast_memory(const stream_broadcast_desc *desc);
+/* desc NULL: all defaults. OK, E_ARGUMENT, E_NOMEM. The object must not be moved afterwards. */
+STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast, const stream_broadcast_desc *desc);
+/* When the writer and all readers are done. A zeroed object is fine. */
+STREAM_API void stream_broadcast_free(stream_broadcast *broadcast);
+
+/* The writer's. OK; FULL when a reader that is held on to has yet to read what would have to go;
+   E_TOO_LONG when the item would not fit even alone; E_STATE after close. */
+STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, const void *data, size_t len);
+/* Nothing comes after it. Readers get END when they have read all. */
+STREAM_API void stream_broadcast_close(stream_broadcast *broadcast);
+/* Numbers of the oldest item kept and of the next one to be written: any thread. */
+STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64_t *oldest, uint64_t *next);
+
+/* Makes *reader one, before the next item to be written. Any thread. */
+STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadcast_reader *reader,
+                                      stream_overrun overrun);
+/* Goes to item `number`, back or ahead. OK; LOST, when it is no longer kept: the next read will say so too;
+   E_RANGE above the number of the next item (and nothing happens). The reader's thread. */
+STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number);
+/* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item. FULL when
+   max_held others are. On the WRITER's thread, while the reader is not used. */
+STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader);
+/* Lets it go; it stays a reader. The reader's thread. A held reader must be let go before it is forgotten. */
+STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader);
+
+/* Copies the next item to data and its length to *len. OK; EMPTY; END; FULL: cap is too small, *len says what
+   is needed, and the item is still there; LOST: items are gone, how many says reader->gap_items, the next read
+   goes on at reader->next. The reader's thread. */
+STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap, size_t *len);
+/* How far it is behind. The reader's thread. */
+STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items, uint64_t *bytes);
+
+/* ==[ diff ]=========================================================================================
+   Which lines of a text changed, row by row: for a terminal's screen, of which only those are sent. Both
+   snapshots are yours and stay as they are until the diff is done; nothing is copied, no memory is needed,
+   and each byte is looked at once or twice. Any thread. */
+
+typedef struct stream_diff {
+    /* private */
+    const char *was, *was_end, *now, *now_end;
+    size_t row;
+} stream_diff;
+
+typedef enum stream_diff_kind {
+    STREAM_DIFF_CHANGED = 0,
+    STREAM_DIFF_ADDED = 1,  /* there was no such row before */
+    STREAM_DIFF_REMOVED = 2 /* there is no such row any more */
+} stream_diff_kind;
+
+typedef struct stream_diff_row {
+    stream_diff_kind kind;
+    size_t row;            /* from 0 */
+    stream_slice was, now; /* without LF; slices of the snapshots; empty where there is no such row */
+} stream_diff_row;
+
+/* Rows end with LF; the last one may lack it. */
+STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now, size_t now_len);
+/* The next row that differs: OK, or END. */
+STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *row);
 
 /* ==[ metrics ]======================================================================================
    Counters, gauges and a latency histogram that any number of threads may write and read (relaxed
@@ -664,13 +1326,6 @@ STREAM_API size_t stream_metrics_json(const stream_metric *rows, size_t count, c
    The whole idea in one object: a source, a borrowed buffer, a decoder, and you pulling items. The
    buffer is held only while bytes are in it, so a thousand idle pipelines on one pool hold none. One
    thread. */
-
-/* Puts at most `cap` bytes at data and says how many in *got. OK (got above 0), EMPTY (would block),
-   END, or E_IO. */
-typedef struct stream_source {
-    void *ctx;
-    stream_status (*read)(void *ctx, void *data, size_t cap, size_t *got);
-} stream_source;
 
 typedef struct stream_pipeline_desc {
     stream_source source;
@@ -776,12 +1431,26 @@ STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *
 #endif
 #include <windows.h>
 #include <io.h>
+#ifdef _MSC_VER
+#pragma comment(lib, "synchronization.lib") /* WaitOnAddress */
+#endif
 #else
 #include <fcntl.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#endif
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifndef STREAM_SYS_READ
+#define STREAM_SYS_READ(fd, ptr, len) read(fd, ptr, len)
+#endif
+#ifndef STREAM_SYS_WRITE
+#define STREAM_SYS_WRITE(fd, ptr, len) write(fd, ptr, len)
+#endif
 #ifndef CLOCK_MONOTONIC
 #error "stream.h: include the implementation before any system header, or define _POSIX_C_SOURCE 200809L"
 #endif
@@ -1031,9 +1700,12 @@ STREAM_API stream_status stream_flow_init(stream_flow *flow, const stream_flow_d
     }
     if (d.delay_ns == 0) d.delay_ns = UINT64_C(10000000);
     if (d.slow_delay_ns == 0) d.slow_delay_ns = UINT64_C(100000000);
+    if (d.target_ns == 0) d.target_ns = UINT64_C(100000000);
     if (d.low > d.high) return STREAM_E_ARGUMENT;
     memset(flow, 0, sizeof *flow);
     flow->desc = d;
+    flow->high = d.high;
+    flow->low = d.low;
     return STREAM_OK;
 }
 
@@ -1047,11 +1719,11 @@ STREAM_API uint64_t stream_flow_lag(const stream_flow *flow) {
 STREAM_API bool stream_flow_slow(stream_flow *flow) {
     uint64_t lag = stream_flow_lag(flow);
     bool slow = stream__a64_load_relaxed(&flow->slow) != 0;
-    if (!slow && lag > flow->desc.high) {
+    if (!slow && lag > flow->high) {
         slow = true;
         stream__a64_store_relaxed(&flow->slow, 1);
         stream__a64_add_relaxed(&flow->slowed, 1);
-    } else if (slow && lag < flow->desc.low) {
+    } else if (slow && lag < flow->low) {
         slow = false;
         stream__a64_store_relaxed(&flow->slow, 0);
     }
@@ -1081,6 +1753,118 @@ STREAM_API uint64_t stream_flow_max_lag(const stream_flow *flow) {
 
 STREAM_API uint64_t stream_flow_times_slowed(const stream_flow *flow) {
     return stream__a64_load_relaxed(&flow->slowed);
+}
+
+/* Units that cost ns, to the nearest; at least 2 (one in work and one to come), at most what the queue holds. */
+static uint64_t stream__flow_units(const stream_flow *flow, uint64_t ns) {
+    uint64_t units = ns > UINT64_MAX / 2048 ? UINT64_MAX : (ns * 2048 / flow->cost + 1) / 2;
+    if (units < 2) units = 2;
+    return units < flow->desc.size ? units : flow->desc.size;
+}
+
+/* Learns from what was consumed since the last call. A stretch in which the queue ran empty only shows that
+   the consumer is at least so fast. */
+static void stream__flow_measure(stream_flow *flow, uint64_t consumed, uint64_t now_ns) {
+    uint64_t ns = now_ns - flow->mark_ns, units = consumed - flow->mark_consumed, cost;
+    if (consumed >= flow->asked) flow->idle = true; /* everything sent by then is done */
+    flow->asked = stream__a64_load_relaxed(&flow->sent); /* relaxed: our own */
+    if (flow->measuring) {
+        /* Four units or as long as the target, so that one unit more or less does not matter much; the very
+           first time one must do. */
+        if (units < 4 && ns < flow->desc.target_ns && (flow->cost || units == 0)) return;
+        cost = (ns > UINT64_MAX / 1024 ? UINT64_MAX : ns * 1024) / (units ? units : 1);
+        if (cost == 0) cost = 1;
+        if (flow->cost == 0 || (flow->idle && cost < flow->cost)) flow->cost = cost;
+        else if (!flow->idle) flow->cost = flow->cost - flow->cost / 4 + cost / 4 + 1;
+    }
+    flow->measuring = true;
+    flow->idle = false;
+    flow->mark_ns = now_ns;
+    flow->mark_consumed = consumed;
+}
+
+STREAM_API uint64_t stream_flow_advise_ns(stream_flow *flow, uint64_t now_ns) {
+    uint64_t consumed = stream__a64_load_relaxed(&flow->consumed); /* relaxed: as in lag */
+    uint64_t lag = stream_flow_lag(flow), target, over, pause;
+    bool slow;
+    stream__flow_measure(flow, consumed, now_ns);
+    if (flow->cost == 0) return lag > flow->desc.size / 16 ? flow->desc.target_ns / 100 + 1 : 0;
+    target = stream__flow_units(flow, flow->desc.target_ns);
+    flow->high = target * 2;
+    flow->low = target + target / 2;
+    slow = stream_flow_slow(flow);
+    if (slow && flow->slow_since == 0) flow->slow_since = now_ns ? now_ns : 1;
+    if (!slow && flow->slow_since) {
+        uint64_t took = now_ns - flow->slow_since;
+        flow->slow_since = 0;
+        stream__a64_store_relaxed(&flow->recovery_ns, took);
+        stream__a64_raise(&flow->worst_recovery_ns, took);
+    }
+    over = lag < target ? 0 : lag - target + 1; /* in slow mode it is not below: low is above the target */
+    if (over == 0) return 0;
+    if (over > stream__flow_units(flow, flow->desc.slow_delay_ns)) return flow->desc.slow_delay_ns;
+    pause = over * flow->cost / 1024;
+    if (pause == 0) pause = 1;
+    return pause < flow->desc.slow_delay_ns ? pause : flow->desc.slow_delay_ns;
+}
+
+/* d x 10^9 / ns, without overflow for any window below nine years. */
+static uint64_t stream__per_second(uint64_t d, uint64_t ns) {
+    while (ns >> 34) {
+        ns >>= 1;
+        d >>= 1;
+    }
+    return ns ? d / ns * UINT64_C(1000000000) + d % ns * UINT64_C(1000000000) / ns : 0;
+}
+
+STREAM_API void stream_flow_watch(stream_flow_monitor *monitor, const stream_flow *flow, uint64_t now_ns) {
+    uint64_t window_ns = monitor->window_ns ? monitor->window_ns : UINT64_C(1000000000), ns;
+    /* Relaxed: measures, through which nothing is reached. */
+    monitor->consumed = stream__a64_load_relaxed(&flow->consumed);
+    monitor->sent = stream__a64_load_relaxed(&flow->sent);
+    monitor->lag = monitor->sent > monitor->consumed ? monitor->sent - monitor->consumed : 0;
+    monitor->max_lag = stream_flow_max_lag(flow);
+    monitor->times_slowed = stream_flow_times_slowed(flow);
+    monitor->slow = stream__a64_load_relaxed(&flow->slow) != 0;
+    monitor->recovery_ns = stream__a64_load_relaxed(&flow->recovery_ns);
+    monitor->worst_recovery_ns = stream__a64_load_relaxed(&flow->worst_recovery_ns);
+    if (!monitor->begun || now_ns - monitor->newer.ns >= window_ns) {
+        monitor->older = monitor->newer;
+        monitor->newer.ns = now_ns;
+        monitor->newer.sent = monitor->sent;
+        monitor->newer.consumed = monitor->consumed;
+        if (!monitor->begun) monitor->older = monitor->newer;
+        monitor->begun = true;
+    }
+    ns = now_ns - monitor->older.ns;
+    monitor->sent_per_s = stream__per_second(monitor->sent - monitor->older.sent, ns);
+    monitor->consumed_per_s = stream__per_second(monitor->consumed - monitor->older.consumed, ns);
+}
+
+STREAM_API void stream_credits_give(stream_credits *credits, uint64_t units) {
+    stream__a64_add_release(&credits->left, units); /* release: what made the room */
+}
+
+STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t most) {
+    uint64_t left = stream__a64_load_relaxed(&credits->left); /* relaxed: the exchange receives */
+    for (;;) {
+        uint64_t take = left < most ? left : most;
+        if (take == 0) return 0;
+        /* acquire: give's release; the release half keeps earlier gifts visible to later takers. */
+        if (stream__a64_cas_acq_rel(&credits->left, &left, left - take)) return take;
+    }
+}
+
+STREAM_API stream_status stream_credits_take(stream_credits *credits, uint64_t units) {
+    uint64_t left = stream__a64_load_relaxed(&credits->left); /* relaxed: the exchange receives */
+    do {
+        if (left < units) return STREAM_FULL;
+    } while (!stream__a64_cas_acq_rel(&credits->left, &left, left - units)); /* as in take_some */
+    return STREAM_OK;
+}
+
+STREAM_API uint64_t stream_credits_left(const stream_credits *credits) {
+    return stream__a64_load_relaxed(&credits->left); /* relaxed: a measure */
 }
 
 /* ==[ batch: implementation ]======================================================================== */
@@ -1117,6 +1901,1355 @@ STREAM_API uint64_t stream_batch_wait_ns(const stream_batch *batch, uint64_t now
 STREAM_API void stream_batch_flushed(stream_batch *batch) {
     batch->items = batch->bytes = 0;
     batch->deadline_ns = UINT64_MAX;
+}
+
+/* ==[ ring: implementation ]=========================================================================
+   Two free-running counters, tail (bytes published) and head (bytes consumed). Three pairs of ordered
+   accesses carry everything; one step weaker and each breaks:
+
+     tail   release by publish, acquire by the consumer: the bytes below it, and mark. Weaker, and the
+            consumer reads bytes that are not there yet.
+     head   release by the consumer, acquire by the producer: the consumer's reads of the bytes below it.
+            Weaker, and the producer writes over bytes that are still being copied out.
+     closed release by close, acquire by the consumer: the last tail. Weaker, and the consumer says END
+            while bytes it has not seen are published.
+
+   The part given up before the end of the memory is [mark, end of that lap). One word is enough for it:
+   to give up a part the producer needs it free, and so the consumer has passed the one before. */
+
+/* The smallest power of two that is not below n; n is 1 to SIZE_MAX / 2 + 1. */
+static size_t stream__power_of_two(size_t n) {
+    size_t p = 1;
+    while (p < n) p *= 2;
+    return p;
+}
+
+STREAM_API stream_status stream_ring_init(stream_ring *ring, const stream_ring_desc *desc) {
+    stream_ring_desc d;
+    char *bytes;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memset(ring, 0, sizeof *ring);
+    if (d.capacity > SIZE_MAX / 2 || (d.memory && d.capacity == 0)) return STREAM_E_ARGUMENT;
+    if (d.capacity == 0) d.capacity = 65536;
+    bytes = (char *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, d.capacity, 1));
+    if (!bytes) return STREAM_E_NOMEM;
+    ring->producer_bytes = ring->consumer_bytes = bytes;
+    ring->producer_capacity = ring->consumer_capacity = d.capacity;
+    ring->fixed = d.memory != NULL;
+    ring->allocator = d.allocator;
+    /* Relaxed: whoever hands the ring to the other thread publishes it. */
+    stream__a64_store_relaxed(&ring->tail, d.start);
+    stream__a64_store_relaxed(&ring->head, d.start);
+    stream__a64_store_relaxed(&ring->mark, d.start - 1); /* nothing is given up: it lies behind head */
+    ring->staged = ring->head_seen = ring->tail_seen = d.start;
+    ring->mark_seen = d.start - 1;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_ring_free(stream_ring *ring) {
+    if (ring->consumer_bytes && !ring->fixed)
+        stream__resize(&ring->allocator, ring->consumer_bytes, ring->consumer_capacity, 0, 1);
+    memset(ring, 0, sizeof *ring);
+}
+
+/* Bytes the producer may fill; looks at the consumer's counter only when what it saw last is not enough. */
+static size_t stream__ring_room(stream_ring *ring, size_t want) {
+    size_t room = ring->producer_capacity - (size_t)(ring->staged - ring->head_seen);
+    if (room < want) {
+        ring->head_seen = stream__a64_load_acquire(&ring->head); /* acquire: see head above */
+        room = ring->producer_capacity - (size_t)(ring->staged - ring->head_seen);
+    }
+    return room;
+}
+
+static void stream__ring_stage(stream_ring *ring, size_t len) {
+    STREAM__WRITES(ring->producer_bytes + ring->write_at, len);
+    ring->staged += len;
+    ring->write_at += len;
+    if (ring->write_at == ring->producer_capacity) ring->write_at = 0;
+}
+
+STREAM_API void stream_ring_publish(stream_ring *ring) {
+    stream__a64_store_release(&ring->tail, ring->staged); /* release: see tail above */
+}
+
+STREAM_API stream_status stream_ring_write(stream_ring *ring, const void *data, size_t len, size_t *put) {
+    size_t room, first;
+    *put = 0;
+    ring->reserved = 0;
+    if (stream__a64_load_relaxed(&ring->closed)) return STREAM_E_STATE; /* relaxed: our own */
+    if (len == 0) return STREAM_OK;
+    room = stream__ring_room(ring, len);
+    if (room == 0) return STREAM_FULL;
+    if (len > room) len = room;
+    first = ring->producer_capacity - ring->write_at;
+    if (first > len) first = len;
+    memcpy(ring->producer_bytes + ring->write_at, data, first);
+    stream__ring_stage(ring, first);
+    if (len > first) {
+        memcpy(ring->producer_bytes, (const char *)data + first, len - first);
+        stream__ring_stage(ring, len - first);
+    }
+    stream_ring_publish(ring);
+    *put = len;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_reserve(stream_ring *ring, size_t len, void **span) {
+    size_t to_end = ring->producer_capacity - ring->write_at;
+    ring->reserved = 0;
+    *span = NULL;
+    if (stream__a64_load_relaxed(&ring->closed)) return STREAM_E_STATE; /* relaxed: our own */
+    if (len > ring->producer_capacity) return STREAM_E_TOO_LONG;
+    if (len > to_end) {
+        bool alone = stream__a64_load_relaxed(&ring->tail) == ring->staged; /* relaxed: our own */
+        if (stream__ring_room(ring, to_end) < to_end) return STREAM_FULL;
+        stream__a64_store_relaxed(&ring->mark, ring->staged); /* relaxed: the tail above it publishes it */
+        ring->staged += to_end;
+        ring->write_at = 0;
+        /* At once, so that the consumer can step over it even if no room is found behind it; but never
+           together with what is staged and not to be seen yet. */
+        if (alone) stream_ring_publish(ring);
+    }
+    if (stream__ring_room(ring, len) < len) return STREAM_FULL;
+    ring->reserved = len;
+    *span = ring->producer_bytes + ring->write_at;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_stage(stream_ring *ring, size_t len) {
+    if (len > ring->reserved) return STREAM_E_ARGUMENT;
+    stream__ring_stage(ring, len);
+    ring->reserved = 0;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_commit(stream_ring *ring, size_t len) {
+    stream_status status = stream_ring_stage(ring, len);
+    if (status == STREAM_OK) stream_ring_publish(ring);
+    return status;
+}
+
+STREAM_API void stream_ring_abort(stream_ring *ring) { ring->reserved = 0; }
+
+STREAM_API size_t stream_ring_writable(stream_ring *ring) { return stream__ring_room(ring, SIZE_MAX); }
+
+STREAM_API void stream_ring_close(stream_ring *ring) {
+    stream_ring_publish(ring);
+    stream__a64_store_release(&ring->closed, 1); /* release: see closed above */
+}
+
+static void stream__ring_look(stream_ring *ring) {
+    ring->tail_seen = stream__a64_load_acquire(&ring->tail); /* acquire: see tail above */
+    ring->mark_seen = stream__a64_load_relaxed(&ring->mark); /* relaxed: tail brought it */
+}
+
+/* Gives everything before the index `at` of this lap (or the next one's beginning) and `head` back. */
+static void stream__ring_take(stream_ring *ring, uint64_t head, size_t at) {
+    ring->read_at = at == ring->consumer_capacity ? 0 : at;
+    stream__a64_store_release(&ring->head, head); /* release: see head above */
+}
+
+/* The published bytes as last seen: `first` of them from read_at on, `second` at the beginning of the
+   memory, and *lap, the counter that belongs to that beginning. */
+static uint64_t stream__ring_spans(stream_ring *ring, size_t *first, size_t *second, uint64_t *lap) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    size_t seen = (size_t)(ring->tail_seen - head);
+    size_t to_end = ring->consumer_capacity - ring->read_at;
+    if (ring->mark_seen == head && seen) { /* the consumer stands before the part given up: step over it */
+        head += to_end;
+        stream__ring_take(ring, head, 0);
+        seen -= to_end;
+        to_end = ring->consumer_capacity;
+    }
+    *lap = head + to_end;
+    *first = seen < to_end ? seen : to_end;
+    *second = seen - *first;
+    if (ring->mark_seen - head < seen) *first = (size_t)(ring->mark_seen - head);
+    return head;
+}
+
+static stream_status stream__ring_nothing(stream_ring *ring) {
+    uint64_t head;
+    /* acquire: see closed above; so the tail looked at after it is the last one. */
+    if (!stream__a64_load_acquire(&ring->closed)) return STREAM_EMPTY;
+    stream__ring_look(ring);
+    head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    if (ring->tail_seen == head) return STREAM_END;
+    return STREAM_OK; /* not nothing, after all */
+}
+
+STREAM_API stream_status stream_ring_peek(stream_ring *ring, stream_slice span[2]) {
+    size_t first, second;
+    uint64_t lap;
+    stream_status status;
+    do {
+        stream__ring_look(ring);
+        stream__ring_spans(ring, &first, &second, &lap);
+        status = first + second ? STREAM_OK : stream__ring_nothing(ring);
+    } while (status == STREAM_OK && first + second == 0);
+    span[0].ptr = ring->consumer_bytes + ring->read_at;
+    span[0].len = first;
+    span[1].ptr = ring->consumer_bytes;
+    span[1].len = second;
+    return status;
+}
+
+STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len) {
+    size_t first, second;
+    uint64_t lap, head = stream__ring_spans(ring, &first, &second, &lap);
+    if (len > first + second) return STREAM_E_ARGUMENT;
+    STREAM__READS(ring->consumer_bytes + ring->read_at, len < first ? len : first);
+    if (len > first) STREAM__READS(ring->consumer_bytes, len - first);
+    if (len < first || second == 0) stream__ring_take(ring, head + len, ring->read_at + len);
+    else stream__ring_take(ring, lap + (len - first), len - first);
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got) {
+    size_t first, second;
+    uint64_t lap, head;
+    *got = 0;
+    head = stream__ring_spans(ring, &first, &second, &lap);
+    if (first + second < cap || first + second == 0) {
+        stream_slice span[2];
+        stream_status status = stream_ring_peek(ring, span);
+        if (status != STREAM_OK) return status;
+        head = stream__ring_spans(ring, &first, &second, &lap);
+    }
+    if (cap > first + second) cap = first + second;
+    if (cap < first) first = cap;
+    if (first) memcpy(data, ring->consumer_bytes + ring->read_at, first);
+    STREAM__READS(ring->consumer_bytes + ring->read_at, first);
+    if (cap > first) memcpy((char *)data + first, ring->consumer_bytes, cap - first);
+    STREAM__READS(ring->consumer_bytes, cap - first);
+    if (cap > first) stream__ring_take(ring, lap + (cap - first), cap - first);
+    else stream__ring_take(ring, head + cap, ring->read_at + cap);
+    *got = cap;
+    return STREAM_OK;
+}
+
+static stream_status stream__ring_read(void *ctx, void *data, size_t cap, size_t *got) {
+    return stream_ring_read((stream_ring *)ctx, data, cap, got);
+}
+
+STREAM_API stream_source stream_ring_source(stream_ring *ring) {
+    stream_source source;
+    source.ctx = ring;
+    source.read = stream__ring_read;
+    return source;
+}
+
+/* ==[ spsc: implementation ]=========================================================================
+   As the ring, with slots for bytes; push and pop stand in the declarations. */
+
+STREAM_API size_t stream_spsc_memory(size_t capacity) {
+    if (capacity == 0 || capacity > SIZE_MAX / 32) return 0;
+    return stream__power_of_two(capacity) * sizeof(void *);
+}
+
+STREAM_API stream_status stream_spsc_init(stream_spsc *ring, const stream_spsc_desc *desc) {
+    stream_spsc_desc d;
+    size_t len;
+    void **slot;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memset(ring, 0, sizeof *ring);
+    if (d.memory && d.capacity == 0) return STREAM_E_ARGUMENT;
+    if (d.capacity == 0) d.capacity = 256;
+    len = stream_spsc_memory(d.capacity);
+    if (len == 0) return STREAM_E_ARGUMENT;
+    slot = (void **)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(void *)));
+    if (!slot) return STREAM_E_NOMEM;
+    memset(slot, 0, len); /* so that the first lap meets no page fault */
+    ring->producer_slot = ring->consumer_slot = slot;
+    ring->producer_mask = ring->consumer_mask = len / sizeof(void *) - 1;
+    ring->capacity = d.capacity;
+    ring->fixed = d.memory != NULL;
+    ring->allocator = d.allocator;
+    /* Relaxed: whoever hands the ring to the other thread publishes it. */
+    stream__a64_store_relaxed(&ring->tail, d.start);
+    stream__a64_store_relaxed(&ring->head, d.start);
+    ring->head_seen = ring->tail_seen = d.start;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_spsc_free(stream_spsc *ring) {
+    if (ring->consumer_slot && !ring->fixed)
+        stream__resize(&ring->allocator, ring->consumer_slot,
+                       (size_t)(ring->consumer_mask + 1) * sizeof(void *), 0, sizeof(void *));
+    memset(ring, 0, sizeof *ring);
+}
+
+STREAM_API size_t stream_spsc_push_n(stream_spsc *ring, void *const *items, size_t count) {
+    uint64_t tail = stream__a64_load_relaxed(&ring->tail); /* relaxed: our own */
+    uint64_t room = ring->capacity - (tail - ring->head_seen);
+    size_t at = (size_t)(tail & ring->producer_mask), first;
+    if (room < count) {
+        ring->head_seen = stream__a64_load_acquire(&ring->head); /* acquire: as in push */
+        room = ring->capacity - (tail - ring->head_seen);
+        if (room < count) count = (size_t)room;
+    }
+    if (count == 0) return 0;
+    first = (size_t)ring->producer_mask + 1 - at;
+    if (first > count) first = count;
+    STREAM__WRITES(ring->producer_slot + at, first * sizeof *items);
+    STREAM__WRITES(ring->producer_slot, (count - first) * sizeof *items);
+    memcpy(ring->producer_slot + at, items, first * sizeof *items);
+    memcpy(ring->producer_slot, items + first, (count - first) * sizeof *items);
+    stream__a64_store_release(&ring->tail, tail + count); /* release: as in push */
+    return count;
+}
+
+STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap) {
+    uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    size_t at = (size_t)(head & ring->consumer_mask), first;
+    if (ring->tail_seen - head < cap) {
+        ring->tail_seen = stream__a64_load_acquire(&ring->tail); /* acquire: as in pop */
+        if (ring->tail_seen - head < cap) cap = (size_t)(ring->tail_seen - head);
+    }
+    if (cap == 0) return 0;
+    first = (size_t)ring->consumer_mask + 1 - at;
+    if (first > cap) first = cap;
+    STREAM__READS(ring->consumer_slot + at, first * sizeof *items);
+    STREAM__READS(ring->consumer_slot, (cap - first) * sizeof *items);
+    memcpy(items, ring->consumer_slot + at, first * sizeof *items);
+    memcpy(items + first, ring->consumer_slot, (cap - first) * sizeof *items);
+    stream__a64_store_release(&ring->head, head + cap); /* release: as in pop */
+    return cap;
+}
+
+/* ==[ queue: implementation ]========================================================================
+   A bounded queue with a turn in each cell, after Dmitry Vyukov's (1024cores.net, "Bounded MPMC queue").
+   Positions run freely in steps of two. The cell of position p says in `turn` who may touch it:
+
+     p                 the producer that takes tail from p to p + 2
+     p + 1             the consumer that takes head from p to p + 2
+     p + 2 x cells     the producer of the next lap
+
+   Taking tail or head claims a position and publishes nothing, so it is relaxed. turn is what carries the
+   item: stored with release when it changes hands (weaker, and the other reads the item of the last lap,
+   or writes over one not yet read), loaded with acquire by the one whose turn it is. Steps of two leave
+   tail a bit that closes the lane for good, and keep a lane of one cell unambiguous.
+
+   A capacity that is no power of two: the position `capacity` before ours must have been popped too.
+
+   `waited` is for the channel, where threads sleep: each side then stores a turn and looks for sleepers,
+   or announces itself as a sleeper and looks at the turn, and only one order for all of these four
+   (seq_cst) makes sure that one of the two sees the other. Of several turns handed over in one call the
+   first is stored last, so that nobody gets to see the others before that one. */
+
+STREAM__FN uint64_t stream__turn_load(const stream__cell *cell, bool waited) {
+    return waited ? stream__a64_load_seq_cst(&cell->turn) : stream__a64_load_acquire(&cell->turn);
+}
+
+STREAM__FN void stream__turn_store(stream__cell *cell, uint64_t turn, bool waited) {
+    if (waited) stream__a64_store_seq_cst(&cell->turn, turn);
+    else stream__a64_store_release(&cell->turn, turn);
+}
+
+STREAM__FN stream__cell *stream__lane_cell(const stream__lane *lane, uint64_t position) {
+    return &lane->cell[(position >> 1) & lane->mask];
+}
+
+/* How far the cell that decides about pushing at `tail` is from being free: 0 free, below 0 full, above 0
+   when tail is old. */
+STREAM__FN int64_t stream__lane_room(const stream__lane *lane, uint64_t tail, bool waited) {
+    if (lane->spare) {
+        uint64_t behind = tail - 2 * (lane->mask + 1 - lane->spare);
+        int64_t off = (int64_t)(stream__turn_load(stream__lane_cell(lane, behind), waited) -
+                                (tail + 2 * lane->spare));
+        if (off) return off;
+    }
+    return (int64_t)(stream__turn_load(stream__lane_cell(lane, tail), waited) - tail);
+}
+
+/* Pushes as many of count items as fit, together. 0: full, or closed. */
+STREAM__FN size_t stream__lane_push(stream__lane *lane, void *const *items, size_t count, bool waited) {
+    uint64_t tail = stream__a64_load_relaxed(&lane->tail);
+    size_t n, i;
+    for (;;) {
+        int64_t off = 0;
+        if (tail & 1 || count == 0) return 0;
+        for (n = 0; n < count; n++) {
+            off = stream__lane_room(lane, tail + 2 * n, waited);
+            if (off) break;
+        }
+        if (n) {
+            if (stream__a64_cas_relaxed(&lane->tail, &tail, tail + 2 * n)) break;
+        } else {
+            if (off < 0) return 0;
+            tail = stream__a64_load_relaxed(&lane->tail);
+        }
+    }
+    for (i = n; i-- > 0;) {
+        stream__cell *cell = stream__lane_cell(lane, tail + 2 * i);
+        STREAM__WRITES(&cell->item, sizeof cell->item);
+        cell->item = items[i];
+        stream__turn_store(cell, tail + 2 * i + 1, waited && i == 0);
+    }
+    return n;
+}
+
+/* Pops at most cap items, together. 0: nothing there. */
+STREAM__FN size_t stream__lane_pop(stream__lane *lane, void **items, size_t cap, bool waited) {
+    uint64_t head = stream__a64_load_relaxed(&lane->head);
+    size_t n, i;
+    for (;;) {
+        int64_t off = 0;
+        if (cap == 0) return 0;
+        for (n = 0; n < cap; n++) {
+            off = (int64_t)(stream__turn_load(stream__lane_cell(lane, head + 2 * n), waited) -
+                            (head + 2 * n + 1));
+            if (off) break;
+        }
+        if (n) {
+            if (stream__a64_cas_relaxed(&lane->head, &head, head + 2 * n)) break;
+        } else {
+            if (off < 0) return 0;
+            head = stream__a64_load_relaxed(&lane->head);
+        }
+    }
+    for (i = n; i-- > 0;) {
+        stream__cell *cell = stream__lane_cell(lane, head + 2 * i);
+        STREAM__READS(&cell->item, sizeof cell->item);
+        items[i] = cell->item;
+        stream__turn_store(cell, head + 2 * i + 2 * (lane->mask + 1), waited && i == 0);
+    }
+    return n;
+}
+
+/* Puts item where the oldest one of a full lane made room. OK: done, that one is in *old. EMPTY: not done, for
+   the lane is no longer full, or a consumer is busy with that very item. E_STATE: closed in the middle of
+   it; the oldest one is in *old all the same. */
+static stream_status stream__lane_evict(stream__lane *lane, void *item, void **old, bool waited) {
+    uint64_t tail = stream__a64_load_relaxed(&lane->tail), seen = tail;
+    uint64_t head = tail - 2 * (lane->mask + 1 - lane->spare);
+    stream__cell *oldest = stream__lane_cell(lane, head), *cell = stream__lane_cell(lane, tail);
+    uint64_t next_lap = head + 2 * (lane->mask + 1);
+    if (tail & 1 || stream__turn_load(oldest, waited) != head + 1) return STREAM_EMPTY;
+    if (cell != oldest && stream__turn_load(cell, waited) != tail) return STREAM_EMPTY;
+    if (!stream__a64_cas_relaxed(&lane->head, &head, head + 2)) return STREAM_EMPTY;
+    STREAM__READS(&oldest->item, sizeof oldest->item);
+    *old = oldest->item;
+    /* Popped, but its cell not handed on: as long as that is so, nobody can push at tail but we. */
+    while (!stream__a64_cas_relaxed(&lane->tail, &seen, tail + 2)) {
+        if (seen == tail) continue; /* a weak exchange may fail without a reason */
+        stream__turn_store(oldest, next_lap, waited);
+        return STREAM_E_STATE;
+    }
+    STREAM__WRITES(&cell->item, sizeof cell->item);
+    cell->item = item;
+    stream__turn_store(cell, tail + 1, waited);
+    if (cell != oldest) stream__turn_store(oldest, next_lap, waited);
+    return STREAM_OK;
+}
+
+/* One push by the policy: OK, FULL, E_STATE when the lane is closed. *back becomes the pointer that is the
+   caller's again, or NULL. */
+static stream_status stream__queue_push(stream_queue *queue, stream__lane *lane, void *item, void **back,
+                                        bool waited) {
+    void *old = NULL;
+    stream_status status = STREAM_EMPTY;
+    int tries;
+    if (back) *back = NULL;
+    if (stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
+    /* Eight: others may make room and fill it again between our looking and our taking. */
+    for (tries = 0; queue->overflow == STREAM_OVERFLOW_DROP_OLD && status == STREAM_EMPTY && tries < 8; tries++) {
+        status = stream__lane_evict(lane, item, &old, waited);
+        if (status == STREAM_EMPTY && stream__lane_push(lane, &item, 1, waited)) return STREAM_OK;
+    }
+    if (status != STREAM_EMPTY) {
+        stream__a64_add_relaxed(&queue->dropped_old, 1);
+        if (back) *back = old;
+        return status;
+    }
+    if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+    if (queue->overflow == STREAM_OVERFLOW_FAIL) {
+        stream__a64_add_relaxed(&queue->refused, 1);
+        return STREAM_FULL;
+    }
+    stream__a64_add_relaxed(&queue->dropped_new, 1);
+    if (back) *back = item;
+    return STREAM_OK;
+}
+
+/* Cells for a capacity; 0 when it is out of range. */
+static size_t stream__lane_cells(size_t capacity) {
+    return capacity > SIZE_MAX / 64 ? 0 : stream__power_of_two(capacity);
+}
+
+static void stream__queue_resolve(stream_queue_desc *d, const stream_queue_desc *desc) {
+    memset(d, 0, sizeof *d);
+    if (desc) *d = *desc;
+    if (d->capacity == 0) d->capacity = 256;
+    if (d->urgent == 0) d->urgent = 16;
+}
+
+STREAM_API size_t stream_queue_memory(const stream_queue_desc *desc) {
+    stream_queue_desc d;
+    size_t ordinary, urgent;
+    stream__queue_resolve(&d, desc);
+    ordinary = stream__lane_cells(d.capacity);
+    urgent = stream__lane_cells(d.urgent);
+    return ordinary && urgent ? (ordinary + urgent) * sizeof(stream__cell) : 0;
+}
+
+static void stream__lane_init(stream__lane *lane, stream__cell *cell, size_t capacity, uint64_t start) {
+    uint64_t cells = stream__lane_cells(capacity), i;
+    lane->cell = cell;
+    lane->mask = cells - 1;
+    lane->spare = cells - capacity;
+    /* Relaxed: whoever hands the queue to other threads publishes it. */
+    stream__a64_store_relaxed(&lane->tail, start);
+    stream__a64_store_relaxed(&lane->head, start);
+    for (i = 0; i < cells; i++) stream__a64_store_relaxed(&stream__lane_cell(lane, start + 2 * i)->turn, start + 2 * i);
+}
+
+STREAM_API stream_status stream_queue_init(stream_queue *queue, const stream_queue_desc *desc) {
+    stream_queue_desc d;
+    stream__cell *cell;
+    size_t len;
+    memset(queue, 0, sizeof *queue);
+    stream__queue_resolve(&d, desc);
+    len = stream_queue_memory(&d);
+    if (len == 0 || (unsigned)d.overflow > STREAM_OVERFLOW_DROP_OLD) return STREAM_E_ARGUMENT;
+    cell = (stream__cell *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(uint64_t)));
+    if (!cell) return STREAM_E_NOMEM;
+    memset(cell, 0, len);
+    stream__lane_init(&queue->lane[0], cell, d.capacity, d.start << 1);
+    stream__lane_init(&queue->lane[1], cell + stream__lane_cells(d.capacity), d.urgent, d.start << 1);
+    queue->overflow = d.overflow;
+    queue->memory_len = d.memory ? 0 : len;
+    queue->start = d.start << 1;
+    queue->allocator = d.allocator;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_queue_free(stream_queue *queue) {
+    if (queue->memory_len)
+        stream__resize(&queue->allocator, queue->lane[0].cell, queue->memory_len, 0, sizeof(uint64_t));
+    memset(queue, 0, sizeof *queue);
+}
+
+STREAM_API stream_status stream_queue_push(stream_queue *queue, void *item, void **dropped) {
+    return stream__queue_push(queue, &queue->lane[0], item, dropped, false);
+}
+
+STREAM_API stream_status stream_queue_push_urgent(stream_queue *queue, void *item, void **dropped) {
+    return stream__queue_push(queue, &queue->lane[1], item, dropped, false);
+}
+
+STREAM_API stream_status stream_queue_pop(stream_queue *queue, void **item) {
+    if (stream__lane_pop(&queue->lane[1], item, 1, false)) return STREAM_OK;
+    return stream__lane_pop(&queue->lane[0], item, 1, false) ? STREAM_OK : STREAM_EMPTY;
+}
+
+STREAM_API size_t stream_queue_push_n(stream_queue *queue, void *const *items, size_t count) {
+    size_t n = stream__lane_push(&queue->lane[0], items, count, false);
+    if (n < count) stream__a64_add_relaxed(&queue->refused, count - n);
+    return n;
+}
+
+STREAM_API size_t stream_queue_pop_n(stream_queue *queue, void **items, size_t cap) {
+    size_t n = stream__lane_pop(&queue->lane[1], items, cap, false);
+    return n + stream__lane_pop(&queue->lane[0], items + n, cap - n, false);
+}
+
+STREAM_API void stream_queue_stats(const stream_queue *queue, stream_queue_usage *usage) {
+    int i;
+    memset(usage, 0, sizeof *usage);
+    /* Relaxed: measures, through which nothing is reached. A head read before its tail is not above it. */
+    for (i = 0; i < 2; i++) {
+        uint64_t head = stream__a64_load_relaxed(&queue->lane[i].head) - queue->start;
+        uint64_t tail = stream__a64_load_relaxed(&queue->lane[i].tail) - queue->start;
+        usage->popped += head >> 1;
+        usage->pushed += tail >> 1;
+    }
+    usage->depth = usage->pushed > usage->popped ? usage->pushed - usage->popped : 0;
+    usage->refused = stream__a64_load_relaxed(&queue->refused);
+    usage->dropped_new = stream__a64_load_relaxed(&queue->dropped_new);
+    usage->dropped_old = stream__a64_load_relaxed(&queue->dropped_old);
+}
+
+/* ==[ channel: implementation ]======================================================================
+   Whoever finds nothing (or no room) announces itself in `word`, looks again, and sleeps while the word
+   is what it was. Whoever put something there (or took something away) looks at the word, and if more wait
+   than were told, tells one and wakes it. That is Dekker's pattern, each side writing its own word before
+   it reads the other's, and needs one order for all four accesses: the turn of the cell and the word are
+   seq_cst, here and in the queue's functions with `waited`. Weaker, and both read what was before: one
+   sleeps on an item that is there.
+
+     bits 0-14   threads that wait
+     bits 15-29  how many of them were told to look again: a second item finds them told, and makes no
+                 second system call
+     bit 30      an event loop is armed
+
+   Everyone who leaves takes one telling along, if there is one, and then tries again; so a telling is never
+   lost, but it may reach the wrong one: two items in a row may be published in the wrong order, and the one
+   who was told of the second finds the first still missing. Therefore everyone who took an item (or put
+   one) and sees that there is more, and a thread that was not told, tells the next. */
+
+enum {
+    STREAM__WAITING = 0x7fff,
+    STREAM__TOLD = 0x8000, /* one of them */
+    STREAM__ARMED = 0x40000000
+};
+
+static uint32_t stream__untold(uint32_t word) {
+    return (word & STREAM__WAITING) - ((word >> 15) & STREAM__WAITING);
+}
+
+#if defined(STREAM__SLEEP_NONE)
+
+/* Never called: nobody waits. */
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    (void)s, (void)word, (void)deadline_ns;
+    return false;
+}
+static void stream__wake(stream__sleepers *s, uint32_t count) { (void)s, (void)count; }
+static bool stream__sleepers_init(stream__sleepers *s) {
+    (void)s;
+    return true;
+}
+static void stream__sleepers_free(stream__sleepers *s) { (void)s; }
+
+#elif defined(_WIN32)
+
+/* Sleeps while the word is what it was; false when the deadline has passed. May return early. */
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    DWORD ms = INFINITE;
+    if (deadline_ns != STREAM_FOREVER) {
+        uint64_t now = stream_now_ns(), left;
+        if (now >= deadline_ns) return false;
+        left = (deadline_ns - now + 999999) / 1000000;
+        ms = left < 0x7fffffff ? (DWORD)left : 0x7fffffff;
+    }
+    WaitOnAddress((volatile VOID *)&s->word.v, &word, sizeof word, ms);
+    return true;
+}
+
+static void stream__wake(stream__sleepers *s, uint32_t count) {
+    if (count > 1) WakeByAddressAll(&s->word.v);
+    else WakeByAddressSingle(&s->word.v);
+}
+
+static bool stream__sleepers_init(stream__sleepers *s) {
+    (void)s;
+    return true;
+}
+static void stream__sleepers_free(stream__sleepers *s) { (void)s; }
+
+#elif defined(STREAM__SLEEP_PTHREAD)
+
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    bool in_time = true;
+    pthread_mutex_lock(&s->lock);
+    if (stream__a32_load_seq_cst(&s->word) == word) {
+        if (deadline_ns == STREAM_FOREVER) {
+            pthread_cond_wait(&s->wake, &s->lock);
+        } else {
+            uint64_t ns = deadline_ns;
+            struct timespec at;
+#ifdef __APPLE__
+            uint64_t now = stream_now_ns();
+            ns = now < deadline_ns ? deadline_ns - now : 0;
+#endif
+            at.tv_sec = (time_t)(ns / 1000000000);
+            at.tv_nsec = (long)(ns % 1000000000);
+#ifdef __APPLE__
+            pthread_cond_timedwait_relative_np(&s->wake, &s->lock, &at);
+#else
+            pthread_cond_timedwait(&s->wake, &s->lock, &at);
+#endif
+            in_time = stream_now_ns() < deadline_ns;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return in_time;
+}
+
+static void stream__wake(stream__sleepers *s, uint32_t count) {
+    /* Whoever saw the old word is asleep once the lock can be had, or has not looked yet. */
+    pthread_mutex_lock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
+    if (count > 1) pthread_cond_broadcast(&s->wake);
+    else pthread_cond_signal(&s->wake);
+}
+
+static bool stream__sleepers_init(stream__sleepers *s) {
+    pthread_condattr_t attr;
+    bool done;
+    if (pthread_condattr_init(&attr) != 0) return false;
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+#endif
+    done = pthread_mutex_init(&s->lock, NULL) == 0;
+    if (done && pthread_cond_init(&s->wake, &attr) != 0) {
+        pthread_mutex_destroy(&s->lock);
+        done = false;
+    }
+    pthread_condattr_destroy(&attr);
+    return done;
+}
+
+static void stream__sleepers_free(stream__sleepers *s) {
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+}
+
+#else /* Linux */
+
+#ifndef STREAM_SYS_FUTEX
+/* A C library whose time_t is wider than the kernel's long needs the call that takes it so. */
+#if defined(SYS_futex_time64) && defined(SYS_futex)
+#define STREAM__FUTEX (sizeof(time_t) > sizeof(long) ? SYS_futex_time64 : SYS_futex)
+#elif defined(SYS_futex_time64)
+#define STREAM__FUTEX SYS_futex_time64
+#else
+#define STREAM__FUTEX SYS_futex
+#endif
+#define STREAM_SYS_FUTEX(word, op, value, deadline) \
+    syscall(STREAM__FUTEX, word, op, value, deadline, NULL, FUTEX_BITSET_MATCH_ANY)
+#endif
+
+static bool stream__sleep(stream__sleepers *s, uint32_t word, uint64_t deadline_ns) {
+    struct timespec at, *deadline = NULL;
+    if (deadline_ns != STREAM_FOREVER) {
+        at.tv_sec = (time_t)(deadline_ns / 1000000000);
+        at.tv_nsec = (long)(deadline_ns % 1000000000);
+        deadline = &at;
+    }
+    /* BITSET: this one takes the moment to wake up at, not the time to sleep. */
+    if (STREAM_SYS_FUTEX(&s->word.v, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, word, deadline) == 0) return true;
+    return errno != ETIMEDOUT;
+}
+
+static void stream__wake(stream__sleepers *s, uint32_t count) {
+    STREAM_SYS_FUTEX(&s->word.v, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL);
+}
+
+static bool stream__sleepers_init(stream__sleepers *s) {
+    (void)s;
+    return true;
+}
+static void stream__sleepers_free(stream__sleepers *s) { (void)s; }
+
+#endif
+
+static void stream__channel_wake_fd(stream_channel *channel);
+
+/* Tells up to count threads that have not been told, and the event loop. */
+static void stream__tell(stream_channel *channel, stream__sleepers *s, uint32_t seen, size_t count) {
+    uint32_t tell;
+    do {
+        tell = stream__untold(seen);
+        if (tell > count) tell = (uint32_t)count;
+        if (tell == 0 && !(seen & STREAM__ARMED)) return;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, (seen & ~(uint32_t)STREAM__ARMED) + tell * STREAM__TOLD));
+    if (tell) stream__wake(s, tell);
+    if (seen & STREAM__ARMED) stream__channel_wake_fd(channel);
+}
+
+/* The same, after count items were put (or taken): nearly always nobody waits, and then it is one load. */
+STREAM__FN void stream__tell_if(stream_channel *channel, stream__sleepers *s, size_t count) {
+    uint32_t seen = stream__a32_load_seq_cst(&s->word); /* seq_cst: see above */
+    if (seen) stream__tell(channel, s, seen, count);
+}
+
+/* Whether an item can be popped now, or never any more. */
+static bool stream__channel_ended(const stream_channel *channel) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        /* seq_cst as close's: whoever announced itself too late for close to see it sees close here. */
+        uint64_t tail = stream__a64_load_seq_cst(&channel->queue.lane[i].tail);
+        if (!(tail & 1) || stream__a64_load_relaxed(&channel->queue.lane[i].head) != tail - 1) return false;
+    }
+    return true;
+}
+
+static bool stream__channel_ready(const stream_channel *channel) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        const stream__lane *lane = &channel->queue.lane[i];
+        uint64_t head = stream__a64_load_relaxed(&lane->head); /* relaxed: an old one says ready, and pop knows */
+        if ((int64_t)(stream__turn_load(stream__lane_cell(lane, head), true) - (head + 1)) >= 0) return true;
+    }
+    return stream__channel_ended(channel);
+}
+
+/* Whether there is room in the lane, or never any more. */
+static bool stream__channel_roomy(const stream__lane *lane) {
+    uint64_t tail = stream__a64_load_seq_cst(&lane->tail); /* seq_cst: as in ended */
+    return tail & 1 || stream__lane_room(lane, tail, true) >= 0;
+}
+
+/* One round of waiting for an item (lane NULL) or for room in a lane. OK: look again. EMPTY: the time is up,
+   look once more. E_STATE: no more than 32767 threads can wait here. */
+static stream_status stream__channel_wait(stream_channel *channel, const stream__lane *lane, stream__sleepers *s,
+                                          uint64_t deadline_ns) {
+    bool in_time = true;
+    uint32_t seen = stream__a32_load_seq_cst(&s->word), left;
+    do {
+        if ((seen & STREAM__WAITING) == STREAM__WAITING) return STREAM_E_STATE;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, seen + 1)); /* seq_cst: see above */
+    seen = stream__a32_load_seq_cst(&s->word);
+    if (!(lane ? stream__channel_roomy(lane) : stream__channel_ready(channel)) &&
+        !((seen >> 15) & STREAM__WAITING))
+        in_time = stream__sleep(s, seen, deadline_ns);
+    do { /* leave, with a telling if there is one */
+        left = seen - 1;
+        if ((left >> 15) & STREAM__WAITING) left -= STREAM__TOLD;
+    } while (!stream__a32_cas_seq_cst(&s->word, &seen, left));
+    return in_time ? STREAM_OK : STREAM_EMPTY;
+}
+
+/* The moment timeout_ns from now; 36 years are for ever, so that a 32-bit time_t holds all others. */
+static uint64_t stream__deadline(uint64_t timeout_ns) {
+#ifdef STREAM__SLEEP_NONE
+    return timeout_ns;
+#else
+    return timeout_ns < UINT64_C(1) << 60 ? stream_now_ns() + timeout_ns : STREAM_FOREVER;
+#endif
+}
+
+/* After n items were pushed. */
+static void stream__channel_sent(stream_channel *channel, int urgent, size_t n) {
+    stream__sleepers *senders = &channel->senders[urgent];
+    uint32_t others;
+    stream__tell_if(channel, &channel->receivers, n);
+    others = stream__a32_load_seq_cst(&senders->word);
+    if (others && stream__channel_roomy(&channel->queue.lane[urgent])) stream__tell(channel, senders, others, 1);
+}
+
+static stream_status stream__channel_send(stream_channel *channel, int urgent, void *const *items, size_t count,
+                                          uint64_t timeout_ns, size_t *sent) {
+    stream__lane *lane = &channel->queue.lane[urgent];
+    stream__sleepers *senders = &channel->senders[urgent];
+    stream_status waited = STREAM_OK;
+    uint64_t deadline_ns = 0;
+    *sent = 0;
+#ifdef STREAM__SLEEP_NONE
+    timeout_ns = 0;
+#endif
+    for (;;) {
+        size_t n = stream__lane_push(lane, items + *sent, count - *sent, true);
+        if (n) {
+            stream__channel_sent(channel, urgent, n);
+            *sent += n;
+        }
+        if (*sent == count) return STREAM_OK;
+        if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+        if (timeout_ns == 0 || waited != STREAM_OK) {
+            stream__a64_add_relaxed(&channel->queue.refused, count - *sent);
+            return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_FULL;
+        }
+        if (deadline_ns == 0) deadline_ns = stream__deadline(timeout_ns);
+        waited = stream__channel_wait(channel, lane, senders, deadline_ns);
+    }
+}
+
+static stream_status stream__channel_recv(stream_channel *channel, void **items, size_t cap, uint64_t timeout_ns,
+                                          size_t *got) {
+    stream__sleepers *receivers = &channel->receivers;
+    stream_status waited = STREAM_OK;
+    uint64_t deadline_ns = 0;
+#ifdef STREAM__SLEEP_NONE
+    timeout_ns = 0;
+#endif
+    for (;;) {
+        size_t urgent = stream__lane_pop(&channel->queue.lane[1], items, cap, true);
+        size_t n = stream__lane_pop(&channel->queue.lane[0], items + urgent, cap - urgent, true);
+        *got = urgent + n;
+        if (urgent) stream__tell_if(channel, &channel->senders[1], urgent);
+        if (n) stream__tell_if(channel, &channel->senders[0], n);
+        if (*got || cap == 0) {
+            uint32_t others = stream__a32_load_seq_cst(&receivers->word);
+            if (others && stream__channel_ready(channel)) stream__tell(channel, receivers, others, 1);
+            return STREAM_OK;
+        }
+        if (stream__channel_ended(channel)) {
+            stream__tell_if(channel, receivers, STREAM__WAITING); /* the last item may have gone unheard by them */
+            return STREAM_END;
+        }
+        if (timeout_ns == 0 || waited != STREAM_OK)
+            return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_EMPTY;
+        if (deadline_ns == 0) deadline_ns = stream__deadline(timeout_ns);
+        waited = stream__channel_wait(channel, NULL, receivers, deadline_ns);
+    }
+}
+
+STREAM_API stream_status stream_channel_send(stream_channel *channel, void *item, uint64_t timeout_ns) {
+    size_t sent;
+    return stream__channel_send(channel, 0, &item, 1, timeout_ns, &sent);
+}
+
+STREAM_API stream_status stream_channel_send_urgent(stream_channel *channel, void *item, uint64_t timeout_ns) {
+    size_t sent;
+    return stream__channel_send(channel, 1, &item, 1, timeout_ns, &sent);
+}
+
+STREAM_API stream_status stream_channel_send_n(stream_channel *channel, void *const *items, size_t count,
+                                               uint64_t timeout_ns, size_t *sent) {
+    return stream__channel_send(channel, 0, items, count, timeout_ns, sent);
+}
+
+STREAM_API stream_status stream_channel_try_send(stream_channel *channel, void *item, void **dropped) {
+    stream_status status = stream__queue_push(&channel->queue, &channel->queue.lane[0], item, dropped, true);
+    if (status == STREAM_OK) stream__channel_sent(channel, 0, 1);
+    return status;
+}
+
+STREAM_API stream_status stream_channel_recv(stream_channel *channel, void **item, uint64_t timeout_ns) {
+    size_t got;
+    return stream__channel_recv(channel, item, 1, timeout_ns, &got);
+}
+
+STREAM_API stream_status stream_channel_recv_n(stream_channel *channel, void **items, size_t cap,
+                                               uint64_t timeout_ns, size_t *got) {
+    return stream__channel_recv(channel, items, cap, timeout_ns, got);
+}
+
+STREAM_API stream_status stream_channel_try_recv(stream_channel *channel, void **item) {
+    size_t got;
+    return stream__channel_recv(channel, item, 1, 0, &got);
+}
+
+STREAM_API void stream_channel_close(stream_channel *channel) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        stream__a64 *tail = &channel->queue.lane[i].tail;
+        uint64_t seen = stream__a64_load_relaxed(tail); /* relaxed: the exchange below checks it */
+        /* seq_cst: written here, then the words read; those who sleep write theirs, then read this. And what
+           was done before close is seen by whoever gets END. */
+        while (!(seen & 1) && !stream__a64_cas_seq_cst(tail, &seen, seen | 1)) {
+        }
+    }
+    for (i = 0; i < 2; i++) stream__tell_if(channel, &channel->senders[i], STREAM__WAITING);
+    stream__tell_if(channel, &channel->receivers, STREAM__WAITING);
+}
+
+STREAM_API void stream_channel_stats(const stream_channel *channel, stream_queue_usage *usage) {
+    stream_queue_stats(&channel->queue, usage);
+}
+
+STREAM_API uint64_t stream_channel_advise_ns(stream_channel *channel, uint64_t now_ns) {
+    uint64_t nobody = 0, pause;
+    stream_queue_usage usage;
+    /* acquire and release: the flow is one thread's at a time. */
+    if (!stream__a64_cas_acq_rel(&channel->asking, &nobody, 1)) return 0;
+    stream_queue_stats(&channel->queue, &usage);
+    /* The flow counts in steps from what it had: nothing is added to any counter when items are sent. */
+    stream_flow_consumed(&channel->flow, usage.popped - stream__a64_load_relaxed(&channel->flow.consumed));
+    stream_flow_sent(&channel->flow, usage.pushed - stream__a64_load_relaxed(&channel->flow.sent));
+    pause = stream_flow_advise_ns(&channel->flow, now_ns);
+    stream__a64_store_release(&channel->asking, 0);
+    return pause;
+}
+
+STREAM_API const stream_flow *stream_channel_flow(const stream_channel *channel) { return &channel->flow; }
+
+#if defined(STREAM_NO_OS) || defined(_WIN32)
+
+static bool stream__channel_open_fd(stream_channel *channel) {
+    (void)channel;
+    return false;
+}
+static void stream__channel_close_fd(stream_channel *channel) { (void)channel; }
+static void stream__channel_wake_fd(stream_channel *channel) { (void)channel; }
+#ifndef STREAM_NO_OS
+static void stream__channel_drain_fd(stream_channel *channel) { (void)channel; }
+#endif
+
+#else
+
+static bool stream__channel_open_fd(stream_channel *channel) {
+#ifdef __linux__
+    channel->wake_read = channel->wake_write = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return channel->wake_read >= 0;
+#else
+    int fd[2], i;
+    if (pipe(fd) != 0) return false;
+    channel->wake_read = fd[0];
+    channel->wake_write = fd[1];
+    for (i = 0; i < 2; i++) {
+        if (fcntl(fd[i], F_SETFD, FD_CLOEXEC) != 0) return false;
+        if (fcntl(fd[i], F_SETFL, O_NONBLOCK) != 0) return false;
+    }
+    return true;
+#endif
+}
+
+static void stream__channel_close_fd(stream_channel *channel) {
+    if (channel->wake_read >= 0) close(channel->wake_read);
+    if (channel->wake_write >= 0 && channel->wake_write != channel->wake_read) close(channel->wake_write);
+}
+
+static void stream__channel_wake_fd(stream_channel *channel) {
+    uint64_t one = 1;
+    /* Full means readable, and that is all we want. */
+    while (STREAM_SYS_WRITE(channel->wake_write, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+static void stream__channel_drain_fd(stream_channel *channel) {
+    char bytes[64];
+    ptrdiff_t n;
+    do n = (ptrdiff_t)STREAM_SYS_READ(channel->wake_read, bytes, sizeof bytes);
+    while (n == (ptrdiff_t)sizeof bytes || (n < 0 && errno == EINTR));
+}
+
+#endif
+
+#ifndef STREAM_NO_OS
+
+STREAM_API stream_status stream_channel_arm(stream_channel *channel) {
+    stream__sleepers *s = &channel->receivers;
+    uint32_t seen = stream__a32_load_seq_cst(&s->word);
+    if (channel->wake_read < 0) return STREAM_E_STATE;
+    /* Not armed: either never yet, or somebody has told us since, and written (or will at once: then we wake
+       up once for nothing). */
+    if (!(seen & STREAM__ARMED)) stream__channel_drain_fd(channel);
+    while (!(seen & STREAM__ARMED) && !stream__a32_cas_seq_cst(&s->word, &seen, seen | STREAM__ARMED)) {
+    }
+    if (!stream__channel_ready(channel)) return STREAM_EMPTY;
+    seen = stream__a32_load_seq_cst(&s->word);
+    while (seen & STREAM__ARMED && !stream__a32_cas_seq_cst(&s->word, &seen, seen & ~(uint32_t)STREAM__ARMED)) {
+    }
+    return STREAM_OK;
+}
+
+STREAM_API int stream_channel_fd(const stream_channel *channel) { return channel->wake_read; }
+
+#endif
+
+STREAM_API stream_status stream_channel_init(stream_channel *channel, const stream_channel_desc *desc) {
+    stream_channel_desc d;
+    stream_status status;
+    int made = 0;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memset(channel, 0, sizeof *channel);
+    channel->wake_read = channel->wake_write = -1;
+#if defined(STREAM_NO_OS) || defined(_WIN32)
+    if (d.wake_fd) return STREAM_E_ARGUMENT;
+#endif
+    if (d.queue.capacity == 0) d.queue.capacity = 100;
+    if (d.flow.size == 0) d.flow.size = d.queue.capacity;
+    status = stream_flow_init(&channel->flow, &d.flow);
+    if (status == STREAM_OK) status = stream_queue_init(&channel->queue, &d.queue);
+    if (status != STREAM_OK) return status;
+    if (stream__sleepers_init(&channel->receivers)) made++;
+    if (made == 1 && stream__sleepers_init(&channel->senders[0])) made++;
+    if (made == 2 && stream__sleepers_init(&channel->senders[1])) made++;
+    if (made == 3 && (!d.wake_fd || stream__channel_open_fd(channel))) {
+        channel->made = true;
+        return STREAM_OK;
+    }
+    stream__channel_close_fd(channel);
+    if (made > 0) stream__sleepers_free(&channel->receivers);
+    if (made > 1) stream__sleepers_free(&channel->senders[0]);
+    if (made > 2) stream__sleepers_free(&channel->senders[1]);
+    stream_queue_free(&channel->queue);
+    memset(channel, 0, sizeof *channel);
+    return STREAM_E_IO;
+}
+
+STREAM_API void stream_channel_free(stream_channel *channel) {
+    if (channel->made) {
+        stream__channel_close_fd(channel);
+        stream__sleepers_free(&channel->receivers);
+        stream__sleepers_free(&channel->senders[0]);
+        stream__sleepers_free(&channel->senders[1]);
+        stream_queue_free(&channel->queue);
+    }
+    memset(channel, 0, sizeof *channel);
+}
+
+/* ==[ broadcast: implementation ]====================================================================
+   The writer raises `floor` above the items it is about to overwrite, overwrites, and raises `next`. A
+   reader takes what is below `next`, copies, and looks at `floor` afterwards: if its item was still kept,
+   every word it copied is the item's. kept[n].offset is written with item n - 1, so that it is right for
+   the next item too, and tells the length of the one before.
+
+     next   release by the writer, acquire by readers: the words of the items below, and their entries.
+     words  (of items and entries) release by the writer, acquire by readers. If a reader got a single word
+            of a later item, then what came before that word's store, the raised floor, has reached it as
+            well. Weaker on either side, and it may look at floor, see the old one, and believe a torn copy.
+     floor  relaxed where a copy is judged, for the words bring it. Where a reader goes on at it: release by
+            the writer, acquire by the reader, for kept[floor].offset and for a next that is not below it.
+     held->next, used   release by the reader, acquire by the writer: its copying is over. */
+
+static void stream__broadcast_resolve(stream_broadcast_desc *d, const stream_broadcast_desc *desc) {
+    memset(d, 0, sizeof *d);
+    if (desc) *d = *desc;
+    if (d->max_items == 0) d->max_items = 1024;
+    if (d->max_bytes == 0) d->max_bytes = (size_t)1 << 20;
+}
+
+/* The three parts: entries, words, held readers. False when a limit is out of range. */
+static bool stream__broadcast_parts(const stream_broadcast_desc *d, size_t part[3]) {
+    if (d->max_items > SIZE_MAX / 256 || d->max_bytes > SIZE_MAX / 8 || d->max_held > SIZE_MAX / 4 / sizeof(stream__held))
+        return false;
+    part[0] = stream__power_of_two(d->max_items + 1) * sizeof(stream__kept); /* and the next one's offset */
+    part[1] = stream__power_of_two((d->max_bytes + 7) / 8) * sizeof(stream__a64);
+    part[2] = d->max_held * sizeof(stream__held);
+    return true;
+}
+
+STREAM_API size_t stream_broadcast_memory(const stream_broadcast_desc *desc) {
+    stream_broadcast_desc d;
+    size_t part[3];
+    stream__broadcast_resolve(&d, desc);
+    return stream__broadcast_parts(&d, part) ? part[0] + part[1] + part[2] : 0;
+}
+
+STREAM_API stream_status stream_broadcast_init(stream_broadcast *broadcast, const stream_broadcast_desc *desc) {
+    stream_broadcast_desc d;
+    size_t part[3], len;
+    char *memory;
+    memset(broadcast, 0, sizeof *broadcast);
+    stream__broadcast_resolve(&d, desc);
+    if (!stream__broadcast_parts(&d, part)) return STREAM_E_ARGUMENT;
+    len = part[0] + part[1] + part[2];
+    memory = (char *)(d.memory ? d.memory : stream__resize(&d.allocator, NULL, 0, len, sizeof(uint64_t)));
+    if (!memory) return STREAM_E_NOMEM;
+    memset(memory, 0, len);
+    broadcast->kept = (stream__kept *)(void *)memory;
+    broadcast->word = (stream__a64 *)(void *)(memory + part[0]);
+    broadcast->held = (stream__held *)(void *)(memory + part[0] + part[1]);
+    broadcast->kept_mask = part[0] / sizeof(stream__kept) - 1;
+    broadcast->word_mask = part[1] / sizeof(stream__a64) - 1;
+    broadcast->max_items = d.max_items;
+    broadcast->max_words = (d.max_bytes + 7) / 8;
+    broadcast->max_held = d.max_held;
+    broadcast->memory_len = d.memory ? 0 : len;
+    broadcast->allocator = d.allocator;
+    /* Relaxed: whoever hands the broadcast to other threads publishes it. */
+    stream__a64_store_relaxed(&broadcast->next, d.start);
+    stream__a64_store_relaxed(&broadcast->floor, d.start);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_broadcast_free(stream_broadcast *broadcast) {
+    if (broadcast->memory_len)
+        stream__resize(&broadcast->allocator, broadcast->kept, broadcast->memory_len, 0, sizeof(uint64_t));
+    memset(broadcast, 0, sizeof *broadcast);
+}
+
+/* Whether a reader that is held on to has yet to read item `number`. */
+static bool stream__broadcast_wanted(const stream_broadcast *broadcast, uint64_t number) {
+    size_t i;
+    for (i = 0; i < broadcast->max_held; i++) {
+        const stream__held *held = &broadcast->held[i];
+        /* acquire: see held above */
+        if (stream__a64_load_acquire(&held->used) && stream__a64_load_acquire(&held->next) == number) return true;
+    }
+    return false;
+}
+
+STREAM_API stream_status stream_broadcast_write(stream_broadcast *broadcast, const void *data, size_t len) {
+    const char *from = (const char *)data;
+    uint64_t words = (uint64_t)len / 8 + (len % 8 != 0), word, i;
+    /* Relaxed: these are the writer's own. */
+    uint64_t next = stream__a64_load_relaxed(&broadcast->next);
+    uint64_t floor = stream__a64_load_relaxed(&broadcast->floor), floor_at = broadcast->floor_at;
+    stream__kept *kept = broadcast->kept;
+    if (stream__a64_load_relaxed(&broadcast->closed)) return STREAM_E_STATE;
+    if (words > broadcast->max_words) return STREAM_E_TOO_LONG;
+    while (next - floor >= broadcast->max_items || broadcast->at + words - floor_at > broadcast->max_words) {
+        if (stream__broadcast_wanted(broadcast, floor)) return STREAM_FULL;
+        floor++;
+        floor_at = floor == next ? broadcast->at : stream__a64_load_relaxed(&kept[floor & broadcast->kept_mask].at);
+    }
+    broadcast->floor_at = floor_at;
+    stream__a64_store_release(&broadcast->floor, floor); /* release: see floor above */
+    /* release, here and below: see words above */
+    stream__a64_store_release(&kept[next & broadcast->kept_mask].at, broadcast->at);
+    for (i = 0; i < words; i++) {
+        size_t left = len - (size_t)i * 8;
+        word = 0;
+        if (left >= 8) memcpy(&word, from + i * 8, 8);
+        else memcpy(&word, from + i * 8, left);
+        stream__a64_store_release(&broadcast->word[(broadcast->at + i) & broadcast->word_mask], word);
+    }
+    broadcast->at += words;
+    broadcast->bytes += len;
+    stream__a64_store_release(&kept[(next + 1) & broadcast->kept_mask].offset, broadcast->bytes);
+    stream__a64_store_release(&broadcast->next, next + 1); /* release: see next above */
+    return STREAM_OK;
+}
+
+STREAM_API void stream_broadcast_close(stream_broadcast *broadcast) {
+    stream__a64_store_release(&broadcast->closed, 1); /* release: the last next */
+}
+
+STREAM_API void stream_broadcast_range(const stream_broadcast *broadcast, uint64_t *oldest, uint64_t *next) {
+    /* acquire: so that oldest is not above next; and both are measures. */
+    *oldest = stream__a64_load_acquire(&broadcast->floor);
+    *next = stream__a64_load_acquire(&broadcast->next);
+}
+
+/* Whether item `number` is no longer kept. */
+static bool stream__broadcast_gone(const stream_broadcast *broadcast, uint64_t number) {
+    uint64_t floor = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: see floor above */
+    return (int64_t)(floor - number) > 0;
+}
+
+/* Bytes of all items before `number`, which may be the next one; false when it is no longer kept. */
+static bool stream__broadcast_offset(const stream_broadcast *broadcast, uint64_t number, uint64_t *offset) {
+    *offset = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].offset); /* acquire: see words */
+    return !stream__broadcast_gone(broadcast, number);
+}
+
+/* The next item's number, with its offset. */
+static uint64_t stream__broadcast_next(const stream_broadcast *broadcast, uint64_t *offset) {
+    uint64_t next;
+    do next = stream__a64_load_acquire(&broadcast->next); /* acquire: see next above */
+    while (!stream__broadcast_offset(broadcast, next, offset)); /* only if the writer went all around meanwhile */
+    return next;
+}
+
+STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadcast_reader *reader,
+                                      stream_overrun overrun) {
+    memset(reader, 0, sizeof *reader);
+    reader->broadcast = broadcast;
+    reader->overrun = overrun;
+    reader->next = stream__broadcast_next(broadcast, &reader->offset);
+    reader->known = true;
+}
+
+static void stream__broadcast_place(stream_broadcast_reader *reader, uint64_t next) {
+    reader->next = next;
+    if (reader->held) stream__a64_store_release(&reader->held->next, next); /* release: see held above */
+}
+
+STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number) {
+    uint64_t next = stream__a64_load_acquire(&reader->broadcast->next); /* acquire: see next above */
+    if ((int64_t)(number - next) > 0) return STREAM_E_RANGE;
+    if (reader->held && (int64_t)(number - reader->next) < 0) return STREAM_E_STATE;
+    stream__broadcast_place(reader, number);
+    reader->known = stream__broadcast_offset(reader->broadcast, number, &reader->offset);
+    return reader->known ? STREAM_OK : STREAM_LOST;
+}
+
+STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) {
+    stream_broadcast *broadcast = reader->broadcast;
+    size_t i;
+    if (reader->held) return STREAM_OK;
+    for (i = 0; i < broadcast->max_held; i++) {
+        stream__held *held = &broadcast->held[i];
+        if (stream__a64_load_acquire(&held->used)) continue; /* acquire: see held above */
+        if (stream__broadcast_gone(broadcast, reader->next)) {
+            reader->next = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: we are the writer's thread */
+            reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
+        }
+        reader->held = held;
+        /* Relaxed: only the writer's thread reads them before the reader's thread takes over. */
+        stream__a64_store_relaxed(&held->next, reader->next);
+        stream__a64_store_relaxed(&held->used, 1);
+        return STREAM_OK;
+    }
+    return STREAM_FULL;
+}
+
+STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader) {
+    if (reader->held) stream__a64_store_release(&reader->held->used, 0); /* release: see held above */
+    reader->held = NULL;
+}
+
+/* The reader's item is gone: goes on where there is one, and counts. */
+static stream_status stream__broadcast_resume(stream_broadcast_reader *reader) {
+    const stream_broadcast *broadcast = reader->broadcast;
+    uint64_t number, offset;
+    do {
+        number = stream__a64_load_acquire(&broadcast->next) - 1; /* acquire: see next above */
+        if (reader->overrun == STREAM_OVERRUN_OLDEST || stream__broadcast_gone(broadcast, number))
+            number = stream__a64_load_acquire(&broadcast->floor); /* acquire: see floor above */
+    } while (!stream__broadcast_offset(broadcast, number, &offset)); /* the writer has moved on: look again */
+    reader->gap_items = number - reader->next;
+    reader->gap_bytes = reader->known ? offset - reader->offset : 0;
+    reader->lost_items += reader->gap_items;
+    reader->lost_bytes += reader->gap_bytes;
+    reader->offset = offset;
+    reader->known = true;
+    stream__broadcast_place(reader, number);
+    return STREAM_LOST;
+}
+
+STREAM_API stream_status stream_broadcast_read(stream_broadcast_reader *reader, void *data, size_t cap, size_t *len) {
+    const stream_broadcast *broadcast = reader->broadcast;
+    uint64_t number = reader->next, at, end, offset, size, i, word;
+    char *to = (char *)data;
+    *len = 0;
+    if (stream__a64_load_acquire(&broadcast->next) == number) { /* acquire: see next above */
+        if (!stream__a64_load_acquire(&broadcast->closed)) return STREAM_EMPTY; /* acquire: see close */
+        if (stream__a64_load_acquire(&broadcast->next) == number) return STREAM_END;
+    }
+    /* acquire, here and below: see words above */
+    at = stream__a64_load_acquire(&broadcast->kept[number & broadcast->kept_mask].at);
+    end = stream__a64_load_acquire(&broadcast->kept[(number + 1) & broadcast->kept_mask].offset);
+    if (!stream__broadcast_offset(broadcast, number, &offset)) return stream__broadcast_resume(reader);
+    size = end - offset;
+    *len = (size_t)size;
+    if (size > cap) return STREAM_FULL;
+    for (i = 0; i < size / 8; i++) {
+        word = stream__a64_load_acquire(&broadcast->word[(at + i) & broadcast->word_mask]);
+        memcpy(to + i * 8, &word, 8);
+    }
+    if (size % 8) {
+        word = stream__a64_load_acquire(&broadcast->word[(at + i) & broadcast->word_mask]);
+        memcpy(to + i * 8, &word, (size_t)(size % 8));
+    }
+    if (stream__broadcast_gone(broadcast, number)) {
+        *len = 0;
+        return stream__broadcast_resume(reader);
+    }
+    reader->offset = end;
+    reader->known = true;
+    stream__broadcast_place(reader, number + 1);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_broadcast_lag(const stream_broadcast_reader *reader, uint64_t *items, uint64_t *bytes) {
+    uint64_t offset, next = stream__broadcast_next(reader->broadcast, &offset);
+    *items = next - reader->next;
+    *bytes = reader->known ? offset - reader->offset : 0;
+}
+
+/* ==[ diff: implementation ]========================================================================= */
+
+STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_len, const void *now, size_t now_len) {
+    diff->was = (const char *)was;
+    diff->was_end = was_len ? diff->was + was_len : diff->was;
+    diff->now = (const char *)now;
+    diff->now_end = now_len ? diff->now + now_len : diff->now;
+    diff->row = 0;
+}
+
+/* The row at *at, which moves behind it; false when there is none. */
+static bool stream__diff_row(const char **at, const char *end, stream_slice *row) {
+    row->ptr = *at;
+    row->len = 0;
+    if (*at == end) return false;
+    row->len = stream_find_newline(*at, (size_t)(end - *at));
+    *at += row->len;
+    if (*at != end) ++*at;
+    return true;
+}
+
+STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *row) {
+    for (;;) {
+        bool was = stream__diff_row(&diff->was, diff->was_end, &row->was);
+        bool now = stream__diff_row(&diff->now, diff->now_end, &row->now);
+        if (!was && !now) return STREAM_END;
+        row->row = diff->row++;
+        row->kind = !was ? STREAM_DIFF_ADDED : !now ? STREAM_DIFF_REMOVED : STREAM_DIFF_CHANGED;
+        if (!was || !now || row->was.len != row->now.len ||
+            (row->was.len && memcmp(row->was.ptr, row->now.ptr, row->was.len) != 0))
+            return STREAM_OK;
+    }
 }
 
 /* ==[ metrics: implementation ]====================================================================== */
@@ -1495,10 +3628,6 @@ STREAM_API uint64_t stream_now_ns(void) {
     if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) return 0;
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
-
-#ifndef STREAM_SYS_READ
-#define STREAM_SYS_READ(fd, ptr, len) read(fd, ptr, len)
-#endif
 
 #if defined(__linux__) && !defined(F_SETPIPE_SZ)
 #define F_SETPIPE_SZ 1031

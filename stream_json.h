@@ -60,8 +60,9 @@ GUARANTEES
 
 LIMITS
 
-    - Framing counts brackets and skips strings; it does not check the grammar inside a value. A value
-      that is framed and is not JSON shows when it is read: the reading functions say E_INVALID.
+    - Framing counts brackets and skips strings. What is framed and is not JSON shows when it is read (the
+      reading functions say E_INVALID), or at once with `strict`, which checks the grammar in the same pass.
+    - Checking and strict framing go STREAM_JSON_CHECK_DEPTH (1024) levels deep.
     - stream_json_pick takes at most 64 pointers of at most 32 steps.
 
 CONFIGURATION (define before including, the same in every file)
@@ -78,8 +79,9 @@ CONFIGURATION (define before including, the same in every file)
 CONTENTS (search for the banner)
 
     [base]      status, slices, items, decoders, the allocator hook (shared by the three headers)
-    [frame]     complete values out of fragments
+    [frame]     complete values out of fragments; with `strict`, checked
     [read]      pointers, members, elements, strings, integers
+    [check]     strictly, whole or in fragments
     [write]     JSON into caller memory
 */
 
@@ -134,6 +136,7 @@ typedef enum stream_status {
     STREAM_EMPTY = 3, /* nothing there yet: wait for readiness and call again */
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
+    STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -156,6 +159,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_EMPTY: return "nothing there yet";
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
+    case STREAM_LOST: return "fell behind, items lost";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";
@@ -428,6 +432,8 @@ typedef struct stream_json__grammar {
     bool after_brace, after_comma; /* so the last colon, comma or bracket was a {, or a comma */
 } stream_json__grammar;
 
+#define STREAM_JSON__BATCH 16
+
 /* A value being followed. */
 typedef struct stream_json__scan {
     const char *loan;     /* the loan's first byte: blocks of 64 are counted from it */
@@ -440,6 +446,9 @@ typedef struct stream_json__scan {
     bool lone;            /* the value is a string */
     bool in_string, escaped;
     bool checking;        /* and no fault so far */
+    bool batching;        /* may go on to the next records; the ends of those before are kept */
+    uint8_t count;
+    const char *ends[STREAM_JSON__BATCH];
     const char *fault;    /* the byte that cannot stand where it stands, until it has been taken note of */
     const char *message;
     stream_json__grammar grammar;
@@ -464,6 +473,8 @@ typedef struct stream_json {
     char last;               /* the last byte of the earlier part */
     bool strict, faulty;     /* faulty: the open value is not valid */
     bool after_noise, gap_lost, finished, terminated;
+    uint8_t batched;         /* values of scan.ends handed out */
+    const char *ahead;       /* where the kernel stopped behind them */
     stream_json__scan scan;
 } stream_json;
 
@@ -813,6 +824,13 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
 #define STREAM__INLINE static inline
 #endif
 
+/* What is called often but would crowd a loop's registers. */
+#if defined(__GNUC__) || defined(__clang__)
+#define STREAM__NOINLINE __attribute__((noinline))
+#else
+#define STREAM__NOINLINE
+#endif
+
 #if defined(__BYTE_ORDER__) ? __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ : defined(_WIN32)
 #define STREAM__LITTLE_ENDIAN 1
 #else
@@ -855,7 +873,7 @@ STREAM__INLINE unsigned stream_json__count(uint64_t bits, bool instruction) {
     return (unsigned)(((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56);
 }
 
-static stream_json_type stream_json__type_of(char first) {
+STREAM__INLINE stream_json_type stream_json__type_of(char first) {
     switch (first) {
     case '{': return STREAM_JSON_OBJECT;
     case '[': return STREAM_JSON_ARRAY;
@@ -1009,8 +1027,13 @@ STREAM__INLINE uint64_t stream__parity_any(uint64_t x) {
 /* The vocabulary: 64 bytes loaded, and what can be asked of them. */
 #if STREAM__SIMD_X86
 
+/* Hides where a constant comes from, so that it stays in a register through a loop: gcc 12 else makes each anew,
+   three instructions every time. */
+#define STREAM__KEEP(x) __asm__("" : "+x"(x))
+
 #define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
 
+typedef __m256i stream__c64_avx2;
 typedef struct stream__v64_avx2 {
     __m256i a, b;
 } stream__v64_avx2;
@@ -1024,18 +1047,21 @@ STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__load_avx2(const char *p) {
     v.b = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
     return v;
 }
-STREAM__AVX2 STREAM__INLINE uint64_t stream__eq_avx2(stream__v64_avx2 v, unsigned char c) {
-    __m256i x = _mm256_set1_epi8((char)c);
-    return stream__bits_avx2(_mm256_cmpeq_epi8(v.a, x), _mm256_cmpeq_epi8(v.b, x));
+STREAM__AVX2 STREAM__INLINE stream__c64_avx2 stream__all_avx2(unsigned char c) {
+    stream__c64_avx2 x = _mm256_set1_epi8((char)c);
+    STREAM__KEEP(x);
+    return x;
 }
-STREAM__AVX2 STREAM__INLINE uint64_t stream__le_avx2(stream__v64_avx2 v, unsigned char c) {
-    __m256i x = _mm256_set1_epi8((char)c);
-    return stream__bits_avx2(_mm256_cmpeq_epi8(_mm256_min_epu8(v.a, x), v.a),
-                             _mm256_cmpeq_epi8(_mm256_min_epu8(v.b, x), v.b));
+STREAM__AVX2 STREAM__INLINE uint64_t stream__is_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    return stream__bits_avx2(_mm256_cmpeq_epi8(v.a, c), _mm256_cmpeq_epi8(v.b, c));
 }
-STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__fold_avx2(stream__v64_avx2 v) {
-    v.a = _mm256_or_si256(v.a, _mm256_set1_epi8(0x20));
-    v.b = _mm256_or_si256(v.b, _mm256_set1_epi8(0x20));
+STREAM__AVX2 STREAM__INLINE uint64_t stream__upto_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    return stream__bits_avx2(_mm256_cmpeq_epi8(_mm256_min_epu8(v.a, c), v.a),
+                             _mm256_cmpeq_epi8(_mm256_min_epu8(v.b, c), v.b));
+}
+STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__or_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    v.a = _mm256_or_si256(v.a, c);
+    v.b = _mm256_or_si256(v.b, c);
     return v;
 }
 STREAM__AVX2 STREAM__INLINE uint64_t stream__high_avx2(stream__v64_avx2 v) { return stream__bits_avx2(v.a, v.b); }
@@ -1043,9 +1069,10 @@ STREAM__AVX2 STREAM__INLINE uint64_t stream__bit5_avx2(stream__v64_avx2 v) {
     return stream__bits_avx2(_mm256_slli_epi16(v.a, 2), _mm256_slli_epi16(v.b, 2));
 }
 STREAM__AVX2 STREAM__INLINE uint64_t stream__parity_avx2(uint64_t x) {
-    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)x), _mm_set1_epi8(-1), 0));
+    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)x), _mm_set1_epi32(-1), 0));
 }
 
+typedef __m128i stream__c64_sse2;
 typedef struct stream__v64_sse2 {
     __m128i v[4];
 } stream__v64_sse2;
@@ -1062,20 +1089,23 @@ STREAM__INLINE stream__v64_sse2 stream__load_sse2(const char *p) {
     v.v[3] = _mm_loadu_si128((const __m128i *)(const void *)(p + 48));
     return v;
 }
-STREAM__INLINE uint64_t stream__eq_sse2(stream__v64_sse2 v, unsigned char c) {
-    __m128i x = _mm_set1_epi8((char)c);
-    return stream__bits_sse2(_mm_cmpeq_epi8(v.v[0], x), _mm_cmpeq_epi8(v.v[1], x), _mm_cmpeq_epi8(v.v[2], x),
-                             _mm_cmpeq_epi8(v.v[3], x));
+STREAM__INLINE stream__c64_sse2 stream__all_sse2(unsigned char c) {
+    stream__c64_sse2 x = _mm_set1_epi8((char)c);
+    STREAM__KEEP(x);
+    return x;
 }
-STREAM__INLINE uint64_t stream__le_sse2(stream__v64_sse2 v, unsigned char c) {
-    __m128i x = _mm_set1_epi8((char)c);
+STREAM__INLINE uint64_t stream__is_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
+    return stream__bits_sse2(_mm_cmpeq_epi8(v.v[0], c), _mm_cmpeq_epi8(v.v[1], c), _mm_cmpeq_epi8(v.v[2], c),
+                             _mm_cmpeq_epi8(v.v[3], c));
+}
+STREAM__INLINE uint64_t stream__upto_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
     return stream__bits_sse2(
-        _mm_cmpeq_epi8(_mm_min_epu8(v.v[0], x), v.v[0]), _mm_cmpeq_epi8(_mm_min_epu8(v.v[1], x), v.v[1]),
-        _mm_cmpeq_epi8(_mm_min_epu8(v.v[2], x), v.v[2]), _mm_cmpeq_epi8(_mm_min_epu8(v.v[3], x), v.v[3]));
+        _mm_cmpeq_epi8(_mm_min_epu8(v.v[0], c), v.v[0]), _mm_cmpeq_epi8(_mm_min_epu8(v.v[1], c), v.v[1]),
+        _mm_cmpeq_epi8(_mm_min_epu8(v.v[2], c), v.v[2]), _mm_cmpeq_epi8(_mm_min_epu8(v.v[3], c), v.v[3]));
 }
-STREAM__INLINE stream__v64_sse2 stream__fold_sse2(stream__v64_sse2 v) {
+STREAM__INLINE stream__v64_sse2 stream__or_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
     int i;
-    for (i = 0; i < 4; i++) v.v[i] = _mm_or_si128(v.v[i], _mm_set1_epi8(0x20));
+    for (i = 0; i < 4; i++) v.v[i] = _mm_or_si128(v.v[i], c);
     return v;
 }
 STREAM__INLINE uint64_t stream__high_sse2(stream__v64_sse2 v) {
@@ -1089,6 +1119,7 @@ STREAM__INLINE uint64_t stream__parity_sse2(uint64_t x) { return stream__parity_
 
 #elif STREAM__SIMD_NEON
 
+typedef uint8x16_t stream__c64_neon;
 typedef struct stream__v64_neon {
     uint8x16_t v[4];
 } stream__v64_neon;
@@ -1110,20 +1141,21 @@ STREAM__INLINE stream__v64_neon stream__load_neon(const char *p) {
     for (i = 0; i < 4; i++) v.v[i] = vld1q_u8((const uint8_t *)p + 16 * i);
     return v;
 }
-STREAM__INLINE uint64_t stream__eq_neon(stream__v64_neon v, unsigned char c) {
-    uint8x16_t x = vdupq_n_u8(c);
-    return stream__bits_neon(vceqq_u8(v.v[0], x), vceqq_u8(v.v[1], x), vceqq_u8(v.v[2], x), vceqq_u8(v.v[3], x));
+STREAM__INLINE stream__c64_neon stream__all_neon(unsigned char c) { return vdupq_n_u8(c); }
+STREAM__INLINE uint64_t stream__is_neon(stream__v64_neon v, stream__c64_neon c) {
+    return stream__bits_neon(vceqq_u8(v.v[0], c), vceqq_u8(v.v[1], c), vceqq_u8(v.v[2], c), vceqq_u8(v.v[3], c));
 }
-STREAM__INLINE uint64_t stream__le_neon(stream__v64_neon v, unsigned char c) {
-    uint8x16_t x = vdupq_n_u8(c);
-    return stream__bits_neon(vcleq_u8(v.v[0], x), vcleq_u8(v.v[1], x), vcleq_u8(v.v[2], x), vcleq_u8(v.v[3], x));
+STREAM__INLINE uint64_t stream__upto_neon(stream__v64_neon v, stream__c64_neon c) {
+    return stream__bits_neon(vcleq_u8(v.v[0], c), vcleq_u8(v.v[1], c), vcleq_u8(v.v[2], c), vcleq_u8(v.v[3], c));
 }
-STREAM__INLINE stream__v64_neon stream__fold_neon(stream__v64_neon v) {
+STREAM__INLINE stream__v64_neon stream__or_neon(stream__v64_neon v, stream__c64_neon c) {
     int i;
-    for (i = 0; i < 4; i++) v.v[i] = vorrq_u8(v.v[i], vdupq_n_u8(0x20));
+    for (i = 0; i < 4; i++) v.v[i] = vorrq_u8(v.v[i], c);
     return v;
 }
-STREAM__INLINE uint64_t stream__high_neon(stream__v64_neon v) { return ~stream__le_neon(v, 0x7F); }
+STREAM__INLINE uint64_t stream__high_neon(stream__v64_neon v) {
+    return ~stream__upto_neon(v, stream__all_neon(0x7F));
+}
 STREAM__INLINE uint64_t stream__bit5_neon(stream__v64_neon v) {
     uint8x16_t x = vdupq_n_u8(0x20);
     return stream__bits_neon(vtstq_u8(v.v[0], x), vtstq_u8(v.v[1], x), vtstq_u8(v.v[2], x), vtstq_u8(v.v[3], x));
@@ -1133,6 +1165,7 @@ STREAM__INLINE uint64_t stream__parity_neon(uint64_t x) { return stream__parity_
 #endif
 
 /* The scalar one: eight words of eight bytes, the first byte lowest whatever the machine's order is. */
+typedef uint64_t stream__c64_scalar;
 typedef struct stream__v64_scalar {
     uint64_t w[8];
 } stream__v64_scalar;
@@ -1157,29 +1190,30 @@ STREAM__INLINE stream__v64_scalar stream__load_scalar(const char *p) {
 #endif
     return v;
 }
+STREAM__INLINE stream__c64_scalar stream__all_scalar(unsigned char c) { return STREAM__BYTES(c); }
 /* Seven bits of each byte are compared by an addition that cannot carry into the next byte; the eighth is
    seen to apart. */
-STREAM__INLINE uint64_t stream__eq_scalar(stream__v64_scalar v, unsigned char c) {
+STREAM__INLINE uint64_t stream__is_scalar(stream__v64_scalar v, stream__c64_scalar c) {
     uint64_t bits = 0;
     int i;
     for (i = 0; i < 8; i++) {
-        uint64_t x = v.w[i] ^ STREAM__BYTES(c);
+        uint64_t x = v.w[i] ^ c;
         bits |= stream__gather(~(((x & STREAM__BYTES(0x7F)) + STREAM__BYTES(0x7F)) | x)) << (8 * i);
     }
     return bits;
 }
-STREAM__INLINE uint64_t stream__le_scalar(stream__v64_scalar v, unsigned char c) {
-    uint64_t bits = 0, add = STREAM__BYTES(0x7Fu - (c & 0x7Fu));
+STREAM__INLINE uint64_t stream__upto_scalar(stream__v64_scalar v, stream__c64_scalar c) {
+    uint64_t bits = 0, add = STREAM__BYTES(0x7F) - (c & STREAM__BYTES(0x7F));
     int i;
     for (i = 0; i < 8; i++) {
         uint64_t x = v.w[i], above = (x & STREAM__BYTES(0x7F)) + add;
-        bits |= stream__gather(c < 0x80 ? ~(above | x) : ~(above & x)) << (8 * i);
+        bits |= stream__gather(c >> 63 ? ~(above & x) : ~(above | x)) << (8 * i);
     }
     return bits;
 }
-STREAM__INLINE stream__v64_scalar stream__fold_scalar(stream__v64_scalar v) {
+STREAM__INLINE stream__v64_scalar stream__or_scalar(stream__v64_scalar v, stream__c64_scalar c) {
     int i;
-    for (i = 0; i < 8; i++) v.w[i] |= STREAM__BYTES(0x20);
+    for (i = 0; i < 8; i++) v.w[i] |= c;
     return v;
 }
 STREAM__INLINE uint64_t stream__high_scalar(stream__v64_scalar v) {
@@ -1211,14 +1245,6 @@ STREAM__INLINE uint64_t stream_json__escaped(uint64_t backslash, uint64_t carry)
     return (even ^ ((odd_runs + active) << 1)) & follows;
 }
 
-/* A value's state between two blocks, in registers. */
-typedef struct stream_json__walk {
-    uint64_t string;  /* all ones inside a string, else 0 */
-    uint64_t escaped; /* 1 when the next byte follows a backslash that escapes it */
-    size_t depth, deepest;
-    bool popcnt;      /* a constant: the kernel's machine counts bits with an instruction */
-} stream_json__walk;
-
 /* A stretch of a block, from bit `from` on:
 
        bytes       {"a\"}":[1]}
@@ -1236,32 +1262,25 @@ typedef struct stream_json__stretch {
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
    place, 64 when none does. */
-STREAM__INLINE unsigned stream_json__walk_brackets(stream_json__walk *w, uint64_t open, uint64_t close) {
+static unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_t open, uint64_t close) {
     uint64_t rest;
     for (rest = open | close; rest; rest &= rest - 1) {
-        unsigned at = stream_json__lowest(rest);
+        const unsigned at = stream_json__lowest(rest);
         if (open >> at & 1) {
-            if (++w->depth > w->deepest) w->deepest = w->depth;
-        } else if (--w->depth == 0) {
+            if (++s->depth > s->deepest) s->deepest = s->depth;
+        } else if (--s->depth == 0) {
             return at;
         }
     }
     return 64;
 }
 
-/* Takes a block from t->from to t->to, or to where the value or its record ends; t->quote, escaped and string
-   are set, and all masks are 0 behind the loan's end. A backslash outside strings escapes nothing, so from there
-   on the sums are off: the stretch ends behind it. */
-STREAM__INLINE void stream_json__take(const stream_json__scan *s, stream_json__walk *w, const stream_json__block *m,
-                                      stream_json__stretch *t) {
-    const uint64_t outside = ~t->string & t->valid;
-    uint64_t stop = (m->backslash & outside) | (s->ends_strings ? m->end & t->valid : m->end & outside);
-    size_t opens, closes;
-    if (s->lone) stop |= t->quote & outside; /* a string that is no object's or array's closes */
-    t->open = m->open & outside;
-    t->close = m->close & outside;
+/* Takes a stretch in which something may end: the value, its record, the loan, or, at a backslash outside
+   strings, which escapes nothing, the sums. `stop` has these but for the brackets. */
+STREAM__INLINE void stream_json__take(stream_json__scan *s, stream_json__stretch *t, uint64_t stop, bool popcnt) {
+    unsigned at = 64;
     if (stop) {
-        const bool end = (stop & (0 - stop) & m->end) != 0;
+        const bool end = (stop & (0 - stop) & s->block.end) != 0;
         stop &= 0 - stop;
         t->to = stream_json__lowest(stop) + !end;
         t->done = end || (stop & t->quote);
@@ -1269,49 +1288,47 @@ STREAM__INLINE void stream_json__take(const stream_json__scan *s, stream_json__w
         t->open &= t->valid;
         t->close &= t->valid;
     }
-    opens = stream_json__count(t->open, w->popcnt);
-    closes = stream_json__count(t->close, w->popcnt);
-    if (w->depth > closes && w->depth + opens <= s->max_depth) {
-        w->depth += opens - closes; /* can neither reach 0 nor the limit in here */
+    if (t->open == 0 && t->close && stream_json__count(t->close, popcnt) == s->depth)
+        at = stream_json__highest(t->close); /* the end of most records */
+    else
+        at = stream_json__walk_brackets(s, t->open, t->close);
+    if (at < 64) {
+        s->depth = 0;
+        t->done = true;
+        t->to = at + 1;
+        t->valid &= stream_json__below(at + 1);
+    } else if (stop) {
+        s->in_string = s->escaped = false;
+        if (t->done && (stop & t->quote)) s->depth = 0;
     } else {
-        unsigned at = 64;
-        if (opens == 0 && closes == w->depth) at = stream_json__highest(t->close); /* the end of most records */
-        else at = stream_json__walk_brackets(w, t->open, t->close);
-        if (at < 64) {
-            w->depth = 0;
-            t->done = true;
-            t->to = at + 1;
-            t->valid &= stream_json__below(at + 1);
-            return;
-        }
-    }
-    w->string = 0 - (t->string >> 63);
-    w->escaped = t->to == 64 ? (m->backslash & ~t->escaped) >> 63 : t->escaped >> t->to & 1;
-    if (stop) {
-        w->string = w->escaped = 0;
-        if (stop & t->quote) w->depth = 0;
+        s->in_string = t->string >> 63;
+        s->escaped = t->to == 64 ? (s->block.backslash & ~t->escaped) >> 63 : t->escaped >> t->to & 1;
     }
 }
 
-/* Masks of bytes that are rare, and how a kernel makes them. */
-typedef struct stream_json__number_masks {
-    uint64_t digit, zero, minus, plus, point, e;
-} stream_json__number_masks;
+/* A value ends at p. Where the next record plainly begins behind it, as most do in a stream of records, its end is
+   noted and the next value is begun: its first bracket is taken. */
+STREAM__INLINE bool stream_json__goes_on(stream_json__scan *s, const char *p, const char *e) {
+    if (s->depth > 0 || !s->batching || e - p < 3 || p[0] != s->end_byte || p[1] != '{' || p[2] != '"' ||
+        s->deepest > s->max_depth || s->count == STREAM_JSON__BATCH)
+        return false;
+    s->ends[s->count++] = p;
+    s->depth = s->deepest = 1;
+    s->in_string = s->escaped = false;
+    return true;
+}
 
-typedef struct stream_json__escape_masks {
-    uint64_t simple, u, hex;
-} stream_json__escape_masks;
+/* The bytes from base to e, fewer than 64, with zeros behind them. */
+STREAM__INLINE const char *stream_json__padded(char copy[64], const char *base, const char *e) {
+    memset(copy, 0, 64);
+    memcpy(copy, base, (size_t)(e - base));
+    return copy;
+}
 
-typedef struct stream_json__utf8_masks {
-    uint64_t tail, lead2, lead3, lead4, never, e0, ed, f0, f4, below_90, below_a0;
-} stream_json__utf8_masks;
-
-typedef struct stream_json__classes {
-    uint64_t (*spaces)(const char *bytes);
-    void (*numbers)(const char *bytes, stream_json__number_masks *d);
-    void (*escapes)(const char *bytes, stream_json__escape_masks *x);
-    void (*utf8)(const char *bytes, stream_json__utf8_masks *u);
-} stream_json__classes;
+/* How a kernel tells rare bytes: one mask for each of `total` characters, the first `equal` of them for the
+   bytes that equal it, the others for those that are at most it. */
+typedef void (*stream_json__masks)(const char *bytes, const char *set, unsigned equal, unsigned total,
+                                   uint64_t *masks);
 
 /* ==[ grammar: implementation ]======================================================================
    The grammar of RFC 8259 on masks. Nearly all of it is said by what stands before a token: a value follows
@@ -1376,40 +1393,41 @@ STREAM__INLINE uint64_t stream_json__carry_after(uint64_t x, unsigned k, unsigne
 
 /* UTF-8 (RFC 3629, section 4): continuation bytes stand just where a lead byte asks for them, and the second
    byte of four leads has narrower bounds. */
-static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_json__classes *k, const char *bytes,
+static uint64_t stream_json__check_utf8(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
                                         const stream_json__stretch *t) {
     const unsigned from = t->from, to = t->to;
     const uint64_t pending = (uint64_t)g->need << from, valid = t->valid;
-    stream_json__utf8_masks u;
-    uint64_t lead, lead34, lead4, need, fault;
-    k->utf8(bytes, &u);
-    lead4 = u.lead4 & valid;
-    lead34 = (u.lead3 & valid) | lead4;
-    lead = (u.lead2 & valid) | lead34;
+    enum { E0, ED, F0, F4, TO_7F, TO_8F, TO_9F, TO_BF, TO_C1, TO_DF, TO_EF, TO_F4, ALL };
+    uint64_t m[ALL], lead, lead34, lead4, need, tail, fault;
+    masks(bytes, "\xE0\xED\xF0\xF4\x7F\x8F\x9F\xBF\xC1\xDF\xEF\xF4", TO_7F, ALL, m);
+    tail = m[TO_BF] & ~m[TO_7F];
+    lead4 = m[TO_F4] & ~m[TO_EF] & valid;
+    lead34 = (m[TO_EF] & ~m[TO_DF] & valid) | lead4;
+    lead = (m[TO_DF] & ~m[TO_C1] & valid) | lead34;
     need = lead << 1 | lead34 << 2 | lead4 << 3 | pending;
-    fault = (need ^ u.tail) | u.never |
-            (u.tail & ((stream_json__next_to(u.e0 & valid, g->second, 1, from) & u.below_a0) |
-                       (stream_json__next_to(u.ed & valid, g->second, 2, from) & ~u.below_a0) |
-                       (stream_json__next_to(u.f0 & valid, g->second, 4, from) & u.below_90) |
-                       (stream_json__next_to(u.f4 & valid, g->second, 8, from) & ~u.below_90)));
+    fault = (need ^ tail) | (m[TO_C1] & ~m[TO_BF]) | ~m[TO_F4] |
+            (tail & ((stream_json__next_to(m[E0] & valid, g->second, 1, from) & m[TO_9F]) |
+                     (stream_json__next_to(m[ED] & valid, g->second, 2, from) & ~m[TO_9F]) |
+                     (stream_json__next_to(m[F0] & valid, g->second, 4, from) & m[TO_8F]) |
+                     (stream_json__next_to(m[F4] & valid, g->second, 8, from) & ~m[TO_8F])));
     g->need = (uint8_t)(stream_json__carry_after(lead, 1, to) | stream_json__carry_after(lead34, 2, to) |
                         stream_json__carry_after(lead4, 3, to) | (to < 3 ? pending >> to : 0));
-    g->second = (uint8_t)((u.e0 >> (to - 1) & 1) | (u.ed >> (to - 1) & 1) << 1 | (u.f0 >> (to - 1) & 1) << 2 |
-                          (u.f4 >> (to - 1) & 1) << 3);
+    g->second = (uint8_t)((m[E0] >> (to - 1) & 1) | (m[ED] >> (to - 1) & 1) << 1 | (m[F0] >> (to - 1) & 1) << 2 |
+                          (m[F4] >> (to - 1) & 1) << 3);
     return fault;
 }
 
 /* What a backslash may stand before, and the four digits of \u. */
-static uint64_t stream_json__check_escapes(stream_json__grammar *g, const stream_json__classes *k, const char *bytes,
+static uint64_t stream_json__check_escapes(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
                                            const stream_json__stretch *t, uint64_t escaped) {
     const unsigned to = t->to;
     const uint64_t pending = (uint64_t)g->hex << t->from;
-    stream_json__escape_masks x;
-    uint64_t u, need, fault;
-    k->escapes(bytes, &x);
-    u = escaped & x.u;
+    uint64_t m[15], u, need, hex, fault;
+    masks(bytes, "u\"\\/bfnrt/9@F`f", 9, 15, m);
+    u = escaped & m[0];
     need = u << 1 | u << 2 | u << 3 | u << 4 | pending;
-    fault = (escaped & ~(x.simple | x.u)) | (need & ~x.hex);
+    hex = (m[10] & ~m[9]) | (m[12] & ~m[11]) | (m[14] & ~m[13]);
+    fault = (escaped & ~(m[0] | m[1] | m[2] | m[3] | m[4] | m[5] | m[6] | m[7] | m[8])) | (need & ~hex);
     g->hex = (uint8_t)(stream_json__carry_after(u, 1, to) | stream_json__carry_after(u, 2, to) |
                        stream_json__carry_after(u, 3, to) | stream_json__carry_after(u, 4, to) |
                        (to < 4 ? pending >> to : 0));
@@ -1445,24 +1463,24 @@ static uint64_t stream_json__check_literals(stream_json__grammar *g, const char 
 
 /* Numbers: every sign, point and E is judged by the byte before it, and the digits of a fraction or an exponent
    may not run into another. */
-static uint64_t stream_json__check_numbers(stream_json__grammar *g, const stream_json__number_masks *d,
+static uint64_t stream_json__check_numbers(stream_json__grammar *g, const uint64_t *m,
                                            const stream_json__stretch *t, uint64_t number) {
     const unsigned was = g->number, from = t->from, last = t->to - 1;
     uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER, from);
     uint64_t digit, minus, plus, point, e, zero, sign, after_digit, after_minus, after_point, after_e, after_sign;
     uint64_t fraction, exponent, end_fraction, end_exponent, fault;
-    digit = d->digit & number;
-    minus = d->minus & number;
-    plus = d->plus & number;
-    point = d->point & number;
-    e = d->e & number;
+    digit = m[7] & ~m[6] & number;
+    minus = m[1] & number;
+    plus = m[2] & number;
+    point = m[3] & number;
+    e = (m[4] | m[5]) & number;
     after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT, from);
     after_minus = stream_json__next_to(minus & starts, was, STREAM_JSON__IS_MINUS, from);
     after_point = stream_json__next_to(point, was, STREAM_JSON__IS_POINT, from);
     after_e = stream_json__next_to(e, was, STREAM_JSON__IS_E, from);
     sign = (minus | plus) & after_e;
     after_sign = stream_json__next_to(sign, was, STREAM_JSON__IS_SIGN, from);
-    zero = d->zero & number & (starts | after_minus);
+    zero = m[0] & number & (starts | after_minus);
     fraction = after_point | stream_json__next_to(0, was, STREAM_JSON__IN_FRACTION, from);
     exponent = (after_e & digit) | after_sign | stream_json__next_to(0, was, STREAM_JSON__IN_EXPONENT, from);
     end_fraction = stream_json__move_over(fraction, digit);
@@ -1493,30 +1511,18 @@ static uint64_t stream_json__check_numbers(stream_json__grammar *g, const stream
 }
 
 /* Tokens that are neither strings nor structure. */
-static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__classes *k, const char *bytes,
+static uint64_t stream_json__check_scalars(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
                                            const stream_json__stretch *t, uint64_t scalar) {
-    stream_json__number_masks d;
-    uint64_t fault = 0, starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from);
-    k->numbers(bytes, &d);
-    starts &= ~(d.digit | d.minus);
+    uint64_t m[8], fault = 0, starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from);
+    masks(bytes, "0-+.eE/9", 6, 8, m);
+    starts &= ~((m[7] & ~m[6]) | m[1]);
     if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
-    if (scalar || g->number) fault |= stream_json__check_numbers(g, &d, t, scalar);
+    if (scalar || g->number) fault |= stream_json__check_numbers(g, m, t, scalar);
     return fault;
 }
 
-/* The inside of strings: no control characters, escapes that exist, UTF-8. */
-STREAM__INLINE uint64_t stream_json__check_text(stream_json__grammar *g, const stream_json__classes *k,
-                                                const char *bytes, const stream_json__rules *r,
-                                                const stream_json__stretch *t) {
-    const uint64_t escaped = t->escaped & t->string & t->valid;
-    uint64_t fault = r->control & t->string;
-    if ((r->high & t->valid) || g->need) fault |= stream_json__check_utf8(g, k, bytes, t);
-    if (escaped || g->hex) fault |= stream_json__check_escapes(g, k, bytes, t, escaped);
-    return fault & t->valid;
-}
-
 /* What stands outside strings. */
-STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, const stream_json__classes *k,
+STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, stream_json__masks masks,
                                                   const char *bytes, const stream_json__rules *r,
                                                   const stream_json__stretch *t) {
     const uint64_t valid = t->valid, brackets = t->open | t->close, brace = r->brace;
@@ -1541,7 +1547,9 @@ STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, const
     default: break;
     }
     if (low) {
-        const uint64_t space = k->spaces(bytes) & low;
+        uint64_t m[4], space;
+        masks(bytes, " \n\r\t", 4, 4, m);
+        space = (m[0] | m[1] | m[2] | m[3]) & low;
         fault = low & ~space;
         after_brace = stream_json__move_over(after_brace, space);
         after_bracket = stream_json__move_over(after_bracket, space);
@@ -1582,7 +1590,7 @@ STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, const
              (comma & ~whole) | (colon & ~(after_string & object & (first_name | next_name))) |
              (after_comma & object & ~opening) | (first_name & ~colon & ~(t->close & after_brace)) |
              (next_name & object & ~colon);
-    if (scalar || g->number || g->literal) fault |= stream_json__check_scalars(g, k, bytes, t, scalar);
+    if (scalar || g->number || g->literal) fault |= stream_json__check_scalars(g, masks, bytes, t, scalar);
 
     if (marks) {
         const uint64_t last = UINT64_C(1) << stream_json__highest(marks);
@@ -1620,7 +1628,7 @@ static void stream_json__note(stream_json__scan *s, const stream_json__grammar *
                               const char *base, const stream_json__stretch *t, uint64_t text, uint64_t tokens) {
     const unsigned at = stream_json__lowest(text | tokens);
     unsigned i = at, begin = at;
-    s->checking = false;
+    s->checking = s->batching = false;
     s->fault = base + at;
     if (text >> at & 1) {
         bool digits = at - t->from < 4 && (before->hex >> (at - t->from) & 1);
@@ -1654,25 +1662,26 @@ static void stream_json__note(stream_json__scan *s, const stream_json__grammar *
 }
 
 /* Checks a stretch of the block at base: false when a byte in it cannot stand where it stands. */
-STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__classes *k, const char *bytes,
-                                       const char *base, const stream_json__rules *r, const stream_json__stretch *t,
-                                       bool inside) {
+STREAM__INLINE bool stream_json__valid(stream_json__scan *s, stream_json__masks masks, const char *bytes,
+                                       const char *base, const stream_json__stretch *t, bool inside) {
     stream_json__grammar *g = &s->grammar;
+    const uint64_t escaped = t->escaped & t->string & t->valid;
+    uint64_t text = s->rules.control & t->string & t->valid, tokens = 0;
     stream_json__grammar before;
-    uint64_t text, tokens = 0;
     before.was = g->was;
     before.hex = g->hex;
     before.scalar = g->scalar;
-    text = stream_json__check_text(g, k, bytes, r, t);
-    if (!inside) tokens = stream_json__check_tokens(g, k, bytes, r, t);
+    if ((s->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, masks, bytes, t) & t->valid;
+    if (escaped || g->hex) text |= stream_json__check_escapes(g, masks, bytes, t, escaped) & t->valid;
+    if (!inside) tokens = stream_json__check_tokens(g, masks, bytes, &s->rules, t);
     if ((text | tokens) == 0) return true;
     stream_json__note(s, &before, bytes, base, t, text, tokens);
     return false;
 }
 
 /* A bracket in a stretch is one too deep: what stands before it is checked, then it is the fault. */
-static void stream_json__note_depth(stream_json__scan *s, const stream_json__classes *k, const char *bytes,
-                                    const char *base, const stream_json__rules *r, const stream_json__stretch *t) {
+static void stream_json__note_depth(stream_json__scan *s, stream_json__masks masks, const char *bytes,
+                                    const char *base, const stream_json__stretch *t) {
     stream_json__stretch head = *t;
     size_t depth = s->grammar.depth;
     uint64_t rest;
@@ -1685,153 +1694,171 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__cla
         head.valid &= stream_json__below(head.to);
         head.open &= head.valid;
         head.close &= head.valid;
-        if (!stream_json__valid(s, k, bytes, base, r, &head, false)) return;
+        if (!stream_json__valid(s, masks, bytes, base, &head, false)) return;
     }
-    s->checking = false;
+    s->checking = s->batching = false;
     s->fault = base + head.to;
     s->message = "nested too deep";
 }
 
-STREAM__INLINE void stream_json__walk_in(stream_json__walk *w, const stream_json__scan *s) {
-    w->string = 0 - (uint64_t)s->in_string;
-    w->escaped = s->escaped;
-    w->depth = s->depth;
-    w->deepest = s->deepest;
-}
-
-STREAM__INLINE void stream_json__walk_out(stream_json__scan *s, const stream_json__walk *w) {
-    s->in_string = w->string != 0;
-    s->escaped = w->escaped != 0;
-    s->depth = w->depth;
-    s->deepest = w->deepest;
-}
-
-/* The loop over blocks of 64 bytes, counted from the loan's beginning; CHECK says whether it checks as well as
-   frames. The masks of the last block are kept: the next value begins in it, and no byte is classified twice.
-   What is short of a block is copied to one first, so nothing past the loan is read. Inside a long string most
-   blocks have no quote that counts, and the rest of their masks is not needed. */
-#define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                           \
-    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                            \
-        const unsigned char end_byte = (unsigned char)s->end_byte;                                                  \
-        const char *base = p - ((size_t)(p - s->loan) & 63);                                                        \
-        stream_json__block m = s->block;                                                                            \
-        stream_json__walk w;                                                                                        \
-        stream_json__stretch t;                                                                                     \
-        char copy[64];                                                                                              \
-        if (!CHECK && e - p < 16) return stream_json__follow_bytes(s, p, e);                                        \
-        stream_json__walk_in(&w, s);                                                                                \
-        w.popcnt = POPCNT;                                                                                          \
-        t.done = false;                                                                                             \
-        while (p < e && !t.done && (!CHECK || s->checking)) {                                                       \
-            const char *bytes = base;                                                                               \
-            t.from = (unsigned)(p - base);                                                                          \
-            t.to = 64;                                                                                              \
-            t.valid = ~UINT64_C(0) << t.from;                                                                       \
-            if (e - base < 64) {                                                                                    \
-                t.to = (unsigned)(e - base);                                                                        \
-                t.valid &= stream_json__below(t.to);                                                                \
-                memset(copy, 0, sizeof copy);                                                                       \
-                memcpy(copy, base, t.to);                                                                           \
-                bytes = copy;                                                                                       \
-            }                                                                                                       \
-            if (base != s->block_at) {                                                                              \
-                stream__v64_##K v = stream__load_##K(bytes);                                                        \
-                m.quote = stream__eq_##K(v, '"');                                                                   \
-                m.backslash = stream__eq_##K(v, '\\');                                                              \
-                m.end = end_byte ? stream__eq_##K(v, end_byte) : 0;                                                 \
-                if (CHECK) {                                                                                        \
-                    s->rules.control = stream__le_##K(v, 0x1F);                                                     \
-                    s->rules.high = stream__high_##K(v);                                                            \
-                }                                                                                                   \
-                if (w.string && t.valid == ~UINT64_C(0) && !(s->ends_strings && m.end)) {                           \
-                    t.escaped = stream_json__escaped(m.backslash, w.escaped);                                       \
-                    if ((m.quote & ~t.escaped) == 0) {                                                              \
-                        t.string = t.valid;                                                                         \
-                        w.escaped = (m.backslash & ~t.escaped) >> 63;                                               \
-                        if (CHECK) (void)stream_json__valid(s, &stream_json__classes_##K, bytes, base, &s->rules, &t, true);\
-                        p = base += 64;                                                                             \
-                        continue;                                                                                   \
-                    }                                                                                               \
-                }                                                                                                   \
-                if (CHECK) {                                                                                        \
-                    s->rules.colon = stream__eq_##K(v, ':');                                                        \
-                    s->rules.comma = stream__eq_##K(v, ',');                                                        \
-                    s->rules.low = stream__le_##K(v, ' ');                                                          \
-                    s->rules.brace = stream__bit5_##K(v);                                                           \
-                }                                                                                                   \
-                v = stream__fold_##K(v);                                                                            \
-                m.open = stream__eq_##K(v, '{');                                                                    \
-                m.close = stream__eq_##K(v, '}');                                                                   \
-            }                                                                                                       \
-            t.escaped = stream_json__escaped(m.backslash & t.valid, w.escaped);                                     \
-            t.quote = m.quote & ~t.escaped & t.valid;                                                               \
-            t.string = stream__parity_##K(t.quote) ^ w.string;                                                      \
-            stream_json__take(s, &w, &m, &t);                                                                       \
-            if (CHECK && w.deepest > s->max_depth)                                                                  \
-                stream_json__note_depth(s, &stream_json__classes_##K, bytes, base, &s->rules, &t);                  \
-            else if (CHECK && t.to > t.from)                                                                        \
-                (void)stream_json__valid(s, &stream_json__classes_##K, bytes, base, &s->rules, &t, false);          \
-            p = base + t.to;                                                                                        \
-            if (t.to == 64) {                                                                                       \
-                base = p;                                                                                           \
-            } else {                                                                                                \
-                s->block = m;                                                                                       \
-                s->block_at = base;                                                                                 \
-            }                                                                                                       \
-        }                                                                                                           \
-        stream_json__walk_out(s, &w);                                                                               \
-        return !CHECK || s->checking || t.done || p == e ? p : stream_json__follow_##K(s, p, e);                    \
+/* One kernel. `masks` tells rare bytes; the loop goes over blocks of 64 bytes, counted from the loan's beginning,
+   to frame and, with CHECK, to check as well. The masks of the last block are kept: the next value begins in it,
+   and no byte is classified twice. What is short of a block is copied to one first, so nothing past the loan is
+   read. Two things are said early because they are most of the work: a block inside a string, and one in which
+   nothing ends. */
+#define STREAM_JSON__MASKS(K, TARGET)                                                                                 \
+    TARGET static void stream_json__masks_##K(const char *bytes, const char *set, unsigned equal, unsigned total,     \
+                                              uint64_t *masks) {                                                      \
+        const stream__v64_##K v = stream__load_##K(bytes);                                                            \
+        unsigned i;                                                                                                   \
+        for (i = 0; i < equal; i++) masks[i] = stream__is_##K(v, stream__all_##K((unsigned char)set[i]));             \
+        for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));                \
     }
 
-/* ---- rare classes, the same for every vocabulary ---- */
-#define STREAM_JSON__CLASSES(K, TARGET)                                                                        \
-    TARGET static uint64_t stream_json__spaces_##K(const char *bytes) {                                        \
-        stream__v64_##K v = stream__load_##K(bytes);                                                           \
-        return stream__eq_##K(v, ' ') | stream__eq_##K(v, '\n') | stream__eq_##K(v, '\r') |                    \
-               stream__eq_##K(v, '\t');                                                                        \
-    }                                                                                                          \
-    TARGET static void stream_json__numbers_##K(const char *bytes, stream_json__number_masks *d) {             \
-        stream__v64_##K v = stream__load_##K(bytes);                                                           \
-        d->digit = stream__le_##K(v, '9') & ~stream__le_##K(v, '0' - 1);                                       \
-        d->zero = stream__eq_##K(v, '0');                                                                      \
-        d->minus = stream__eq_##K(v, '-');                                                                     \
-        d->plus = stream__eq_##K(v, '+');                                                                      \
-        d->point = stream__eq_##K(v, '.');                                                                     \
-        d->e = stream__eq_##K(v, 'e') | stream__eq_##K(v, 'E');                                                \
-    }                                                                                                          \
-    TARGET static void stream_json__escapes_##K(const char *bytes, stream_json__escape_masks *x) {             \
-        stream__v64_##K v = stream__load_##K(bytes), folded = stream__fold_##K(v);                             \
-        x->u = stream__eq_##K(v, 'u');                                                                         \
-        x->simple = stream__eq_##K(v, '"') | stream__eq_##K(v, '\\') | stream__eq_##K(v, '/') |                \
-                    stream__eq_##K(v, 'b') | stream__eq_##K(v, 'f') | stream__eq_##K(v, 'n') |                 \
-                    stream__eq_##K(v, 'r') | stream__eq_##K(v, 't');                                           \
-        x->hex = (stream__le_##K(v, '9') & ~stream__le_##K(v, '0' - 1)) |                                      \
-                 (stream__le_##K(folded, 'f') & ~stream__le_##K(folded, 'a' - 1));                             \
-    }                                                                                                          \
-    TARGET static void stream_json__utf8_##K(const char *bytes, stream_json__utf8_masks *u) {                  \
-        stream__v64_##K v = stream__load_##K(bytes);                                                           \
-        uint64_t le_7f = stream__le_##K(v, 0x7F), le_bf = stream__le_##K(v, 0xBF);                             \
-        uint64_t le_df = stream__le_##K(v, 0xDF), le_ef = stream__le_##K(v, 0xEF);                             \
-        uint64_t le_c1 = stream__le_##K(v, 0xC1), le_f4 = stream__le_##K(v, 0xF4);                             \
-        u->tail = le_bf & ~le_7f;                                                                              \
-        u->lead2 = le_df & ~le_c1;                                                                             \
-        u->lead3 = le_ef & ~le_df;                                                                             \
-        u->lead4 = le_f4 & ~le_ef;                                                                             \
-        u->never = (le_c1 & ~le_bf) | ~le_f4;                                                                  \
-        u->e0 = stream__eq_##K(v, 0xE0);                                                                       \
-        u->ed = stream__eq_##K(v, 0xED);                                                                       \
-        u->f0 = stream__eq_##K(v, 0xF0);                                                                       \
-        u->f4 = stream__eq_##K(v, 0xF4);                                                                       \
-        u->below_90 = stream__le_##K(v, 0x8F);                                                                 \
-        u->below_a0 = stream__le_##K(v, 0x9F);                                                                 \
+#define STREAM_JSON__EXAMINE(K, TARGET)                                                                               \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_##K(stream_json__scan *s, const char *bytes, const char *base,            \
+                                                const stream_json__stretch *t) {                                      \
+        return stream_json__valid(s, stream_json__masks_##K, bytes, base, t, false);                                  \
+    }                                                                                                                 \
+    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *bytes, const stream_json__stretch *t) {\
+        return stream_json__valid(s, stream_json__masks_##K, bytes, bytes, t, true);                                  \
     }
 
-#define STREAM_JSON__KERNEL(K, TARGET, POPCNT)                                                                 \
-    STREAM_JSON__CLASSES(K, TARGET)                                                                            \
-    static const stream_json__classes stream_json__classes_##K = {                                             \
-        stream_json__spaces_##K, stream_json__numbers_##K, stream_json__escapes_##K, stream_json__utf8_##K};   \
-    STREAM_JSON__LOOP(stream_json__follow_##K, K, TARGET, POPCNT, 0)                                           \
-    STREAM_JSON__LOOP(stream_json__check_##K, K, TARGET, POPCNT, 1)                                            \
+#define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                             \
+    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                              \
+        const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');                      \
+        const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                            \
+        const stream__c64_##K end_ = stream__all_##K((unsigned char)s->end_byte), bit5_ = stream__all_##K(0x20);      \
+        const uint64_t ends = s->end_byte ? ~UINT64_C(0) : 0, spared = s->ends_strings ? 0 : ~UINT64_C(0);            \
+        const uint64_t lone = s->lone ? ~UINT64_C(0) : 0;                                                             \
+        const char *base = p - ((size_t)(p - s->loan) & 63), *bytes = base;                                           \
+        const char *const full = s->loan + ((size_t)(e - s->loan) & ~(size_t)63); /* the loan's last whole block ends */\
+        uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped;                                     \
+        uint64_t quote, backslash, end, open, close, escaped, stop, valid;                                            \
+        size_t depth = s->depth, opens, closes;                                                                       \
+        stream__v64_##K v;                                                                                            \
+        stream_json__stretch t;                                                                                       \
+        char copy[64];                                                                                                \
+        if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                             \
+        t.from = (unsigned)(p - base);                                                                                \
+        t.done = false;                                                                                               \
+        if (base == s->block_at) {                                                                                    \
+            if (CHECK && base >= full) bytes = stream_json__padded(copy, base, e);                                    \
+            quote = s->block.quote;                                                                                   \
+            backslash = s->block.backslash;                                                                           \
+            end = s->block.end;                                                                                       \
+            open = s->block.open;                                                                                     \
+            close = s->block.close;                                                                                   \
+            goto partial;                                                                                             \
+        }                                                                                                             \
+        while (base < e) {                                                                                            \
+            bytes = base < full ? base : stream_json__padded(copy, base, e);                                          \
+            v = stream__load_##K(bytes);                                                                              \
+            quote = stream__is_##K(v, quote_);                                                                        \
+            backslash = stream__is_##K(v, backslash_);                                                                \
+            end = stream__is_##K(v, end_) & ends;                                                                     \
+            if (CHECK) {                                                                                              \
+                s->rules.control = stream__upto_##K(v, stream__all_##K(0x1F));                                        \
+                s->rules.high = stream__high_##K(v);                                                                  \
+            }                                                                                                         \
+            if (in_string && base < full && t.from == 0 && (end & ~spared) == 0) {                                    \
+                escaped = stream_json__escaped(backslash, was_escape);                                                \
+                if ((quote & ~escaped) == 0) {                                                                        \
+                    was_escape = (backslash & ~escaped) >> 63;                                                        \
+                    base += 64;                                                                                       \
+                    if (CHECK) {                                                                                      \
+                        t.string = t.valid = ~UINT64_C(0);                                                            \
+                        t.escaped = escaped;                                                                          \
+                        t.to = 64;                                                                                    \
+                        if (!stream_json__inside_##K(s, bytes, &t)) break;            \
+                    }                                                                                                 \
+                    continue;                                                                                         \
+                }                                                                                                     \
+            }                                                                                                         \
+            if (CHECK) {                                                                                              \
+                s->rules.colon = stream__is_##K(v, stream__all_##K(':'));                                             \
+                s->rules.comma = stream__is_##K(v, stream__all_##K(','));                                             \
+                s->rules.low = stream__upto_##K(v, bit5_);                                                            \
+                s->rules.brace = stream__bit5_##K(v);                                                                 \
+            }                                                                                                         \
+            v = stream__or_##K(v, bit5_);                                                                             \
+            open = stream__is_##K(v, open_);                                                                          \
+            close = stream__is_##K(v, close_);                                                                        \
+            if (t.from) {                                                                                             \
+            partial:                                                                                                  \
+                valid = ~UINT64_C(0) << t.from;                                                                       \
+                quote &= valid;                                                                                       \
+                backslash &= valid;                                                                                   \
+                end &= valid;                                                                                         \
+                open &= valid;                                                                                        \
+                close &= valid;                                                                                       \
+            }                                                                                                         \
+            t.escaped = stream_json__escaped(backslash, was_escape);                                                  \
+            t.quote = quote & ~t.escaped;                                                                             \
+            t.string = stream__parity_##K(t.quote) ^ in_string;                                                       \
+            t.open = open & ~t.string;                                                                                \
+            t.close = close & ~t.string;                                                                              \
+            stop = (end & ~(t.string & spared)) | (backslash & ~t.string);                                            \
+            if (CHECK) stop |= t.quote & lone & ~t.string;                                                            \
+            opens = stream_json__count(t.open, POPCNT);                                                               \
+            closes = stream_json__count(t.close, POPCNT);                                                             \
+            if (stop == 0 && depth > closes && depth + opens <= s->max_depth && base < full) {                        \
+                depth += opens - closes; /* can neither reach 0 nor the limit in here */                              \
+                in_string = 0 - (t.string >> 63);                                                                     \
+                was_escape = (backslash & ~t.escaped) >> 63;                                                          \
+                base += 64;                                                                                           \
+                if (CHECK) {                                                                                          \
+                    t.to = 64;                                                                                        \
+                    t.valid = ~UINT64_C(0) << t.from;                                                                 \
+                    if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;           \
+                }                                                                                                     \
+                t.from = 0;                                                                                           \
+                continue;                                                                                             \
+            }                                                                                                         \
+            {                                                                                                         \
+                stream_json__stretch cold = t; /* by value, so that t stays in registers */                           \
+                s->block.quote = quote;                                                                               \
+                s->block.backslash = backslash;                                                                       \
+                s->block.end = end;                                                                                   \
+                s->block.open = open;                                                                                 \
+                s->block.close = close;                                                                               \
+                s->block_at = base;                                                                                   \
+                s->depth = depth;                                                                                     \
+                cold.to = base < full ? 64 : (unsigned)(e - base);                                                    \
+                cold.valid = ~UINT64_C(0) << t.from & stream_json__below(cold.to);                                    \
+                stream_json__take(s, &cold, stop, POPCNT);                                                            \
+                if (CHECK && s->deepest > s->max_depth)                                                               \
+                    stream_json__note_depth(s, stream_json__masks_##K, bytes, base, &cold);                           \
+                else if (CHECK && cold.to > cold.from)                                                                \
+                    (void)stream_json__examine_##K(s, bytes, base, &cold);                   \
+                p = base + cold.to;                                                                                   \
+                if (cold.done && stream_json__goes_on(s, p, e)) {                                                     \
+                    if (CHECK) stream_json__grammar_init(&s->grammar, STREAM_JSON__WAS_BRACE);                        \
+                    cold.to += 2; /* the record's end, the bracket */                                                 \
+                } else if (cold.done || p == e) {                                                                     \
+                    return p;                                                                                         \
+                } else if (CHECK && !s->checking) {                                                                   \
+                    return stream_json__follow_##K(s, p, e);                                                          \
+                }                                                                                                     \
+                depth = s->depth;                                                                                     \
+                in_string = 0 - (uint64_t)s->in_string;                                                               \
+                was_escape = s->escaped;                                                                              \
+                t.from = cold.to & 63;                                                                                \
+                if (cold.to < 64) goto partial;                                                                       \
+                base += 64;                                                                                           \
+            }                                                                                                         \
+        }                                                                                                             \
+        s->depth = depth;                                                                                             \
+        s->in_string = in_string != 0;                                                                                \
+        s->escaped = was_escape != 0;                                                                                 \
+        return CHECK && !s->checking && base < e ? stream_json__follow_##K(s, base, e) : base;                        \
+    }
+
+#define STREAM_JSON__KERNEL(K, TARGET, POPCNT)                                                                        \
+    STREAM_JSON__MASKS(K, TARGET)                                                                                     \
+    STREAM_JSON__EXAMINE(K, TARGET)                                                                                   \
+    STREAM_JSON__LOOP(stream_json__follow_##K, K, TARGET, POPCNT, 0)                                                  \
+    STREAM_JSON__LOOP(stream_json__check_##K, K, TARGET, POPCNT, 1)                                                   \
     static const stream_json__kernel stream_json__##K = {#K, stream_json__follow_##K, stream_json__check_##K};
 
 STREAM_JSON__KERNEL(scalar, , false)
@@ -1936,6 +1963,7 @@ STREAM_API void stream_json_reset(stream_json *json) {
     json->state = STREAM_JSON__GAP;
     json->gap_lost = json->finished = json->faulty = false;
     json->scan.fault = json->scan.message = json->message = NULL;
+    json->scan.count = json->batched = 0;
     json->terminated = true;
 }
 
@@ -2040,6 +2068,7 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
     s->depth = s->deepest = 1;
     if (json->strict && !s->checking) s->block_at = NULL; /* its masks may lack the rules' */
     s->checking = json->strict;
+    json->faulty = false;
     if (s->checking) {
         stream_json__grammar *g = &s->grammar;
         uint8_t was = STREAM_JSON__WAS_VALUE;
@@ -2053,6 +2082,8 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
 /* Lets the kernel go on from p, and takes note of what it found wrong. */
 static const char *stream_json__run(stream_json *json, const char *p, const char *e) {
     stream_json__scan *s = &json->scan;
+    s->batching = json->mode == STREAM_JSON_NDJSON && json->state == STREAM_JSON__VALUE &&
+                  s->checking == json->strict;
     p = (s->checking ? json->kernel->check : json->kernel->follow)(s, p, e);
     if (s->fault) {
         json->faulty = true;
@@ -2159,11 +2190,12 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             stream_json__follow(json, STREAM_JSON__VALUE);
         }
         const bool ends = end_byte && c == end_byte;
+        const bool over = ends || (c == '\n' && json->mode == STREAM_JSON_RS); /* RFC 7464 ends a text with LF */
         const bool space = !ends && stream_json__is_space(c);
         switch (json->state) {
         case STREAM_JSON__GAP:
             if (ends || c == '\n') {
-                if (ends) json->terminated = true;
+                if (over) json->terminated = true;
                 stream_json__begin(json, ++p);
             } else if (space) {
                 p++;
@@ -2265,12 +2297,12 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         case STREAM_JSON__AFTER:
-            if (space && end_byte) {
+            if (space && !over && end_byte) {
                 p++;
-            } else if (ends || end_byte == 0) {
+            } else if (over || end_byte == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, json->mark_end, (char)json->first);
-                json->terminated = ends;
-                if (ends) p++;
+                json->terminated = over;
+                if (over) p++;
                 stream_json__begin(json, p);
             } else {
                 json->state = STREAM_JSON__NOISE;
@@ -2278,7 +2310,25 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
             break;
 
         default: /* STREAM_JSON__VALUE */
-            p = stream_json__run(json, p, e);
+            if (json->scan.count == 0) p = json->ahead = stream_json__run(json, p, e);
+            if (json->batched < json->scan.count) { /* the kernel went on to later records: one by one */
+                const bool faulty = json->faulty;
+                const size_t deepest = json->scan.deepest;
+                p = json->scan.ends[json->batched++];
+                json->faulty = false;
+                json->scan.deepest = 0;
+                status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
+                                           (char)json->first);
+                stream_json__begin(json, ++p);
+                json->state = STREAM_JSON__VALUE;
+                json->mark = 0;
+                json->first = '{';
+                json->faulty = faulty;
+                json->scan.deepest = deepest;
+                break;
+            }
+            p = json->ahead;
+            json->scan.count = json->batched = 0;
             if (json->scan.depth == 0) {
                 status = stream_json__emit(json, item, STREAM_OK, json->mark, stream_json__length(json, p),
                                            (char)json->first);
@@ -2324,22 +2374,53 @@ STREAM_API stream_decoder stream_json_decoder(stream_json *json) {
 
 /* ==[ read: implementation ]========================================================================= */
 
-static const char *stream_json__spaces(const char *p, const char *e) {
-    while (p < e && stream_json__is_space(*p)) p++;
+STREAM__INLINE const char *stream_json__spaces(const char *p, const char *e) {
+    while (p < e && (unsigned char)*p <= ' ' && stream_json__is_space(*p)) p++;
     return p;
 }
 
-/* From the opening quote: past the closing one, or NULL when the bytes end before it. Short strings end in
-   the first loop; a long one is left to memchr, and a quote it finds closes the string unless an odd number of
-   backslashes stands before it. Every byte is passed once, but for the backslashes before a quote. */
-static const char *stream_json__string_end(const char *p, const char *e) {
-    const char *near = e - p > 32 ? p + 32 : e, *begin = p + 1;
-    for (p++; p < near; p++) {
-        if (*p == '"') return p + 1;
-        if (*p == '\\' && ++p == e) return NULL;
+/* The first quote or backslash at p or behind it, among at most 64 bytes; else where it gave up. */
+STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
+    const char *stop = e - p > 64 ? p + 64 : e;
+#if STREAM__SIMD_X86
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    for (; stop - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        const unsigned hit = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        if (hit) return p + stream_json__lowest(hit);
     }
+#elif STREAM__LITTLE_ENDIAN
+    for (; stop - p >= 8; p += 8) {
+        uint64_t v, q, b, hit;
+        memcpy(&v, p, 8);
+        q = v ^ STREAM__BYTES('"');
+        b = v ^ STREAM__BYTES('\\');
+        /* The lowest byte that is zero in either; what stands above a zero byte may be wrong. */
+        hit = (((q - STREAM__BYTES(1)) & ~q) | ((b - STREAM__BYTES(1)) & ~b)) & STREAM__BYTES(0x80);
+        if (hit) return p + stream_json__lowest(hit) / 8;
+    }
+#endif
+    while (p < stop && *p != '"' && *p != '\\') p++;
+    return p;
+}
+
+/* From the opening quote: past the closing one, or NULL when the bytes end before it. A long string is left to
+   memchr, and a quote it finds closes the string unless an odd number of backslashes stands before it. Every byte
+   is passed once, but for the backslashes before a quote. *escapes: whether one may be in it. */
+STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
+    const char *const begin = ++p, *near = e - p > 64 ? p + 64 : e;
+    *escapes = false;
+    while (p < near) {
+        p = stream_json__mark(p, near);
+        if (p == near) break;
+        if (*p == '"') return p + 1;
+        *escapes = true;
+        p += 2;
+    }
+    if (p > e) return NULL;
     while (p < e) {
         const char *quote = (const char *)memchr(p, '"', (size_t)(e - p)), *run = quote;
+        *escapes = true;
         if (!quote) return NULL;
         while (run > begin && run[-1] == '\\') run--;
         if ((quote - run) % 2 == 0) return quote + 1;
@@ -2348,12 +2429,15 @@ static const char *stream_json__string_end(const char *p, const char *e) {
     return NULL;
 }
 
-/* Past `depth` closing brackets, or NULL when the bytes end before them. */
+/* Past `depth` closing brackets, or NULL when the bytes end before them. What is not closed soon is left to the
+   framing kernel. */
 static const char *stream_json__closed(const char *p, const char *e, size_t depth) {
-    while (p < e) {
-        char c = *p;
+    const char *near = e - p > 256 ? p + 256 : e;
+    bool escapes;
+    while (p < near) {
+        const char c = *p;
         if (c == '"') {
-            p = stream_json__string_end(p, e);
+            p = stream_json__string_end(p, e, &escapes);
             if (!p) return NULL;
             continue;
         }
@@ -2361,26 +2445,58 @@ static const char *stream_json__closed(const char *p, const char *e, size_t dept
         if ((c | 0x20) == '{') depth++;
         else if ((c | 0x20) == '}' && --depth == 0) return p;
     }
+    if (p < e) {
+        stream_json__scan s;
+        memset(&s, 0, offsetof(stream_json__scan, ends));
+        s.loan = p;
+        s.depth = s.deepest = depth;
+        s.max_depth = SIZE_MAX / 2;
+        p = stream_json__choose(STREAM_JSON_KERNEL)->follow(&s, p, e);
+        if (s.depth == 0) return p;
+    }
     return NULL;
+}
+
+/* Past a number or literal that begins at p, as far as it can be one; *whole: it is. */
+static const char *stream_json__bare_end(const char *p, const char *e, bool *whole) {
+    const char first = *p;
+    if (first == '-' || (first >= '0' && first <= '9')) {
+        const char *digits = p + (first == '-');
+        p = digits;
+        if (p < e && *p == '0') p++;
+        else while (p < e && *p >= '0' && *p <= '9') p++;
+        *whole = p > digits;
+        if (*whole && p < e && (*p == '.' || (*p | 0x20) == 'e')) {
+            uint8_t state = *p == '.' ? STREAM_JSON__POINT : STREAM_JSON__E, at = 1;
+            for (p++; p < e && stream_json__token_step(&state, &at, first, *p); p++) {
+            }
+            *whole = stream_json__token_whole(state, at, first);
+        }
+        return p;
+    } else {
+        const char *word = stream_json__literal(first);
+        while (p < e && *word && *p == *word) p++, word++;
+        *whole = *word == '\0';
+        return p;
+    }
 }
 
 /* The value at p, which is no space; set when OK. MORE when the bytes end inside it: a bare value at
    their very end may go on, unless it stands `alone`. */
-static stream_status stream_json__value_at(const char *p, const char *e, bool alone,
-                                           stream_json_value *value) {
+STREAM__INLINE stream_status stream_json__value_at(const char *p, const char *e, bool alone,
+                                                   stream_json_value *value) {
     const char *begin = p;
-    stream_json_type type = stream_json__type_of(*p);
-    if (type >= STREAM_JSON_ARRAY) {
+    const stream_json_type type = stream_json__type_of(*p);
+    bool escapes, whole;
+    if (type == STREAM_JSON_STRING) {
+        p = stream_json__string_end(p, e, &escapes);
+    } else if (type >= STREAM_JSON_ARRAY) {
         p = stream_json__closed(p + 1, e, 1);
-    } else if (type == STREAM_JSON_STRING) {
-        p = stream_json__string_end(p, e);
     } else {
-        uint8_t state = stream_json__token_begin(*p), at = 1;
-        if (state == 0) return STREAM_E_INVALID;
-        for (p++; p < e && stream_json__token_step(&state, &at, *begin, *p); p++) {
-        }
+        if (type == STREAM_JSON_NONE) return STREAM_E_INVALID;
+        p = stream_json__bare_end(p, e, &whole);
         if (p == e && !alone) return STREAM_MORE;
-        if (!stream_json__token_whole(state, at, *begin)) return p == e ? STREAM_MORE : STREAM_E_INVALID;
+        if (!whole) return p == e ? STREAM_MORE : STREAM_E_INVALID;
     }
     if (!p) return STREAM_MORE;
     value->ptr = begin;
@@ -2568,7 +2684,7 @@ STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_js
 
 /* Steps over the comma before a member and over the key and colon of an object's: OK with *p at the
    value, END with *p past the closing bracket, MORE, E_INVALID. */
-static stream_status stream_json__member(const char **p, const char *e, bool object, bool begun,
+STREAM__INLINE stream_status stream_json__member(const char **p, const char *e, bool object, bool begun,
                                          stream_json_value *key) {
     const char *s = stream_json__spaces(*p, e);
     memset(key, 0, sizeof *key);
@@ -2667,8 +2783,8 @@ static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set
                                       size_t index) {
     uint64_t hits = 0;
     const char *name = key.ptr ? key.ptr + 1 : NULL;
-    size_t len = key.ptr ? key.len - 2 : 0;
-    bool escaped = len && memchr(name, '\\', len) != NULL;
+    const size_t len = key.ptr ? key.len - 2 : 0;
+    const bool escaped = len && *stream_json__mark(name, name + len) != '"' && memchr(name, '\\', len);
     for (; set; set &= set - 1) {
         unsigned i = stream_json__lowest(set);
         const char *step = k->step[i];
@@ -2684,7 +2800,7 @@ static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set
         } else if (escaped || (k->tilde >> i & 1)) {
             hit = stream_json__same(name, name + len, step, k->step_len[i], true);
         } else {
-            hit = len == k->step_len[i] && (len == 0 || memcmp(name, step, len) == 0);
+            hit = len == k->step_len[i] && (len == 0 || (*name == *step && memcmp(name, step, len) == 0));
         }
         if (hit) hits |= UINT64_C(1) << i;
     }

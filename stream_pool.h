@@ -143,6 +143,7 @@ typedef enum stream_status {
     STREAM_EMPTY = 3, /* nothing there yet: wait for readiness and call again */
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
+    STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -165,6 +166,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_EMPTY: return "nothing there yet";
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
+    case STREAM_LOST: return "fell behind, items lost";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";
@@ -347,7 +349,9 @@ extern "C" {
 #endif
 
 /* Shared words are wrapped so that a plain access does not compile by accident. The order is part of
-   the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). */
+   the function's name; there are no stand-alone fences (ThreadSanitizer does not model them). seq_cst is
+   for the one pattern that nothing weaker serves: each side writes its own word, then reads the other's.
+   A test may replace this block (STREAM__ATOMICS defined) by one that plays other threads' parts. */
 typedef struct stream__a64 {
 #if defined(__GNUC__) || defined(__clang__)
     __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
@@ -355,14 +359,41 @@ typedef struct stream__a64 {
     uint64_t v;
 } stream__a64;
 
+typedef struct stream__a32 { /* the size a futex has */
+    uint32_t v;
+} stream__a32;
+
+/* Plain memory that passes from thread to thread under the protection of such words is announced where it
+   is read and written, so that a checker can hear of it. They cost nothing. */
+#define STREAM__READS(ptr, len) ((void)0)
+#define STREAM__WRITES(ptr, len) ((void)0)
+
 #if defined(STREAM_NO_THREADS)
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) { return a->v; }
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) { return a->v; }
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) { return a->v; }
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) { a->v = v; }
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) { a->v = v; }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) { a->v += v; }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) { return (a->v += v) - v; }
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) { return (a->v -= v) + v; }
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    if (a->v != *seen) {
+        *seen = a->v;
+        return false;
+    }
+    a->v = v;
+    return true;
+}
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) { return a->v; }
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
     if (a->v != *seen) {
         *seen = a->v;
         return false;
@@ -377,8 +408,17 @@ STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) {
 STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
     return __atomic_load_n(&a->v, __ATOMIC_ACQUIRE);
 }
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) {
+    return __atomic_load_n(&a->v, __ATOMIC_SEQ_CST);
+}
 STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_store_n(&a->v, v, __ATOMIC_RELAXED);
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_RELEASE);
+}
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) {
+    __atomic_store_n(&a->v, v, __ATOMIC_SEQ_CST);
 }
 STREAM__FN void stream__a64_add_relaxed(stream__a64 *a, uint64_t v) {
     __atomic_fetch_add(&a->v, v, __ATOMIC_RELAXED);
@@ -389,27 +429,61 @@ STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
 STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) {
     return __atomic_fetch_sub(&a->v, v, __ATOMIC_ACQ_REL);
 }
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
     return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) {
+    return __atomic_load_n(&a->v, __ATOMIC_SEQ_CST);
+}
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
+    return __atomic_compare_exchange_n(&a->v, seen, v, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 #elif defined(_MSC_VER)
 #include <intrin.h>
-/* Interlocked operations are full barriers: stronger than asked, never weaker. An aligned 64-bit
-   volatile load is atomic on x64 and arm64; elsewhere the exchange form reads it. */
-STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
+/* Interlocked operations are full barriers: stronger than asked, never weaker. An aligned 64-bit volatile
+   load or store is atomic on x64 and arm64, and there a barrier of the compiler's (x64) or the data memory
+   barrier (arm64) makes it an acquire or a release; elsewhere the exchange form does both. */
+#if defined(_M_ARM64)
+#define STREAM__BARRIER() __dmb(_ARM64_BARRIER_ISH)
+#else
+#define STREAM__BARRIER() _ReadWriteBarrier()
+#endif
+STREAM__FN uint64_t stream__a64_load_seq_cst(const stream__a64 *a) {
     return (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)(uintptr_t)&a->v, 0, 0);
 }
 STREAM__FN uint64_t stream__a64_load_relaxed(const stream__a64 *a) {
 #if defined(_WIN64)
-    return *(const volatile uint64_t *)&a->v;
+    return (uint64_t)__iso_volatile_load64((const volatile __int64 *)&a->v);
 #else
-    return stream__a64_load_acquire(a);
+    return stream__a64_load_seq_cst(a);
 #endif
 }
-STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
+STREAM__FN uint64_t stream__a64_load_acquire(const stream__a64 *a) {
+    uint64_t v = stream__a64_load_relaxed(a);
+    STREAM__BARRIER();
+    return v;
+}
+STREAM__FN void stream__a64_store_seq_cst(stream__a64 *a, uint64_t v) {
     __int64 seen = *(volatile __int64 *)&a->v, was;
     while ((was = _InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v, seen)) != seen)
         seen = was;
+}
+STREAM__FN void stream__a64_store_relaxed(stream__a64 *a, uint64_t v) {
+#if defined(_WIN64)
+    __iso_volatile_store64((volatile __int64 *)&a->v, (__int64)v);
+#else
+    stream__a64_store_seq_cst(a, v);
+#endif
+}
+STREAM__FN void stream__a64_store_release(stream__a64 *a, uint64_t v) {
+    STREAM__BARRIER();
+    stream__a64_store_relaxed(a, v);
 }
 STREAM__FN uint64_t stream__a64_add_release(stream__a64 *a, uint64_t v) {
     uint64_t seen = stream__a64_load_relaxed(a), was;
@@ -429,6 +503,21 @@ STREAM__FN uint64_t stream__a64_sub_acq_rel(stream__a64 *a, uint64_t v) {
 STREAM__FN bool stream__a64_cas_acq_rel(stream__a64 *a, uint64_t *seen, uint64_t v) {
     uint64_t was = (uint64_t)_InterlockedCompareExchange64((volatile __int64 *)&a->v, (__int64)v,
                                                            (__int64)*seen);
+    if (was == *seen) return true;
+    *seen = was;
+    return false;
+}
+STREAM__FN bool stream__a64_cas_relaxed(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN bool stream__a64_cas_seq_cst(stream__a64 *a, uint64_t *seen, uint64_t v) {
+    return stream__a64_cas_acq_rel(a, seen, v);
+}
+STREAM__FN uint32_t stream__a32_load_seq_cst(const stream__a32 *a) {
+    return (uint32_t)_InterlockedCompareExchange((volatile long *)(uintptr_t)&a->v, 0, 0);
+}
+STREAM__FN bool stream__a32_cas_seq_cst(stream__a32 *a, uint32_t *seen, uint32_t v) {
+    uint32_t was = (uint32_t)_InterlockedCompareExchange((volatile long *)&a->v, (long)v, (long)*seen);
     if (was == *seen) return true;
     *seen = was;
     return false;

@@ -65,8 +65,25 @@ unit() { # file, use
     printf '#define STREAM_POOL_IMPLEMENTATION\n#include "stream.h"\n#include "stream_json.h"\n' >>"$1"
     printf '#include "stream_pool.h"\n%s\n' "$2" >>"$1"
 }
-unit "$dir/one.c" 'int two(void); int main(void) { return two() + (int)stream_find_newline("", 0); }'
-unit "$dir/two.c" 'int two(void); int two(void) { return (int)stream_find_newline("", 0); }'
+# Each copy with objects of its own; and one that the other copy made.
+unit "$dir/one.c" 'int two(stream_channel *ch);
+int main(void) {
+    stream_channel ch;
+    void *item = 0;
+    int bad = stream_channel_init(&ch, 0) != STREAM_OK || two(&ch);
+    bad = bad || stream_channel_recv(&ch, &item, STREAM_FOREVER) != STREAM_OK || item != (void *)&ch;
+    stream_channel_free(&ch);
+    return bad;
+}'
+unit "$dir/two.c" 'int two(stream_channel *ch);
+int two(stream_channel *ch) {
+    stream_channel own;
+    void *item = 0;
+    int bad = stream_channel_init(&own, 0) != STREAM_OK || stream_channel_try_send(&own, ch, 0) != STREAM_OK;
+    bad = bad || stream_channel_try_recv(&own, &item) != STREAM_OK || stream_channel_send(ch, item, 0) != STREAM_OK;
+    stream_channel_free(&own);
+    return bad;
+}'
 (cd "$dir" && ${CC:-cc} $W -O1 one.c two.c -o both && ./both) >"$dir/log" 2>&1 || echo "exit $?" >>"$dir/log"
 say static-twice "$dir/log"
 

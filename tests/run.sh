@@ -32,26 +32,39 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
-variant "" "$CC -O2" stream json pool
-variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream json pool
-variant .tsan "$CC -O1 -g -fsanitize=thread" stream pool
+variant "" "$CC -O2" stream rings json pool
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool
+variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
+# Where there is no futex a channel sleeps on condition variables: the same cases.
+variant .cond "$CC -O2 -DSTREAM_WAIT_PTHREAD" rings
+variant .cond.tsan "$CC -O1 -g -fsanitize=thread -DSTREAM_WAIT_PTHREAD" rings
 if command -v clang >/dev/null; then
-    variant .clang "clang -O2 -funsigned-char" stream json pool
-    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream json pool
+    variant .clang "clang -O2 -funsigned-char" stream rings json pool
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool
 else
     job clang "echo 'skip clang: no clang here'"
 fi
+# Against other implementations, those that are installed: the test names those that are not.
+libs=
+works "$CC -ljansson" && libs="$libs -DHAVE_JANSSON -ljansson"
+works "$CC -lyajl" && libs="$libs -DHAVE_YAJL -lyajl"
+against() { # suffix, percent, compiler and flags
+    job diff_json$1 "$3 $W -D_GNU_SOURCE tests/diff_json.c -o $out/diff_json$1 $libs && TEST_SCALE=\${TEST_SCALE:-$2} $out/diff_json$1"
+}
+against "" 100 "$CC -O2"
+against .asan 12 "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 # Every vector kernel, forced by name, against the same cases; then the other architectures.
 for k in scalar sse2 avx2; do
     if [ $k = scalar ] || { [ "$(uname -m)" = x86_64 ] && grep -qw $k /proc/cpuinfo; }; then
         variant .$k "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'" json
+        against .$k 20 "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'"
     else
         job json.$k "echo 'skip json.$k: this machine has no $k'"
     fi
 done
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
-        for t in stream json pool; do
+        for t in stream rings json pool; do
             job $t.$a "$a-linux-gnu-gcc -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
     else

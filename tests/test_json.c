@@ -22,6 +22,7 @@
 #define NDJSON       STREAM_JSON_NDJSON
 #define CONCATENATED STREAM_JSON_CONCATENATED
 #define DOLLAR       STREAM_JSON_DOLLAR
+#define RS           STREAM_JSON_RS
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -2368,6 +2369,53 @@ static void what_is_no_integer_says_why(void) {
     check_int64("99999999999999999999x", STREAM_E_INVALID, 0);
 }
 
+/* RFC 7464: RS begins a text and ends the one before, whatever is open. */
+static void a_record_separator_begins_a_text(void) {
+    static const char text[] = "\x1E{\"a\":1}\n\x1E[2]\n\x1E\"x\"\n\x1Etrue\n" /* whole ones */
+                               "\x1E{\"a\":\"b\x1E\x31\x32\x1Etru\x1E\"c\x1E"      /* each cut by the next */
+                               "7 \n\x1Ehm {}\n\x1E{}{}\n\x1E\x31";
+    static const struct {
+        stream_status status;
+        uint64_t offset;
+        const char *bytes;
+    } want[] = {
+        {STREAM_OK, 1, "{\"a\":1}"},   {STREAM_OK, 10, "[2]"},          {STREAM_OK, 15, "\"x\""},
+        {STREAM_OK, 20, "true"},       {STREAM_E_TRUNCATED, 26, "{\"a\":\"b"}, {STREAM_E_TRUNCATED, 34, "12"},
+        {STREAM_E_TRUNCATED, 37, "tru"}, {STREAM_E_TRUNCATED, 41, "\"c"}, {STREAM_OK, 44, "7"},
+        {STREAM_NOISE, 48, "hm "},     {STREAM_OK, 51, "{}"},           {STREAM_OK, 55, "{}"},
+        {STREAM_OK, 57, "{}"},         {STREAM_E_TRUNCATED, 61, "1"},
+    };
+    size_t cut;
+    for (cut = 0; cut < sizeof text && !test.failures; cut++) {
+        stream_json json;
+        stream_json_desc desc;
+        stream_item item;
+        size_t i = 0;
+        unsigned fed = 0;
+        memset(&desc, 0, sizeof desc);
+        desc.mode = RS;
+        CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+        while (i <= sizeof want / sizeof want[0]) {
+            stream_status status = stream_json_next(&json, &item);
+            if (status == STREAM_MORE) {
+                if (fed == 0) stream_json_feed(&json, text, cut);
+                else if (fed == 1) stream_json_feed(&json, text + cut, sizeof text - 1 - cut);
+                else stream_json_finish(&json);
+                fed++;
+                continue;
+            }
+            if (status == STREAM_END) break;
+            CHECK_EQ(status, want[i].status);
+            CHECK_EQ(item.offset, want[i].offset);
+            CHECK(item.len == strlen(want[i].bytes) && memcmp(item.ptr, want[i].bytes, item.len) == 0);
+            i++;
+        }
+        CHECK_EQ(i, sizeof want / sizeof want[0]);
+        if (test.failures) printf("    cut at %zu, item %zu\n", cut, i);
+        stream_json_free(&json);
+    }
+}
+
 /* --- checking --------------------------------------------------------------------------------------- */
 
 static void check_text(const char *text, stream_status want, size_t at) {
@@ -2451,6 +2499,276 @@ static void the_offset_of_an_invalid_byte_is_the_first(void) {
         }
         if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
     }
+}
+
+/* A second checker, byte by byte and with nothing of the first's masks: a loop over what may come next, with one
+   bit a level for what is open. */
+enum {
+    WANT_VALUE = 0, /* a value */
+    WANT_ELEMENT,   /* a value, or the end of an empty array */
+    WANT_MEMBER,    /* a key, or the end of an empty object */
+    WANT_KEY,
+    WANT_COLON,
+    WANT_COMMA, /* or the end of what is open */
+    WANT_NOTHING
+};
+
+/* A string from its opening quote, strictly. OK with *p past the closing one, MORE, or E_INVALID with *p at
+   the first byte that cannot be. */
+static stream_status reference_string(const char **p, const char *e) {
+    const char *s = *p + 1;
+    for (; s < e; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"') {
+            *p = s + 1;
+            return STREAM_OK;
+        }
+        if (c == '\\') {
+            if (++s == e) break;
+            if (*s == 'u') {
+                unsigned n;
+                for (n = 0; n < 4; n++) {
+                    char h;
+                    if (++s == e) return STREAM_MORE;
+                    h = (char)(*s | 0x20);
+                    if (!((*s >= '0' && *s <= '9') || (h >= 'a' && h <= 'f'))) goto invalid;
+                }
+            } else if (*s != '"' && *s != '\\' && *s != '/' && *s != 'b' && *s != 'f' && *s != 'n' &&
+                       *s != 'r' && *s != 't') {
+                goto invalid;
+            }
+        } else if (c >= 0x80) {
+            unsigned need = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
+            unsigned char low = 0x80, high = 0xBF;
+            if (c < 0xC2 || c > 0xF4) goto invalid;
+            if (c == 0xE0) low = 0xA0;
+            else if (c == 0xED) high = 0x9F;
+            else if (c == 0xF0) low = 0x90;
+            else if (c == 0xF4) high = 0x8F;
+            for (; need; need--, low = 0x80, high = 0xBF) {
+                if (++s == e) return STREAM_MORE;
+                if ((unsigned char)*s < low || (unsigned char)*s > high) goto invalid;
+            }
+        } else if (c < 0x20) {
+            goto invalid;
+        }
+    }
+    return STREAM_MORE;
+invalid:
+    *p = s;
+    return STREAM_E_INVALID;
+}
+
+static const char *skip_spaces(const char *p, const char *e) {
+    while (p < e && strchr(" \t\r\n", *p) && *p) p++;
+    return p;
+}
+
+static stream_status reference_check(const char *json, size_t len, size_t *offset) {
+    const char *p = json, *e = len ? json + len : json;
+    uint8_t object[STREAM_JSON_CHECK_DEPTH / 8];
+    size_t depth = 0;
+    int want = WANT_VALUE;
+    stream_status status = STREAM_OK;
+    for (;;) {
+        char c;
+        bool in_object = depth > 0 && (object[(depth - 1) / 8] >> ((depth - 1) % 8) & 1);
+        p = skip_spaces(p, e);
+        if (p == e) {
+            *offset = len;
+            return want == WANT_NOTHING ? STREAM_OK : STREAM_MORE;
+        }
+        c = *p;
+        if ((c == ']' && !in_object && (want == WANT_ELEMENT || want == WANT_COMMA)) ||
+            (c == '}' && in_object && (want == WANT_MEMBER || want == WANT_COMMA))) {
+            depth--;
+            p++;
+            want = depth ? WANT_COMMA : WANT_NOTHING;
+        } else if (want == WANT_COMMA && c == ',') {
+            p++;
+            want = in_object ? WANT_KEY : WANT_VALUE;
+        } else if (want == WANT_COLON && c == ':') {
+            p++;
+            want = WANT_VALUE;
+        } else if ((want == WANT_KEY || want == WANT_MEMBER) && c == '"') {
+            status = reference_string(&p, e);
+            want = WANT_COLON;
+        } else if (want > WANT_ELEMENT) {
+            status = STREAM_E_INVALID;
+        } else if (c == '{' || c == '[') {
+            if (depth == STREAM_JSON_CHECK_DEPTH) {
+                *offset = (size_t)(p - json);
+                return STREAM_E_TOO_DEEP;
+            }
+            if (c == '{') object[depth / 8] = (uint8_t)(object[depth / 8] | 1u << (depth % 8));
+            else object[depth / 8] = (uint8_t)(object[depth / 8] & ~(1u << (depth % 8)));
+            want = c == '{' ? WANT_MEMBER : WANT_ELEMENT;
+            depth++;
+            p++;
+        } else {
+            if (c == '"') {
+                status = reference_string(&p, e);
+            } else {
+                uint8_t state = stream_json__token_begin(c), at = 1;
+                if (state == 0) status = STREAM_E_INVALID;
+                else
+                    for (p++; p < e && stream_json__token_step(&state, &at, c, *p); p++) {
+                    }
+                if (state && !stream_json__token_whole(state, at, c))
+                    status = p == e ? STREAM_MORE : STREAM_E_INVALID;
+            }
+            want = depth ? WANT_COMMA : WANT_NOTHING;
+        }
+        if (status != STREAM_OK) {
+            *offset = status == STREAM_MORE ? len : (size_t)(p - json);
+            return status;
+        }
+    }
+}
+
+
+/* A document, damaged in `breaks` places. */
+static void break_document(uint64_t *random, size_t breaks) {
+    static const char letters[] = "{}[]\",:\\ 1tu.-e0+E\t\n\xC3\xE0\xF4\x80\xA0/";
+    make_document(&doc, random);
+    while (breaks--) doc.text[below(random, doc.n)] = letters[below(random, sizeof letters - 1)];
+}
+
+static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
+    static const char *const kernels[] = {"scalar", "sse2", "avx2", "neon"};
+    unsigned long i, documents = scaled(30000);
+    unsigned ran = 0, k;
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11000000), random = seed;
+        size_t want_at, at;
+        stream_status want;
+        break_document(&random, below(&random, 4));
+        want = reference_check(doc.text, doc.n, &want_at);
+        for (k = 0; k < 4; k++) {
+            stream_json_checker checker;
+            if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
+            ran |= 1u << k;
+            for (at = 0; at < doc.n;) {
+                size_t n = 1 + below(&random, i % 3 ? 100 : 3);
+                char *part;
+                if (n > doc.n - at) n = doc.n - at;
+                part = exact(doc.text + at, n);
+                stream_json_checker_feed(&checker, part, n);
+                free(part);
+                at += n;
+            }
+            CHECK_EQ(checker.status, want);
+            CHECK_EQ(checker.offset, want_at);
+            CHECK_EQ(checker.message == NULL, want >= 0);
+            if (test.failures) printf("    kernel %s, document %lu, seed %llu\n", kernels[k], i, (unsigned long long)seed);
+        }
+        CHECK_EQ(stream_json_check(doc.text, doc.n, &at), want);
+        CHECK_EQ(at, want_at);
+    }
+    CHECK(ran & 1);
+}
+
+/* Strict framing gives the items of framing, and says E_INVALID of a value just where the reference does. */
+static void strict_framing_says_which_values_are_not_json(void) {
+    unsigned long i, documents = scaled(10000), invalid = 0;
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 12000000), random = seed, copy;
+        static char text[1 << 16];
+        size_t len = 0, at;
+        stream_json_desc desc;
+        stream_json loose, strict;
+        stream_item a, b;
+        stream_status sa, sb;
+        while (len < sizeof text / 2 && below(&random, 8)) {
+            break_document(&random, below(&random, 2));
+            if (doc.n > 4000) continue;
+            memcpy(text + len, doc.text, doc.n);
+            len += doc.n;
+            if (below(&random, 4)) text[len++] = '\n';
+        }
+        memset(&desc, 0, sizeof desc);
+        desc.mode = (stream_json_mode)below(&random, 4);
+        CHECK_EQ(stream_json_init(&loose, &desc), STREAM_OK);
+        desc.strict = true;
+        CHECK_EQ(stream_json_init(&strict, &desc), STREAM_OK);
+        stream_json_feed(&loose, text, len);
+        stream_json_finish(&loose);
+        copy = random;
+        at = 0;
+        do {
+            sa = stream_json_next(&loose, &a);
+            while ((sb = stream_json_next(&strict, &b)) == STREAM_MORE) {
+                size_t n = 1 + below(&copy, i % 2 ? 300 : 5);
+                if (n > len - at) n = len - at;
+                if (n) stream_json_feed(&strict, text + at, n);
+                else stream_json_finish(&strict);
+                at += n;
+            }
+            CHECK_EQ(b.offset, a.offset);
+            CHECK_EQ(b.size, a.size);
+            if (sa == STREAM_OK) {
+                size_t wrong;
+                uint64_t offset;
+                stream_status want = reference_check(a.ptr, a.len, &wrong);
+                CHECK_EQ(sb, want == STREAM_OK ? STREAM_OK : STREAM_E_INVALID);
+                CHECK(b.len == a.len && memcmp(b.ptr, a.ptr, a.len) == 0);
+                if (sb == STREAM_E_INVALID) {
+                    CHECK(stream_json_error(&strict, &offset) != NULL);
+                    CHECK_EQ(offset, a.offset + wrong);
+                    invalid++;
+                }
+            } else {
+                CHECK_EQ(sb, sa);
+            }
+        } while (sa != STREAM_END && !test.failures);
+        stream_json_free(&loose);
+        stream_json_free(&strict);
+        if (test.failures) printf("    stream %lu, seed %llu\n", i, (unsigned long long)seed);
+    }
+    CHECK(invalid > documents / 10);
+}
+
+static void a_fault_comes_with_a_reason(void) {
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"x", "expected a value"},
+        {"{} ,", "expected nothing but white space behind the value"},
+        {"{1", "expected a name or }"},
+        {"[}", "expected a value or ]"},
+        {"{\"a\":}", "expected a value"},
+        {"[1,]", "expected a value, in an object a name and its value"},
+        {"[1 2]", "expected a comma or a closing bracket that matches"},
+        {"{\"a\" 1}", "expected a comma, a closing bracket that matches or, after a name, a colon"},
+        {"[01]", "neither a number nor true, false or null"},
+        {"[tru]", "neither a number nor true, false or null"},
+        {"[1.]", "neither a number nor true, false or null"},
+        {"\"\\u12g4\"", "expected four hexadecimal digits"},
+        {"\"\\x\"", "no such escape"},
+        {"\"a\nb\"", "control character in a string"},
+        {"[\"a\xC3(\"]", "not UTF-8"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        stream_json_checker checker;
+        CHECK_EQ(stream_json_checker_init(&checker, NULL), STREAM_OK);
+        CHECK_EQ(stream_json_checker_feed(&checker, cases[i].text, strlen(cases[i].text)), STREAM_E_INVALID);
+        CHECK(checker.message && strcmp(checker.message, cases[i].message) == 0);
+        if (test.failures) printf("    %s: %s\n", cases[i].text, checker.message);
+        CHECK_EQ(stream_json_checker_feed(&checker, "[]", 2), STREAM_E_INVALID); /* an error stays */
+    }
+}
+
+static void strict_framing_has_bounds_of_its_own(void) {
+    stream_json json;
+    stream_json_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.strict = true;
+    desc.max_depth = STREAM_JSON_CHECK_DEPTH + 1;
+    CHECK_EQ(stream_json_init(&json, &desc), STREAM_E_ARGUMENT);
+    desc.max_depth = STREAM_JSON_CHECK_DEPTH;
+    CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+    stream_json_free(&json);
 }
 
 static void check_goes_1024_levels_deep(void) {
@@ -3057,10 +3375,15 @@ int main(void) {
     RUN(only_strings_are_strings);
     RUN(integers_are_exact);
     RUN(what_is_no_integer_says_why);
+    RUN(a_record_separator_begins_a_text);
     RUN(check_names_the_first_byte_that_cannot_stand);
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(check_goes_1024_levels_deep);
+    RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
+    RUN(strict_framing_says_which_values_are_not_json);
+    RUN(a_fault_comes_with_a_reason);
+    RUN(strict_framing_has_bounds_of_its_own);
     RUN(the_writer_puts_commas_and_colons);
     RUN(misuse_is_remembered_and_writes_nothing);
     RUN(any_calls_write_what_the_model_writes);

@@ -2046,7 +2046,7 @@ static void flow_does_as_the_model_does(void) {
 
 /* The marks themselves: above, not at; below, not at. */
 static void flow_turns_just_past_its_marks(void) {
-    stream_flow_desc desc = {10, 20, 5, 1, 2};
+    stream_flow_desc desc = {10, 20, 5, 1, 2, 0};
     stream_flow flow;
     CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_OK);
     CHECK_EQ(stream_flow_delay_ns(&flow), 0);
@@ -2100,7 +2100,7 @@ static void flow_lag_saturates_at_zero(void) {
 
 static void flow_refuses_marks_the_wrong_way_round(void) {
     stream_flow flow;
-    stream_flow_desc desc = {10, 5, 6, 0, 0};
+    stream_flow_desc desc = {10, 5, 6, 0, 0, 0};
     CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_E_ARGUMENT);
     desc.low = 5;
     CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_OK);
@@ -2156,7 +2156,7 @@ static void *flow_watcher(void *arg) {
 
 static void flow_works_between_threads(void) {
     static stream_flow flow; /* shared: not on one thread's stack */
-    stream_flow_desc desc = {20, 40, 10, 1, 2};
+    stream_flow_desc desc = {20, 40, 10, 1, 2, 0};
     pthread_t consumer, watcher;
     void *wrong;
     uint64_t i;
