@@ -705,7 +705,8 @@ STREAM_API void stream_json_write_string(stream_json_writer *writer, const char 
 STREAM_API void stream_json_write_int64(stream_json_writer *writer, int64_t number);
 STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t number);
 /* The shortest number that stream_json_double reads back as this one, spelled as ECMAScript does: 0.1, 1e+21, -0.
-   What JSON has no number for, an infinity or NaN, writes nothing and is remembered as E_RANGE. */
+   An infinity or NaN, which JSON has no number for, writes nothing and is remembered as E_ARGUMENT; they are known
+   by their bits, under -ffast-math too. */
 STREAM_API void stream_json_write_double(stream_json_writer *writer, double number);
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth);
 STREAM_API void stream_json_write_null(stream_json_writer *writer);
@@ -713,7 +714,7 @@ STREAM_API void stream_json_write_null(stream_json_writer *writer);
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value);
 /* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the room
    it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call out of
-   order, or an unfinished value; E_TOO_DEEP; E_RANGE; what flush said. *len is the length of the output
+   order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush said. *len is the length of the output
    (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
 
@@ -3519,11 +3520,13 @@ static const char *stream_json__plain(const char *p, const char *e) {
 #if STREAM__SIMD_X86 || STREAM__SIMD_NEON
         for (; p >= far && e - p >= 64; p += 64) {
 #if STREAM__SIMD_X86
-            stream__v64_sse2 v = stream__load_sse2(p);
-            x = stream__le_sse2(v, 0x1F) | stream__eq_sse2(v, '"') | stream__eq_sse2(v, '\\') | stream__high_sse2(v);
+            const stream__v64_sse2 v = stream__load_sse2(p);
+            x = stream__upto_sse2(v, stream__all_sse2(0x1F)) | stream__high_sse2(v);
+            x |= stream__is_sse2(v, stream__all_sse2('"')) | stream__is_sse2(v, stream__all_sse2('\\'));
 #else
-            stream__v64_neon v = stream__load_neon(p);
-            x = stream__le_neon(v, 0x1F) | stream__eq_neon(v, '"') | stream__eq_neon(v, '\\') | stream__high_neon(v);
+            const stream__v64_neon v = stream__load_neon(p);
+            x = stream__upto_neon(v, stream__all_neon(0x1F)) | stream__high_neon(v);
+            x |= stream__is_neon(v, stream__all_neon('"')) | stream__is_neon(v, stream__all_neon('\\'));
 #endif
             if (x) return p + stream_json__lowest(x);
         }
@@ -4090,7 +4093,7 @@ STREAM_API void stream_json_write_double(stream_json_writer *writer, double numb
     uint64_t bits;
     memcpy(&bits, &number, sizeof bits);
     if ((bits & STREAM_JSON__INFINITY) == STREAM_JSON__INFINITY) {
-        if (writer->status == STREAM_OK) writer->status = STREAM_E_RANGE;
+        if (writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
     } else if (stream_json__may_write(writer, false)) {
         stream_json__write(writer, digits, stream_json__print_double(number, digits));
     }
@@ -4105,8 +4108,13 @@ STREAM_API void stream_json_write_null(stream_json_writer *writer) {
 }
 
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value) {
-    if (value.type == STREAM_JSON_NONE) stream_json_write_null(writer);
-    else if (stream_json__may_write(writer, false)) stream_json__write(writer, value.ptr, value.len);
+    if (value.type == STREAM_JSON_NONE) {
+        stream_json_write_null(writer);
+    } else if (value.len == 0) {
+        if (writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
+    } else if (stream_json__may_write(writer, false)) {
+        stream_json__write(writer, value.ptr, value.len);
+    }
 }
 
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len) {
@@ -4313,7 +4321,8 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
     for (i = 0; status == STREAM_OK && i < count; i++) {
         const uint64_t bit = UINT64_C(1) << i;
         if (stream_json__steps(rules[i].pointer) > STREAM_JSON__STEPS || (unsigned)rules[i].op > STREAM_JSON_OP_DROP ||
-            (*rules[i].pointer == '\0' && rules[i].op == STREAM_JSON_OP_DROP)) {
+            (*rules[i].pointer == '\0' && rules[i].op == STREAM_JSON_OP_DROP) ||
+            (rules[i].value.type != STREAM_JSON_NONE && rules[i].value.len == 0)) {
             status = STREAM_E_ARGUMENT;
             break;
         }
@@ -4539,6 +4548,8 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
     size_t written = 1; /* levels that are in the patch */
     stream_status status = STREAM_OK;
     stream_json__walker_init(&k, to, from);
+    if ((to.type == STREAM_JSON_OBJECT && !to.len) || (from.type == STREAM_JSON_OBJECT && !from.len))
+        return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
     if (to.type != STREAM_JSON_OBJECT || from.type != STREAM_JSON_OBJECT) {
         if (to.type == STREAM_JSON_NONE) return stream_json__walked(&k, STREAM_E_ARGUMENT, writer);
         stream_json_write_value(writer, to);
@@ -4560,8 +4571,9 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
         } else if (status == STREAM_OK && !stream_json__equal(x, y)) {
             for (; written < k.depth; written++) {
                 stream_json_value name = key;
+                bool escapes;
                 name.ptr = at[written];
-                name.len = (size_t)(stream_json__string_end(name.ptr, k.x_end) - name.ptr);
+                name.len = (size_t)(stream_json__string_end(name.ptr, k.x_end, &escapes) - name.ptr);
                 stream_json__write_member(writer, name);
                 stream_json_write_object(writer);
             }
@@ -4584,6 +4596,7 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
     }
     if (target.type != STREAM_JSON_OBJECT) memset(&target, 0, sizeof target);
     stream_json__walker_init(&k, target, patch);
+    if (!patch.len || (target.type && !target.len)) return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
     stream_json_write_object(writer);
     status = stream_json__walk_into(&k, target, patch);
     while (status == STREAM_OK && k.depth > 0 && writer->status == STREAM_OK) {

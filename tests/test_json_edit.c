@@ -1048,10 +1048,10 @@ static void what_is_no_number_is_not_written(void) {
         stream_json_write_double(&w, 1.5);
         stream_json_write_double(&w, double_of(none[i]));
         stream_json_write_end(&w);
-        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_RANGE);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
         CHECK_TEXT(dst, len, "[1.5");
         stream_json_write_null(&w);
-        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_RANGE);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
         CHECK_EQ(len, 4);
     }
 }
@@ -1158,12 +1158,571 @@ static void rules_do_what_they_say(void) {
     REWRITE("[1,2]", "[1,2,9]", 1, "= /2 9");
     REWRITE("[1,2]", "[1,2]", 0, "= /3 9", "= /01 9", "= /x 9", "- /-", "~ /- 9");
     REWRITE("[1,2]", "[1,null]", 1, "= /1");
-    REWRITE(" {\"a\":1}\n", " 7\n", 1, "= / 7", "= /a 8") /* "/" is the key "" */;
+    REWRITE(" {\"a\":1}\n", " 7\n", 1, "=  7", "= /a 8"); /* the whole */
+    REWRITE(" {\"a\":1}\n", " {\"a\":8,\"\":7}\n", 3, "= / 7", "= /a 8"); /* the key "" */
 }
 
-static void rewriting_notes(void) {
-    static const char *const whole[] = {"=  7", NULL};
-    size_t n = parse_rules(whole);
-    CHECK_EQ(n, 1);
-    CHECK_EQ(rules[0].pointer[0], '\0');
+/* The same by the tree, without white space. A tail is what is left of a rule's pointer here, or NULL. */
+typedef struct text {
+    char bytes[30000];
+    size_t n;
+} text;
+
+static void put(text *t, const char *bytes, size_t n) {
+    if (t->n + n > sizeof t->bytes) exit(1);
+    memcpy(t->bytes + t->n, bytes, n);
+    t->n += n;
+}
+
+/* JSON as it is spelled, but for the white space. */
+static void put_squeezed(text *t, const char *p, size_t n) {
+    size_t i;
+    bool inside = false;
+    for (i = 0; i < n; i++) {
+        if (p[i] == '"') inside = !inside;
+        if (inside && p[i] == '\\') put(t, p + i++, 1);
+        if (inside || !strchr(" \n\r\t", p[i])) put(t, p + i, 1);
+    }
+}
+
+/* A string from plain bytes, as the writer spells it. */
+static void put_string(text *t, const char *bytes, size_t n) {
+    char dst[4000];
+    stream_json_writer w;
+    size_t len;
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_string(&w, bytes, n);
+    stream_json_writer_finish(&w, &len);
+    put(t, dst, len);
+}
+
+static void put_value(text *t, stream_json_value v) {
+    if (v.type == STREAM_JSON_NONE) put(t, "null", 4);
+    else put_squeezed(t, v.ptr, v.len);
+}
+
+static void slow_rewrite(text *t, const node *v, const char *const *tails, size_t count, uint64_t *hits) {
+    const char *next[64], *end;
+    bool there[64] = {false}, first = true;
+    const node *c;
+    size_t i, k, index = 0;
+    for (i = 0; i < count; i++) {
+        if (!tails[i] || *tails[i] || rules[i].op == STREAM_JSON_OP_ADD) continue;
+        put_value(t, rules[i].value);
+        *hits |= UINT64_C(1) << i;
+        return;
+    }
+    if (v->type < STREAM_JSON_ARRAY) {
+        put_squeezed(t, v->begin, (size_t)(v->end - v->begin));
+        return;
+    }
+    put(t, v->type == STREAM_JSON_OBJECT ? "{" : "[", 1);
+    for (c = v->child; c; c = c->next, index++) {
+        size_t named = count; /* the first rule for this place that is no ADD */
+        for (i = 0; i < count; i++) {
+            next[i] = tails[i] && *tails[i] && names(tails[i] + 1, c, index, &end) ? end : NULL;
+            if (!next[i] || *next[i]) continue;
+            there[i] = true;
+            if (rules[i].op != STREAM_JSON_OP_ADD && named == count) named = i;
+            if (v->type == STREAM_JSON_ARRAY && rules[i].op == STREAM_JSON_OP_ADD) {
+                if (!first) put(t, ",", 1);
+                first = false;
+                put_value(t, rules[i].value);
+                *hits |= UINT64_C(1) << i;
+            }
+        }
+        if (named < count && rules[named].op == STREAM_JSON_OP_DROP) {
+            *hits |= UINT64_C(1) << named;
+            continue;
+        }
+        for (i = 0; i < count; i++)
+            if (next[i] && !*next[i] && i != named) next[i] = NULL;
+        if (!first) put(t, ",", 1);
+        first = false;
+        if (c->key) { /* as it is spelled: from the comma or bracket before it */
+            const char *begin = c == v->child ? v->begin + 1 : NULL;
+            const node *b;
+            for (b = v->child; !begin; b = b->next)
+                if (b->next == c) begin = b->end;
+            while (*begin != '"') begin++;
+            put_squeezed(t, begin, (size_t)(c->begin - begin));
+        }
+        slow_rewrite(t, c, next, count, hits);
+    }
+    for (i = 0; i < count; i++) {
+        const char *step = tails[i] ? tails[i] + 1 : "/";
+        bool last = tails[i] && *tails[i] && !strchr(step, '/'), done = false;
+        char digits[30], plain[1300];
+        size_t n = 0;
+        if (!last || there[i] || (rules[i].op != STREAM_JSON_OP_SET && rules[i].op != STREAM_JSON_OP_ADD)) continue;
+        sprintf(digits, "%u", (unsigned)index);
+        if (v->type == STREAM_JSON_ARRAY && strcmp(step, "-") != 0 && strcmp(step, digits) != 0) continue;
+        for (k = 0; k < i; k++)
+            done = done || (v->type == STREAM_JSON_OBJECT && (*hits >> k & 1) && strcmp(rules[k].pointer, rules[i].pointer) == 0);
+        if (done) continue;
+        if (!first) put(t, ",", 1);
+        first = false;
+        for (; *step; step++) plain[n++] = *step == '~' ? (*++step == '1' ? '/' : '~') : *step;
+        if (v->type == STREAM_JSON_OBJECT) {
+            put_string(t, plain, n);
+            put(t, ":", 1);
+        }
+        put_value(t, rules[i].value);
+        *hits |= UINT64_C(1) << i;
+    }
+    put(t, v->type == STREAM_JSON_OBJECT ? "}" : "]", 1);
+}
+
+static const char *const rule_values[] = {"0", "\"new\"", "{\"k\": [1, 2]}", "[]", "", "\"a b\"", "-1.5e3"};
+
+static void rewriting_is_what_the_tree_makes(void) {
+    static text got, want, dst;
+    unsigned long i, documents = scaled(40000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 5000000), random = seed, hits, want_hits = 0, k_hits;
+        size_t count = below(&random, 8), k, at, len;
+        const char *tails[64];
+        stream_json_writer w;
+        const node *root;
+        doc.unique = i % 3 > 0;
+        doc.nulls = true;
+        make_document(&doc, &random, 100 + below(&random, 700));
+        root = read_tree(&trees[0], doc.text, doc.n);
+        CHECK(root != NULL);
+        if (!root) break;
+        for (k = 0; k < count; k++) {
+            char pointer[1200];
+            if (k && below(&random, 4) == 0) strcpy(pointer, rules[below(&random, k)].pointer);
+            else make_pointer(pointer, root, &random);
+            set_rule(k, *pointer ? "=~+-"[below(&random, 4)] : '=', pointer, rule_values[below(&random, 7)]);
+            tails[k] = rules[k].pointer;
+        }
+        stream_json_writer_init(&w, dst.bytes, sizeof dst.bytes);
+        CHECK_EQ(stream_json_rewrite(lend(doc.text, doc.n), doc.n, rules, count, &w, &hits, &at), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        CHECK_EQ(stream_json_check(dst.bytes, len, &at), STREAM_OK);
+        got.n = want.n = 0;
+        put_squeezed(&got, dst.bytes, len);
+        slow_rewrite(&want, root, tails, count, &want_hits);
+        CHECK_BYTES(got.bytes, got.n, want.bytes, want.n);
+        CHECK_EQ(hits, want_hits);
+        if (!hits) CHECK_BYTES(dst.bytes, len, doc.text, doc.n); /* white space and all */
+        for (k = 0; k < count; k++) { /* one value in the place of another: all around it stays */
+            const node *v = resolve(root, rules[k].pointer);
+            char expected[7000];
+            size_t head = v ? (size_t)(v->begin - doc.text) : 0, n = rules[k].value.len;
+            if (!v || !doc.unique || n == 0 || strchr("+-", "=~+-"[rules[k].op])) continue;
+            memcpy(expected, doc.text, head);
+            memcpy(expected + head, rules[k].value.ptr, n);
+            memcpy(expected + head + n, v->end, doc.n - (size_t)(v->end - doc.text));
+            stream_json_writer_init(&w, dst.bytes, sizeof dst.bytes);
+            CHECK_EQ(stream_json_rewrite(doc.text, doc.n, &rules[k], 1, &w, &k_hits, NULL), STREAM_OK);
+            CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+            CHECK_EQ(k_hits, 1);
+            CHECK_BYTES(dst.bytes, len, expected, head + n + doc.n - (size_t)(v->end - doc.text));
+        }
+        if (test.failures) {
+            printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
+            test_print_bytes(doc.text, doc.n);
+            for (k = 0; k < count; k++) printf("\n      %c %s %.*s", "=~+-"[rules[k].op], rules[k].pointer, (int)rules[k].value.len, rules[k].value.len ? rules[k].value.ptr : "");
+            printf("\n");
+        }
+    }
+}
+
+static void rewriting_refuses_what_cannot_be_meant(void) {
+    static const char *const bad[] = {"a", "/~", "/a~2"};
+    char deep[2 * 33 + 1], dst[100];
+    stream_json_writer w;
+    uint64_t hits;
+    size_t i, at, len;
+    for (i = 0; i < 33; i++) memcpy(deep + 2 * i, "/0", 3);
+    for (i = 0; i < 9; i++) {
+        size_t count = 1;
+        hits = 99;
+        set_rule(0, '=', i < 3 ? bad[i] : i == 3 ? deep : "", "1");
+        if (i == 4) rules[0].op = STREAM_JSON_OP_DROP;
+        if (i == 5) rules[0].op = (stream_json_op)4;
+        if (i == 6) rules[0].pointer = NULL;
+        if (i == 7) count = 65;
+        if (i == 8) rules[0].value.len = 0; /* a value of which nothing is there */
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(stream_json_rewrite("[1]", 3, rules, count, &w, &hits, &at), STREAM_E_ARGUMENT);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
+        CHECK_EQ(len, 0);
+        CHECK_EQ(hits, 0);
+    }
+    set_rule(0, '=', deep + 2, "1"); /* 32 steps are fine */
+    stream_json_writer_init(&w, dst, sizeof dst);
+    CHECK_EQ(stream_json_rewrite("[[]]", 4, rules, 1, &w, &hits, &at), STREAM_OK);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "[[]]");
+    /* Where no value may stand, and into a writer that has failed. */
+    CHECK_EQ(stream_json_rewrite("[]", 2, NULL, 0, &w, &hits, &at), STREAM_E_STATE);
+    CHECK_EQ(stream_json_rewrite("[]", 2, NULL, 0, &w, NULL, NULL), STREAM_E_STATE);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_STATE);
+    CHECK_EQ(len, 4);
+}
+
+static void rewriting_stands_where_a_value_may(void) {
+    char dst[100];
+    stream_json_writer w;
+    size_t len;
+    set_rule(0, '=', "/a", "2");
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_object(&w);
+    stream_json_write_key(&w, "x", 1);
+    CHECK_EQ(stream_json_rewrite("{\"a\":1}", 7, rules, 1, &w, NULL, NULL), STREAM_OK);
+    stream_json_write_key(&w, "y", 1);
+    CHECK_EQ(stream_json_rewrite("[7]", 3, rules, 1, &w, NULL, NULL), STREAM_OK);
+    stream_json_write_end(&w);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{\"x\":{\"a\":2},\"y\":[7]}");
+}
+
+/* Cut anywhere it is truncated; broken, it is invalid where the strict check says so. */
+static void rewriting_says_where_the_input_ends_or_breaks(void) {
+    static const char json[] = "{\"a\":[1,{\"b\":\"x\\n\"}],\"c\":true,\"d\":-1.5e3}";
+    static const struct {
+        const char *json;
+        size_t at;
+    } cases[] = {{"{\"a\" 1}", 5}, {"{\"a\":1 \"b\":2}", 7}, {"[1,,2]", 3}, {"[1 2]", 3}, {"{\"a\":[1,]}", 8}, {"{} {}", 3}, {"x", 0}, {"{\"a\":tru}", 8}, {"[01]", 2}};
+    char dst[200];
+    stream_json_writer w;
+    size_t i, at, len;
+    set_rule(0, '-', "/a/1/b", "");
+    set_rule(1, '=', "/a/0", "0");
+    for (i = 0; i < sizeof json - 1; i++) {
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(stream_json_rewrite(lend(json, i), i, rules, 2, &w, NULL, &at), STREAM_E_TRUNCATED);
+        CHECK_EQ(at, i);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_TRUNCATED);
+    }
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n = strlen(cases[i].json);
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(stream_json_rewrite(lend(cases[i].json, n), n, rules, 2, &w, NULL, &at), STREAM_E_INVALID);
+        CHECK_EQ(at, cases[i].at);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_INVALID);
+        if (test.failures) printf("    %s\n", cases[i].json);
+    }
+}
+
+/* --- merge patches --------------------------------------------------------------------------------- */
+
+static stream_status patched(bool merge, const char *a, const char *b, char *dst, size_t cap, size_t *len) {
+    stream_json_writer w;
+    stream_status status, end;
+    stream_json_writer_init(&w, dst, cap);
+    status = merge ? stream_json_merge(value(a), value(b), &w) : stream_json_diff(value(a), value(b), &w);
+    end = stream_json_writer_finish(&w, len);
+    CHECK(end == status || (status == STREAM_OK && end == STREAM_FULL));
+    return end;
+}
+
+/* The table of RFC 7386, appendix A: original, patch, result. */
+static void the_examples_of_the_rfc_come_out(void) {
+    static const char *const cases[][3] = {{"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+                                           {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
+                                           {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
+                                           {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
+                                           {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+                                           {"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
+                                           {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+                                           {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
+                                           {"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
+                                           {"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
+                                           {"{\"a\":\"foo\"}", "null", "null"},
+                                           {"{\"a\":\"foo\"}", "\"bar\"", "\"bar\""},
+                                           {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
+                                           {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
+                                           {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"}};
+    size_t i, len;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char dst[100];
+        CHECK_EQ(patched(true, cases[i][0], cases[i][1], dst, sizeof dst, &len), STREAM_OK);
+        CHECK_TEXT(dst, len, cases[i][2]);
+    }
+}
+
+static void a_difference_is_said_in_few_words(void) {
+    static const char *const cases[][3] = {{"{}", "{}", "{}"},
+                                           {"{\"a\":1}", "{\"a\" : 1}", "{}"},
+                                           {"{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "{}"},
+                                           {"{\"a\":\"x\"}", "{\"\\u0061\":\"\\u0078\"}", "{}"},
+                                           {"{\"a\":1}", "{\"a\":1.0}", "{\"a\":1.0}"},
+                                           {"{\"a\":1}", "{}", "{\"a\":null}"},
+                                           {"{}", "{\"a\":[1 ,2]}", "{\"a\":[1 ,2]}"},
+                                           {"{\"a\":[1,2]}", "{\"a\":[ 1,2 ]}", "{}"},
+                                           {"{\"a\":[1,{\"x\":1,\"y\":2}]}", "{\"a\":[1,{\"y\":2,\"x\":1}]}", "{}"},
+                                           {"{\"a\":[1,2]}", "{\"a\":[1,2,3]}", "{\"a\":[1,2,3]}"},
+                                           {"{\"a\":{\"b\":{\"c\":1,\"d\":2}},\"e\":3}", "{\"a\":{\"b\":{\"c\":1,\"d\":4}},\"e\":3}", "{\"a\":{\"b\":{\"d\":4}}}"},
+                                           {"{\"a\":{\"b\":1}}", "{\"a\":2}", "{\"a\":2}"},
+                                           {"{\"a\":2}", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}"},
+                                           {"[1]", "[1]", "[1]"},
+                                           {"", "{\"a\":1}", "{\"a\":1}"},
+                                           {"{\"a\":1}", "7", "7"}};
+    size_t i, len;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char dst[100];
+        CHECK_EQ(patched(false, cases[i][0], cases[i][1], dst, sizeof dst, &len), STREAM_OK);
+        CHECK_TEXT(dst, len, cases[i][2]);
+    }
+}
+
+static const node *slow_member(const node *v, const node *named) {
+    return v && v->type == STREAM_JSON_OBJECT ? member(v, named) : NULL;
+}
+
+static void put_key(text *t, const node *c, bool *first) {
+    put(t, ",", *first ? 0 : 1);
+    *first = false;
+    put_string(t, c->key, c->key_len);
+    put(t, ":", 1);
+}
+
+/* The pseudo code of RFC 7386, section 2, on trees. */
+static void slow_merge(text *t, const node *target, const node *patch) {
+    const node *c, *p;
+    bool first = true;
+    if (patch->type != STREAM_JSON_OBJECT) {
+        put(t, patch->begin, (size_t)(patch->end - patch->begin));
+        return;
+    }
+    put(t, "{", 1);
+    for (c = target && target->type == STREAM_JSON_OBJECT ? target->child : NULL; c; c = c->next) {
+        p = member(patch, c);
+        if (p && p->type == STREAM_JSON_NULL) continue;
+        put_key(t, c, &first);
+        if (p) slow_merge(t, c, p);
+        else put(t, c->begin, (size_t)(c->end - c->begin));
+    }
+    for (p = patch->child; p; p = p->next) {
+        if (p->type == STREAM_JSON_NULL || slow_member(target, p)) continue;
+        put_key(t, p, &first);
+        slow_merge(t, NULL, p);
+    }
+    put(t, "}", 1);
+}
+
+static void slow_diff(text *t, const node *from, const node *to) {
+    const node *c, *o;
+    bool first = true;
+    if (from->type != STREAM_JSON_OBJECT || to->type != STREAM_JSON_OBJECT) {
+        put(t, to->begin, (size_t)(to->end - to->begin));
+        return;
+    }
+    put(t, "{", 1);
+    for (c = to->child; c; c = c->next) {
+        o = member(from, c);
+        if (equal(o, c)) continue;
+        put_key(t, c, &first);
+        if (o) slow_diff(t, o, c);
+        else put(t, c->begin, (size_t)(c->end - c->begin));
+    }
+    for (c = from->child; c; c = c->next) {
+        if (member(to, c)) continue;
+        put_key(t, c, &first);
+        put(t, "null", 4);
+    }
+    put(t, "}", 1);
+}
+
+static void patches_are_what_the_trees_make(void) {
+    static text slow, patch, back;
+    unsigned long i, documents = scaled(30000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 6000000), random = seed;
+        stream_json_writer w;
+        stream_json_value x, y, z;
+        const node *a, *b, *c, *d;
+        size_t len;
+        bool nulls = i % 2;
+        doc.unique = other.unique = true;
+        doc.nulls = other.nulls = nulls;
+        make_document(&doc, &random, 100 + below(&random, 600));
+        make_document(&other, &random, 100 + below(&random, 600));
+        a = read_tree(&trees[0], doc.text, doc.n);
+        b = read_tree(&trees[1], other.text, other.n);
+        CHECK(a && b);
+        if (!a || !b) break;
+        x = stream_json_value_of(doc.text, doc.n);
+        y = stream_json_value_of(other.text, other.n);
+
+        stream_json_writer_init(&w, patch.bytes, sizeof patch.bytes);
+        CHECK_EQ(stream_json_merge(x, y, &w), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        slow.n = 0;
+        slow_merge(&slow, a, b);
+        c = read_tree(&trees[2], patch.bytes, len);
+        d = read_tree(&trees[3], slow.bytes, slow.n);
+        CHECK(equal(c, d));
+
+        stream_json_writer_init(&w, patch.bytes, sizeof patch.bytes);
+        CHECK_EQ(stream_json_diff(x, y, &w), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        slow.n = 0;
+        slow_diff(&slow, a, b);
+        c = read_tree(&trees[2], patch.bytes, len);
+        d = read_tree(&trees[3], slow.bytes, slow.n);
+        CHECK(equal(c, d));
+        z = stream_json_value_of(patch.bytes, len);
+        stream_json_writer_init(&w, back.bytes, sizeof back.bytes);
+        CHECK_EQ(stream_json_merge(x, z, &w), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        if (!nulls) CHECK(equal(read_tree(&trees[3], back.bytes, len), b));
+        if (test.failures) {
+            printf("    documents %lu, seed %llu: ", i, (unsigned long long)seed);
+            test_print_bytes(doc.text, doc.n);
+            test_print_bytes(other.text, other.n);
+            printf("\n");
+        }
+    }
+}
+
+/* More members than fit a mask, in another order: one changed, one gone, one new. */
+static void objects_of_many_members_are_matched_in_any_order(void) {
+    enum { MANY = 150 };
+    static char a[MANY * 20], b[MANY * 20], dst[MANY * 40], back[MANY * 40];
+    size_t order, i, len;
+    for (order = 0; order < 4; order++) {
+        stream_json_writer w;
+        char *p = a, *q = b;
+        const node *m, *n;
+        p += sprintf(p, "{");
+        q += sprintf(q, "{");
+        for (i = 0; i < MANY; i++) {
+            size_t at = order == 0 ? i : order == 1 ? MANY - 1 - i : order == 2 ? i * 7 % MANY : i ^ 1;
+            p += sprintf(p, "%s\"k%u\":%u", i ? "," : "", (unsigned)i, (unsigned)i);
+            if (at == 100) q += sprintf(q, "%s\"new\":1", i ? "," : "");
+            else q += sprintf(q, "%s\"\\u006b%u\":%u", i ? "," : "", (unsigned)at, (unsigned)(at == 70 ? 7 : at));
+        }
+        sprintf(p, "}");
+        sprintf(q, "}");
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(stream_json_diff(value(a), value(b), &w), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        m = read_tree(&trees[0], dst, len);
+        {
+            static const char want[] = "{\"k70\":7,\"new\":1,\"k100\":null}";
+            CHECK(equal(m, read_tree(&trees[1], want, sizeof want - 1)));
+        }
+        stream_json_writer_init(&w, back, sizeof back);
+        CHECK_EQ(stream_json_merge(value(a), stream_json_value_of(dst, len), &w), STREAM_OK);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        m = read_tree(&trees[0], back, len);
+        n = read_tree(&trees[1], b, strlen(b));
+        CHECK(equal(m, n));
+    }
+}
+
+static void patches_say_what_is_wrong(void) {
+    static const char json[] = "{\"a\":{\"b\":[1,2]},\"c\":\"x\"}";
+    static char deep[2][6 * (STREAM_JSON_PATCH_DEPTH + 2)];
+    static const char *const broken[] = {"{\"a\" 1}", "{\"a\":1,}", "{\"a\":x}", "{\"a\":1}}", "{a}"};
+    char dst[1000];
+    stream_json_value none;
+    stream_json_writer w;
+    size_t i, k, len;
+    memset(&none, 0, sizeof none);
+    for (i = 0; i < 2; i++) { /* both ways, cut and broken, on either side */
+        for (k = 1; k < sizeof json - 1; k++) {
+            stream_json_value whole = value(json), cut = whole;
+            cut.ptr = lend(json, k);
+            cut.len = k;
+            stream_json_writer_init(&w, dst, sizeof dst);
+            CHECK_EQ(i ? stream_json_merge(whole, cut, &w) : stream_json_diff(cut, whole, &w), STREAM_E_TRUNCATED);
+            CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_TRUNCATED);
+            stream_json_writer_init(&w, dst, sizeof dst);
+            CHECK_EQ(i ? stream_json_merge(cut, whole, &w) : stream_json_diff(whole, cut, &w), STREAM_E_TRUNCATED);
+        }
+        for (k = 0; k < sizeof broken / sizeof *broken; k++) {
+            CHECK_EQ(patched(i, broken[k], "{\"a\":2}", dst, sizeof dst, &len), STREAM_E_INVALID);
+            CHECK_EQ(patched(i, "{\"a\":2}", broken[k], dst, sizeof dst, &len), STREAM_E_INVALID);
+        }
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), none, &w) : stream_json_diff(value("{}"), none, &w), STREAM_E_ARGUMENT);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
+        CHECK_EQ(len, 0);
+        for (k = 0; k < 2; k++) { /* as many objects as there may be, and one more */
+            size_t levels = STREAM_JSON_PATCH_DEPTH + k, at;
+            deep[0][0] = deep[1][0] = '\0';
+            for (at = 0; at < levels; at++) {
+                strcat(deep[0], "{\"a\":");
+                strcat(deep[1], "{\"a\":");
+            }
+            strcat(deep[0], "1");
+            strcat(deep[1], "2");
+            for (at = 0; at < levels; at++) {
+                strcat(deep[0], "}");
+                strcat(deep[1], "}");
+            }
+            CHECK_EQ(patched(i, deep[0], deep[1], dst, sizeof dst, &len), k ? STREAM_E_TOO_DEEP : STREAM_OK);
+            if (!k) CHECK_TEXT(dst, len, deep[1]);
+        }
+        /* Objects of which nothing is there, as a lost item's value may be. */
+        none.type = STREAM_JSON_OBJECT;
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(i ? stream_json_merge(none, value("{}"), &w) : stream_json_diff(none, value("{}"), &w), STREAM_E_TRUNCATED);
+        stream_json_writer_init(&w, dst, sizeof dst);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), none, &w) : stream_json_diff(value("{}"), none, &w), STREAM_E_TRUNCATED);
+        memset(&none, 0, sizeof none);
+        /* Where no value may stand. */
+        CHECK_EQ(i ? stream_json_merge(value("{}"), value("{}"), &w) : stream_json_diff(value("{}"), value("{}"), &w), STREAM_E_TRUNCATED);
+        stream_json_writer_init(&w, dst, sizeof dst);
+        stream_json_write_object(&w);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), value("{}"), &w) : stream_json_diff(value("{}"), value("{}"), &w), STREAM_E_STATE);
+    }
+}
+
+/* And as every other output: any room, any buffer, any refusal. */
+static void write_edited(stream_json_writer *w) {
+    static const char json[] = " {\"a\" : [1, 2], \"b\":{\"c\":null} }";
+    set_rule(0, '-', "/a/0", "");
+    set_rule(1, '+', "/b/d~1", "\"x\"");
+    stream_json_write_array(w);
+    stream_json_rewrite(json, sizeof json - 1, rules, 2, w, NULL, NULL);
+    stream_json_diff(value("{\"a\":1,\"b\":{\"c\":2,\"d\":3}}"), value("{\"b\":{\"d\":4},\"e\":[5]}"), w);
+    stream_json_merge(value("{\"a\":1,\"b\":{\"c\":2}}"), value("{\"b\":{\"d\":4},\"a\":null}"), w);
+    stream_json_write_end(w);
+}
+
+static void edited_output_fits_any_room(void) {
+    static const char want[] = "[ {\"a\" : [ 2], \"b\":{\"c\":null,\"d/\":\"x\"} },{\"b\":{\"d\":4,\"c\":null},\"e\":[5],\"a\":null},"
+                               "{\"b\":{\"c\":2,\"d\":4}}]";
+    check_output(write_edited, want, sizeof want - 1);
+}
+
+static void nothing_was_allocated(void) { CHECK_EQ(allocations, 0); }
+
+int main(void) {
+    TEST_PROGRAM("json_edit");
+    RUN(the_view_knows_at_every_byte_how_far_each_field_has_come);
+    RUN(the_view_finds_what_pick_finds);
+    RUN(safe_parts_unescaped_are_the_whole_unescaped);
+    RUN(a_field_is_open_until_its_end_is_seen);
+    RUN(the_view_stops_where_the_structure_breaks);
+    RUN(the_view_refuses_pointers_that_cannot_be_meant);
+    RUN(the_view_is_as_deep_as_the_value);
+    RUN(every_capacity_and_every_buffer_gives_the_same_output);
+    RUN(misuse_reaches_no_flush_and_no_buffer);
+    RUN(a_stop_is_found_wherever_it_stands);
+    RUN(text_is_escaped_and_mended_as_by_hand);
+    RUN(what_is_not_utf8_is_mended_by_maximal_subparts);
+    RUN(doubles_are_written_short_and_come_back);
+    RUN(what_is_no_number_is_not_written);
+    RUN(commas_are_right_whatever_is_dropped_or_added);
+    RUN(rules_do_what_they_say);
+    RUN(rewriting_is_what_the_tree_makes);
+    RUN(rewriting_refuses_what_cannot_be_meant);
+    RUN(rewriting_stands_where_a_value_may);
+    RUN(rewriting_says_where_the_input_ends_or_breaks);
+    RUN(the_examples_of_the_rfc_come_out);
+    RUN(a_difference_is_said_in_few_words);
+    RUN(patches_are_what_the_trees_make);
+    RUN(objects_of_many_members_are_matched_in_any_order);
+    RUN(patches_say_what_is_wrong);
+    RUN(edited_output_fits_any_room);
+    RUN(nothing_was_allocated);
+    return test_end();
 }
