@@ -15,4 +15,4 @@ apt-get install -y -qq --no-install-recommends \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev \
-    procps util-linux jq nodejs hyperfine
+    procps util-linux jq nodejs python3 hyperfine

@@ -619,7 +619,7 @@ static void check_parts(const char *raw, size_t n, uint64_t *random) {
         stream_status part = STREAM_OK;
         stream_json_view_init(&view, whole_pointer, 1);
         for (at = used = shown = 0; at < n + 2;) {
-            size_t step = 1 + below(random, 6), more;
+            size_t step = 1 + below(random, 6), more = 0;
             if (step > n + 2 - at) step = n + 2 - at;
             CHECK(stream_json_view_feed(&view, lend(text + at, step), step) >= 0);
             at += step;
