@@ -493,6 +493,10 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item);
 STREAM_API stream_status stream_json_finish(stream_json *json);
 /* Bytes of the item that is still open, as of the last MORE. */
 STREAM_API uint64_t stream_json_open(const stream_json *json);
+/* After MORE: what has arrived of the object or array that is still open, for a partial view (below) or to show it.
+   item is filled as by next: ptr is valid until the next call on json, size counts the bytes so far, len stays at
+   max_len when there are more. OK; EMPTY when none is open, as yet; E_STATE before MORE. Constant time. */
+STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *item);
 /* After E_INVALID, until a later one: what is wrong, constant text, and the stream offset of the first byte that
    cannot stand where it stands. NULL when there was none. Only with strict. */
 STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset);
@@ -561,11 +565,13 @@ STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, strea
                                               char *dst, size_t cap, size_t *out_len);
 /* Whether a string, unescaped, is these bytes. Allocates and copies nothing. */
 STREAM_API bool stream_json_equals(stream_json_value value, const char *text, size_t len);
-/* An integer, exactly. E_TYPE when it is no number or has a fraction or exponent, E_RANGE, E_INVALID. */
+/* An integer, exactly; -0 is 0. E_TYPE: no number, or one with a fraction or an exponent, as 1.0 and 1e2. E_RANGE:
+   the type does not hold it, as uint64_t holds no negative one. E_INVALID. Without OK *number is 0. */
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number);
 STREAM_API stream_status stream_json_uint64(stream_json_value value, uint64_t *number);
-/* The double nearest to a number of any length, of two equally near the even one; a zero keeps its sign. E_RANGE:
-   above the largest double, *number is an infinity then. E_TYPE, E_INVALID: *number is 0. No locale, no libm. */
+/* The double nearest to a number of any length, of two equally near the even one; -0 keeps its sign. E_RANGE: beyond
+   the largest double, *number is the infinity of its sign then. E_TYPE, E_INVALID: *number is 0. No locale, no libm,
+   no floating point, less than 1 KiB of stack. */
 STREAM_API stream_status stream_json_double(stream_json_value value, double *number);
 
 /* ==[ check ]========================================================================================
@@ -710,11 +716,15 @@ STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t nu
 STREAM_API void stream_json_write_double(stream_json_writer *writer, double number);
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth);
 STREAM_API void stream_json_write_null(stream_json_writer *writer);
-/* A value that is JSON already, byte for byte. It is the caller's word that it is one; NONE writes null. */
+/* A value that is JSON already, byte for byte. It is the caller's word that it is one, as is every item of a strict
+   stream_json and every value in it. NONE writes null; a value of another type without bytes is E_ARGUMENT. */
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value);
+/* The same for text of any kind: it is checked first (RFC 8259, see [check]), and what is not one whole value writes
+   nothing and is remembered as E_INVALID, E_TRUNCATED or E_TOO_DEEP. White space around it is left out. */
+STREAM_API void stream_json_write_json(stream_json_writer *writer, const char *json, size_t len);
 /* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the room
    it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call out of
-   order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush said. *len is the length of the output
+   order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush or a check said. *len is the length of the output
    (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
 
@@ -1985,6 +1995,20 @@ STREAM_API uint64_t stream_json_open(const stream_json *json) {
     if (json->state == STREAM_JSON__GAP) return 0;
     /* White space before a value is not its, before noise it is. */
     return json->state < STREAM_JSON__OPEN || json->after_noise ? json->open : json->open - json->mark;
+}
+
+STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *item) {
+    memset(item, 0, sizeof *item);
+    if (json->cur != json->end) return STREAM_E_STATE;
+    if (json->state != STREAM_JSON__VALUE) return STREAM_EMPTY;
+    item->len = json->held.len - json->mark_held; /* all of it is there: the loan was used up */
+    if (item->len > json->max_len) item->len = json->max_len;
+    item->ptr = item->len ? json->held.ptr + json->mark_held : NULL;
+    item->size = json->open - json->mark;
+    item->offset = json->offset + json->mark;
+    item->kind = (uint32_t)stream_json__type_of((char)json->first);
+    item->flags = STREAM_COPIED;
+    return STREAM_OK;
 }
 
 /* Length of the open item up to p. */
@@ -4115,6 +4139,15 @@ STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_
     } else if (stream_json__may_write(writer, false)) {
         stream_json__write(writer, value.ptr, value.len);
     }
+}
+
+STREAM_API void stream_json_write_json(stream_json_writer *writer, const char *json, size_t len) {
+    size_t at;
+    stream_status status;
+    if (writer->status != STREAM_OK) return;
+    status = stream_json_check(json, len, &at);
+    if (status == STREAM_OK) stream_json_write_value(writer, stream_json_value_of(json, len));
+    else writer->status = status == STREAM_MORE ? STREAM_E_TRUNCATED : status;
 }
 
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len) {

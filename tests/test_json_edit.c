@@ -779,6 +779,92 @@ static void the_view_is_as_deep_as_the_value(void) {
     CHECK(view.field[0].whole && view.field[0].offset == 800002);
 }
 
+/* The open value of a stream, seen after every fragment: the bytes that next hands out in the end, as far as they
+   have come; and a view that follows it there. */
+static void the_open_value_can_be_seen(void) {
+    static const char *const between[] = {"\n", " \r\n", "\nlog {line [12\n", "\nx", "", "\n12\n", "\n\"a\\\"[\"\n"};
+    unsigned long i, streams = scaled(3000), seen = 0;
+    for (i = 0; i < streams && !test.failures; i++) {
+        static char text[8000];
+        uint64_t seed = seed_of(i + 7000000), random = seed;
+        stream_item items[200], item;
+        uint64_t ends[200]; /* up to where each is open */
+        stream_json_desc desc;
+        stream_json json;
+        stream_json_view view;
+        stream_status status;
+        size_t n = 0, count = 0, at, parts = 1 + below(&random, 5), step = 1 + below(&random, 40), k;
+        uint64_t followed = UINT64_MAX;
+        memset(&desc, 0, sizeof desc);
+        desc.mode = (stream_json_mode)(i % 2);
+        desc.first_len = 1;
+        while (parts--) {
+            const char *gap = between[below(&random, sizeof between / sizeof *between)];
+            doc.unique = true;
+            doc.nulls = true;
+            make_document(&doc, &random, 100 + below(&random, 600));
+            memcpy(text + n, doc.text, doc.n);
+            n += doc.n;
+            memcpy(text + n, gap, strlen(gap));
+            n += strlen(gap);
+        }
+        CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+        CHECK_EQ(stream_json_peek(&json, &item), STREAM_EMPTY);
+        stream_json_feed(&json, text, n);
+        CHECK_EQ(stream_json_peek(&json, &item), n ? STREAM_E_STATE : STREAM_EMPTY);
+        while ((status = stream_json_next(&json, &item)) != STREAM_END && count < 200) {
+            if (status == STREAM_MORE) stream_json_finish(&json);
+            if (status == STREAM_MORE || item.kind < STREAM_JSON_ARRAY) continue;
+            ends[count] = item.offset + item.size;
+            if (status == STREAM_OK) ends[count]--;
+            else if (ends[count] < n && text[ends[count]] == '\r') ends[count]++;
+            items[count++] = item;
+        }
+        CHECK(count < 200);
+        stream_json_free(&json);
+        if (i % 4 == 3) desc.max_len = 20 + below(&random, 200);
+        CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+        for (at = 0; at < n && !test.failures; at += step) {
+            const stream_item *open = NULL;
+            if (step > n - at) step = n - at;
+            stream_json_feed(&json, lend(text + at, step), step);
+            while ((status = stream_json_next(&json, &item)) != STREAM_MORE) {
+            }
+            for (k = 0; k < count; k++)
+                if (items[k].offset < at + step && at + step <= ends[k]) open = &items[k];
+            status = stream_json_peek(&json, &item);
+            CHECK(status == STREAM_OK || status == STREAM_EMPTY);
+            if (status == STREAM_EMPTY) { /* nothing is, or no more than a bracket and a bare element of it */
+                CHECK_EQ(item.len, 0);
+                for (k = open ? (size_t)open->offset + 1 : at + step; k < at + step; k++) CHECK(!strchr("{}[]\",:", text[k]));
+                continue;
+            }
+            seen++;
+            CHECK(open != NULL);
+            if (!open) break;
+            CHECK_EQ(item.offset, open->offset);
+            CHECK_EQ(item.kind, open->kind);
+            CHECK_EQ(item.size, at + step - open->offset);
+            CHECK_EQ(item.len, desc.max_len && item.size > desc.max_len ? desc.max_len : item.size);
+            CHECK_BYTES(item.ptr, item.len, text + open->offset, item.len);
+            if (followed != item.offset) {
+                static const char *const want[] = {"/a", "/b/a", "/0", ""};
+                CHECK_EQ(stream_json_view_init(&view, want, 4), STREAM_MORE);
+                followed = item.offset;
+            }
+            CHECK(stream_json_view_feed(&view, item.ptr + view.offset, item.len - view.offset) != STREAM_OK);
+            CHECK_EQ(view.field[3].len, view.status == STREAM_MORE ? item.len : view.offset);
+        }
+        stream_json_free(&json);
+        if (test.failures) {
+            printf("    stream %lu, seed %llu: ", i, (unsigned long long)seed);
+            test_print_bytes(text, n);
+            printf("\n");
+        }
+    }
+    CHECK(seen > streams);
+}
+
 /* --- the writer ------------------------------------------------------------------------------------ */
 
 /* Where a writer's output goes: what came, how often, and when it is refused. */
@@ -883,6 +969,44 @@ static void misuse_reaches_no_flush_and_no_buffer(void) {
     stream_json_write_array(&w);
     CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_STATE); /* unfinished */
     CHECK_EQ(s.calls, 0);
+}
+
+/* Text from anywhere is written as a value only when it is one. */
+static void text_is_spliced_when_it_is_json(void) {
+    static const struct {
+        const char *text;
+        stream_status status;
+    } cases[] = {{" {\"a\" : [1]}\n", STREAM_OK},  {"12", STREAM_OK},         {"", STREAM_E_TRUNCATED},
+                 {" ", STREAM_E_TRUNCATED},        {"{\"a\":", STREAM_E_TRUNCATED}, {"tru", STREAM_E_TRUNCATED},
+                 {"1,2", STREAM_E_INVALID},        {"{} {}", STREAM_E_INVALID}, {"\"\xFF\"", STREAM_E_INVALID},
+                 {"\"a\",\"b\":1", STREAM_E_INVALID}, {"[\x01]", STREAM_E_INVALID}, {"NaN", STREAM_E_INVALID}};
+    static char deep[STREAM_JSON_CHECK_DEPTH + 1];
+    stream_json_value nothing;
+    stream_json_writer w;
+    char dst[100];
+    size_t i, len;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t n = strlen(cases[i].text);
+        stream_json_writer_init(&w, dst, sizeof dst);
+        stream_json_write_array(&w);
+        stream_json_write_json(&w, lend(cases[i].text, n), n);
+        stream_json_write_end(&w);
+        CHECK_EQ(stream_json_writer_finish(&w, &len), cases[i].status);
+        if (cases[i].status == STREAM_OK) CHECK_TEXT(dst, len, i ? "[12]" : "[{\"a\" : [1]}]");
+        else CHECK_TEXT(dst, len, "[");
+        stream_json_write_json(&w, "1", 1); /* done, or an error already */
+        CHECK_EQ(stream_json_writer_finish(&w, &len), cases[i].status == STREAM_OK ? STREAM_E_STATE : cases[i].status);
+    }
+    memset(deep, '[', sizeof deep);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_json(&w, deep, sizeof deep);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_TOO_DEEP);
+    memset(&nothing, 0, sizeof nothing);
+    nothing.type = STREAM_JSON_OBJECT;
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_value(&w, nothing);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
+    CHECK_EQ(len, 0);
 }
 
 /* What a string must come out as: one character after the other, table 3-7 of the Unicode standard by hand. */
@@ -1706,6 +1830,7 @@ int main(void) {
     RUN(the_view_is_as_deep_as_the_value);
     RUN(every_capacity_and_every_buffer_gives_the_same_output);
     RUN(misuse_reaches_no_flush_and_no_buffer);
+    RUN(text_is_spliced_when_it_is_json);
     RUN(a_stop_is_found_wherever_it_stands);
     RUN(text_is_escaped_and_mended_as_by_hand);
     RUN(what_is_not_utf8_is_mended_by_maximal_subparts);
@@ -1724,5 +1849,6 @@ int main(void) {
     RUN(patches_say_what_is_wrong);
     RUN(edited_output_fits_any_room);
     RUN(nothing_was_allocated);
+    RUN(the_open_value_can_be_seen);
     return test_end();
 }
