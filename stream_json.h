@@ -2,8 +2,8 @@
 stream_json.h 0.1.0 - JSON that arrives in fragments
 SPDX-License-Identifier: MIT-0 (full text at the end of this file)
 
-Finds complete JSON values in a stream of fragments, reads fields out of them without building a tree,
-and writes JSON into your memory. Made for newline-delimited streams that also carry log lines, cut
+Finds complete JSON values in a stream of fragments, checks them, reads fields out of them without building
+a tree, shows what has arrived of one that is still open, and writes, rewrites and compares JSON. Made for newline-delimited streams that also carry log lines, cut
 records and records of any size: what is not JSON is handed out as noise, and never hides the value
 that follows it.
 
@@ -57,13 +57,20 @@ GUARANTEES
     - Where the input is cut makes no difference: same items, offsets and errors.
     - In NDJSON mode a line feed always ends a record, so a cut record never swallows the next.
     - Nothing is read outside what you lent; no padding, no recursion, no tree, no locale.
+    - Numbers are exact: a double is the nearest one however many digits there are, and is written in the
+      fewest digits that read back as it; with integer arithmetic only, whatever the rounding mode.
+    - A writer gives valid JSON or says why not, and how much room it needs.
 
 LIMITS
 
     - Framing counts brackets and skips strings. What is framed and is not JSON shows when it is read (the
       reading functions say E_INVALID), or at once with `strict`, which checks the grammar in the same pass.
     - Checking and strict framing go STREAM_JSON_CHECK_DEPTH (1024) levels deep.
-    - stream_json_pick takes at most 64 pointers of at most 32 steps.
+    - stream_json_pick and stream_json_rewrite take at most 64 pointers of at most 32 steps, a view 16.
+    - A writer nests STREAM_JSON_WRITER_DEPTH (256) levels deep, comparing and merging enter
+      STREAM_JSON_PATCH_DEPTH (64) objects inside each other.
+    - Unasked, nothing is converted: numbers and strings stay as they are written, and two numbers are the same
+      to [patch] when they are spelled alike.
 
 CONFIGURATION (define before including, the same in every file)
 
@@ -80,9 +87,12 @@ CONTENTS (search for the banner)
 
     [base]      status, slices, items, decoders, the allocator hook (shared by the three headers)
     [frame]     complete values out of fragments; with `strict`, checked
-    [read]      pointers, members, elements, strings, integers
+    [read]      pointers, members, elements, strings, integers, doubles
     [check]     strictly, whole or in fragments
-    [write]     JSON into caller memory
+    [partial]   the fields of a value that is still arriving
+    [write]     JSON into caller memory, or through a small buffer
+    [rewrite]   copy a value while setting, adding and dropping what pointers name
+    [patch]     what changed between two values: make and apply merge patches
 */
 
 /* ==[ shared block: base ]== the same bytes in stream.h, stream_json.h and stream_pool.h; kept so by
@@ -528,7 +538,8 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len);
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out);
 
-/* Walks the members of an object or the elements of an array, in the order they stand.
+/* Walks the members of an object or the elements of an array, in the order they stand. Of duplicate keys all
+   come: who wants the last one to count, and not the first as in stream_json_pick, keeps the last one seen.
 
        stream_json_each each;
        stream_json_value key, value;
@@ -560,20 +571,21 @@ typedef enum stream_json_surrogates {
    cap bytes were written); E_TYPE; E_INVALID for a broken escape or quote. */
 STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
                                             char *dst, size_t cap, size_t *len);
-/* The same for len bytes from inside a string, which may be any part of it that begins and ends where `safe` of a
-   partial view (below) said, or at its quotes: the results of the parts, one after another, are the result for the
-   whole. OK, FULL, E_INVALID as above. */
+/* The same for len bytes from inside a string, which may be any part of it that begins and ends where `safe`
+   of a partial view (below) said, or at its quotes: the results of the parts, one after another, are the
+   result for the whole. OK, FULL, E_INVALID as above. */
 STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, stream_json_surrogates surrogates,
                                               char *dst, size_t cap, size_t *out_len);
 /* Whether a string, unescaped, is these bytes. Allocates and copies nothing. */
 STREAM_API bool stream_json_equals(stream_json_value value, const char *text, size_t len);
-/* An integer, exactly; -0 is 0. E_TYPE: no number, or one with a fraction or an exponent, as 1.0 and 1e2. E_RANGE:
-   the type does not hold it, as uint64_t holds no negative one. E_INVALID. Without OK *number is 0. */
+/* An integer, exactly; -0 is 0. E_TYPE: no number, or one with a fraction or an exponent, as 1.0 and 1e2.
+   E_RANGE: the type does not hold it, as uint64_t holds no negative one. E_INVALID. Without OK *number
+   is 0. */
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number);
 STREAM_API stream_status stream_json_uint64(stream_json_value value, uint64_t *number);
-/* The double nearest to a number of any length, of two equally near the even one; -0 keeps its sign. E_RANGE: beyond
-   the largest double, *number is the infinity of its sign then. E_TYPE, E_INVALID: *number is 0. No locale, no libm,
-   no floating point, less than 1 KiB of stack. */
+/* The double nearest to a number of any length, of two equally near the even one; -0 keeps its sign. E_RANGE:
+   beyond the largest double, *number is the infinity of its sign then. E_TYPE, E_INVALID: *number is 0. No
+   locale, no libm, no floating point, less than 1 KiB of stack. */
 STREAM_API stream_status stream_json_double(stream_json_value value, double *number);
 
 /* ==[ check ]========================================================================================
@@ -596,29 +608,32 @@ typedef struct stream_json_checker {
 STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, const char *kernel);
 /* Checks the next len bytes and returns checker->status: OK, MORE, E_INVALID, E_TOO_DEEP. An error stays. */
 STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, const void *data, size_t len);
-/* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is (*offset
-   is len then); E_INVALID or E_TOO_DEEP at *offset. */
+/* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is
+   (*offset is len then); E_INVALID or E_TOO_DEEP at *offset. */
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
 
 /* ==[ partial ]======================================================================================
-   A view follows one value that is still arriving and tells at any moment how far the fields that pointers name
-   have come: of what type each is, where its bytes lie, and how much of a string can be shown. It looks at every
-   byte once, keeps none and allocates nothing; the end of what has not arrived is never made up.
+   A view follows one value that is still arriving and tells at any moment how far the fields that pointers
+   name have come: of what type each is, where its bytes lie, and how much of a string can be shown. It looks
+   at every byte once, keeps none and allocates nothing; the end of what has not arrived is never made up.
 
        static const char *const want[] = {"/path", "/content"};
        stream_json_view view;
        size_t shown = 0, n;
        stream_json_view_init(&view, want, 2);
-       ... when text has grown to len bytes:
+       while (arrives(&text, &len)) { // the value so far, as stream_json_peek gives it, or put together
            const stream_json_field *content = &view.field[1];
            stream_json_view_feed(&view, text + view.offset, len - view.offset);
-           if (content->safe > shown)
+           if (content->safe > shown) {
                stream_json_unescape(text + content->offset + 1 + shown, content->safe - shown,
                                     STREAM_JSON_REPLACE, dst, sizeof dst, &n);
+               show(dst, n);
+           }
            shown = content->safe;
+       }
 
-   It finds what stream_json_pick finds: of duplicate keys the first that leads to a value, structure followed as
-   far as the pointers lead, what lies beside them skipped by its brackets and quotes only. */
+   It finds what stream_json_pick finds: of duplicate keys the first that leads to a value, structure followed
+   as far as the pointers lead, what lies beside them skipped by its brackets and quotes only. */
 
 #define STREAM_JSON_VIEW_FIELDS 16
 #define STREAM_JSON_VIEW_STEPS 32
@@ -626,8 +641,8 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
 typedef struct stream_json_field {
     size_t offset;         /* of its first byte, from the first byte that the view was fed */
     size_t len;            /* its bytes so far, quotes included */
-    size_t safe;           /* of a string: this many bytes behind its opening quote end inside no escape, pair of
-                              surrogate escapes or UTF-8 character; never less than before */
+    size_t safe;           /* of a string: this many bytes behind its opening quote end inside no escape, no
+                              pair of surrogate escapes and no UTF-8 character; never less than before */
     stream_json_type type; /* by its first byte; NONE: it has not begun */
     bool whole;            /* its end has been seen; a number's end is what follows it */
 } stream_json_field;
@@ -640,28 +655,29 @@ typedef struct stream_json__path {
 } stream_json__path;
 
 typedef struct stream_json_view {
-    stream_status status; /* OK: the value is whole (a lone number may still grow); MORE; E_INVALID (read only) */
+    stream_status status; /* OK: the value is whole (a lone number may still grow); MORE; E_INVALID. Read only */
     size_t offset;        /* bytes taken; with E_INVALID: of the byte that cannot stand where it stands */
     stream_json_field field[STREAM_JSON_VIEW_FIELDS]; /* one for each pointer, in their order (read only) */
     /* private */
     const char *pointer[STREAM_JSON_VIEW_FIELDS];
     const char *match[STREAM_JSON_VIEW_FIELDS]; /* what must come next in the key */
     stream_json__path level[STREAM_JSON_VIEW_STEPS + 1];
-    uint64_t objects;                           /* which levels are, one bit each */
-    size_t safe, skip;                          /* skip: brackets open in what is skipped */
-    uint32_t wanted, open;                      /* fields: not begun; begun and not whole */
-    uint32_t matching;                          /* fields that the key, as far as it goes, may belong to */
-    uint32_t whole, into, prefix;               /* of the value that is next or goes on */
-    uint32_t high, unit;                        /* a high surrogate that waits for its low one; digits of \u */
+    uint64_t objects;             /* which levels are, one bit each */
+    size_t safe, skip;            /* skip: brackets open in what is skipped */
+    uint32_t wanted, open;        /* fields: not begun; begun and not whole */
+    uint32_t matching;            /* fields that the key, as far as it goes, may belong to */
+    uint32_t whole, into, prefix; /* of the value that is next or goes on */
+    uint32_t high, unit;          /* a high surrogate that waits for its low one; digits of \u */
     uint8_t depth, state, token, token_at;
-    uint8_t escape, need;                       /* 1 behind a backslash, 5 to 2 in \u; continuation bytes to come */
+    uint8_t escape, need;         /* 1 behind a backslash, 5 to 2 in \u; continuation bytes to come */
     char first;
     bool quoted;
 } stream_json_view;
 
 /* pointers as for stream_json_pick, up to STREAM_JSON_VIEW_FIELDS of up to STREAM_JSON_VIEW_STEPS steps: else
    E_ARGUMENT, as for a ~ before anything but 0 and 1. The texts, not their array, must outlive the view. */
-STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers, size_t count);
+STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers,
+                                               size_t count);
 /* The next len bytes, of which none is needed any more when it returns view->status. An error stays. */
 STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const void *data, size_t len);
 
@@ -677,13 +693,13 @@ STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const voi
        stream_json_write_key(&w, "n", 1);
        stream_json_write_int64(&w, 42);
        stream_json_write_end(&w);
-       if (stream_json_writer_finish(&w, &len) == STREAM_OK) send(dst, len);  */
+       if (stream_json_writer_finish(&w, &len) == STREAM_OK) show(dst, len);  */
 
 #define STREAM_JSON_WRITER_DEPTH 256
 
-/* Takes the next len bytes of the output, cut anywhere: the writer's buffer, or bytes that the writer was just
-   given; they are valid until it returns. Anything but OK ends the writing and is what the writer then says.
-   It must not call the writer. */
+/* Takes the next len bytes of the output, cut anywhere: the writer's buffer, or bytes that the writer was
+   just given; they are valid until it returns. Anything but OK ends the writing and is what the writer then
+   says. It must not call the writer. */
 typedef stream_status (*stream_json_flush)(void *ctx, const char *ptr, size_t len);
 
 typedef struct stream_json_writer {
@@ -700,8 +716,8 @@ typedef struct stream_json_writer {
 
 /* dst may be NULL when cap is 0: then only the room needed is found out. */
 STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, size_t cap);
-/* Output of any size through a buffer of cap bytes: flush gets it whenever the buffer is full and in finish. Text
-   longer than the buffer is not copied. The buffer and ctx must live until finish. */
+/* Output of any size through a buffer of cap bytes: flush gets it whenever the buffer is full and in finish.
+   Text longer than the buffer is not copied. The buffer and ctx must live until finish. */
 STREAM_API void stream_json_writer_init_flush(stream_json_writer *writer, char *buffer, size_t cap,
                                               stream_json_flush flush, void *ctx);
 STREAM_API void stream_json_write_object(stream_json_writer *writer);
@@ -712,28 +728,30 @@ STREAM_API void stream_json_write_key(stream_json_writer *writer, const char *ke
 STREAM_API void stream_json_write_string(stream_json_writer *writer, const char *text, size_t len);
 STREAM_API void stream_json_write_int64(stream_json_writer *writer, int64_t number);
 STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t number);
-/* The shortest number that stream_json_double reads back as this one, spelled as ECMAScript does: 0.1, 1e+21, -0.
-   An infinity or NaN, which JSON has no number for, writes nothing and is remembered as E_ARGUMENT; they are known
-   by their bits, under -ffast-math too. */
+/* The shortest number that stream_json_double reads back as this one, spelled as ECMAScript does: 0.1, 1e+21,
+   -0. An infinity or NaN, which JSON has no number for, writes nothing and is remembered as E_ARGUMENT; they
+   are known by their bits, under -ffast-math too. */
 STREAM_API void stream_json_write_double(stream_json_writer *writer, double number);
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth);
 STREAM_API void stream_json_write_null(stream_json_writer *writer);
-/* A value that is JSON already, byte for byte. It is the caller's word that it is one, as is every item of a strict
-   stream_json and every value in it. NONE writes null; a value of another type without bytes is E_ARGUMENT. */
+/* A value that is JSON already, byte for byte. It is the caller's word that it is one, as is every item of a
+   strict stream_json and every value in it. NONE writes null; a value of another type without bytes is
+   E_ARGUMENT. */
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value);
-/* The same for text of any kind: it is checked first (RFC 8259, see [check]), and what is not one whole value writes
-   nothing and is remembered as E_INVALID, E_TRUNCATED or E_TOO_DEEP. White space around it is left out. */
+/* The same for text of any kind: it is checked first (RFC 8259, see [check]), and what is not one whole value
+   writes nothing and is remembered as E_INVALID, E_TRUNCATED or E_TOO_DEEP. White space around it is left
+   out. */
 STREAM_API void stream_json_write_json(stream_json_writer *writer, const char *json, size_t len);
-/* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the room
-   it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call out of
-   order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush or a check said. *len is the length of the output
-   (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
+/* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the
+   room it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call
+   out of order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush or a check said. *len is the
+   length of the output (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
 
 /* ==[ rewrite ]======================================================================================
-   Copies a value and changes on the way what pointers name. What no rule touches comes out byte for byte: white
-   space, spelling of numbers and strings, duplicate keys. Where RFC 6902 has an operation, a rule that is alone
-   does what it does; several rules all speak of the value as it came, not of each other's results.
+   Copies a value and changes on the way what pointers name. What no rule touches comes out byte for byte:
+   white space, spelling of numbers and strings, duplicate keys. Where RFC 6902 has an operation, a rule that
+   is alone does what it does; several rules all speak of the value as it came, not of each other's results.
 
        static const char model[] = "\"small\"";
        stream_json_rule rules[2];
@@ -749,8 +767,8 @@ STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, s
 typedef enum stream_json_op {
     STREAM_JSON_OP_SET = 0, /* puts value in the place of what is there; as ADD where nothing is */
     STREAM_JSON_OP_REPLACE, /* only in the place of what is there */
-    STREAM_JSON_OP_ADD,     /* only what is not there: a member, behind the others; in an array, value comes before
-                            the element of that index, or behind the last for the index after it and for "-" */
+    STREAM_JSON_OP_ADD,     /* only what is not there: a member, behind the others; in an array, before the
+                               element of that index, or behind the last for the index after it and for "-" */
     STREAM_JSON_OP_DROP     /* takes it out, with its comma */
 } stream_json_op;
 
@@ -760,42 +778,47 @@ typedef struct stream_json_rule {
     stream_json_value value; /* written as by stream_json_write_value; not for DROP */
 } stream_json_rule;
 
-/* Copies json, with the white space around it, to where the writer expects a value; dst must not be json's own
-   memory. Of several rules for one place the first that can be applied is; an ADD into an array always can. Rules
-   whose place is not there, or lies inside what was replaced, do nothing; bit i of *hits (which may be NULL, and
-   is set in every case) says whether rules[i] did something.
+/* Copies json, with the white space around it, to where the writer expects a value; dst must not be json's
+   own memory. Of several rules for one place the first that can be applied is; an ADD into an array always
+   can. Rules whose place is not there, or lies inside what was replaced, do nothing; bit i of *hits (which
+   may be NULL, and is set in every case) says whether rules[i] did something.
 
-   OK, also when the output does not fit, which stream_json_writer_finish tells. E_INVALID and E_TRUNCATED: of the
-   input, at *offset (which may be NULL); inside values that rules step over only quotes and brackets are looked
-   at, so that the output is valid where the input is. E_ARGUMENT for over 64 rules, over 32 steps, a bad pointer,
-   an operation that is none, DROP of the whole. Every error is remembered by the writer. */
+   OK, also when the output does not fit, which stream_json_writer_finish tells. E_INVALID and E_TRUNCATED: of
+   the input, at *offset (which may be NULL); inside values that rules step over only quotes and brackets are
+   looked at, so that the output is valid where the input is. E_ARGUMENT for over 64 rules, over 32 steps, a
+   bad pointer, an operation that is none, DROP of the whole, a value without bytes. Every error is remembered
+   by the writer. */
 STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const stream_json_rule *rules,
                                              size_t count, stream_json_writer *writer, uint64_t *hits,
                                              size_t *offset);
 
 /* ==[ patch ]========================================================================================
-   What changed between two values, as an RFC 7386 merge patch, and the other way round. Both write one value to
-   where the writer expects one; values are copied as they are spelled, and what is written anew has no white
-   space. dst must not be memory of theirs.
+   What changed between two values, as a merge patch (RFC 7386, now 7396), and the other way round. Both write
+   one value to where the writer expects one; values are copied as they are spelled, and what is written anew
+   has no white space. dst must not be memory of theirs.
 
-   A merge patch cannot set a member to null, for null there means to drop it: merge(a, diff(a, b)) equals b when
-   in b, outside of arrays, no member is null. Arrays are replaced whole.
+   A merge patch cannot set a member to null, for null there means to drop it: merge(a, diff(a, b)) equals b
+   when in b, outside of arrays, no member is null. Arrays are replaced whole.
 
-   Values are equal when they are of one type and: numbers are spelled alike (1 and 1.0 are not: to somebody they
-   differ), strings and keys are the same text unescaped, arrays have equal elements in the same order, objects
-   equal members in any order. Keys of one object are taken to be unique; of duplicates it is not said which counts.
+   Values are equal when they are of one type and: numbers are spelled alike (1 and 1.0 are not: to somebody
+   they differ), strings and keys are the same text unescaped, arrays have equal elements in the same order,
+   objects equal members in any order. Keys of one object are taken to be unique; of duplicates it is not said
+   which counts.
 
-   Members are looked up from where the last one was found: objects whose members come in the same order are passed
-   once or twice, others cost the product of their lengths at worst. No memory is allocated; about 5 KiB of stack.
+   Members are looked up from where the last one was found: objects whose members come in the same order are
+   passed once or twice, others cost the product of their lengths at worst. No memory is allocated; about 5
+   KiB of stack.
 
-   OK, also when the output does not fit. E_INVALID, E_TRUNCATED: an object that breaks off, or is none where its
-   members are looked at. E_TOO_DEEP: more than STREAM_JSON_PATCH_DEPTH objects inside each other had to be
-   entered. E_ARGUMENT: `to` or `patch` is NONE. Every error is remembered by the writer. */
+   OK, also when the output does not fit. E_INVALID, E_TRUNCATED: an object that breaks off, or is none where
+   its members are looked at. E_TOO_DEEP: more than STREAM_JSON_PATCH_DEPTH objects inside each other had to
+   be entered. E_ARGUMENT: `to` or `patch` is NONE. Every error is remembered by the writer. */
 
 #define STREAM_JSON_PATCH_DEPTH 64
 
-/* The patch that makes `to` of `from`: {} when both are objects and equal; NONE is a value that was not there. */
-STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to, stream_json_writer *writer);
+/* The patch that makes `to` of `from`: {} when both are objects and equal; NONE is a value that was not
+   there. */
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to,
+                                          stream_json_writer *writer);
 /* The target with the patch applied. NONE is a target that is not there. */
 STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
                                            stream_json_writer *writer);
@@ -3652,9 +3675,10 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
 
 /* ==[ partial: implementation ]====================================================================== */
 
-/* The first byte that a string cannot hold as it is, or that is not ASCII; e when there is none. In words of eight,
-   where subtracting shows a byte that was too small in its top bit (what a borrow adds stands above a true one);
-   where no stop is near, in whole blocks by the vocabulary of the kernels that every machine of the kind has. */
+/* The first byte that a string cannot hold as it is, or that is not ASCII; e when there is none. In words of
+   eight, where subtracting shows a byte that was too small in its top bit (what a borrow adds stands above a
+   true one); where no stop is near, in whole blocks by the vocabulary of the kernels that every machine of
+   the kind has. */
 static const char *stream_json__plain(const char *p, const char *e) {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
 #if STREAM__SIMD_X86 || STREAM__SIMD_NEON
@@ -3703,8 +3727,8 @@ static const char *stream_json__to_quote(const char *p, const char *e) {
     return p;
 }
 
-/* How many steps a pointer has (RFC 6901, section 3); SIZE_MAX when it is none, or one of 4 GiB. Where two such
-   pointers lead the same way, they are the same text. */
+/* How many steps a pointer has (RFC 6901, section 3); SIZE_MAX when it is none, or one of 4 GiB. Where two
+   such pointers lead the same way, they are the same text. */
 static size_t stream_json__steps(const char *pointer) {
     const char *s = pointer;
     size_t steps = 0;
@@ -3742,7 +3766,8 @@ enum {
     STREAM_JSON__VIEW_FAULTY
 };
 
-STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers, size_t count) {
+STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers,
+                                               size_t count) {
     size_t i;
     memset(view, 0, sizeof *view);
     view->status = STREAM_E_ARGUMENT;
@@ -3867,8 +3892,8 @@ static void stream_json__view_put(stream_json_view *v, uint32_t c) {
     if (v->matching) stream_json__view_match(v, bytes, stream_json__utf8_put(bytes, c));
 }
 
-/* One byte of a key or of a string that is watched, at offset `at`; escapes may stand half on each side of a cut.
-   False: the closing quote. */
+/* One byte of a key or of a string that is watched, at offset `at`; escapes may stand half on each side of a
+   cut. False: the closing quote. */
 static bool stream_json__view_text(stream_json_view *v, char c, size_t at) {
     unsigned char u = (unsigned char)c;
     if (v->escape > 1) {
@@ -3958,7 +3983,8 @@ STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const voi
                 p += fine;
                 v->state = stream_json__view_in_object(v) ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
             } else {
-                v->state = v->state == STREAM_JSON__VIEW_FIRST_KEY ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
+                v->state =
+                    v->state == STREAM_JSON__VIEW_FIRST_KEY ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
             }
             break;
         case STREAM_JSON__VIEW_KEY:
@@ -3975,7 +4001,8 @@ STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const voi
             if (v->matching == 0 && v->escape == 0) p = stream_json__to_quote(p, e);
             if (p == e || stream_json__view_text(v, *p++, 0)) break;
             for (set = v->matching; set; set &= set - 1)
-                if (!stream_json__step_ends(v->match[stream_json__lowest(set)])) v->matching &= ~(set & (0 - set));
+                if (!stream_json__step_ends(v->match[stream_json__lowest(set)]))
+                    v->matching &= ~(set & (0 - set));
             stream_json__view_hits(v, v->matching);
             v->matching = 0;
             v->state = STREAM_JSON__VIEW_COLON;
@@ -4014,7 +4041,8 @@ STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const voi
                 char c = *p++;
                 v->quoted = c == '"';
                 if ((c | 0x20) == '{') v->skip++;
-                else if ((c | 0x20) == '}' && --v->skip == 0) stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+                else if ((c | 0x20) == '}' && --v->skip == 0)
+                    stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
             }
             break;
         case STREAM_JSON__VIEW_TOKEN:
@@ -4037,10 +4065,10 @@ STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const voi
         v->state = STREAM_JSON__VIEW_FAULTY;
         return v->status = STREAM_E_INVALID;
     }
-    v->status = v->state == STREAM_JSON__VIEW_DONE || (v->state == STREAM_JSON__VIEW_TOKEN && v->depth == 0 &&
-                                                       stream_json__token_whole(v->token, v->token_at, v->first))
-                    ? STREAM_OK
-                    : STREAM_MORE;
+    if (v->state == STREAM_JSON__VIEW_TOKEN && v->depth == 0)
+        v->status = stream_json__token_whole(v->token, v->token_at, v->first) ? STREAM_OK : STREAM_MORE;
+    else
+        v->status = v->state == STREAM_JSON__VIEW_DONE ? STREAM_OK : STREAM_MORE;
     return v->status;
 }
 
@@ -4128,8 +4156,13 @@ static void stream_json__open_level(stream_json_writer *w, bool object) {
     w->comma = w->done = false;
 }
 
-STREAM_API void stream_json_write_object(stream_json_writer *writer) { stream_json__open_level(writer, true); }
-STREAM_API void stream_json_write_array(stream_json_writer *writer) { stream_json__open_level(writer, false); }
+STREAM_API void stream_json_write_object(stream_json_writer *writer) {
+    stream_json__open_level(writer, true);
+}
+
+STREAM_API void stream_json_write_array(stream_json_writer *writer) {
+    stream_json__open_level(writer, false);
+}
 
 STREAM_API void stream_json_write_end(stream_json_writer *writer) {
     if (writer->status != STREAM_OK) return;
@@ -4143,8 +4176,8 @@ STREAM_API void stream_json_write_end(stream_json_writer *writer) {
     writer->done = writer->depth == 0;
 }
 
-/* The well-formed UTF-8 character at p (RFC 3629, section 4): its length. When there is none, *good is false, and it
-   is the length of what begins one as far as it does, or 1. */
+/* The well-formed UTF-8 character at p (RFC 3629, section 4): its length. When there is none, *good is false,
+   and it is the length of what begins one as far as it does, or 1. */
 static size_t stream_json__utf8_at(const char *ptr, const char *e, bool *good) {
     const unsigned char *p = (const unsigned char *)ptr;
     size_t left = (size_t)(e - ptr), need, i;
@@ -4247,7 +4280,8 @@ STREAM_API void stream_json_write_double(stream_json_writer *writer, double numb
 }
 
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth) {
-    if (stream_json__may_write(writer, false)) stream_json__write(writer, truth ? "true" : "false", truth ? 4 : 5);
+    if (stream_json__may_write(writer, false))
+        stream_json__write(writer, truth ? "true" : "false", truth ? 4 : 5);
 }
 
 STREAM_API void stream_json_write_null(stream_json_writer *writer) {
@@ -4284,8 +4318,8 @@ STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, s
 }
 
 /* ==[ rewrite: implementation ]======================================================================
-   The input is copied in runs; `from` is what has not been. The comma before a member belongs to the run before
-   it until it shows whether the member stays. */
+   The input is copied in runs; `from` is what has not been. The comma before a member belongs to the run
+   before it until it shows whether the member stays. */
 
 #define STREAM_JSON__RULES 64
 
@@ -4348,7 +4382,8 @@ static bool stream_json__is_key(stream_json_value key, const char *step, size_t 
 }
 
 /* Opens the container at p, or passes the value there, which `here` rules name and `into` ones lead into. */
-static stream_status stream_json__copy_value(stream_json__rewriter *r, uint64_t here, uint64_t into, uint32_t prefix) {
+static stream_status stream_json__copy_value(stream_json__rewriter *r, uint64_t here, uint64_t into,
+                                             uint32_t prefix) {
     stream_json_value value;
     stream_status status;
     uint64_t change = here & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_REPLACE]);
@@ -4371,9 +4406,12 @@ static stream_status stream_json__copy_value(stream_json__rewriter *r, uint64_t 
     return STREAM_OK;
 }
 
-/* What is added behind the members of a container that ends: what was not there, in the order of the rules. */
-static void stream_json__append(stream_json__rewriter *r, const stream_json__copied *level, const char *behind) {
-    uint64_t set = level->inside & ~level->seen & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_ADD]), earlier, done = 0;
+/* What is added behind the members of a container that ends: what was not there, in the order of the
+   rules. */
+static void stream_json__append(stream_json__rewriter *r, const stream_json__copied *level,
+                                const char *behind) {
+    uint64_t set = level->inside & ~level->seen & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_ADD]);
+    uint64_t earlier, done = 0;
     bool kept = level->kept;
     for (; set; set &= set - 1) {
         const char *pointer = r->rules[stream_json__lowest(set)].pointer, *step = pointer + level->prefix;
@@ -4381,7 +4419,9 @@ static void stream_json__append(stream_json__rewriter *r, const stream_json__cop
         const char *end = step;
         while (!stream_json__step_ends(end)) end++;
         if (*end) continue; /* it leads further */
-        if (!level->object && !(step[0] == '-' && step[1] == '\0') && !stream_json__is_index(step, level->index)) continue;
+        if (!level->object && !(step[0] == '-' && step[1] == '\0') &&
+            !stream_json__is_index(step, level->index))
+            continue;
         if (level->object)
             for (earlier = done; earlier; earlier &= earlier - 1)
                 same = same || stream__same_text(r->rules[stream_json__lowest(earlier)].pointer, pointer);
@@ -4417,7 +4457,8 @@ static stream_status stream_json__copy_member(stream_json__rewriter *r) {
     level->dropped = false;
 
     for (set = level->inside; set; set &= set - 1) {
-        const char *pointer = r->rules[stream_json__lowest(set)].pointer, *step = pointer + level->prefix, *end = step;
+        const char *pointer = r->rules[stream_json__lowest(set)].pointer;
+        const char *step = pointer + level->prefix, *end = step;
         while (!stream_json__step_ends(end)) end++;
         if (level->object ? !stream_json__is_key(key, step, (size_t)(end - step))
                           : !stream_json__is_index(step, level->index))
@@ -4476,7 +4517,8 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
     r.e = len ? json + len : json;
     for (i = 0; status == STREAM_OK && i < count; i++) {
         const uint64_t bit = UINT64_C(1) << i;
-        if (stream_json__steps(rules[i].pointer) > STREAM_JSON__STEPS || (unsigned)rules[i].op > STREAM_JSON_OP_DROP ||
+        if (stream_json__steps(rules[i].pointer) > STREAM_JSON__STEPS ||
+            (unsigned)rules[i].op > STREAM_JSON_OP_DROP ||
             (*rules[i].pointer == '\0' && rules[i].op == STREAM_JSON_OP_DROP) ||
             (rules[i].value.type != STREAM_JSON_NONE && rules[i].value.len == 0)) {
             status = STREAM_E_ARGUMENT;
@@ -4490,7 +4532,8 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
         if (!stream_json__may_write(writer, false)) return writer->status;
         r.p = stream_json__spaces(r.p, r.e);
         status = r.p < r.e ? stream_json__copy_value(&r, whole, into, 1) : STREAM_MORE;
-        while (status == STREAM_OK && r.depth > 0 && writer->status == STREAM_OK) status = stream_json__copy_member(&r);
+        while (status == STREAM_OK && r.depth > 0 && writer->status == STREAM_OK)
+            status = stream_json__copy_member(&r);
         if (status == STREAM_OK && writer->status == STREAM_OK) {
             r.p = stream_json__spaces(r.p, r.e);
             if (r.p < r.e) status = STREAM_E_INVALID;
@@ -4541,8 +4584,8 @@ static bool stream_json__same_string(stream_json_value a, stream_json_value b) {
     return stream_json__same_text(a.ptr + 1, a.ptr + a.len - 1, b.ptr + 1, b.ptr + b.len - 1);
 }
 
-/* Two objects (or arrays) x and y walked together: first the members of x, each with that of y of the same key,
-   then the members of y whose key x has not. Where x is none, all of y. */
+/* Two objects (or arrays) x and y walked together: first the members of x, each with that of y of the same
+   key, then the members of y whose key x has not. Where x is none, all of y. */
 typedef struct stream_json__both {
     const char *x, *y; /* behind their opening brackets */
     uint64_t paired;   /* which of y's first 64 members x has, too */
@@ -4567,7 +4610,8 @@ static void stream_json__walker_init(stream_json__walker *k, stream_json_value x
 }
 
 /* Goes into y, an object or an array, and into x if it is one, too. */
-static stream_status stream_json__walk_into(stream_json__walker *k, stream_json_value x, stream_json_value y) {
+static stream_status stream_json__walk_into(stream_json__walker *k, stream_json_value x,
+                                            stream_json_value y) {
     stream_json__both *level;
     if (k->depth == STREAM_JSON_PATCH_DEPTH) return STREAM_E_TOO_DEEP;
     level = &k->level[k->depth++];
@@ -4588,10 +4632,11 @@ static stream_status stream_json__walk_step(const char **at, const char *begin, 
     return status;
 }
 
-/* Looks for a key from *at on, then before it: OK with *at behind the member and *index its number (from *index at
-   *at), END when it is not there. */
-static stream_status stream_json__walk_find(const char **at, const char *begin, const char *e, uint32_t *index,
-                                            stream_json_value key, stream_json_value *value) {
+/* Looks for a key from *at on, then before it: OK with *at behind the member and *index its number (from
+   *index at *at), END when it is not there. */
+static stream_status stream_json__walk_find(const char **at, const char *begin, const char *e,
+                                            uint32_t *index, stream_json_value key,
+                                            stream_json_value *value) {
     const char *p = *at;
     uint32_t n = *index;
     bool wrapped = false;
@@ -4618,8 +4663,8 @@ static stream_status stream_json__walk_find(const char **at, const char *begin, 
 }
 
 /* OK: the next member, x or y is NONE where only the other has it. END: the innermost pair is through. */
-static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_value *key, stream_json_value *x,
-                                            stream_json_value *y) {
+static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_value *key,
+                                            stream_json_value *x, stream_json_value *y) {
     stream_json__both *level = &k->level[k->depth - 1];
     stream_status status;
     uint32_t n;
@@ -4674,7 +4719,8 @@ static bool stream_json__equal(stream_json_value a, stream_json_value b) {
         stream_status status = STREAM_END;
         if (x.type != y.type) return false;
         if (x.len != y.len || memcmp(x.ptr, y.ptr, x.len) != 0) {
-            if (x.type == STREAM_JSON_STRING ? !stream_json__same_string(x, y) : x.type < STREAM_JSON_ARRAY) return false;
+            if (x.type == STREAM_JSON_STRING ? !stream_json__same_string(x, y) : x.type < STREAM_JSON_ARRAY)
+                return false;
             if (x.type >= STREAM_JSON_ARRAY && stream_json__walk_into(&k, x, y) != STREAM_OK) return false;
         }
         while (k.depth > 0 && status == STREAM_END) status = stream_json__walk_next(&k, &key, &x, &y);
@@ -4690,14 +4736,16 @@ static void stream_json__write_member(stream_json_writer *w, stream_json_value k
 }
 
 /* How a walk ends: both must have ended with their brackets. */
-static stream_status stream_json__walked(const stream_json__walker *k, stream_status status, stream_json_writer *w) {
+static stream_status stream_json__walked(const stream_json__walker *k, stream_status status,
+                                         stream_json_writer *w) {
     if (status == STREAM_END) status = k->y == k->y_end && k->x == k->x_end ? STREAM_OK : STREAM_E_INVALID;
     if (status == STREAM_MORE) status = STREAM_E_TRUNCATED;
     if (w->status == STREAM_OK) w->status = status;
     return w->status;
 }
 
-STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to, stream_json_writer *writer) {
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to,
+                                          stream_json_writer *writer) {
     stream_json__walker k;
     const char *at[STREAM_JSON_PATCH_DEPTH + 1]; /* the key that the walk is at, in each level */
     stream_json_value key, x, y;
@@ -4723,7 +4771,7 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
             if (k.depth > 0) status = STREAM_OK;
         } else if (status == STREAM_OK && x.type == STREAM_JSON_OBJECT && y.type == STREAM_JSON_OBJECT) {
             at[k.depth] = key.ptr;
-            status = stream_json__walk_into(&k, x, y); /* of which nothing is written until something differs */
+            status = stream_json__walk_into(&k, x, y); /* nothing is written until something differs */
         } else if (status == STREAM_OK && !stream_json__equal(x, y)) {
             for (; written < k.depth; written++) {
                 stream_json_value name = key;
@@ -4752,7 +4800,8 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
     }
     if (target.type != STREAM_JSON_OBJECT) memset(&target, 0, sizeof target);
     stream_json__walker_init(&k, target, patch);
-    if (!patch.len || (target.type && !target.len)) return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
+    if (!patch.len || (target.type && !target.len))
+        return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
     stream_json_write_object(writer);
     status = stream_json__walk_into(&k, target, patch);
     while (status == STREAM_OK && k.depth > 0 && writer->status == STREAM_OK) {
