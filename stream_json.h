@@ -2550,14 +2550,21 @@ STREAM__INLINE const char *stream_json__spaces(const char *p, const char *e) {
     return p;
 }
 
+#if STREAM__SIMD_X86
+/* Which of the 16 bytes at p are a quote or a backslash. */
+STREAM__INLINE unsigned stream_json__mark16(const char *p) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+}
+#endif
+
 /* The first quote or backslash at p or behind it, among at most 64 bytes; else where it gave up. */
 STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
     const char *stop = e - p > 64 ? p + 64 : e;
 #if STREAM__SIMD_X86
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
     for (; stop - p >= 16; p += 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        const unsigned hit = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        const unsigned hit = stream_json__mark16(p);
         if (hit) return p + stream_json__lowest(hit);
     }
 #elif STREAM__LITTLE_ENDIAN
@@ -2581,6 +2588,19 @@ STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
 STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
     const char *const begin = ++p, *near = e - p > 64 ? p + 64 : e;
     *escapes = false;
+#if STREAM__SIMD_X86
+    while (near - p >= 16) {
+        const unsigned hit = stream_json__mark16(p);
+        if (!hit) {
+            p += 16;
+            continue;
+        }
+        p += stream_json__lowest(hit);
+        if (*p == '"') return p + 1;
+        *escapes = true;
+        p += 2;
+    }
+#endif
     while (p < near) {
         p = stream_json__mark(p, near);
         if (p == near) break;
@@ -2902,177 +2922,223 @@ STREAM_API stream_status stream_json_each_next(stream_json_each *each, stream_js
 }
 
 /* A pass descends into the containers on some wanted path and steps over all others. `step` is, for each
-   pointer whose path leads into the innermost open container, the step to be found there. */
+   pointer, where in it the step stands that is looked for in the innermost of them. */
 #define STREAM_JSON__STEPS 32
 
 typedef struct stream_json__level {
     uint64_t inside; /* pointers that lead into this container */
     uint64_t whole;  /* pointers that name it: their length is known when it closes */
     const char *begin;
-    size_t index;
-    bool object, begun;
+    size_t index;    /* members or elements so far */
 } stream_json__level;
 
-typedef struct stream_json__picker {
-    uint64_t wanted;
-    const char *step[64];
-    size_t step_len[64];
-    uint64_t tilde; /* pointers whose present step has a ~ */
-    size_t depth;
-    stream_json__level level[STREAM_JSON__STEPS + 1];
-} stream_json__picker;
-
-static void stream_json__measure(stream_json__picker *k, unsigned i) {
-    const char *s = k->step[i];
-    uint64_t bit = UINT64_C(1) << i;
-    k->tilde &= ~bit;
-    for (; *s && *s != '/'; s++)
-        if (*s == '~') k->tilde |= bit;
-    k->step_len[i] = (size_t)(s - k->step[i]);
-}
-
-static void stream_json__step_in(stream_json__picker *k, uint64_t set) {
-    for (; set; set &= set - 1) {
-        unsigned i = stream_json__lowest(set);
-        k->step[i] += k->step_len[i] + 1;
-        stream_json__measure(k, i);
+/* Whether the text of a key, between its quotes, is the step at `step`: then what follows the step, a slash or the
+   pointer's end; else NULL. Byte by byte, as most keys differ in the first; ~ and escapes are spelled out first. */
+STREAM__INLINE const char *stream_json__step_over(const char *name, size_t len, const char *step) {
+    size_t n;
+    for (n = 0; n < len && name[n] == step[n]; n++) {
+        if (name[n] >= '0' && name[n] <= 'z') continue; /* nearly all are */
+        if (name[n] == '~' || name[n] == '/' || name[n] == '\0') break;
     }
-}
-
-static void stream_json__step_out(stream_json__picker *k, uint64_t set) {
-    for (; set; set &= set - 1) {
-        unsigned i = stream_json__lowest(set);
-        const char *s = k->step[i] - 1; /* the slash before the step */
-        while (s[-1] != '/') s--;
-        k->step[i] = s;
-        stream_json__measure(k, i);
+    if (n == len) {
+        if (step[n] == '/' || step[n] == '\0') return step + n;
+        if (step[n] != '~') return NULL;
     }
-}
-
-/* Which of the pointers in set have `key` (an object's) or `index` (an array's) as their present step. */
-static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set, stream_json_value key,
-                                      size_t index) {
-    uint64_t hits = 0;
-    const char *name = key.ptr ? key.ptr + 1 : NULL;
-    const size_t len = key.ptr ? key.len - 2 : 0;
-    const bool escaped = len && *stream_json__mark(name, name + len) != '"' && memchr(name, '\\', len);
-    for (; set; set &= set - 1) {
-        unsigned i = stream_json__lowest(set);
-        const char *step = k->step[i];
-        bool hit;
-        if (!name) {
-            size_t n = k->step_len[i], at, v = 0;
-            hit = n > 0 && n < 10 && (n == 1 || step[0] != '0');
-            for (at = 0; hit && at < n; at++) {
-                hit = step[at] >= '0' && step[at] <= '9';
-                v = v * 10 + (size_t)(step[at] - '0');
-            }
-            hit = hit && v == index;
-        } else if (escaped || (k->tilde >> i & 1)) {
-            hit = stream_json__same(name, name + len, step, k->step_len[i], true);
-        } else {
-            hit = len == k->step_len[i] && (len == 0 || (*name == *step && memcmp(name, step, len) == 0));
-        }
-        if (hit) hits |= UINT64_C(1) << i;
+    if (step[n] == '~' || (n < len && name[n] == '\\')) {
+        const char *end = step;
+        while (*end && *end != '/') end++;
+        if (stream_json__same(name, name + len, step, (size_t)(end - step), true)) return end;
     }
-    return hits;
+    return NULL;
 }
 
-static void stream_json__found(stream_json__picker *k, uint64_t set, const char *begin, const char *end,
-                               stream_json_value *out) {
-    k->wanted &= ~set;
-    for (; set; set &= set - 1) {
-        stream_json_value *value = &out[stream_json__lowest(set)];
-        value->ptr = begin;
-        value->len = (size_t)(end - begin);
-        value->type = stream_json__type_of(*begin);
-    }
+/* Whether the step is an array's index, the same way. */
+static const char *stream_json__index_over(size_t index, const char *step) {
+    size_t n = 0, v = 0;
+    while (n < 10 && step[n] >= '0' && step[n] <= '9') v = v * 10 + (size_t)(step[n++] - '0');
+    if (n == 0 || n == 10 || (n > 1 && step[0] == '0') || v != index || (step[n] && step[n] != '/')) return NULL;
+    return step + n;
 }
 
-/* The value at *p, which `whole` pointers name and `inside` ones lead into: steps over it, or opens it. */
-static stream_status stream_json__visit(stream_json__picker *k, const char **p, const char *e, uint64_t whole,
-                                        uint64_t inside, stream_json_value *out) {
+/* The next member that steps of the pointers in `open` name, from *at on: behind the opening brace, or behind a
+   value. OK with *at at its value, END past the closing brace, MORE, E_INVALID. */
+STREAM__NOINLINE static stream_status stream_json__find_member(const char **at, const char *e, bool first,
+                                                               const char **step, uint64_t open, uint64_t *whole,
+                                                               uint64_t *inside) {
+    const char *p = *at, *name;
+    uint64_t set, hits = 0;
     stream_json_value value;
-    stream_status status;
-    if (inside && (**p == '{' || **p == '[')) {
-        stream_json__level *level = &k->level[k->depth++];
-        level->inside = inside;
-        level->whole = whole;
-        level->begin = *p;
-        level->index = 0;
-        level->object = **p == '{';
-        level->begun = false;
-        if (k->depth > 1) stream_json__step_in(k, inside);
-        (*p)++;
-        return STREAM_OK;
+    bool escapes;
+    for (;; first = false) {
+        if (p == e || *p != (first ? '"' : ',')) {
+            p = stream_json__spaces(p, e);
+            if (p == e) return STREAM_MORE;
+            if (*p == '}') {
+                *at = p + 1;
+                return STREAM_END;
+            }
+            if (!first && *p != ',') return STREAM_E_INVALID;
+        }
+        if (!first) {
+            p = stream_json__spaces(p + 1, e);
+            if (p == e) return STREAM_MORE;
+        }
+        if (*p != '"') return STREAM_E_INVALID;
+        name = p + 1;
+        p = stream_json__string_end(p, e, &escapes);
+        if (!p) return STREAM_MORE;
+        for (set = open; set; set &= set - 1) {
+            const unsigned i = stream_json__lowest(set);
+            const char *behind;
+            if (*step[i] != *name && *step[i] != '~' && *name != '\\' && p - name > 1) continue;
+            behind = stream_json__step_over(name, (size_t)(p - 1 - name), step[i]);
+            if (!behind) continue;
+            hits |= set & (0 - set);
+            *(*behind ? inside : whole) |= set & (0 - set);
+            if (*behind) step[i] = behind + 1;
+        }
+        if (p == e || *p != ':') p = stream_json__spaces(p, e);
+        if (p == e) return STREAM_MORE;
+        if (*p != ':') return STREAM_E_INVALID;
+        p = stream_json__spaces(p + 1, e);
+        if (p == e) return STREAM_MORE;
+        if (hits) {
+            *at = p;
+            return STREAM_OK;
+        }
+        if (*p == '"') {
+            p = stream_json__string_end(p, e, &escapes);
+            if (!p) return STREAM_MORE;
+        } else {
+            const stream_status status = stream_json__value_at(p, e, false, &value);
+            if (status != STREAM_OK) return status;
+            p += value.len;
+        }
     }
-    status = stream_json__value_at(*p, e, k->depth == 0, &value);
-    if (status != STREAM_OK) return status;
-    *p += value.len;
-    if (whole) stream_json__found(k, whole, value.ptr, *p, out);
-    return STREAM_OK;
+}
+
+/* The same for the elements of an array, of which *index is the next. */
+STREAM__NOINLINE static stream_status stream_json__find_element(const char **at, const char *e, size_t *index,
+                                                                const char **step, uint64_t open,
+                                                                uint64_t *whole, uint64_t *inside) {
+    const char *p = *at;
+    for (;;) {
+        stream_json_value value;
+        stream_status status;
+        uint64_t set;
+        p = stream_json__spaces(p, e);
+        if (p == e) return STREAM_MORE;
+        if (*p == ']') {
+            *at = p + 1;
+            return STREAM_END;
+        }
+        if (*index > 0) {
+            if (*p != ',') return STREAM_E_INVALID;
+            p = stream_json__spaces(p + 1, e);
+            if (p == e) return STREAM_MORE;
+        }
+        for (set = open; set; set &= set - 1) {
+            const unsigned i = stream_json__lowest(set);
+            const char *behind = stream_json__index_over(*index, step[i]);
+            if (!behind) continue;
+            *(*behind ? inside : whole) |= set & (0 - set);
+            if (*behind) step[i] = behind + 1;
+        }
+        ++*index;
+        if (*whole | *inside) {
+            *at = p;
+            return STREAM_OK;
+        }
+        status = stream_json__value_at(p, e, false, &value);
+        if (status != STREAM_OK) return status;
+        p += value.len;
+    }
+}
+
+/* A container is left, or there was none: the steps that led into it are looked for again. */
+static void stream_json__step_back(const char **step, uint64_t set) {
+    for (; set; set &= set - 1) {
+        const char **s = &step[stream_json__lowest(set)];
+        for (*s -= 1; (*s)[-1] != '/'; *s -= 1) {
+        }
+    }
+}
+
+STREAM__INLINE void stream_json__found(uint64_t set, const stream_json_value *value, stream_json_value *out) {
+    for (; set; set &= set - 1) out[stream_json__lowest(set)] = *value;
 }
 
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out) {
-    stream_json__picker k;
-    const char *e = len ? json + len : json;
-    const char *p = stream_json__spaces(json, e);
-    uint64_t whole = 0;
-    stream_status status;
-    size_t i;
+    const char *step[64];
+    stream_json__level levels[STREAM_JSON__STEPS], *level = levels; /* `depth` of them are open; the innermost */
+    const char *const e = len ? json + len : json, *p = stream_json__spaces(json, e);
+    uint64_t wanted, open, whole = 0, inside = 0;
+    size_t depth = 0, i;
 
     if (count) memset(out, 0, count * sizeof *out);
     if (count > 64) return STREAM_E_ARGUMENT;
-    k.wanted = k.tilde = 0;
-    k.depth = 0;
     for (i = 0; i < count; i++) {
         const char *s = pointers[i];
-        size_t steps = 0;
         if (!s || (*s && *s != '/')) return STREAM_E_ARGUMENT;
         if (*s) {
-            k.wanted |= UINT64_C(1) << i;
-            k.step[i] = s + 1;
-            stream_json__measure(&k, (unsigned)i);
+            inside |= UINT64_C(1) << i;
+            step[i] = s + 1;
         } else {
             whole |= UINT64_C(1) << i;
         }
-        for (; *s; s++) steps += *s == '/';
-        if (steps > STREAM_JSON__STEPS) return STREAM_E_ARGUMENT;
+        if (!memchr(s, 0, STREAM_JSON__STEPS + 1)) { /* else it has no room for more */
+            size_t steps = 0;
+            for (; *s; s++) steps += *s == '/';
+            if (steps > STREAM_JSON__STEPS) return STREAM_E_ARGUMENT;
+        }
     }
     if (p == e) return STREAM_MORE;
-    {
-        uint64_t inside = k.wanted;
-        k.wanted |= whole;
-        status = stream_json__visit(&k, &p, e, whole, inside, out);
-    }
-    while (status == STREAM_OK && k.depth > 0 && k.wanted) {
-        stream_json__level *level = &k.level[k.depth - 1];
-        stream_json_value key;
-        uint64_t open = level->inside & k.wanted, hits, last = 0, set;
-        if (open == 0) { /* all found in here: only its end is of interest */
-            p = stream_json__closed(p, e, 1);
-            status = p ? STREAM_END : STREAM_MORE;
+    wanted = inside | whole;
+    do {
+        stream_status status;
+        /* At a value that `whole` name and `inside` lead into. */
+        if (inside && (*p | 0x20) == '{') {
+            level = &levels[depth++];
+            level->inside = inside;
+            level->whole = whole;
+            level->begin = p++;
+            level->index = 0;
         } else {
-            status = stream_json__member(&p, e, level->object, level->begun, &key);
+            stream_json_value value;
+            status = stream_json__value_at(p, e, depth == 0, &value);
+            if (status != STREAM_OK) return status;
+            p += value.len;
+            stream_json__found(whole, &value, out);
+            wanted &= ~whole;
+            if (depth == 0 || !wanted) return STREAM_OK;
+            stream_json__step_back(step, inside);
         }
-        if (status == STREAM_END) {
-            if (level->whole) stream_json__found(&k, level->whole, level->begin, p, out);
-            k.depth--;
-            if (k.depth > 0) stream_json__step_out(&k, level->inside);
-            status = STREAM_OK;
-            continue;
+        /* To the next one, past the ends of those containers that close before it. */
+        for (;;) {
+            open = level->inside & wanted;
+            whole = inside = 0;
+            if (open == 0) { /* all found in here: only its end is of interest */
+                p = stream_json__closed(p, e, 1);
+                status = p ? STREAM_END : STREAM_MORE;
+            } else if (*level->begin == '{') {
+                status = stream_json__find_member(&p, e, level->index++ == 0, step, open, &whole, &inside);
+            } else {
+                status = stream_json__find_element(&p, e, &level->index, step, open, &whole, &inside);
+            }
+            if (status != STREAM_END) break;
+            if (level->whole) {
+                const stream_json_value value = stream_json_value_of(level->begin, (size_t)(p - level->begin));
+                stream_json__found(level->whole, &value, out);
+                wanted &= ~level->whole;
+            }
+            if (--depth == 0 || !wanted) return STREAM_OK;
+            stream_json__step_back(step, open);
+            level--;
         }
-        if (status != STREAM_OK) break;
-        level->begun = true;
-        hits = stream_json__matching(&k, open, key, level->index++);
-        for (set = hits; set; set &= set - 1) {
-            unsigned at = stream_json__lowest(set);
-            if (k.step[at][k.step_len[at]] == '\0') last |= UINT64_C(1) << at;
-        }
-        status = stream_json__visit(&k, &p, e, last, hits & ~last, out);
-    }
-    return status;
+        if (status != STREAM_OK) return status;
+    } while (wanted);
+    return STREAM_OK;
 }
 
 /* ==[ numbers: implementation ]======================================================================
