@@ -13,7 +13,7 @@ WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 TOOLS := $(BUILD)/stream_wrap
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz install clean blocks
+.PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -51,6 +51,9 @@ bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh
+
+sizes: ## what each object takes of RAM and each header of flash on a Cortex-M0 and M4
+	@sh bench/sizes.sh
 
 install: all ## headers and tools below DESTDIR/PREFIX
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin

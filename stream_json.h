@@ -2,8 +2,8 @@
 stream_json.h 0.1.0 - JSON that arrives in fragments
 SPDX-License-Identifier: MIT-0 (full text at the end of this file)
 
-Finds complete JSON values in a stream of fragments, reads fields out of them without building a tree,
-and writes JSON into your memory. Made for newline-delimited streams that also carry log lines, cut
+Finds complete JSON values in a stream of fragments, checks them, reads fields out of them without building
+a tree, shows what has arrived of one that is still open, and writes, rewrites and compares JSON. Made for newline-delimited streams that also carry log lines, cut
 records and records of any size: what is not JSON is handed out as noise, and never hides the value
 that follows it.
 
@@ -57,13 +57,20 @@ GUARANTEES
     - Where the input is cut makes no difference: same items, offsets and errors.
     - In NDJSON mode a line feed always ends a record, so a cut record never swallows the next.
     - Nothing is read outside what you lent; no padding, no recursion, no tree, no locale.
+    - Numbers are exact: a double is the nearest one however many digits there are, and is written in the
+      fewest digits that read back as it; with integer arithmetic only, whatever the rounding mode.
+    - A writer gives valid JSON or says why not, and how much room it needs.
 
 LIMITS
 
     - Framing counts brackets and skips strings. What is framed and is not JSON shows when it is read (the
       reading functions say E_INVALID), or at once with `strict`, which checks the grammar in the same pass.
     - Checking and strict framing go STREAM_JSON_CHECK_DEPTH (1024) levels deep.
-    - stream_json_pick takes at most 64 pointers of at most 32 steps.
+    - stream_json_pick and stream_json_rewrite take at most 64 pointers of at most 32 steps, a view 16.
+    - A writer nests STREAM_JSON_WRITER_DEPTH (256) levels deep, comparing and merging enter
+      STREAM_JSON_PATCH_DEPTH (64) objects inside each other.
+    - Unasked, nothing is converted: numbers and strings stay as they are written, and two numbers are the same
+      to [patch] when they are spelled alike.
 
 CONFIGURATION (define before including, the same in every file)
 
@@ -80,9 +87,12 @@ CONTENTS (search for the banner)
 
     [base]      status, slices, items, decoders, the allocator hook (shared by the three headers)
     [frame]     complete values out of fragments; with `strict`, checked
-    [read]      pointers, members, elements, strings, integers
+    [read]      pointers, members, elements, strings, integers, doubles
     [check]     strictly, whole or in fragments
-    [write]     JSON into caller memory
+    [partial]   the fields of a value that is still arriving
+    [write]     JSON into caller memory, or through a small buffer
+    [rewrite]   copy a value while setting, adding and dropping what pointers name
+    [patch]     what changed between two values: make and apply merge patches
 */
 
 /* ==[ shared block: base ]== the same bytes in stream.h, stream_json.h and stream_pool.h; kept so by
@@ -495,6 +505,10 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item);
 STREAM_API stream_status stream_json_finish(stream_json *json);
 /* Bytes of the item that is still open, as of the last MORE. */
 STREAM_API uint64_t stream_json_open(const stream_json *json);
+/* After MORE: what has arrived of the object or array that is still open, for a partial view (below) or to show it.
+   item is filled as by next: ptr is valid until the next call on json, size counts the bytes so far, len stays at
+   max_len when there are more. OK; EMPTY when none is open, as yet; E_STATE before MORE. Constant time. */
+STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *item);
 /* After E_INVALID, until a later one: what is wrong, constant text, and the stream offset of the first byte that
    cannot stand where it stands. NULL when there was none. Only with strict. */
 STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset);
@@ -524,7 +538,8 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len);
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out);
 
-/* Walks the members of an object or the elements of an array, in the order they stand.
+/* Walks the members of an object or the elements of an array, in the order they stand. Of duplicate keys all
+   come: who wants the last one to count, and not the first as in stream_json_pick, keeps the last one seen.
 
        stream_json_each each;
        stream_json_value key, value;
@@ -556,10 +571,22 @@ typedef enum stream_json_surrogates {
    cap bytes were written); E_TYPE; E_INVALID for a broken escape or quote. */
 STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
                                             char *dst, size_t cap, size_t *len);
+/* The same for len bytes from inside a string, which may be any part of it that begins and ends where `safe`
+   of a partial view (below) said, or at its quotes: the results of the parts, one after another, are the
+   result for the whole. OK, FULL, E_INVALID as above. */
+STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, stream_json_surrogates surrogates,
+                                              char *dst, size_t cap, size_t *out_len);
 /* Whether a string, unescaped, is these bytes. Allocates and copies nothing. */
 STREAM_API bool stream_json_equals(stream_json_value value, const char *text, size_t len);
-/* An integer, exactly. E_TYPE when it is no number or has a fraction or exponent, E_RANGE, E_INVALID. */
+/* An integer, exactly; -0 is 0. E_TYPE: no number, or one with a fraction or an exponent, as 1.0 and 1e2.
+   E_RANGE: the type does not hold it, as uint64_t holds no negative one. E_INVALID. Without OK *number
+   is 0. */
 STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number);
+STREAM_API stream_status stream_json_uint64(stream_json_value value, uint64_t *number);
+/* The double nearest to a number of any length, of two equally near the even one; -0 keeps its sign. E_RANGE:
+   beyond the largest double, *number is the infinity of its sign then. E_TYPE, E_INVALID: *number is 0. No
+   locale, no libm, no floating point, less than 1 KiB of stack. */
+STREAM_API stream_status stream_json_double(stream_json_value value, double *number);
 
 /* ==[ check ]========================================================================================
    Strict: RFC 8259 and UTF-8 (RFC 3629), one value with white space around it, nested up to
@@ -581,14 +608,84 @@ typedef struct stream_json_checker {
 STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, const char *kernel);
 /* Checks the next len bytes and returns checker->status: OK, MORE, E_INVALID, E_TOO_DEEP. An error stays. */
 STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, const void *data, size_t len);
-/* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is (*offset
-   is len then); E_INVALID or E_TOO_DEEP at *offset. */
+/* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is
+   (*offset is len then); E_INVALID or E_TOO_DEEP at *offset. */
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
 
+/* ==[ partial ]======================================================================================
+   A view follows one value that is still arriving and tells at any moment how far the fields that pointers
+   name have come: of what type each is, where its bytes lie, and how much of a string can be shown. It looks
+   at every byte once, keeps none and allocates nothing; the end of what has not arrived is never made up.
+
+       static const char *const want[] = {"/path", "/content"};
+       stream_json_view view;
+       size_t shown = 0, n;
+       stream_json_view_init(&view, want, 2);
+       while (arrives(&text, &len)) { // the value so far, as stream_json_peek gives it, or put together
+           const stream_json_field *content = &view.field[1];
+           stream_json_view_feed(&view, text + view.offset, len - view.offset);
+           if (content->safe > shown) {
+               stream_json_unescape(text + content->offset + 1 + shown, content->safe - shown,
+                                    STREAM_JSON_REPLACE, dst, sizeof dst, &n);
+               show(dst, n);
+           }
+           shown = content->safe;
+       }
+
+   It finds what stream_json_pick finds: of duplicate keys the first that leads to a value, structure followed
+   as far as the pointers lead, what lies beside them skipped by its brackets and quotes only. */
+
+#define STREAM_JSON_VIEW_FIELDS 16
+#define STREAM_JSON_VIEW_STEPS 32
+
+typedef struct stream_json_field {
+    size_t offset;         /* of its first byte, from the first byte that the view was fed */
+    size_t len;            /* its bytes so far, quotes included */
+    size_t safe;           /* of a string: this many bytes behind its opening quote end inside no escape, no
+                              pair of surrogate escapes and no UTF-8 character; never less than before */
+    stream_json_type type; /* by its first byte; NONE: it has not begun */
+    bool whole;            /* its end has been seen; a number's end is what follows it */
+} stream_json_field;
+
+typedef struct stream_json__path {
+    uint32_t inside; /* fields whose pointers lead into this container */
+    uint32_t whole;  /* fields that it is */
+    uint32_t index;  /* of the next element */
+    uint32_t prefix; /* where in their pointers the step begins that is to be found here */
+} stream_json__path;
+
+typedef struct stream_json_view {
+    stream_status status; /* OK: the value is whole (a lone number may still grow); MORE; E_INVALID. Read only */
+    size_t offset;        /* bytes taken; with E_INVALID: of the byte that cannot stand where it stands */
+    stream_json_field field[STREAM_JSON_VIEW_FIELDS]; /* one for each pointer, in their order (read only) */
+    /* private */
+    const char *pointer[STREAM_JSON_VIEW_FIELDS];
+    const char *match[STREAM_JSON_VIEW_FIELDS]; /* what must come next in the key */
+    stream_json__path level[STREAM_JSON_VIEW_STEPS + 1];
+    uint64_t objects;             /* which levels are, one bit each */
+    size_t safe, skip;            /* skip: brackets open in what is skipped */
+    uint32_t wanted, open;        /* fields: not begun; begun and not whole */
+    uint32_t matching;            /* fields that the key, as far as it goes, may belong to */
+    uint32_t whole, into, prefix; /* of the value that is next or goes on */
+    uint32_t high, unit;          /* a high surrogate that waits for its low one; digits of \u */
+    uint8_t depth, state, token, token_at;
+    uint8_t escape, need;         /* 1 behind a backslash, 5 to 2 in \u; continuation bytes to come */
+    char first;
+    bool quoted;
+} stream_json_view;
+
+/* pointers as for stream_json_pick, up to STREAM_JSON_VIEW_FIELDS of up to STREAM_JSON_VIEW_STEPS steps: else
+   E_ARGUMENT, as for a ~ before anything but 0 and 1. The texts, not their array, must outlive the view. */
+STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers,
+                                               size_t count);
+/* The next len bytes, of which none is needed any more when it returns view->status. An error stays. */
+STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const void *data, size_t len);
+
 /* ==[ write ]========================================================================================
-   JSON into caller memory, one value. Commas, colons and escapes are the writer's; a call out of order
-   (a value where a key must be, an end that does not match) is remembered and writes nothing, so what
-   comes out is never invalid. Strings that are not UTF-8 are mended with U+FFFD.
+   One value into caller memory, or through a small buffer to wherever it goes. Commas, colons and escapes are
+   the writer's; a call out of order (a value where a key must be, an end that does not match) is remembered
+   and writes nothing, so what comes out is never invalid. Text that is not UTF-8 is mended: one U+FFFD for
+   each longest beginning of a character, and for each byte that begins none (the Encoding Standard's way).
 
        stream_json_writer w;
        stream_json_writer_init(&w, dst, sizeof dst);
@@ -596,14 +693,21 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
        stream_json_write_key(&w, "n", 1);
        stream_json_write_int64(&w, 42);
        stream_json_write_end(&w);
-       if (stream_json_writer_finish(&w, &len) == STREAM_OK) send(dst, len);  */
+       if (stream_json_writer_finish(&w, &len) == STREAM_OK) show(dst, len);  */
 
 #define STREAM_JSON_WRITER_DEPTH 256
+
+/* Takes the next len bytes of the output, cut anywhere: the writer's buffer, or bytes that the writer was
+   just given; they are valid until it returns. Anything but OK ends the writing and is what the writer then
+   says. It must not call the writer. */
+typedef stream_status (*stream_json_flush)(void *ctx, const char *ptr, size_t len);
 
 typedef struct stream_json_writer {
     /* private */
     char *dst;
-    size_t cap, len;
+    size_t cap, used, len; /* used: bytes in dst; len: of the whole output so far */
+    stream_json_flush flush;
+    void *ctx;
     stream_status status;
     unsigned depth;
     bool comma, after_key, done;
@@ -612,6 +716,10 @@ typedef struct stream_json_writer {
 
 /* dst may be NULL when cap is 0: then only the room needed is found out. */
 STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, size_t cap);
+/* Output of any size through a buffer of cap bytes: flush gets it whenever the buffer is full and in finish.
+   Text longer than the buffer is not copied. The buffer and ctx must live until finish. */
+STREAM_API void stream_json_writer_init_flush(stream_json_writer *writer, char *buffer, size_t cap,
+                                              stream_json_flush flush, void *ctx);
 STREAM_API void stream_json_write_object(stream_json_writer *writer);
 STREAM_API void stream_json_write_array(stream_json_writer *writer);
 /* Ends the innermost object or array. */
@@ -620,13 +728,100 @@ STREAM_API void stream_json_write_key(stream_json_writer *writer, const char *ke
 STREAM_API void stream_json_write_string(stream_json_writer *writer, const char *text, size_t len);
 STREAM_API void stream_json_write_int64(stream_json_writer *writer, int64_t number);
 STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t number);
+/* The shortest number that stream_json_double reads back as this one, spelled as ECMAScript does: 0.1, 1e+21,
+   -0. An infinity or NaN, which JSON has no number for, writes nothing and is remembered as E_ARGUMENT; they
+   are known by their bits, under -ffast-math too. */
+STREAM_API void stream_json_write_double(stream_json_writer *writer, double number);
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth);
 STREAM_API void stream_json_write_null(stream_json_writer *writer);
-/* A value that is JSON already, byte for byte. It is the caller's word that it is one; NONE writes null. */
+/* A value that is JSON already, byte for byte. It is the caller's word that it is one, as is every item of a
+   strict stream_json and every value in it. NONE writes null; a value of another type without bytes is
+   E_ARGUMENT. */
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value);
-/* OK when one whole value was written and fits; FULL when it does not fit: *len is the room it needs;
-   E_STATE for a call out of order or an unfinished value, E_TOO_DEEP. */
-STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *writer, size_t *len);
+/* The same for text of any kind: it is checked first (RFC 8259, see [check]), and what is not one whole value
+   writes nothing and is remembered as E_INVALID, E_TRUNCATED or E_TOO_DEEP. White space around it is left
+   out. */
+STREAM_API void stream_json_write_json(stream_json_writer *writer, const char *json, size_t len);
+/* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the
+   room it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call
+   out of order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush or a check said. *len is the
+   length of the output (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
+STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
+
+/* ==[ rewrite ]======================================================================================
+   Copies a value and changes on the way what pointers name. What no rule touches comes out byte for byte:
+   white space, spelling of numbers and strings, duplicate keys. Where RFC 6902 has an operation, a rule that
+   is alone does what it does; several rules all speak of the value as it came, not of each other's results.
+
+       static const char model[] = "\"small\"";
+       stream_json_rule rules[2];
+       memset(rules, 0, sizeof rules);
+       rules[0].pointer = "/model";
+       rules[0].value = stream_json_value_of(model, sizeof model - 1);
+       rules[1].pointer = "/metadata/user";
+       rules[1].op = STREAM_JSON_OP_DROP;
+       stream_json_writer_init(&w, dst, sizeof dst);
+       stream_json_rewrite(json, len, rules, 2, &w, NULL, NULL);
+       status = stream_json_writer_finish(&w, &dst_len);  */
+
+typedef enum stream_json_op {
+    STREAM_JSON_OP_SET = 0, /* puts value in the place of what is there; as ADD where nothing is */
+    STREAM_JSON_OP_REPLACE, /* only in the place of what is there */
+    STREAM_JSON_OP_ADD,     /* only what is not there: a member, behind the others; in an array, before the
+                               element of that index, or behind the last for the index after it and for "-" */
+    STREAM_JSON_OP_DROP     /* takes it out, with its comma */
+} stream_json_op;
+
+typedef struct stream_json_rule {
+    const char *pointer; /* as for stream_json_pick; with duplicate keys it names every value it leads to */
+    stream_json_op op;
+    stream_json_value value; /* written as by stream_json_write_value; not for DROP */
+} stream_json_rule;
+
+/* Copies json, with the white space around it, to where the writer expects a value; dst must not be json's
+   own memory. Of several rules for one place the first that can be applied is; an ADD into an array always
+   can. Rules whose place is not there, or lies inside what was replaced, do nothing; bit i of *hits (which
+   may be NULL, and is set in every case) says whether rules[i] did something.
+
+   OK, also when the output does not fit, which stream_json_writer_finish tells. E_INVALID and E_TRUNCATED: of
+   the input, at *offset (which may be NULL); inside values that rules step over only quotes and brackets are
+   looked at, so that the output is valid where the input is. E_ARGUMENT for over 64 rules, over 32 steps, a
+   bad pointer, an operation that is none, DROP of the whole, a value without bytes. Every error is remembered
+   by the writer. */
+STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const stream_json_rule *rules,
+                                             size_t count, stream_json_writer *writer, uint64_t *hits,
+                                             size_t *offset);
+
+/* ==[ patch ]========================================================================================
+   What changed between two values, as a merge patch (RFC 7386, now 7396), and the other way round. Both write
+   one value to where the writer expects one; values are copied as they are spelled, and what is written anew
+   has no white space. dst must not be memory of theirs.
+
+   A merge patch cannot set a member to null, for null there means to drop it: merge(a, diff(a, b)) equals b
+   when in b, outside of arrays, no member is null. Arrays are replaced whole.
+
+   Values are equal when they are of one type and: numbers are spelled alike (1 and 1.0 are not: to somebody
+   they differ), strings and keys are the same text unescaped, arrays have equal elements in the same order,
+   objects equal members in any order. Keys of one object are taken to be unique; of duplicates it is not said
+   which counts.
+
+   Members are looked up from where the last one was found: objects whose members come in the same order are
+   passed once or twice, others cost the product of their lengths at worst. No memory is allocated; about 5
+   KiB of stack.
+
+   OK, also when the output does not fit. E_INVALID, E_TRUNCATED: an object that breaks off, or is none where
+   its members are looked at. E_TOO_DEEP: more than STREAM_JSON_PATCH_DEPTH objects inside each other had to
+   be entered. E_ARGUMENT: `to` or `patch` is NONE. Every error is remembered by the writer. */
+
+#define STREAM_JSON_PATCH_DEPTH 64
+
+/* The patch that makes `to` of `from`: {} when both are objects and equal; NONE is a value that was not
+   there. */
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to,
+                                          stream_json_writer *writer);
+/* The target with the patch applied. NONE is a target that is not there. */
+STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
+                                           stream_json_writer *writer);
 
 #ifdef __cplusplus
 }
@@ -638,6 +833,8 @@ STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *wri
    ==================================================================================================== */
 #if defined(STREAM_JSON_IMPLEMENTATION) && !defined(STREAM_JSON__IMPLEMENTED)
 #define STREAM_JSON__IMPLEMENTED 1
+
+#include <float.h>
 
 /* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 is compiled for its own
    functions only and chosen at run time, so no compiler flag is asked for. */
@@ -1949,6 +2146,20 @@ STREAM_API uint64_t stream_json_open(const stream_json *json) {
     return json->state < STREAM_JSON__OPEN || json->after_noise ? json->open : json->open - json->mark;
 }
 
+STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *item) {
+    memset(item, 0, sizeof *item);
+    if (json->cur != json->end) return STREAM_E_STATE;
+    if (json->state != STREAM_JSON__VALUE) return STREAM_EMPTY;
+    item->len = json->held.len - json->mark_held; /* all of it is there: the loan was used up */
+    if (item->len > json->max_len) item->len = json->max_len;
+    item->ptr = item->len ? json->held.ptr + json->mark_held : NULL;
+    item->size = json->open - json->mark;
+    item->offset = json->offset + json->mark;
+    item->kind = (uint32_t)stream_json__type_of((char)json->first);
+    item->flags = STREAM_COPIED;
+    return STREAM_OK;
+}
+
 /* Length of the open item up to p. */
 static uint64_t stream_json__length(const stream_json *json, const char *p) {
     return json->open + (uint64_t)(p - json->start);
@@ -2498,13 +2709,15 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len) 
     return value;
 }
 
+static int stream_json__hex(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* The value of four hexadecimal digits, or -1. */
 static int stream_json__hex4(const char *p) {
     int v = 0, i;
     for (i = 0; i < 4; i++) {
-        char c = p[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = stream_json__hex(p[i]);
         if (d < 0) return -1;
         v = v * 16 + d;
     }
@@ -2534,6 +2747,21 @@ static size_t stream_json__utf8_put(char out[4], uint32_t c) {
     return 4;
 }
 
+/* What a backslash and c mean, 0 for nothing. */
+static char stream_json__unescaped(char c) {
+    switch (c) {
+    case '"':
+    case '\\':
+    case '/': return c;
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: return '\0';
+    }
+}
+
 /* Decodes the escape at *p (a backslash) into out and steps past it. Returns its length, 0 when broken. */
 static size_t stream_json__escape_at(const char **p, const char *e, stream_json_surrogates surrogates,
                                      char out[4]) {
@@ -2541,19 +2769,9 @@ static size_t stream_json__escape_at(const char **p, const char *e, stream_json_
     int high, low;
     if (s == e) return 0;
     if (*s != 'u') {
-        switch (*s) {
-        case '"':
-        case '\\':
-        case '/': out[0] = *s; break;
-        case 'b': out[0] = '\b'; break;
-        case 'f': out[0] = '\f'; break;
-        case 'n': out[0] = '\n'; break;
-        case 'r': out[0] = '\r'; break;
-        case 't': out[0] = '\t'; break;
-        default: return 0;
-        }
         *p = s + 1;
-        return 1;
+        out[0] = stream_json__unescaped(*s);
+        return out[0] != '\0';
     }
     if (e - s < 5 || (high = stream_json__hex4(s + 1)) < 0) return 0;
     *p = s + 5;
@@ -2576,13 +2794,11 @@ static bool stream_json__inside(stream_json_value value, const char **p, const c
     return true;
 }
 
-STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
-                                            char *dst, size_t cap, size_t *len) {
-    const char *p, *e;
+STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, stream_json_surrogates surrogates,
+                                              char *dst, size_t cap, size_t *out_len) {
+    const char *p = raw, *e = len ? raw + len : raw;
     size_t n = 0;
-    *len = 0;
-    if (value.type != STREAM_JSON_STRING) return STREAM_E_TYPE;
-    if (!stream_json__inside(value, &p, &e)) return STREAM_E_INVALID;
+    *out_len = 0;
     while (p < e) {
         char small[4];
         const char *from = p;
@@ -2601,8 +2817,17 @@ STREAM_API stream_status stream_json_string(stream_json_value value, stream_json
         if (take) memmove(dst + n, from, take);
         n += run;
     }
-    *len = n;
+    *out_len = n;
     return n <= cap ? STREAM_OK : STREAM_FULL;
+}
+
+STREAM_API stream_status stream_json_string(stream_json_value value, stream_json_surrogates surrogates,
+                                            char *dst, size_t cap, size_t *len) {
+    const char *p, *e;
+    *len = 0;
+    if (value.type != STREAM_JSON_STRING) return STREAM_E_TYPE;
+    if (!stream_json__inside(value, &p, &e)) return STREAM_E_INVALID;
+    return stream_json_unescape(p, (size_t)(e - p), surrogates, dst, cap, len);
 }
 
 /* Whether a string's inside [p, e), unescaped, is text; in a pointer's step ~0 and ~1 are unescaped too. */
@@ -2634,31 +2859,6 @@ STREAM_API bool stream_json_equals(stream_json_value value, const char *text, si
         return len == 0 || (!memchr(p, '\\', len) && !memchr(p, '"', len));
     if (e == p || memchr(p, '\\', (size_t)(e - p)) == NULL) return false;
     return stream_json__same(p, e, text, len, false);
-}
-
-STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number) {
-    const char *p = value.ptr, *e;
-    uint64_t v = 0, limit = (uint64_t)INT64_MAX;
-    bool negative = false, over = false;
-    *number = 0;
-    if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
-    e = value.len ? p + value.len : p;
-    if (p < e && *p == '-') {
-        negative = true;
-        limit++;
-        p++;
-    }
-    if (p == e || *p < '0' || *p > '9' || (*p == '0' && e - p > 1 && p[1] >= '0' && p[1] <= '9'))
-        return STREAM_E_INVALID;
-    for (; p < e && *p >= '0' && *p <= '9'; p++) {
-        unsigned d = (unsigned)(*p - '0');
-        over = over || v > (limit - d) / 10;
-        v = v * 10 + d;
-    }
-    if (p < e) return *p == '.' || *p == 'e' || *p == 'E' ? STREAM_E_TYPE : STREAM_E_INVALID;
-    if (over) return STREAM_E_RANGE;
-    *number = negative ? (int64_t)(0 - v) : (int64_t)v;
-    return STREAM_OK;
 }
 
 STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_json_value value) {
@@ -2941,6 +3141,520 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
     return STREAM_OK;
 }
 
+/* ==[ numbers: implementation ]======================================================================
+
+   Doubles are read and printed with integers only: their bits are taken apart and put together. So neither
+   the rounding mode, nor x87, nor -ffast-math, nor a locale changes a result, and a core without floating
+   point pulls in no floating-point helper.
+
+   Both ways need 10^q to more than 64 bits. stream_json__power makes it, to 128 bits and a known error, out
+   of two short tables; tests/powers.py makes the tables and proves the bounds that are claimed below.
+
+   Reading: the first 19 digits times 10^q, as an interval that is sure to hold the number. Where both its
+   ends round to the same double, that is the answer (W. D. Clinger, How to read floating point numbers
+   accurately, 1990; D. Lemire, Number parsing at a gigabyte per second, 2021). Else the number is compared
+   exactly, in big integers, with the point half way between the two doubles.
+
+   Printing: the shortest decimal in the interval that reads back as the number, by three products and a
+   few comparisons (R. Giulietti, The Schubfach way to render doubles, 2020). */
+
+#if FLT_RADIX != 2 || DBL_MANT_DIG != 53 || DBL_MAX_EXP != 1024
+#error "stream_json.h needs double to be IEEE 754 binary64"
+#endif
+
+/* The zero bits above the highest one; x is not 0. */
+static unsigned stream_json__leading(uint64_t x) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_clzll(x);
+#else
+    unsigned n = 0, step;
+    for (step = 32; step; step /= 2)
+        if (!(x >> (64 - step))) n += step, x <<= step;
+    return n;
+#endif
+}
+
+/* a * b: the high word returned, the low one in *low. */
+STREAM__FN uint64_t stream_json__multiply(uint64_t a, uint64_t b, uint64_t *low) {
+#ifdef __SIZEOF_INT128__
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    *low = (uint64_t)product;
+    return (uint64_t)(product >> 64);
+#else
+    const uint64_t half = 0xFFFFFFFF;
+    uint64_t mid = (a >> 32) * (b & half), under = (a & half) * (b & half);
+    uint64_t sum = (a & half) * (b >> 32) + (mid & half) + (under >> 32);
+    *low = sum << 32 | (under & half);
+    return (a >> 32) * (b >> 32) + (mid >> 32) + (sum >> 32);
+#endif
+}
+
+/* 192 bits, or 128 with low left out. */
+typedef struct stream_json__wide {
+    uint64_t high, mid, low;
+} stream_json__wide;
+
+STREAM__FN stream_json__wide stream_json__product(uint64_t x, uint64_t high, uint64_t mid) {
+    stream_json__wide p;
+    uint64_t carry = stream_json__multiply(x, mid, &p.low);
+    p.high = stream_json__multiply(x, high, &p.mid);
+    p.mid += carry;
+    p.high += p.mid < carry;
+    return p;
+}
+
+/* 5^i, shifted until its top bit is bit 63. */
+static const uint64_t stream_json__fives[16] = {
+    0x8000000000000000, 0xa000000000000000, 0xc800000000000000, 0xfa00000000000000,
+    0x9c40000000000000, 0xc350000000000000, 0xf424000000000000, 0x9896800000000000,
+    0xbebc200000000000, 0xee6b280000000000, 0x9502f90000000000, 0xba43b74000000000,
+    0xe8d4a51000000000, 0x9184e72a00000000, 0xb5e620f480000000, 0xe35fa931a0000000,
+};
+/* 10^(16 i - 352), its top 128 bits. */
+static const uint64_t stream_json__tens[43][2] = {
+    {0xcd42a11346f34f7d, 0x0092757bf2623727}, {0xe3e27a444d8d98b7, 0xfd1b1b2308169b25},
+    {0xfd00b897478238d0, 0x8920b098955522b4}, {0x8c71dcd9ba0b4925, 0x9ff0c08b7f1d0b14},
+    {0x9becce62836ac577, 0x4ee367f9430aec32}, {0xad1c8eab5ee43b66, 0xda3243650005eecf},
+    {0xc0314325637a1939, 0xfa911155fefb5308}, {0xd5605fcdcf32e1d6, 0xfb1e4a9a90880a64},
+    {0xece53cec4a314ebd, 0xa4f8bf5635246428}, {0x8380dea93da4bc60, 0x4247cb9e59f71e6d},
+    {0x91ff83775423cc06, 0x7b6306a34627ddcf}, {0xa21727db38cb002f, 0xb8ada00e5a506a7c},
+    {0xb3f4e093db73a093, 0x59ed216765690f56}, {0xc7caba6e7c5382c8, 0xfe64a52ee96b8fc0},
+    {0xddd0467c64bce4a0, 0xac7cb3f6d05ddbde}, {0xf64335bcf065d37d, 0x4d4617b5ff4a16d5},
+    {0x88b402f7fd75539b, 0x11dbcb0218ebb414}, {0x97c560ba6b0919a5, 0xdccd879fc967d41a},
+    {0xa87fea27a539e9a5, 0x3f2398d747b36224}, {0xbb127c53b17ec159, 0x5560c018580d5d52},
+    {0xcfb11ead453994ba, 0x67de18eda5814af2}, {0xe69594bec44de15b, 0x4c2ebe687989a9b3},
+    {0x8000000000000000, 0x0000000000000000}, {0x8e1bc9bf04000000, 0x0000000000000000},
+    {0x9dc5ada82b70b59d, 0xf020000000000000}, {0xaf298d050e4395d6, 0x9670b12b7f410000},
+    {0xc2781f49ffcfa6d5, 0x3cbf6b71c76b25fb}, {0xd7e77a8f87daf7fb, 0xdc33745ec97be906},
+    {0xefb3ab16c59b14a2, 0xc5cfe94ef3ea101e}, {0x850fadc09923329e, 0x03e2cf6bc604ddb0},
+    {0x93ba47c980e98cdf, 0xc66f336c36b10137}, {0xa402b9c5a8d3a6e7, 0x5f16206c9c6209a6},
+    {0xb616a12b7fe617aa, 0x577b986b314d6009}, {0xca28a291859bbf93, 0x7d7b8f7503cfdcfe},
+    {0xe070f78d3927556a, 0x85bbe253f47b1417}, {0xf92e0c3537826145, 0xa7709a56ccdf8a82},
+    {0x8a5296ffe33cc92f, 0x82bd6b70d99aaa6f}, {0x9991a6f3d6bf1765, 0xacca6da1e0a8ef29},
+    {0xaa7eebfb9df9de8d, 0xddbb901b98feeab7}, {0xbd49d14aa79dbc82, 0x4b2d8644d8a74e18},
+    {0xd226fc195c6a2f8c, 0x73832eec6fff3111}, {0xe950df20247c83fd, 0x47c6b82ef32a2069},
+    {0x81842f29f2cce375, 0xe6a1158300d46640},
+};
+
+/* floor(log2(10^q)), for the q of the tables. (Made positive before it is shifted: what >> does to a
+   negative number is the compiler's affair.) */
+static int stream_json__log2(int q) {
+    return (int)((q * INT32_C(217706) + (INT32_C(2048) << 16)) >> 16) - 2048;
+}
+
+/* Brings the top bit, here at bit 62 or 63 of high, to 63: the places shifted by. Without a branch, which
+   would be taken at random. */
+STREAM__FN unsigned stream_json__normalize(stream_json__wide *x) {
+    unsigned s = (unsigned)(~x->high >> 63);
+    x->high = x->high << s | (x->mid >> 63 & s);
+    x->mid = x->mid << s | (x->low >> 63 & s);
+    return s;
+}
+
+/* 10^q, as (g + d) * 2^(log2(q) - 127): g = high:mid with its top bit set, 0 <= d < 3. For 0 <= q <= 27 g is
+   exact and mid is 0. -352 <= q <= 335. */
+STREAM__FN stream_json__wide stream_json__power(int q) {
+    unsigned at = (unsigned)(q + 352);
+    const uint64_t *ten = stream_json__tens[at / 16];
+    stream_json__wide g = stream_json__product(stream_json__fives[at % 16], ten[0], ten[1]);
+    stream_json__normalize(&g);
+    return g;
+}
+
+#define STREAM_JSON__INFINITY (UINT64_C(0x7FF) << 52)
+#define STREAM_JSON__FRACTION_BITS ((UINT64_C(1) << 52) - 1)
+
+/* A number taken apart: its first significant digits, at most 19 of them, are w, and it is w * 10^q, or
+   with `more` something from there up to (w + 1) * 10^q. */
+typedef struct stream_json__decimal {
+    uint64_t w;
+    int64_t q;
+    const char *digits, *end; /* from after the sign to before the exponent */
+    bool negative, more;
+} stream_json__decimal;
+
+static bool stream_json__digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Eight bytes, the first one lowest. Compilers make one load of it where that is one. */
+static uint64_t stream_json__load8(const char *p) {
+    const unsigned char *s = (const unsigned char *)p;
+    return (uint64_t)s[0] | (uint64_t)s[1] << 8 | (uint64_t)s[2] << 16 | (uint64_t)s[3] << 24 |
+           (uint64_t)s[4] << 32 | (uint64_t)s[5] << 40 | (uint64_t)s[6] << 48 | (uint64_t)s[7] << 56;
+}
+
+/* Eight digits at p, if so many are there, taken into *w. */
+static bool stream_json__take8(const char *p, uint64_t *w) {
+    const uint64_t nibbles = UINT64_C(0xF0F0F0F0F0F0F0F0), threes = UINT64_C(0x3030303030303030);
+    uint64_t x = stream_json__load8(p);
+    /* Digits are the bytes with high nibble 3 that keep it when 6 is added. */
+    if ((x & nibbles) != threes || ((x + UINT64_C(0x0606060606060606)) & nibbles) != threes) return false;
+    x -= threes; /* then neighbours are joined: digits to pairs, pairs to fours, fours to one number */
+    x = (x * 10 + (x >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
+    x = (x * 100 + (x >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
+    x = (x * 10000 + (x >> 32)) & UINT64_C(0xFFFFFFFF);
+    *w = *w * 100000000 + x;
+    return true;
+}
+
+/* Checks the grammar (RFC 8259, section 6) of the whole of [p, e) and takes the number apart. */
+static bool stream_json__take_number(const char *p, const char *e, stream_json__decimal *d) {
+    const char *begin;
+    int64_t exponent = 0, q = 0;
+    uint64_t w = 0;
+    size_t count;
+    d->more = false;
+    d->negative = p < e && *p == '-';
+    if (d->negative) p++;
+    /* w runs over, modulo 2^64, when there are many digits. */
+    for (begin = p; p < e && stream_json__digit(*p); p++) w = w * 10 + (uint64_t)(*p - '0');
+    d->digits = begin;
+    count = (size_t)(p - begin);
+    if (count == 0 || (count > 1 && *begin == '0')) return false;
+    if (p < e && *p == '.') {
+        begin = ++p;
+        while (e - p >= 8 && stream_json__take8(p, &w)) p += 8;
+        for (; p < e && stream_json__digit(*p); p++) w = w * 10 + (uint64_t)(*p - '0');
+        if (p == begin) return false;
+        count += (size_t)(p - begin);
+        q = begin - p;
+    }
+    d->end = p;
+    if (p < e && (*p == 'e' || *p == 'E')) {
+        bool minus = false;
+        p++;
+        if (p < e && (*p == '-' || *p == '+')) minus = *p++ == '-';
+        for (begin = p; p < e && stream_json__digit(*p); p++) /* no text is long enough to outweigh 10^17 */
+            if (exponent < INT64_C(100000000000000000)) exponent = exponent * 10 + (*p - '0');
+        if (p == begin) return false;
+        q += minus ? -exponent : exponent;
+    }
+    if (p < e) return false;
+    if (count > 19) { /* again, from the first digit that is not 0 */
+        int taken = 0;
+        for (w = 0, p = d->digits; count && taken < 19; p++) {
+            if (*p == '.') continue;
+            w = w * 10 + (uint64_t)(*p - '0');
+            taken += w != 0;
+            count--;
+        }
+        d->more = count > 0;
+        q += (int64_t)count;
+    }
+    d->w = w;
+    d->q = q;
+    return true;
+}
+
+/* The double nearest to a number whose w is not 0 and whose q is in [-342, 308]. True: *bits is it. False: it
+   is *bits or the next above. */
+static bool stream_json__estimate(const stream_json__decimal *d, uint64_t *bits) {
+    int q = (int)d->q, exponent, drop = 11;
+    unsigned shift = stream_json__leading(d->w);
+    stream_json__wide g = stream_json__power(q), p = stream_json__product(d->w << shift, g.high, g.mid);
+    bool exact = q >= 0 && q < 28 && !d->more; /* then g has 64 bits, p 128: nothing was lost */
+    uint64_t half, rest, reach, up;
+    exponent = stream_json__log2(q) + 64 - (int)(shift + stream_json__normalize(&p));
+    /* Now p is at 2^exponent, its top bit being 1. The number is p or up to 10 units of mid more (the errors
+       of g and of leaving out low, times 2 for the normalizing); where `more` adds to w, 2^(shift + 1) units
+       of high are to be added too. */
+    *bits = STREAM_JSON__INFINITY;
+    if (exponent > 1023) return true;
+    if (exponent >= -1022) {
+        *bits = (uint64_t)(exponent + 1022) << 52; /* the leading 1 of the fraction counts one more */
+    } else {
+        *bits = 0; /* below 2^-1022 a double has fewer digits */
+        drop -= exponent + 1022;
+        if (drop > 65) return true;
+        if (drop == 65) {
+            drop--;
+            p.mid = p.mid >> 1 | p.high << 63;
+            p.high >>= 1;
+        }
+    }
+    if (drop < 64) *bits += p.high >> drop;
+    half = UINT64_C(1) << (drop - 1);
+    rest = p.high & (half | (half - 1));
+    reach = rest + (p.mid > UINT64_MAX - 10) + (d->more ? UINT64_C(2) << shift : 0);
+    up = (rest > half) | ((rest == half) & ((p.mid != 0) | (exact & *bits & 1)));
+    *bits += up;
+    return (exact | up | (reach < half)) != 0;
+}
+
+/* Integers of up to 83 * 32 bits. What is half way between two doubles has at most 768 digits, so 768 digits
+   of a number and a 1 for the rest tell on which side it is. They are below 2^2555, and the other side, times
+   the power of five that meets them, is below 2^2595. */
+typedef struct stream_json__big {
+    uint32_t word[84]; /* lowest first */
+    unsigned count;    /* the highest one is not 0 */
+} stream_json__big;
+
+/* x is not 0. */
+static void stream_json__big_set(stream_json__big *b, uint64_t x) {
+    b->word[0] = (uint32_t)x;
+    b->word[1] = (uint32_t)(x >> 32);
+    b->count = b->word[1] ? 2 : 1;
+}
+
+static void stream_json__big_multiply(stream_json__big *b, uint32_t factor, uint32_t add) {
+    uint64_t carry = add;
+    unsigned i;
+    for (i = 0; i < b->count; i++) {
+        carry += (uint64_t)b->word[i] * factor;
+        b->word[i] = (uint32_t)carry;
+        carry >>= 32;
+    }
+    if (carry) b->word[b->count++] = (uint32_t)carry;
+}
+
+static void stream_json__big_fives(stream_json__big *b, unsigned n) {
+    uint32_t rest = 1;
+    for (; n >= 13; n -= 13) stream_json__big_multiply(b, UINT32_C(1220703125), 0); /* 5^13 */
+    for (; n; n--) rest *= 5;
+    stream_json__big_multiply(b, rest, 0);
+}
+
+static void stream_json__big_shift(stream_json__big *b, unsigned n) {
+    stream_json__big_multiply(b, UINT32_C(1) << n % 32, 0);
+    memmove(b->word + n / 32, b->word, b->count * sizeof *b->word);
+    memset(b->word, 0, n / 32 * sizeof *b->word);
+    b->count += n / 32;
+}
+
+/* Of the double whose bits are `low` and the next above, the one nearer to the number. */
+static uint64_t stream_json__settle(const stream_json__decimal *d, uint64_t low) {
+    stream_json__big number, middle;
+    uint64_t fraction = low & STREAM_JSON__FRACTION_BITS;
+    int q = (int)d->q, exponent = (int)(low >> 52);
+    unsigned i;
+    if (exponent) fraction |= UINT64_C(1) << 52;
+    else exponent = 1;
+    stream_json__big_set(&middle, 2 * fraction + 1); /* times 2^(exponent - 1076) */
+    stream_json__big_set(&number, d->w);
+    if (d->more) { /* all digits, as far as they matter, and a 1 for the rest when it is not all 0 */
+        const char *p = d->digits;
+        uint32_t nine = 0, unit = 1;
+        int kept = 0;
+        number.count = 0;
+        for (; p < d->end && kept < 768; p++) {
+            if (*p == '.' || (*p == '0' && kept == 0)) continue;
+            nine = nine * 10 + (uint32_t)(*p - '0');
+            unit *= 10;
+            kept++;
+            if (unit == 1000000000) {
+                stream_json__big_multiply(&number, unit, nine);
+                nine = 0;
+                unit = 1;
+            }
+        }
+        stream_json__big_multiply(&number, unit, nine);
+        while (p < d->end && (*p == '0' || *p == '.')) p++;
+        if (p < d->end) {
+            stream_json__big_multiply(&number, 10, 1);
+            kept++;
+        }
+        q += 19 - kept;
+    }
+    if (q < 0) stream_json__big_fives(&middle, (unsigned)-q);
+    else stream_json__big_fives(&number, (unsigned)q);
+    q -= exponent - 1076; /* what is left of the exponents: powers of 2 */
+    if (q < 0) stream_json__big_shift(&middle, (unsigned)-q);
+    else stream_json__big_shift(&number, (unsigned)q);
+    if (number.count != middle.count) return low + (number.count > middle.count);
+    for (i = number.count; i-- > 0;)
+        if (number.word[i] != middle.word[i]) return low + (number.word[i] > middle.word[i]);
+    return low + (low & 1);
+}
+
+/* The number written in [p, e), rounded to nearest, half way to even. OK; E_INVALID when that is no JSON
+   number, *out is 0 then; E_RANGE when it rounds to more than the largest double, *out is an infinity of its
+   sign then. What is too small becomes a 0 of its sign. */
+static stream_status stream_json__parse_double(const char *p, const char *e, double *out) {
+    stream_json__decimal d;
+    uint64_t bits = 0, sign = 0;
+    stream_status status = STREAM_E_INVALID;
+    if (stream_json__take_number(p, e, &d)) {
+        /* w < 2^64, so that w * 10^-343 is less than half of the least double. */
+        if (d.w && d.q > 308) bits = STREAM_JSON__INFINITY;
+        else if (d.w && d.q >= -342 && !stream_json__estimate(&d, &bits))
+            bits = stream_json__settle(&d, bits);
+        status = bits == STREAM_JSON__INFINITY ? STREAM_E_RANGE : STREAM_OK;
+        sign = (uint64_t)d.negative << 63;
+    }
+    bits |= sign;
+    memcpy(out, &bits, sizeof *out);
+    return status;
+}
+
+/* An integer's magnitude, and its sign beside it; E_RANGE when that alone is over 2^64 - 1. */
+static stream_status stream_json__integer(stream_json_value value, uint64_t *magnitude, bool *negative) {
+    const char *p = value.ptr, *e;
+    uint64_t v = 0;
+    bool over = false;
+    *negative = false;
+    *magnitude = 0;
+    if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
+    e = value.len ? p + value.len : p;
+    if (p < e && *p == '-') {
+        *negative = true;
+        p++;
+    }
+    if (p == e || !stream_json__digit(*p) || (*p == '0' && e - p > 1 && stream_json__digit(p[1])))
+        return STREAM_E_INVALID;
+    for (; p < e && stream_json__digit(*p); p++) {
+        uint64_t d = (uint64_t)(*p - '0');
+        over = over || v > UINT64_MAX / 10 || v * 10 > UINT64_MAX - d;
+        v = v * 10 + d;
+    }
+    if (p < e) return *p == '.' || *p == 'e' || *p == 'E' ? STREAM_E_TYPE : STREAM_E_INVALID;
+    *magnitude = v;
+    return over ? STREAM_E_RANGE : STREAM_OK;
+}
+
+STREAM_API stream_status stream_json_int64(stream_json_value value, int64_t *number) {
+    uint64_t v;
+    bool negative;
+    stream_status status = stream_json__integer(value, &v, &negative);
+    *number = 0;
+    if (status != STREAM_OK) return status;
+    if (v > (uint64_t)INT64_MAX + negative) return STREAM_E_RANGE;
+    *number = negative && v ? -(int64_t)(v - 1) - 1 : (int64_t)v;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_json_uint64(stream_json_value value, uint64_t *number) {
+    uint64_t v;
+    bool negative;
+    stream_status status = stream_json__integer(value, &v, &negative);
+    *number = 0;
+    if (status != STREAM_OK) return status;
+    if (negative && v) return STREAM_E_RANGE;
+    *number = v;
+    return STREAM_OK;
+}
+
+/* x * g / 2^128 for a g that is at most 3 too large, rounded to odd: an integer when the true product is one,
+   else the odd one of its neighbours; so it compares with even numbers as the true product does. x < 2^59, so
+   the error is below 2^61 in units of low; and what is no integer is further than that from any, above or
+   below: tests/powers.py proves it for every x and g that are asked for. */
+STREAM__FN uint64_t stream_json__odd_product(uint64_t x, stream_json__wide g) {
+    stream_json__wide p = stream_json__product(x, g.high, g.mid);
+    return p.high | ((p.mid | p.low >> 61) != 0);
+}
+
+/* The decimal for a finite, positive double: digits * 10^*exponent, below 10^17, perhaps with zeros at its
+   end. */
+static uint64_t stream_json__shortest(uint64_t bits, int *exponent) {
+    uint64_t c = bits & STREAM_JSON__FRACTION_BITS, low, v, high, s, tens;
+    int q = (int)(bits >> 52), k;
+    bool lopsided = c == 0 && q > 1;   /* a power of 2: what is below is nearer */
+    bool out = (c & 1) != 0, down, up; /* an odd double does not own the ends of its interval */
+    unsigned shift;
+    stream_json__wide g;
+    if (q) c |= UINT64_C(1) << 52;
+    else q = 1;
+    q -= 1075;
+    /* The interval is 2^q wide, or 3/4 of that. k: 10^k is no wider, and 10^(k+1) is. */
+    k = (int)((q * INT32_C(315653) - (lopsided ? INT32_C(131237) : 0) + (INT32_C(1024) << 20)) >> 20) - 1024;
+    g = stream_json__power(-k);
+    g.mid += 3; /* too large now, no more too small; it never carries (tests/powers.py) */
+    shift = (unsigned)(stream_json__log2(-k) + q + 1);
+    /* The ends of the interval and the double itself, in units of 10^k / 4. */
+    low = stream_json__odd_product((4 * c - 2 + lopsided) << shift, g);
+    v = stream_json__odd_product((4 * c) << shift, g);
+    high = stream_json__odd_product((4 * c + 2) << shift, g);
+    *exponent = k;
+    s = v / 4;
+    tens = s - s % 10; /* at most one multiple of 10^(k+1) is inside; then nothing else as short is */
+    down = low + out <= 4 * tens;
+    up = 4 * (tens + 10) + out <= high;
+    if (down != up) return down ? tens : tens + 10;
+    /* Else multiples of 10^k are inside, s or s + 1 among them: the nearest, of two the even one. Only below
+       a power of 2 can the nearest be outside. */
+    return s + (low > 4 * s || v > 4 * s + 2 || (v == 4 * s + 2 && s & 1));
+}
+
+/* Eight digits of n, below 10^8: the inverse of stream_json__take8. Gives how many zeros they end with. */
+STREAM__FN unsigned stream_json__put8(char *p, uint32_t n) {
+    uint64_t x = n / 10000 | (uint64_t)(n % 10000) << 32, y;
+    y = (x * 5243 >> 19) & UINT64_C(0x0000007F0000007F); /* / 100, which is right below 43698 */
+    x = y | (x - y * 100) << 16;
+    y = (x * 103 >> 10) & UINT64_C(0x000F000F000F000F); /* / 10, which is right below 179 */
+    x = y | (x - y * 10) << 8;
+    y = x + UINT64_C(0x3030303030303030);
+    p[0] = (char)y;
+    p[1] = (char)(y >> 8);
+    p[2] = (char)(y >> 16);
+    p[3] = (char)(y >> 24);
+    p[4] = (char)(y >> 32);
+    p[5] = (char)(y >> 40);
+    p[6] = (char)(y >> 48);
+    p[7] = (char)(y >> 56);
+    return x ? stream_json__leading(x) / 8 : 8;
+}
+
+/* The shortest decimal that reads back as v, and of those the nearest to v, written as ECMAScript does
+   (Number::toString; also RFC 8785), but for -0, which keeps its sign or it would not read back. v is finite.
+   Gives the length, at most 25; the rest of out may be written over, for copies of a fixed size are a few
+   instructions and others are calls. */
+static size_t stream_json__print_double(double v, char out[40]) {
+    char digits[40], *p = out;
+    uint64_t bits, decimal;
+    int exponent, point, from = 0, len, zeros;
+    memcpy(&bits, &v, sizeof bits);
+    if (bits >> 63) *p++ = '-';
+    bits &= ~(UINT64_C(1) << 63);
+    if (bits == 0) {
+        *p++ = '0';
+        return (size_t)(p - out);
+    }
+    decimal = stream_json__shortest(bits, &exponent);
+    digits[0] = (char)('0' + decimal / UINT64_C(10000000000000000));
+    decimal %= UINT64_C(10000000000000000);
+    zeros = (int)stream_json__put8(digits + 1, (uint32_t)(decimal / 100000000));
+    len = 17 - (int)stream_json__put8(digits + 9, (uint32_t)(decimal % 100000000));
+    memset(digits + 17, '0', 23);
+    if (len == 9) len -= zeros;
+    while (digits[from] == '0') from++;
+    len -= from;
+    point = 17 - from + exponent; /* the number is 0.digits * 10^point */
+    if (point > -6 && point <= 0) {
+        memcpy(p, "0.00000", 7);
+        memcpy(p + 2 - point, digits + from, 17);
+        p += 2 - point + len;
+    } else if (point > 0 && point <= 21) {
+        memcpy(p, digits + from, 21);
+        if (point < len) {
+            p[point] = '.';
+            memcpy(p + point + 1, digits + from + point, 16);
+            len++;
+        } else {
+            len = point;
+        }
+        p += len;
+    } else {
+        *p++ = digits[from];
+        if (len > 1) {
+            *p++ = '.';
+            memcpy(p, digits + from + 1, 16);
+            p += len - 1;
+        }
+        *p++ = 'e';
+        *p++ = point > 0 ? '+' : '-';
+        point = point > 0 ? point - 1 : 1 - point;
+        if (point >= 100) *p++ = (char)('0' + point / 100);
+        if (point >= 10) *p++ = (char)('0' + point / 10 % 10);
+        *p++ = (char)('0' + point % 10);
+    }
+    return (size_t)(p - out);
+}
+
+STREAM_API stream_status stream_json_double(stream_json_value value, double *number) {
+    *number = 0;
+    if (value.type != STREAM_JSON_NUMBER) return STREAM_E_TYPE;
+    return stream_json__parse_double(value.ptr, value.len ? value.ptr + value.len : value.ptr, number);
+}
+
 /* ==[ check: implementation ]======================================================================== */
 
 enum {
@@ -3025,6 +3739,405 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
     return checker.status;
 }
 
+/* ==[ partial: implementation ]====================================================================== */
+
+/* The first byte that a string cannot hold as it is, or that is not ASCII; e when there is none. In words of
+   eight, where subtracting shows a byte that was too small in its top bit (what a borrow adds stands above a
+   true one); where no stop is near, in whole blocks by the vocabulary of the kernels that every machine of
+   the kind has. */
+static const char *stream_json__plain(const char *p, const char *e) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+    const char *far = e - p >= 128 ? p + 32 : e;
+#else
+    const char *const far = e;
+#endif
+    while (e - p >= 8) {
+        uint64_t x;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+        for (; p >= far && e - p >= 64; p += 64) {
+#if STREAM__SIMD_X86
+            const stream__v64_sse2 v = stream__load_sse2(p);
+            x = stream__upto_sse2(v, stream__all_sse2(0x1F)) | stream__high_sse2(v);
+            x |= stream__is_sse2(v, stream__all_sse2('"')) | stream__is_sse2(v, stream__all_sse2('\\'));
+#else
+            const stream__v64_neon v = stream__load_neon(p);
+            x = stream__upto_neon(v, stream__all_neon(0x1F)) | stream__high_neon(v);
+            x |= stream__is_neon(v, stream__all_neon('"')) | stream__is_neon(v, stream__all_neon('\\'));
+#endif
+            if (x) return p + stream_json__lowest(x);
+        }
+        if (e - p < 8) break;
+#endif
+        memcpy(&x, p, 8);
+        x |= (x - ones * 0x20) | ((x ^ ones * '"') - ones) | ((x ^ ones * '\\') - ones);
+        if (x & tops) {
+#if STREAM__LITTLE_ENDIAN
+            return p + stream_json__lowest(x & tops) / 8;
+#else
+            break;
+#endif
+        }
+        p += 8;
+    }
+    (void)far;
+    while (p < e && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\') p++;
+    return p;
+}
+
+/* The first quote or backslash. */
+static const char *stream_json__to_quote(const char *p, const char *e) {
+    while ((p = stream_json__plain(p, e)) < e && *p != '"' && *p != '\\')
+        while (++p < e && (unsigned char)*p >= 0x80) {
+        }
+    return p;
+}
+
+/* How many steps a pointer has (RFC 6901, section 3); SIZE_MAX when it is none, or one of 4 GiB. Where two
+   such pointers lead the same way, they are the same text. */
+static size_t stream_json__steps(const char *pointer) {
+    const char *s = pointer;
+    size_t steps = 0;
+    if (!s || (*s && *s != '/')) return SIZE_MAX;
+    for (; *s; s++) {
+        steps += *s == '/';
+        if (*s == '~' && s[1] != '0' && s[1] != '1') return SIZE_MAX;
+    }
+    return (size_t)(s - pointer) < UINT32_MAX ? steps : SIZE_MAX;
+}
+
+static bool stream_json__step_ends(const char *s) { return *s == '\0' || *s == '/'; }
+
+/* Whether the step at s is this index: digits only, no zero before others. */
+static bool stream_json__is_index(const char *s, uint32_t index) {
+    uint32_t n = 0;
+    const char *begin = s;
+    if (*s == '0' && !stream_json__step_ends(s + 1)) return false;
+    for (; stream_json__digit(*s) && s - begin < 9; s++) n = n * 10 + (uint32_t)(*s - '0');
+    return s > begin && stream_json__step_ends(s) && n == index;
+}
+
+enum {
+    STREAM_JSON__VIEW_VALUE = 0,   /* a value must begin */
+    STREAM_JSON__VIEW_FIRST_VALUE, /* or the array ends */
+    STREAM_JSON__VIEW_KEY,         /* a key must begin */
+    STREAM_JSON__VIEW_FIRST_KEY,   /* or the object ends */
+    STREAM_JSON__VIEW_IN_KEY,
+    STREAM_JSON__VIEW_COLON,
+    STREAM_JSON__VIEW_BEHIND, /* a comma or the end */
+    STREAM_JSON__VIEW_STRING,
+    STREAM_JSON__VIEW_TOKEN, /* in a number or literal */
+    STREAM_JSON__VIEW_SKIP,  /* in a value nobody asked about the inside of */
+    STREAM_JSON__VIEW_DONE,
+    STREAM_JSON__VIEW_FAULTY
+};
+
+STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers,
+                                               size_t count) {
+    size_t i;
+    memset(view, 0, sizeof *view);
+    view->status = STREAM_E_ARGUMENT;
+    view->state = STREAM_JSON__VIEW_FAULTY;
+    if (count > STREAM_JSON_VIEW_FIELDS) return STREAM_E_ARGUMENT;
+    for (i = 0; i < count; i++) {
+        if (stream_json__steps(pointers[i]) > STREAM_JSON_VIEW_STEPS) return STREAM_E_ARGUMENT;
+        view->pointer[i] = pointers[i];
+        view->wanted |= UINT32_C(1) << i;
+        if (*pointers[i]) view->into |= UINT32_C(1) << i;
+        else view->whole |= UINT32_C(1) << i;
+    }
+    view->prefix = 1;
+    view->state = STREAM_JSON__VIEW_VALUE;
+    return view->status = STREAM_MORE;
+}
+
+static bool stream_json__view_in_object(const stream_json_view *v) {
+    return v->depth > 0 && (v->objects >> (v->depth - 1) & 1);
+}
+
+/* The next value is what the step of these fields names. */
+static void stream_json__view_hits(stream_json_view *v, uint32_t hits) {
+    v->whole = v->into = 0;
+    for (; hits; hits &= hits - 1) {
+        unsigned i = stream_json__lowest(hits);
+        const char *s = v->pointer[i] + v->level[v->depth - 1].prefix;
+        while (!stream_json__step_ends(s)) s++;
+        if (*s) v->into |= UINT32_C(1) << i;
+        else v->whole |= UINT32_C(1) << i;
+        v->prefix = (uint32_t)(s - v->pointer[i]) + 1;
+    }
+}
+
+/* The value that ends here, at offset `end`: back to the container it is in. */
+static void stream_json__view_end(stream_json_view *v, uint32_t whole, size_t end) {
+    stream_json__path *level = &v->level[v->depth ? v->depth - 1 : 0];
+    v->open &= ~whole;
+    for (; whole; whole &= whole - 1) {
+        stream_json_field *f = &v->field[stream_json__lowest(whole)];
+        f->len = end - f->offset;
+        f->whole = true;
+        if (f->type == STREAM_JSON_STRING) f->safe = f->len - 2;
+    }
+    v->state = STREAM_JSON__VIEW_BEHIND;
+    if (v->depth == 0) {
+        v->state = STREAM_JSON__VIEW_DONE;
+    } else if ((level->inside & v->wanted) == 0) { /* all in here have begun: only its end is of interest */
+        v->whole = level->whole;
+        v->skip = 1;
+        v->quoted = false;
+        v->depth--;
+        v->state = STREAM_JSON__VIEW_SKIP;
+    }
+}
+
+/* A value that begins with c at offset `at`; false when none does. */
+static bool stream_json__view_begin(stream_json_view *v, char c, size_t at) {
+    stream_json_type type = stream_json__type_of(c);
+    uint32_t set;
+    if (type == STREAM_JSON_NONE) return false;
+    if (v->depth > 0 && !stream_json__view_in_object(v)) {
+        stream_json__path *level = &v->level[v->depth - 1];
+        uint32_t hits = 0;
+        for (set = level->inside & v->wanted; set; set &= set - 1)
+            if (stream_json__is_index(v->pointer[stream_json__lowest(set)] + level->prefix, level->index))
+                hits |= set & (0 - set);
+        stream_json__view_hits(v, hits);
+        level->index += level->index < UINT32_MAX;
+    }
+    for (set = v->whole; set; set &= set - 1) {
+        stream_json_field *f = &v->field[stream_json__lowest(set)];
+        f->type = type;
+        f->offset = at;
+    }
+    v->wanted &= ~v->whole;
+    v->open |= v->whole;
+    if (type >= STREAM_JSON_ARRAY && v->into) {
+        stream_json__path *level = &v->level[v->depth];
+        uint64_t bit = UINT64_C(1) << v->depth++;
+        level->inside = v->into;
+        level->whole = v->whole;
+        level->index = 0;
+        level->prefix = v->prefix;
+        v->objects = c == '{' ? v->objects | bit : v->objects & ~bit;
+        v->state = c == '{' ? STREAM_JSON__VIEW_FIRST_KEY : STREAM_JSON__VIEW_FIRST_VALUE;
+    } else if (type >= STREAM_JSON_STRING) {
+        v->skip = type >= STREAM_JSON_ARRAY;
+        v->quoted = type == STREAM_JSON_STRING;
+        v->safe = at + 1;
+        v->state = v->quoted && v->whole ? STREAM_JSON__VIEW_STRING : STREAM_JSON__VIEW_SKIP;
+    } else {
+        v->first = c;
+        v->token = stream_json__token_begin(c);
+        v->token_at = 1;
+        v->state = STREAM_JSON__VIEW_TOKEN;
+    }
+    return true;
+}
+
+/* The next bytes of a key, unescaped: fields whose step goes on otherwise are out. */
+static void stream_json__view_match(stream_json_view *v, const char *bytes, size_t n) {
+    uint32_t set;
+    for (set = v->matching; set; set &= set - 1) {
+        unsigned i = stream_json__lowest(set);
+        const char *s = v->match[i];
+        size_t k;
+        for (k = 0; k < n && !stream_json__step_ends(s); k++, s++) {
+            char c = *s;
+            if (c == '~') c = *++s == '1' ? '/' : '~';
+            if (c != bytes[k]) break;
+        }
+        if (k < n) v->matching &= ~(UINT32_C(1) << i);
+        v->match[i] = s;
+    }
+}
+
+/* A code point of a key; no second one waits. */
+static void stream_json__view_put(stream_json_view *v, uint32_t c) {
+    char bytes[4];
+    v->high = 0;
+    if (v->matching) stream_json__view_match(v, bytes, stream_json__utf8_put(bytes, c));
+}
+
+/* One byte of a key or of a string that is watched, at offset `at`; escapes may stand half on each side of a
+   cut. False: the closing quote. */
+static bool stream_json__view_text(stream_json_view *v, char c, size_t at) {
+    unsigned char u = (unsigned char)c;
+    if (v->escape > 1) {
+        int digit = stream_json__hex(c);
+        if (digit >= 0) {
+            v->unit = v->unit << 4 | (uint32_t)digit;
+            if (--v->escape > 1) return true;
+            v->escape = 0;
+            v->safe = at + 1;
+            if (v->high && v->unit >= 0xDC00 && v->unit <= 0xDFFF) {
+                stream_json__view_put(v, 0x10000 + ((v->high - 0xD800) << 10) + (v->unit - 0xDC00));
+                return true;
+            }
+            if (v->high) stream_json__view_put(v, v->high);
+            if (v->unit >= 0xD800 && v->unit <= 0xDBFF) {
+                v->high = v->unit;
+                v->safe = at - 5; /* where its escape began */
+            } else {
+                stream_json__view_put(v, v->unit);
+            }
+            return true;
+        }
+        v->escape = 0; /* broken: it ends before this byte, and the key is none that anybody asked for */
+        v->high = v->matching = 0;
+        v->safe = at;
+    }
+    if (v->escape == 1) {
+        v->escape = 0;
+        if (c == 'u') {
+            v->escape = 5;
+            v->unit = 0;
+            return true;
+        }
+        if (v->high) stream_json__view_put(v, v->high);
+        c = stream_json__unescaped(c);
+        if (c) stream_json__view_match(v, &c, 1);
+        else v->matching = 0;
+        v->safe = at + 1;
+        return true;
+    }
+    if (c == '\\') {
+        v->escape = 1;
+        v->need = 0;
+        if (!v->high) v->safe = at;
+        return true;
+    }
+    if (v->high) stream_json__view_put(v, v->high);
+    if (c == '"') {
+        v->need = 0;
+        return false;
+    }
+    if (u >= 0x80 && u < 0xC0 && v->need > 0) {
+        v->need--;
+    } else {
+        v->need = u < 0xC2 || u > 0xF4 ? 0 : u < 0xE0 ? 1 : u < 0xF0 ? 2 : 3;
+        v->safe = at;
+    }
+    if (v->need == 0) v->safe = at + 1;
+    stream_json__view_match(v, &c, 1);
+    return true;
+}
+
+STREAM_API stream_status stream_json_view_feed(stream_json_view *view, const void *data, size_t len) {
+    stream_json_view *v = view;
+    const char *p = (const char *)data, *const e = len ? p + len : p;
+    const size_t base = v->offset;
+#define STREAM_JSON__AT(q) (base + (size_t)((q) - (const char *)data))
+    bool fine = v->state != STREAM_JSON__VIEW_FAULTY;
+    uint32_t set;
+    if (!fine) return v->status;
+    while (fine && p < e) {
+        if (v->state <= STREAM_JSON__VIEW_FIRST_KEY || v->state == STREAM_JSON__VIEW_COLON ||
+            v->state == STREAM_JSON__VIEW_BEHIND || v->state == STREAM_JSON__VIEW_DONE) {
+            p = stream_json__spaces(p, e);
+            if (p == e) break;
+        }
+        switch (v->state) {
+        case STREAM_JSON__VIEW_FIRST_KEY:
+        case STREAM_JSON__VIEW_FIRST_VALUE:
+        case STREAM_JSON__VIEW_BEHIND:
+            if (*p == (stream_json__view_in_object(v) ? '}' : ']')) {
+                p++;
+                v->depth--;
+                stream_json__view_end(v, v->level[v->depth].whole, STREAM_JSON__AT(p));
+            } else if (v->state == STREAM_JSON__VIEW_BEHIND) {
+                fine = *p == ',';
+                p += fine;
+                v->state = stream_json__view_in_object(v) ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
+            } else {
+                v->state =
+                    v->state == STREAM_JSON__VIEW_FIRST_KEY ? STREAM_JSON__VIEW_KEY : STREAM_JSON__VIEW_VALUE;
+            }
+            break;
+        case STREAM_JSON__VIEW_KEY:
+            fine = *p == '"';
+            p += fine;
+            v->matching = v->level[v->depth - 1].inside & v->wanted;
+            for (set = v->matching; set; set &= set - 1) {
+                unsigned i = stream_json__lowest(set);
+                v->match[i] = v->pointer[i] + v->level[v->depth - 1].prefix;
+            }
+            v->state = STREAM_JSON__VIEW_IN_KEY;
+            break;
+        case STREAM_JSON__VIEW_IN_KEY:
+            if (v->matching == 0 && v->escape == 0) p = stream_json__to_quote(p, e);
+            if (p == e || stream_json__view_text(v, *p++, 0)) break;
+            for (set = v->matching; set; set &= set - 1)
+                if (!stream_json__step_ends(v->match[stream_json__lowest(set)]))
+                    v->matching &= ~(set & (0 - set));
+            stream_json__view_hits(v, v->matching);
+            v->matching = 0;
+            v->state = STREAM_JSON__VIEW_COLON;
+            break;
+        case STREAM_JSON__VIEW_COLON:
+            fine = *p == ':';
+            p += fine;
+            v->state = STREAM_JSON__VIEW_VALUE;
+            break;
+        case STREAM_JSON__VIEW_VALUE:
+            fine = stream_json__view_begin(v, *p, STREAM_JSON__AT(p));
+            p += fine;
+            break;
+        case STREAM_JSON__VIEW_STRING:
+            if ((v->escape | v->need | v->high) == 0) {
+                p = stream_json__plain(p, e);
+                v->safe = STREAM_JSON__AT(p);
+                if (p == e) break;
+            }
+            p++;
+            if (!stream_json__view_text(v, p[-1], STREAM_JSON__AT(p) - 1))
+                stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            break;
+        case STREAM_JSON__VIEW_SKIP:
+            if (v->escape) {
+                v->escape = 0;
+                p++;
+            } else if (v->quoted) {
+                p = stream_json__to_quote(p, e);
+                if (p == e) break;
+                v->escape = *p == '\\';
+                v->quoted = v->escape;
+                p++;
+                if (!v->quoted && v->skip == 0) stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            } else {
+                char c = *p++;
+                v->quoted = c == '"';
+                if ((c | 0x20) == '{') v->skip++;
+                else if ((c | 0x20) == '}' && --v->skip == 0)
+                    stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            }
+            break;
+        case STREAM_JSON__VIEW_TOKEN:
+            while (p < e && stream_json__token_step(&v->token, &v->token_at, v->first, *p)) p++;
+            if (p == e) break;
+            fine = stream_json__token_whole(v->token, v->token_at, v->first);
+            if (fine) stream_json__view_end(v, v->whole, STREAM_JSON__AT(p));
+            break;
+        default: /* STREAM_JSON__VIEW_DONE: only white space may follow */ fine = false;
+        }
+    }
+    v->offset = STREAM_JSON__AT(p);
+#undef STREAM_JSON__AT
+    for (set = v->open; set; set &= set - 1) {
+        stream_json_field *f = &v->field[stream_json__lowest(set)];
+        f->len = v->offset - f->offset;
+        if (f->type == STREAM_JSON_STRING) f->safe = v->safe - f->offset - 1;
+    }
+    if (!fine) {
+        v->state = STREAM_JSON__VIEW_FAULTY;
+        return v->status = STREAM_E_INVALID;
+    }
+    if (v->state == STREAM_JSON__VIEW_TOKEN && v->depth == 0)
+        v->status = stream_json__token_whole(v->token, v->token_at, v->first) ? STREAM_OK : STREAM_MORE;
+    else
+        v->status = v->state == STREAM_JSON__VIEW_DONE ? STREAM_OK : STREAM_MORE;
+    return v->status;
+}
+
 /* ==[ write: implementation ]======================================================================== */
 
 STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, size_t cap) {
@@ -3033,12 +4146,50 @@ STREAM_API void stream_json_writer_init(stream_json_writer *writer, char *dst, s
     writer->cap = cap;
 }
 
-static void stream_json__write(stream_json_writer *w, const char *ptr, size_t len) {
-    if (w->len < w->cap && len) {
-        size_t room = w->cap - w->len;
-        memcpy(w->dst + w->len, ptr, len < room ? len : room);
+STREAM_API void stream_json_writer_init_flush(stream_json_writer *writer, char *buffer, size_t cap,
+                                              stream_json_flush flush, void *ctx) {
+    stream_json_writer_init(writer, buffer, cap);
+    writer->flush = flush;
+    writer->ctx = ctx;
+}
+
+/* The rest of the buffer does not take these bytes. */
+static void stream_json__spill(stream_json_writer *w, const char *ptr, size_t len) {
+    if (!w->flush) {
+        if (w->used < w->cap) memcpy(w->dst + w->used, ptr, w->cap - w->used);
+        w->used = w->cap;
+        return;
     }
-    w->len += len;
+    if (w->status != STREAM_OK) return;
+    if (w->used) w->status = w->flush(w->ctx, w->dst, w->used);
+    w->used = 0;
+    if (w->status != STREAM_OK) return;
+    if (len >= w->cap) {
+        w->status = w->flush(w->ctx, ptr, len);
+    } else {
+        memcpy(w->dst, ptr, len);
+        w->used = len;
+    }
+}
+
+static void stream_json__write(stream_json_writer *w, const char *ptr, size_t len) {
+    if (len == 0) return;
+    w->len = len < SIZE_MAX - w->len ? w->len + len : SIZE_MAX;
+    if (len <= w->cap - w->used) {
+        memcpy(w->dst + w->used, ptr, len);
+        w->used += len;
+    } else {
+        stream_json__spill(w, ptr, len);
+    }
+}
+
+STREAM__INLINE void stream_json__put(stream_json_writer *w, char c) {
+    if (w->used < w->cap && w->len < SIZE_MAX) {
+        w->dst[w->used++] = c;
+        w->len++;
+    } else {
+        stream_json__write(w, &c, 1);
+    }
 }
 
 static bool stream_json__in_object(const stream_json_writer *w) {
@@ -3054,7 +4205,7 @@ static bool stream_json__may_write(stream_json_writer *w, bool key) {
         w->status = STREAM_E_STATE;
         return false;
     }
-    if (w->comma && !w->after_key) stream_json__write(w, ",", 1);
+    if (w->comma && !w->after_key) stream_json__put(w, ',');
     w->after_key = key;
     w->comma = !key;
     if (!key && w->depth == 0) w->done = true;
@@ -3064,15 +4215,20 @@ static bool stream_json__may_write(stream_json_writer *w, bool key) {
 static void stream_json__open_level(stream_json_writer *w, bool object) {
     if (w->status == STREAM_OK && w->depth == STREAM_JSON_WRITER_DEPTH) w->status = STREAM_E_TOO_DEEP;
     if (!stream_json__may_write(w, false)) return;
-    stream_json__write(w, object ? "{" : "[", 1);
+    stream_json__put(w, object ? '{' : '[');
     if (object) w->object[w->depth / 8] = (uint8_t)(w->object[w->depth / 8] | 1u << (w->depth % 8));
     else w->object[w->depth / 8] = (uint8_t)(w->object[w->depth / 8] & ~(1u << (w->depth % 8)));
     w->depth++;
     w->comma = w->done = false;
 }
 
-STREAM_API void stream_json_write_object(stream_json_writer *writer) { stream_json__open_level(writer, true); }
-STREAM_API void stream_json_write_array(stream_json_writer *writer) { stream_json__open_level(writer, false); }
+STREAM_API void stream_json_write_object(stream_json_writer *writer) {
+    stream_json__open_level(writer, true);
+}
+
+STREAM_API void stream_json_write_array(stream_json_writer *writer) {
+    stream_json__open_level(writer, false);
+}
 
 STREAM_API void stream_json_write_end(stream_json_writer *writer) {
     if (writer->status != STREAM_OK) return;
@@ -3080,81 +4236,80 @@ STREAM_API void stream_json_write_end(stream_json_writer *writer) {
         writer->status = STREAM_E_STATE;
         return;
     }
-    stream_json__write(writer, stream_json__in_object(writer) ? "}" : "]", 1);
+    stream_json__put(writer, stream_json__in_object(writer) ? '}' : ']');
     writer->depth--;
     writer->comma = true;
     writer->done = writer->depth == 0;
 }
 
-/* Length of the well-formed UTF-8 character at p, or 0 (RFC 3629, section 4). */
-static size_t stream_json__utf8_at(const char *ptr, const char *e) {
+/* The well-formed UTF-8 character at p (RFC 3629, section 4): its length. When there is none, *good is false,
+   and it is the length of what begins one as far as it does, or 1. */
+static size_t stream_json__utf8_at(const char *ptr, const char *e, bool *good) {
     const unsigned char *p = (const unsigned char *)ptr;
     size_t left = (size_t)(e - ptr), need, i;
     unsigned char low = 0x80, high = 0xBF;
-    if (p[0] < 0x80) return 1;
-    if (p[0] < 0xC2 || p[0] > 0xF4) return 0;
-    need = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    need = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
     if (p[0] == 0xE0) low = 0xA0;
     else if (p[0] == 0xED) high = 0x9F;
     else if (p[0] == 0xF0) low = 0x90;
     else if (p[0] == 0xF4) high = 0x8F;
-    if (left < need) return 0;
-    for (i = 1; i < need; i++, low = 0x80, high = 0xBF)
-        if (p[i] < low || p[i] > high) return 0;
-    return need;
+    *good = p[0] < 0x80 || (p[0] >= 0xC2 && p[0] <= 0xF4);
+    for (i = 1; *good && i < need; i++, low = 0x80, high = 0xBF) {
+        *good = i < left && p[i] >= low && p[i] <= high;
+        if (!*good) return i;
+    }
+    return i;
+}
+
+/* The inside of a string. */
+static void stream_json__write_text(stream_json_writer *w, const char *text, size_t len) {
+    static const char hex[] = "0123456789abcdef", letters[] = "btn?fr"; /* from 0x08 */
+    const char *p = text, *e = len ? text + len : text, *run = p;
+    for (;;) {
+        size_t step;
+        bool good = true;
+        unsigned char c;
+        p = stream_json__plain(p, e);
+        for (step = 0; p < e && (unsigned char)*p >= 0x80; p += step) {
+            step = stream_json__utf8_at(p, e, &good);
+            if (!good) break;
+        }
+        if (p == e) break;
+        c = (unsigned char)*p;
+        if (good && c >= 0x20 && c != '"' && c != '\\') continue;
+        stream_json__write(w, run, (size_t)(p - run));
+        run = p;
+        if (!good) {
+            stream_json__write(w, "\xEF\xBF\xBD", 3);
+            p = run += step;
+            continue;
+        }
+        stream_json__put(w, '\\');
+        p++;
+        if (c >= 0x20) continue; /* the character itself begins the next run */
+        run = p;
+        if (c >= 0x08 && c <= 0x0D && c != 0x0B) {
+            stream_json__put(w, letters[c - 0x08]);
+        } else {
+            char u[5] = {'u', '0', '0', 0, 0};
+            u[3] = hex[c >> 4];
+            u[4] = hex[c & 15];
+            stream_json__write(w, u, 5);
+        }
+    }
+    stream_json__write(w, run, (size_t)(p - run));
 }
 
 static void stream_json__write_quoted(stream_json_writer *w, const char *text, size_t len) {
-    static const char hex[] = "0123456789abcdef";
-    const char *p = text, *e = len ? text + len : text, *run = p;
-    stream_json__write(w, "\"", 1);
-    while (p < e) {
-        char small[6];
-        size_t n = 2, step = 1;
-        unsigned char c = (unsigned char)*p;
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
-            p++;
-            continue;
-        }
-        if (c >= 0x80) {
-            step = stream_json__utf8_at(p, e);
-            if (step) {
-                p += step;
-                continue;
-            }
-            step = 1;
-            n = 3;
-            memcpy(small, "\xEF\xBF\xBD", 3);
-        } else {
-            small[0] = '\\';
-            switch (c) {
-            case '"':
-            case '\\': small[1] = (char)c; break;
-            case '\b': small[1] = 'b'; break;
-            case '\f': small[1] = 'f'; break;
-            case '\n': small[1] = 'n'; break;
-            case '\r': small[1] = 'r'; break;
-            case '\t': small[1] = 't'; break;
-            default:
-                memcpy(small + 1, "u00", 3);
-                small[4] = hex[c >> 4];
-                small[5] = hex[c & 15];
-                n = 6;
-            }
-        }
-        stream_json__write(w, run, (size_t)(p - run));
-        stream_json__write(w, small, n);
-        p += step;
-        run = p;
-    }
-    stream_json__write(w, run, (size_t)(p - run));
-    stream_json__write(w, "\"", 1);
+    stream_json__put(w, '"');
+    stream_json__write_text(w, text, len);
+    stream_json__put(w, '"');
 }
 
 STREAM_API void stream_json_write_key(stream_json_writer *writer, const char *key, size_t len) {
     if (!stream_json__may_write(writer, true)) return;
     stream_json__write_quoted(writer, key, len);
-    stream_json__write(writer, ":", 1);
+    stream_json__put(writer, ':');
 }
 
 STREAM_API void stream_json_write_string(stream_json_writer *writer, const char *text, size_t len) {
@@ -3179,8 +4334,20 @@ STREAM_API void stream_json_write_uint64(stream_json_writer *writer, uint64_t nu
     stream_json__write_number(writer, number, false);
 }
 
+STREAM_API void stream_json_write_double(stream_json_writer *writer, double number) {
+    char digits[40];
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    if ((bits & STREAM_JSON__INFINITY) == STREAM_JSON__INFINITY) {
+        if (writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
+    } else if (stream_json__may_write(writer, false)) {
+        stream_json__write(writer, digits, stream_json__print_double(number, digits));
+    }
+}
+
 STREAM_API void stream_json_write_bool(stream_json_writer *writer, bool truth) {
-    if (stream_json__may_write(writer, false)) stream_json__write(writer, truth ? "true" : "false", truth ? 4 : 5);
+    if (stream_json__may_write(writer, false))
+        stream_json__write(writer, truth ? "true" : "false", truth ? 4 : 5);
 }
 
 STREAM_API void stream_json_write_null(stream_json_writer *writer) {
@@ -3188,15 +4355,537 @@ STREAM_API void stream_json_write_null(stream_json_writer *writer) {
 }
 
 STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_value value) {
-    if (value.type == STREAM_JSON_NONE) stream_json_write_null(writer);
-    else if (stream_json__may_write(writer, false)) stream_json__write(writer, value.ptr, value.len);
+    if (value.type == STREAM_JSON_NONE) {
+        stream_json_write_null(writer);
+    } else if (value.len == 0) {
+        if (writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
+    } else if (stream_json__may_write(writer, false)) {
+        stream_json__write(writer, value.ptr, value.len);
+    }
 }
 
-STREAM_API stream_status stream_json_writer_finish(const stream_json_writer *writer, size_t *len) {
+STREAM_API void stream_json_write_json(stream_json_writer *writer, const char *json, size_t len) {
+    size_t at;
+    stream_status status;
+    if (writer->status != STREAM_OK) return;
+    status = stream_json_check(json, len, &at);
+    if (status == STREAM_OK) stream_json_write_value(writer, stream_json_value_of(json, len));
+    else writer->status = status == STREAM_MORE ? STREAM_E_TRUNCATED : status;
+}
+
+STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len) {
     *len = writer->len;
     if (writer->status != STREAM_OK) return writer->status;
     if (!writer->done) return STREAM_E_STATE;
-    return writer->len <= writer->cap ? STREAM_OK : STREAM_FULL;
+    if (!writer->flush) return writer->len <= writer->cap ? STREAM_OK : STREAM_FULL;
+    if (writer->used) writer->status = writer->flush(writer->ctx, writer->dst, writer->used);
+    writer->used = 0;
+    return writer->status;
+}
+
+/* ==[ rewrite: implementation ]======================================================================
+   The input is copied in runs; `from` is what has not been. The comma before a member belongs to the run
+   before it until it shows whether the member stays. */
+
+#define STREAM_JSON__RULES 64
+
+typedef struct stream_json__copied {
+    uint64_t inside; /* rules whose pointers lead into this container */
+    uint64_t seen;   /* those of them whose member was there */
+    uint32_t index, prefix;
+    bool object;
+    bool begun;   /* a member was passed */
+    bool kept;    /* one was written */
+    bool dropped; /* the last one was not: `from` is at its end */
+} stream_json__copied;
+
+typedef struct stream_json__rewriter {
+    const stream_json_rule *rules;
+    stream_json_writer *w;
+    const char *p, *e, *from;
+    uint64_t hits;
+    uint64_t op[4]; /* rules by operation */
+    size_t depth;
+    stream_json__copied level[STREAM_JSON__STEPS + 1];
+} stream_json__rewriter;
+
+static void stream_json__copy_to(stream_json__rewriter *r, const char *to) {
+    if (r->from >= to) return;
+    stream_json__write(r->w, r->from, (size_t)(to - r->from));
+    r->from = to;
+}
+
+/* The value of the first rule in the set, and that it did something. */
+static void stream_json__apply(stream_json__rewriter *r, uint64_t set) {
+    const stream_json_rule *rule = &r->rules[stream_json__lowest(set)];
+    r->hits |= set & (0 - set);
+    if (rule->value.type == STREAM_JSON_NONE) stream_json__write(r->w, "null", 4);
+    else stream_json__write(r->w, rule->value.ptr, rule->value.len);
+}
+
+/* The last step of a pointer as a key, with its colon. */
+static void stream_json__write_step(stream_json_writer *w, const char *step) {
+    stream_json__put(w, '"');
+    while (*step) {
+        const char *begin = step;
+        while (*step && *step != '~') step++;
+        stream_json__write_text(w, begin, (size_t)(step - begin));
+        if (*step) {
+            stream_json__put(w, step[1] == '1' ? '/' : '~');
+            step += 2;
+        }
+    }
+    stream_json__put(w, '"');
+    stream_json__put(w, ':');
+}
+
+static bool stream_json__is_key(stream_json_value key, const char *step, size_t len) {
+    const char *name = key.ptr + 1;
+    size_t n = key.len - 2;
+    if ((n && memchr(name, '\\', n)) || (len && memchr(step, '~', len)))
+        return stream_json__same(name, name + n, step, len, true);
+    return n == len && (n == 0 || memcmp(name, step, n) == 0);
+}
+
+/* Opens the container at p, or passes the value there, which `here` rules name and `into` ones lead into. */
+static stream_status stream_json__copy_value(stream_json__rewriter *r, uint64_t here, uint64_t into,
+                                             uint32_t prefix) {
+    stream_json_value value;
+    stream_status status;
+    uint64_t change = here & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_REPLACE]);
+    if (!change && into && (*r->p == '{' || *r->p == '[')) {
+        stream_json__copied *level = &r->level[r->depth++];
+        memset(level, 0, sizeof *level);
+        level->inside = into;
+        level->prefix = prefix;
+        level->object = *r->p++ == '{';
+        return STREAM_OK;
+    }
+    status = stream_json__value_at(r->p, r->e, r->depth == 0, &value);
+    if (status != STREAM_OK) return status;
+    if (change) {
+        stream_json__copy_to(r, r->p);
+        stream_json__apply(r, change);
+        r->from = r->p + value.len;
+    }
+    r->p += value.len;
+    return STREAM_OK;
+}
+
+/* What is added behind the members of a container that ends: what was not there, in the order of the
+   rules. */
+static void stream_json__append(stream_json__rewriter *r, const stream_json__copied *level,
+                                const char *behind) {
+    uint64_t set = level->inside & ~level->seen & (r->op[STREAM_JSON_OP_SET] | r->op[STREAM_JSON_OP_ADD]);
+    uint64_t earlier, done = 0;
+    bool kept = level->kept;
+    for (; set; set &= set - 1) {
+        const char *pointer = r->rules[stream_json__lowest(set)].pointer, *step = pointer + level->prefix;
+        bool same = false;
+        const char *end = step;
+        while (!stream_json__step_ends(end)) end++;
+        if (*end) continue; /* it leads further */
+        if (!level->object && !(step[0] == '-' && step[1] == '\0') &&
+            !stream_json__is_index(step, level->index))
+            continue;
+        if (level->object)
+            for (earlier = done; earlier; earlier &= earlier - 1)
+                same = same || stream__same_text(r->rules[stream_json__lowest(earlier)].pointer, pointer);
+        if (same) continue;
+        done |= set & (0 - set);
+        stream_json__copy_to(r, behind);
+        if (kept) stream_json__put(r->w, ',');
+        kept = true;
+        if (level->object) stream_json__write_step(r->w, step);
+        stream_json__apply(r, set);
+    }
+}
+
+/* The next member of the innermost container, or its end. */
+static stream_status stream_json__copy_member(stream_json__rewriter *r) {
+    stream_json__copied *level = &r->level[r->depth - 1];
+    const char *behind = r->p, *comma = NULL, *lead = behind;
+    stream_json_value key;
+    uint64_t set, here = 0, into = 0, drop;
+    uint32_t prefix = 0;
+    stream_status status = stream_json__member(&r->p, r->e, level->object, level->begun, &key);
+    if (status == STREAM_END) {
+        stream_json__append(r, level, behind);
+        r->depth--;
+        return STREAM_OK;
+    }
+    if (status != STREAM_OK) return status;
+    if (level->begun) {
+        comma = stream_json__spaces(behind, r->e);
+        lead = comma + 1;
+        if (level->dropped) r->from = comma; /* with what was between it and the member */
+    }
+    level->dropped = false;
+
+    for (set = level->inside; set; set &= set - 1) {
+        const char *pointer = r->rules[stream_json__lowest(set)].pointer;
+        const char *step = pointer + level->prefix, *end = step;
+        while (!stream_json__step_ends(end)) end++;
+        if (level->object ? !stream_json__is_key(key, step, (size_t)(end - step))
+                          : !stream_json__is_index(step, level->index))
+            continue;
+        if (*end) into |= set & (0 - set);
+        else here |= set & (0 - set);
+        prefix = (uint32_t)(end - pointer) + 1;
+    }
+    level->seen |= here;
+    level->index += level->index < UINT32_MAX;
+
+    if (!level->object) { /* what comes before this element */
+        for (set = here & r->op[STREAM_JSON_OP_ADD]; set; set &= set - 1) {
+            stream_json__copy_to(r, comma && r->from <= comma ? comma : lead);
+            r->from = lead;
+            if (level->kept) stream_json__put(r->w, ',');
+            stream_json__apply(r, set);
+            level->kept = true;
+        }
+    }
+    here &= ~r->op[STREAM_JSON_OP_ADD];
+    drop = here & r->op[STREAM_JSON_OP_DROP];
+    if (drop && (here & (0 - here) & drop)) { /* the first rule for it */
+        stream_json_value value;
+        status = stream_json__value_at(r->p, r->e, false, &value);
+        if (status != STREAM_OK) return status;
+        r->hits |= here & (0 - here);
+        stream_json__copy_to(r, comma && r->from <= comma ? comma : lead);
+        r->p += value.len;
+        r->from = r->p;
+        level->dropped = level->begun = true;
+        return STREAM_OK;
+    }
+    if (!level->kept) {
+        if (comma) r->from = lead;
+    } else if (!comma || r->from > comma) {
+        stream_json__put(r->w, ',');
+    }
+    level->begun = level->kept = true;
+    return stream_json__copy_value(r, here & ~drop, into, prefix);
+}
+
+STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const stream_json_rule *rules,
+                                             size_t count, stream_json_writer *writer, uint64_t *hits,
+                                             size_t *offset) {
+    stream_json__rewriter r;
+    stream_status status = count > STREAM_JSON__RULES ? STREAM_E_ARGUMENT : STREAM_OK;
+    uint64_t whole = 0, into = 0;
+    size_t i, at = 0;
+    memset(&r, 0, offsetof(stream_json__rewriter, level));
+    if (hits) *hits = 0;
+    if (offset) *offset = 0;
+    r.rules = rules;
+    r.w = writer;
+    r.p = r.from = json;
+    r.e = len ? json + len : json;
+    for (i = 0; status == STREAM_OK && i < count; i++) {
+        const uint64_t bit = UINT64_C(1) << i;
+        if (stream_json__steps(rules[i].pointer) > STREAM_JSON__STEPS ||
+            (unsigned)rules[i].op > STREAM_JSON_OP_DROP ||
+            (*rules[i].pointer == '\0' && rules[i].op == STREAM_JSON_OP_DROP) ||
+            (rules[i].value.type != STREAM_JSON_NONE && rules[i].value.len == 0)) {
+            status = STREAM_E_ARGUMENT;
+            break;
+        }
+        r.op[rules[i].op] |= bit;
+        if (*rules[i].pointer) into |= bit;
+        else whole |= bit;
+    }
+    if (status == STREAM_OK) {
+        if (!stream_json__may_write(writer, false)) return writer->status;
+        r.p = stream_json__spaces(r.p, r.e);
+        status = r.p < r.e ? stream_json__copy_value(&r, whole, into, 1) : STREAM_MORE;
+        while (status == STREAM_OK && r.depth > 0 && writer->status == STREAM_OK)
+            status = stream_json__copy_member(&r);
+        if (status == STREAM_OK && writer->status == STREAM_OK) {
+            r.p = stream_json__spaces(r.p, r.e);
+            if (r.p < r.e) status = STREAM_E_INVALID;
+            stream_json__copy_to(&r, r.e);
+        }
+    }
+    if (hits) *hits = r.hits;
+    if (status == STREAM_MORE) {
+        status = STREAM_E_TRUNCATED;
+        at = len;
+    } else if (status == STREAM_E_INVALID) {
+        stream_json_check(json, len, &at); /* the steps above do not say where; this does */
+    }
+    if (offset) *offset = at;
+    if (writer->status == STREAM_OK) writer->status = status;
+    return writer->status;
+}
+
+/* ==[ patch: implementation ]======================================================================== */
+
+/* Whether two strings' insides are the same text, however they are escaped. */
+static bool stream_json__same_text(const char *p, const char *pe, const char *q, const char *qe) {
+    char a[4], b[4];
+    size_t i = 0, k = 0, an = 0, bn = 0;
+    while (p < pe && q < qe && *p == *q && *p != '\\') p++, q++;
+    for (;;) {
+        if (i == an) {
+            if (p == pe) return k == bn && q == qe;
+            i = 0;
+            an = 1;
+            a[0] = *p;
+            if (*p != '\\') p++;
+            else if ((an = stream_json__escape_at(&p, pe, STREAM_JSON_PASS, a)) == 0) return false;
+        }
+        if (k == bn) {
+            if (q == qe) return false;
+            k = 0;
+            bn = 1;
+            b[0] = *q;
+            if (*q != '\\') q++;
+            else if ((bn = stream_json__escape_at(&q, qe, STREAM_JSON_PASS, b)) == 0) return false;
+        }
+        if (a[i++] != b[k++]) return false;
+    }
+}
+
+static bool stream_json__same_string(stream_json_value a, stream_json_value b) {
+    return stream_json__same_text(a.ptr + 1, a.ptr + a.len - 1, b.ptr + 1, b.ptr + b.len - 1);
+}
+
+/* Two objects (or arrays) x and y walked together: first the members of x, each with that of y of the same
+   key, then the members of y whose key x has not. Where x is none, all of y. */
+typedef struct stream_json__both {
+    const char *x, *y; /* behind their opening brackets */
+    uint64_t paired;   /* which of y's first 64 members x has, too */
+    uint32_t at;       /* the number of y's next member */
+    bool second;       /* x is through */
+    bool array;
+} stream_json__both;
+
+typedef struct stream_json__walker {
+    const char *x, *x_end, *y, *y_end; /* where in each it goes on, and where the whole ends */
+    const char *again;                 /* where in x the next key of y may be */
+    size_t depth;
+    stream_json__both level[STREAM_JSON_PATCH_DEPTH];
+} stream_json__walker;
+
+static void stream_json__walker_init(stream_json__walker *k, stream_json_value x, stream_json_value y) {
+    k->x = x.ptr;
+    k->x_end = x.len ? x.ptr + x.len : x.ptr;
+    k->y = y.ptr;
+    k->y_end = y.len ? y.ptr + y.len : y.ptr;
+    k->depth = 0;
+}
+
+/* Goes into y, an object or an array, and into x if it is one, too. */
+static stream_status stream_json__walk_into(stream_json__walker *k, stream_json_value x,
+                                            stream_json_value y) {
+    stream_json__both *level;
+    if (k->depth == STREAM_JSON_PATCH_DEPTH) return STREAM_E_TOO_DEEP;
+    level = &k->level[k->depth++];
+    memset(level, 0, sizeof *level);
+    level->array = y.type == STREAM_JSON_ARRAY;
+    level->y = k->y = y.ptr + 1;
+    if (x.type == y.type) level->x = k->x = x.ptr + 1;
+    return STREAM_OK;
+}
+
+/* The member at *at of what begins at `begin`. */
+static stream_status stream_json__walk_step(const char **at, const char *begin, const char *e, bool array,
+                                            stream_json_value *key, stream_json_value *value) {
+    stream_status status = stream_json__member(at, e, !array, *at != begin, key);
+    if (status == STREAM_OK) status = stream_json__value_at(*at, e, false, value);
+    if (status == STREAM_OK) *at += value->len;
+    else memset(value, 0, sizeof *value);
+    return status;
+}
+
+/* Looks for a key from *at on, then before it: OK with *at behind the member and *index its number (from
+   *index at *at), END when it is not there. */
+static stream_status stream_json__walk_find(const char **at, const char *begin, const char *e,
+                                            uint32_t *index, stream_json_value key,
+                                            stream_json_value *value) {
+    const char *p = *at;
+    uint32_t n = *index;
+    bool wrapped = false;
+    for (;;) {
+        stream_json_value name;
+        stream_status status;
+        if (wrapped && p >= *at) status = STREAM_END;
+        else status = stream_json__walk_step(&p, begin, e, false, &name, value);
+        if (status == STREAM_END && !wrapped) {
+            wrapped = true;
+            p = begin;
+            n = 0;
+            continue;
+        }
+        if (status == STREAM_END) memset(value, 0, sizeof *value);
+        if (status != STREAM_OK) return status;
+        if (stream_json__same_string(name, key)) {
+            *at = p;
+            *index = n;
+            return STREAM_OK;
+        }
+        n += n < UINT32_MAX;
+    }
+}
+
+/* OK: the next member, x or y is NONE where only the other has it. END: the innermost pair is through. */
+static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_value *key,
+                                            stream_json_value *x, stream_json_value *y) {
+    stream_json__both *level = &k->level[k->depth - 1];
+    stream_status status;
+    uint32_t n;
+    if (level->array) {
+        status = stream_json__walk_step(&k->x, level->x, k->x_end, true, key, x);
+        if (status < 0 || status == STREAM_MORE) return status;
+        k->depth -= status == STREAM_END;
+        n = status == STREAM_END;
+        status = stream_json__walk_step(&k->y, level->y, k->y_end, true, key, y);
+        return status == STREAM_END && !n ? STREAM_OK : status;
+    }
+    if (!level->second) {
+        status = STREAM_END;
+        if (level->x) status = stream_json__walk_step(&k->x, level->x, k->x_end, false, key, x);
+        if (status == STREAM_OK) {
+            status = stream_json__walk_find(&k->y, level->y, k->y_end, &level->at, *key, y);
+            if (status == STREAM_OK) {
+                if (level->at < 64) level->paired |= UINT64_C(1) << level->at;
+                level->at += level->at < UINT32_MAX;
+            }
+            return status == STREAM_END ? STREAM_OK : status;
+        }
+        if (status != STREAM_END) return status;
+        level->second = true;
+        level->at = 0;
+        k->y = level->y;
+        if (level->x) k->again = level->x;
+    }
+    memset(x, 0, sizeof *x);
+    for (;;) {
+        stream_json_value other;
+        uint32_t unused = 0;
+        status = stream_json__walk_step(&k->y, level->y, k->y_end, false, key, y);
+        k->depth -= status == STREAM_END;
+        if (status != STREAM_OK) return status;
+        n = level->at;
+        level->at += n < UINT32_MAX;
+        if (n < 64 ? !(level->paired >> n & 1) : !level->x) return STREAM_OK;
+        if (n < 64) continue;
+        status = stream_json__walk_find(&k->again, level->x, k->x_end, &unused, *key, &other);
+        if (status != STREAM_OK) return status == STREAM_END ? STREAM_OK : status;
+    }
+}
+
+/* Whether two values mean the same; also false when that lies too deep to be seen. */
+static bool stream_json__equal(stream_json_value a, stream_json_value b) {
+    stream_json__walker k;
+    stream_json_value key, x = a, y = b;
+    if (a.type == STREAM_JSON_NONE) return false;
+    stream_json__walker_init(&k, a, b);
+    for (;;) {
+        stream_status status = STREAM_END;
+        if (x.type != y.type) return false;
+        if (x.len != y.len || memcmp(x.ptr, y.ptr, x.len) != 0) {
+            if (x.type == STREAM_JSON_STRING ? !stream_json__same_string(x, y) : x.type < STREAM_JSON_ARRAY)
+                return false;
+            if (x.type >= STREAM_JSON_ARRAY && stream_json__walk_into(&k, x, y) != STREAM_OK) return false;
+        }
+        while (k.depth > 0 && status == STREAM_END) status = stream_json__walk_next(&k, &key, &x, &y);
+        if (status != STREAM_OK) return status == STREAM_END;
+    }
+}
+
+/* A key as it is spelled. */
+static void stream_json__write_member(stream_json_writer *w, stream_json_value key) {
+    if (!stream_json__may_write(w, true)) return;
+    stream_json__write(w, key.ptr, key.len);
+    stream_json__put(w, ':');
+}
+
+/* How a walk ends: both must have ended with their brackets. */
+static stream_status stream_json__walked(const stream_json__walker *k, stream_status status,
+                                         stream_json_writer *w) {
+    if (status == STREAM_END) status = k->y == k->y_end && k->x == k->x_end ? STREAM_OK : STREAM_E_INVALID;
+    if (status == STREAM_MORE) status = STREAM_E_TRUNCATED;
+    if (w->status == STREAM_OK) w->status = status;
+    return w->status;
+}
+
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to,
+                                          stream_json_writer *writer) {
+    stream_json__walker k;
+    const char *at[STREAM_JSON_PATCH_DEPTH + 1]; /* the key that the walk is at, in each level */
+    stream_json_value key, x, y;
+    size_t written = 1; /* levels that are in the patch */
+    stream_status status = STREAM_OK;
+    stream_json__walker_init(&k, to, from);
+    if ((to.type == STREAM_JSON_OBJECT && !to.len) || (from.type == STREAM_JSON_OBJECT && !from.len))
+        return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
+    if (to.type != STREAM_JSON_OBJECT || from.type != STREAM_JSON_OBJECT) {
+        if (to.type == STREAM_JSON_NONE) return stream_json__walked(&k, STREAM_E_ARGUMENT, writer);
+        stream_json_write_value(writer, to);
+        return writer->status;
+    }
+    stream_json_write_object(writer);
+    status = stream_json__walk_into(&k, to, from);
+    while (status == STREAM_OK && k.depth > 0 && writer->status == STREAM_OK) {
+        status = stream_json__walk_next(&k, &key, &x, &y);
+        if (status == STREAM_END) {
+            if (written > k.depth) {
+                stream_json_write_end(writer);
+                written--;
+            }
+            if (k.depth > 0) status = STREAM_OK;
+        } else if (status == STREAM_OK && x.type == STREAM_JSON_OBJECT && y.type == STREAM_JSON_OBJECT) {
+            at[k.depth] = key.ptr;
+            status = stream_json__walk_into(&k, x, y); /* nothing is written until something differs */
+        } else if (status == STREAM_OK && !stream_json__equal(x, y)) {
+            for (; written < k.depth; written++) {
+                stream_json_value name = key;
+                bool escapes;
+                name.ptr = at[written];
+                name.len = (size_t)(stream_json__string_end(name.ptr, k.x_end, &escapes) - name.ptr);
+                stream_json__write_member(writer, name);
+                stream_json_write_object(writer);
+            }
+            stream_json__write_member(writer, key);
+            stream_json_write_value(writer, x); /* NONE: null */
+        }
+    }
+    return stream_json__walked(&k, status, writer);
+}
+
+STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
+                                           stream_json_writer *writer) {
+    stream_json__walker k;
+    stream_json_value key, x, y;
+    stream_status status = STREAM_OK;
+    if (patch.type != STREAM_JSON_OBJECT) {
+        if (patch.type == STREAM_JSON_NONE && writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
+        stream_json_write_value(writer, patch);
+        return writer->status;
+    }
+    if (target.type != STREAM_JSON_OBJECT) memset(&target, 0, sizeof target);
+    stream_json__walker_init(&k, target, patch);
+    if (!patch.len || (target.type && !target.len))
+        return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
+    stream_json_write_object(writer);
+    status = stream_json__walk_into(&k, target, patch);
+    while (status == STREAM_OK && k.depth > 0 && writer->status == STREAM_OK) {
+        status = stream_json__walk_next(&k, &key, &x, &y);
+        if (status == STREAM_END) {
+            stream_json_write_end(writer);
+            if (k.depth > 0) status = STREAM_OK;
+        } else if (status == STREAM_OK && y.type != STREAM_JSON_NULL) {
+            stream_json__write_member(writer, key);
+            if (y.type == STREAM_JSON_OBJECT) {
+                stream_json_write_object(writer);
+                status = stream_json__walk_into(&k, x, y);
+            } else {
+                stream_json_write_value(writer, y.type ? y : x);
+            }
+        }
+    }
+    return stream_json__walked(&k, status, writer);
 }
 
 #ifdef __cplusplus

@@ -16,4 +16,4 @@ apt-get install -y -qq --no-install-recommends \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
-    procps util-linux jq nodejs hyperfine spin
+    procps util-linux jq nodejs python3 hyperfine spin

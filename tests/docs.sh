@@ -36,12 +36,44 @@ verdict stream_json.h-runs "$dir/log"
 "$dir/stream_pool" | grep -q 'reused' || echo "said nothing of reuse" >"$dir/log"
 verdict stream_pool.h-runs "$dir/log"
 
-# README: blocks fenced as c are whole programs; one after <!-- FILE --> is that file's text.
+# The short examples in stream_json.h's sections, each the body of a function that has what it takes as given.
+for section in read partial write rewrite; do
+    {
+        printf '#define STREAM_JSON_IMPLEMENTATION\n#include "stream_json.h"\n'
+        printf 'extern char dst[1000];\nint arrives(const char **text, size_t *len);\n'
+        printf 'void show(const char *bytes, size_t len);\n'
+        printf 'stream_status snippet(const char *text, size_t len);\n'
+        printf 'stream_status snippet(const char *text, size_t len) {\n'
+        case $section in
+        read) printf 'stream_json_value v = stream_json_value_of(text, len);\n' ;;
+        rewrite) printf 'const char *json = text;\nsize_t dst_len;\nstream_json_writer w;\n' ;;
+        esac
+        [ $section = rewrite ] && printf 'stream_status status;\n'
+        awk -v section="$section" '
+            index($0, "/* ==[ " section " ]===") == 1 { on = 1; next }
+            /^\/\* ==\[/ { on = 0 }
+            on && /^       [a-z}]/ { inside = 1 }
+            on && inside && !/^       / { exit }
+            on && inside { sub(/  \*\/$/, ""); print }' stream_json.h | sed 's/) \.\.\.$/) show(key.ptr, key.len);/'
+        case $section in
+        rewrite) printf 'show(dst, dst_len);\nreturn status;\n}\n' ;;
+        *) printf 'return STREAM_OK;\n}\n' ;;
+        esac
+    } >"$dir/snippet.c"
+    $CC $W -std=c11 -Wno-unused-parameter -c "$dir/snippet.c" -o "$dir/snippet.o" >"$dir/log" 2>&1
+    [ "$(wc -l <"$dir/snippet.c")" -gt 9 ] || echo "no example in [$section]" >"$dir/log"
+    verdict "stream_json.h-$section" "$dir/log"
+done
+
+# README: blocks fenced as c are whole programs; one after <!-- FILE --> is that file's text, and after one a block
+# fenced as text is what it prints.
 awk -v dir="$dir" '
     /^<!-- examples\/.*-->$/ { file = $2; next }
     /^```c$/ { n++; out = dir "/readme" n ".c"; inside = 1; print file > (out ".file"); close(out ".file"); file = ""; next }
-    /^```/ { inside = 0; next }
-    inside { print > out }
+    /^```text$/ && out { inside = 2; printf "" > (out ".text"); next }
+    /^```/ { if (inside == 2) out = ""; inside = 0; next }
+    inside == 1 { print > out }
+    inside == 2 { print > (out ".text") }
     END { print n + 0 > (dir "/count") }' README.md
 n=$(cat "$dir/count")
 [ "$n" -ge 4 ] || echo "README.md shows only $n programs" >"$dir/log"
@@ -52,6 +84,7 @@ while [ $i -le "$n" ]; do
     $CC $W -pthread "$dir/readme$i.c" -o "$dir/readme$i" >>"$dir/log" 2>&1
     file=$(cat "$dir/readme$i.c.file")
     [ -z "$file" ] || diff "$dir/readme$i.c" "$file" >>"$dir/log" 2>&1
+    [ ! -e "$dir/readme$i.c.text" ] || "$dir/readme$i" </dev/null | diff - "$dir/readme$i.c.text" >>"$dir/log" 2>&1
     verdict "readme-program-$i" "$dir/log"
     i=$((i + 1))
 done

@@ -16,9 +16,9 @@ typedef struct trace {
     uint64_t sum, items, bytes;
 } trace;
 
-static void trace_add(trace *t, uint64_t v) { t->sum = (t->sum ^ v) * UINT64_C(1099511628211) + 1; }
+static inline void trace_add(trace *t, uint64_t v) { t->sum = (t->sum ^ v) * UINT64_C(1099511628211) + 1; }
 
-static void trace_item(trace *t, stream_status status, const stream_item *item) {
+static inline void trace_item(trace *t, stream_status status, const stream_item *item) {
     size_t i;
     trace_add(t, (uint64_t)(int64_t)status);
     trace_add(t, item->kind);
@@ -41,7 +41,7 @@ static void trace_item(trace *t, stream_status status, const stream_item *item) 
 
 /* Feeds len bytes in fragments of 1 + cuts[i % count] bytes (whole when count is 0), each in memory of its
    own that is gone once the decoder said MORE. */
-static trace fuzz_run(stream_decoder d, const uint8_t *data, size_t len, const uint8_t *cuts, size_t count) {
+static inline trace fuzz_run(stream_decoder d, const uint8_t *data, size_t len, const uint8_t *cuts, size_t count) {
     trace t = {0, 0, 0};
     size_t at = 0, turn = 0;
     stream_item item;

@@ -32,8 +32,8 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
-variant "" "$CC -O2" stream rings json pool
-variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool
+variant "" "$CC -O2" stream rings json json_edit pool
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool
 variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
 # The pool where nothing is poisoned, and a release has its shortest way; without threads, and without caches
 # that need none to set them up; and on other cache lines.
@@ -50,8 +50,8 @@ for s in "" .cond; do # the long proofs, a two-hundredth of them
     job soak_rings$s "$CC -O2 ${s:+-DSTREAM_WAIT_PTHREAD} $W -D_GNU_SOURCE tests/soak_rings.c -o $out/soak_rings$s && SOAK=\${SOAK:-0.5} $out/soak_rings$s"
 done
 if command -v clang >/dev/null; then
-    variant .clang "clang -O2 -funsigned-char" stream rings json pool
-    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool
+    variant .clang "clang -O2 -funsigned-char" stream rings json json_edit pool
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json json_edit pool
 else
     job clang "echo 'skip clang: no clang here'"
 fi
@@ -64,21 +64,49 @@ against() { # suffix, percent, compiler and flags
 }
 against "" 100 "$CC -O2"
 against .asan 12 "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+# Doubles and integers: ten million of them once, fewer in every other way to build their arithmetic.
+numbers() { # suffix, percent, launcher, compiler and flags
+    if works "$4" || [ "$3" ]; then
+        job numbers$1 "$4 $W tests/test_numbers.c -o $out/numbers$1 && TEST_SCALE=\${TEST_SCALE:-$2} $3 $out/numbers$1"
+    else
+        job numbers$1 "echo 'skip numbers$1: $4 does not work here'"
+    fi
+}
+numbers "" 100 "" "$CC -O2"
+numbers .asan 2 "" "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+numbers .O0 2 "" "$CC -O0"
+numbers .O3 2 "" "$CC -O3"
+numbers .fast-math 2 "" "$CC -O2 -ffast-math"
+numbers .no128 2 "" "$CC -O2 -U__SIZEOF_INT128__"
+numbers .clang 2 "" "clang -O2 -funsigned-char"
+numbers .i686 2 "" "i686-linux-gnu-gcc -O2 -static"
+if command -v python3 >/dev/null; then
+    job powers "python3 tests/powers.py stream_json.h && echo 'ok   numbers.powers'"
+else
+    job powers "echo 'skip numbers.powers: no python3 here'"
+fi
+if command -v node >/dev/null; then
+    job ecmascript "$CC -O2 $W tests/test_numbers.c -o $out/numbers.dump && $out/numbers.dump dump 300000 | node tests/numbers.mjs"
+else
+    job ecmascript "echo 'skip numbers.ecmascript: no node here'"
+fi
 # Every vector kernel, forced by name, against the same cases; then the other architectures.
 for k in scalar sse2 avx2; do
     if [ $k = scalar ] || { [ "$(uname -m)" = x86_64 ] && grep -qw $k /proc/cpuinfo; }; then
-        variant .$k "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'" json
+        variant .$k "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'" json json_edit
         against .$k 20 "$CC -O2 -DSTREAM_JSON_KERNEL='\"$k\"'"
     else
         job json.$k "echo 'skip json.$k: this machine has no $k'"
     fi
 done
+variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
-        for t in stream rings json pool; do
+        for t in stream rings json json_edit pool; do
             case $t in pool) q=-DTEST_QUICK ;; *) q= ;; esac
             job $t.$a "$a-linux-gnu-gcc $q -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
+        numbers .$a 1 qemu-$a "$a-linux-gnu-gcc -O2 -static"
     else
         job $a "echo 'skip $a: needs $a-linux-gnu-gcc and qemu-$a'"
     fi
