@@ -28,7 +28,7 @@ FNR == 1 {
     print "\"-\"," >sites
 }
 /shared block: atomics/ { block = $0 !~ /end of/ }
-/^(STREAM__FN|STREAM_API|static) .*\(/ {
+/^(STREAM[A-Z_]*|static) .*\(/ {
     where = $0
     sub(/\(.*$/, "", where)
     sub(/^.*[ *]/, "", where)
