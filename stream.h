@@ -3480,7 +3480,8 @@ STREAM_API stream_status stream_frame_init(stream_frame *frame, const stream_fra
     if (desc) d = *desc;
     if (d.max_len == 0) d.max_len = d.memory ? d.memory_len : (size_t)1 << 20;
     if (d.memory && d.max_len > d.memory_len) d.max_len = d.memory_len;
-    if (d.max_len == 0 || !stream__frame_fits(d.max_len) || d.max_len > SIZE_MAX / 4) return STREAM_E_ARGUMENT;
+    if (d.max_len == 0 || d.max_len > SIZE_MAX / 4 || !stream__frame_fits(d.max_len))
+        return STREAM_E_ARGUMENT;
     if (d.first_len == 0) d.first_len = 4096;
     memset(frame, 0, sizeof *frame);
     frame->max_len = d.max_len;
@@ -3807,29 +3808,36 @@ static void stream__sse_mark(stream_sse *sse) {
     }
 }
 
-/* At the start of a line: nor is the LF of a CRLF. */
+/* At the start of a line: nor is the LF of a CRLF. A block begins behind them. */
 static void stream__sse_line_start(stream_sse *sse) {
-    bool between = sse->offset == sse->block;
     if (sse->after_cr && sse->cur != sse->end) {
         sse->after_cr = false;
-        if (*sse->cur == '\n') stream__sse_advance(sse, 1);
+        if (*sse->cur == '\n') {
+            if (sse->offset == sse->block) sse->block++;
+            stream__sse_advance(sse, 1);
+        }
     }
-    stream__sse_mark(sse);
-    if (between && sse->state == STREAM__SSE_START) sse->block = sse->offset;
+    if (sse->bom < 3) {
+        stream__sse_mark(sse);
+        if (sse->bom == 3 && sse->offset == 3 && sse->state == STREAM__SSE_START) sse->block = 3;
+    }
 }
 
-static uint8_t stream__sse_field(const stream_sse *sse) {
+/* The field whose name the key is, or begins with the key if the name may still go on. */
+static uint8_t stream__sse_field(const stream_sse *sse, bool open) {
     static const char name[4][6] = {"data", "event", "id", "retry"};
     static const uint8_t len[4] = {4, 5, 2, 5};
     uint8_t i;
     for (i = 0; i < 4; i++)
-        if (sse->key_len == len[i] && memcmp(sse->key, name[i], len[i]) == 0) return (uint8_t)(i + 1);
+        if ((open ? sse->key_len <= len[i] : sse->key_len == len[i]) &&
+            memcmp(sse->key, name[i], sse->key_len) == 0)
+            return (uint8_t)(i + 1);
     return STREAM__SSE_NONE;
 }
 
 /* The name of a field is whole. */
 static void stream__sse_field_begin(stream_sse *sse) {
-    sse->field = stream__sse_field(sse);
+    sse->field = stream__sse_field(sse, false);
     switch (sse->field) {
     case STREAM__SSE_DATA:
         if (sse->data.seen) { /* another line: LF joins them */
@@ -3937,6 +3945,7 @@ static void stream__sse_describe(stream_sse *sse, stream_item *item) {
     if (sse->event.event.len == 0) sse->event.event.ptr = NULL;
     sse->event.has_retry = sse->retried;
     sse->event.retry_ms = sse->retried ? sse->retry : 0;
+    memset(item, 0, sizeof *item);
     item->ptr = sse->event.data.ptr;
     item->len = sse->event.data.len;
     item->size = sse->data.size;
@@ -3995,32 +4004,26 @@ static void stream__sse_park(stream_sse *sse) {
 
 /* The input has ended: whether an event is open, or a line that could have made one. */
 static bool stream__sse_cut(const stream_sse *sse) {
-    static const char *const name[4] = {"data", "event", "id", "retry"};
-    size_t i;
     if (sse->data.seen || sse->name.seen || sse->id.seen) return true;
     if (sse->state == STREAM__SSE_SPACE || sse->state == STREAM__SSE_VALUE) return true;
-    if (sse->state == STREAM__SSE_KEY)
-        for (i = 0; i < 4; i++)
-            if (sse->key_len <= 5 && memcmp(sse->key, name[i], sse->key_len) == 0) return true;
-    return false;
+    return sse->state == STREAM__SSE_KEY && stream__sse_field(sse, true) != STREAM__SSE_NONE;
 }
 
 static stream_status stream__sse_next_event(stream_sse *sse, stream_item *item) {
     stream_status status;
     for (;;) {
         const char *end;
-        char last;
+        bool blank;
         if (sse->state == STREAM__SSE_START) stream__sse_line_start(sse);
         if (sse->cur == sse->end) break;
         end = stream__sse_line_end(sse);
         if (end != sse->cur) stream__sse_take(sse, (size_t)(end - sse->cur));
         if (end == sse->end) break;
-        last = *end;
+        blank = sse->state == STREAM__SSE_START;
+        sse->after_cr = *end == '\r';
+        if (!blank) stream__sse_line_done(sse);
         stream__sse_advance(sse, 1);
-        sse->after_cr = last == '\r';
-        if (sse->state != STREAM__SSE_START) {
-            stream__sse_line_done(sse);
-        } else {
+        if (blank) {
             status = stream__sse_dispatch(sse, item);
             if (status != STREAM_MORE) return status;
         }
