@@ -10,7 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void forwarded(const http_head *head) {
-    stream_slice rest = head->fields, name, value, first;
+    stream_slice rest = head->fields, name, value;
     size_t cap = head->fields.len * 2 + 64, lines = 0;
     char *out = (char *)malloc(cap);
     http_writer w;
@@ -19,11 +19,7 @@ static void forwarded(const http_head *head) {
     http_write_response(&w, 200, NULL);
     http_write_forwarded(&w, head->fields);
     FUZZ_CHECK(http_write_end(&w) == STREAM_OK);
-    while (http_field_next(&rest, &name, &value)) {
-        FUZZ_CHECK(name.len > 0 && ++lines <= 200);
-        first = http_field_count(head->fields, "x") ? http_field(head->fields, "x") : value;
-        FUZZ_CHECK(first.ptr != NULL);
-    }
+    while (http_field_next(&rest, &name, &value)) FUZZ_CHECK(name.len > 0 && ++lines <= 100);
     {
         http_desc desc;
         http h;

@@ -707,7 +707,7 @@ stream_status http_next(http *h, stream_item *item) {
             memset(item, 0, sizeof *item);
             item->kind = HTTP_DONE;
             item->offset = h->offset;
-            h->state = AT_START;
+            h->state = h->head.keep_alive ? AT_START : DEAD; /* what follows the last message is none */
             return STREAM_OK;
         }
         if (h->cur == h->end) break;
@@ -741,7 +741,7 @@ stream_status http_next(http *h, stream_item *item) {
     item->offset = h->offset;
     if (!h->finished) return STREAM_MORE;
     if (h->state == IN_REST) { /* this is how it ends */
-        h->state = AT_START;
+        h->state = DEAD;
         item->kind = HTTP_DONE;
         return STREAM_OK;
     }

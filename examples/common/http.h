@@ -14,7 +14,8 @@
            else if (item.kind == HTTP_DONE) respond();
 
    but for one thing: where a message is broken, nobody can say where the next one begins. After an error the
-   rest of the input is stepped over. One thread at a time for each object; no state besides. */
+   rest of the input is stepped over; so is what comes behind a message that said the connection would close.
+   One thread at a time for each object; no state besides. */
 #ifndef COMMON_HTTP_H
 #define COMMON_HTTP_H
 
@@ -114,7 +115,7 @@ stream_decoder http_decoder(http *h);
 
 /* The next response answers a HEAD request: it has no body, whatever its head says. */
 void http_expect_no_body(http *h);
-/* No message is open: between two of them, or before the first. */
+/* No message is open, and another may come: before the first, or between two. */
 bool http_idle(const http *h);
 /* After a HEAD with which the connection changes its protocol: what is left of the loan, which belongs to the
    new one. The decoder has ended. */
