@@ -247,7 +247,7 @@ static inline void cuts_check(subject *s, const char *in, size_t n, const notes 
             notes_check(&s->got, want, "two parts", a, n, in, n, file, line);
         }
     }
-    if (n <= 48) {
+    if (n <= (scaled(100) > 10 ? 48u : 10u)) {
         for (a = 0; a <= n; a++) {
             for (b = a; b <= n; b++) {
                 subject_restart(s);

@@ -16,3 +16,8 @@ apt-get install -y -qq --no-install-recommends \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev \
     procps util-linux jq nodejs hyperfine
+
+# What comes from npm goes below the build directory.
+command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends npm
+mkdir -p "${BUILD:-build}/npm"
+npm install --silent --no-audit --no-fund --ignore-scripts --prefix "${BUILD:-build}/npm" eventsource-parser@4 ws@8

@@ -11,7 +11,7 @@ rm -f "$out"/*.log "$out/list"
 
 job() { printf '%s\t%s\n' "$1" "$2" >>"$out/list"; } # name, command
 
-W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -std=c11 -pthread -I."
+W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -std=c11 -pthread -I. -Iexamples/common"
 works() { echo 'int main(void){return 0;}' | $1 -x c - -o "$out/probe" 2>/dev/null && "$out/probe" 2>/dev/null; }
 variant() { # suffix, compiler and flags, tests...
     suffix=$1 flags=$2
@@ -32,15 +32,16 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
-variant "" "$CC -O2" stream rings json pool
-variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool
+net="sse http websocket"
+variant "" "$CC -O2" stream rings json pool $net
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool $net
 variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
 # Where there is no futex a channel sleeps on condition variables: the same cases.
 variant .cond "$CC -O2 -DSTREAM_WAIT_PTHREAD" rings
 variant .cond.tsan "$CC -O1 -g -fsanitize=thread -DSTREAM_WAIT_PTHREAD" rings
 if command -v clang >/dev/null; then
-    variant .clang "clang -O2 -funsigned-char" stream rings json pool
-    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool
+    variant .clang "clang -O2 -funsigned-char" stream rings json pool $net
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool $net
 else
     job clang "echo 'skip clang: no clang here'"
 fi
@@ -64,13 +65,19 @@ for k in scalar sse2 avx2; do
 done
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
-        for t in stream rings json pool; do
+        for t in stream rings json pool $net; do
             job $t.$a "$a-linux-gnu-gcc -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
     else
         job $a "echo 'skip $a: needs $a-linux-gnu-gcc and qemu-$a'"
     fi
 done
+# Beside what others read these protocols with; the test names what is missing.
+if command -v node >/dev/null; then
+    job peer "$CC -O2 $W tests/peer.c -o $out/peer && node tests/peer.mjs $out/peer $BUILD/npm"
+else
+    job peer "echo 'skip peer: no node here'"
+fi
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"
 
