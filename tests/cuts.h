@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   Any decoder under every cut of its input. What a decoder says of an input is written down as text, a line an
-   item, by a function of the test; the text must be what the reference wrote, whole, in two parts at every
+   Any decoder under every cut of its input. What a decoder says of an input is written down as text, a line
+   an item, by a function of the test; the text must be what the reference wrote, whole, in two parts at every
    place, in three, byte by byte, in chunks, and at random places. Each fragment lies in memory of its own,
    against an unreadable page or on the heap, and is spoilt as soon as next says MORE.
 
@@ -115,7 +115,8 @@ static inline void *heap_resize(void *ctx, void *ptr, size_t old_size, size_t ne
     if (true_size != old_size || align == 0 || align > HEAP_HEADER) h->wrong = true;
     if (new_size) {
         h->requests++;
-        if (h->requests == h->fail_at || (h->fail_from && h->fail_at && h->requests > h->fail_at)) return NULL;
+        if (h->requests == h->fail_at || (h->fail_from && h->fail_at && h->requests > h->fail_at))
+            return NULL;
         fresh = (char *)malloc(HEAP_HEADER + new_size);
         if (!fresh) return NULL;
         memcpy(fresh, &new_size, sizeof new_size);
@@ -178,7 +179,8 @@ static inline stream_status subject_pull(subject *s, const char *loan, size_t le
     stream_status status;
     while ((status = s->decoder.next(s->decoder.self, &item)) != STREAM_MORE && status != STREAM_END) {
         /* What is said to be a slice of the loan is one. */
-        if (item.len && !(item.flags & STREAM_COPIED) && loan) CHECK(item.ptr >= loan && item.ptr + item.len <= loan + len);
+        if (item.len && !(item.flags & STREAM_COPIED) && loan)
+            CHECK(item.ptr >= loan && item.ptr + item.len <= loan + len);
         s->say(&s->got, s->decoder.self, status, &item);
         if (s->got.len > (size_t)1 << 26) {
             CHECK(false && "a decoder that never says MORE");
@@ -224,14 +226,16 @@ static inline void notes_check(const notes *got, const notes *want, const char *
     if (test.failures > 5) return;
     printf("  %s:%d: %s (%zu, %zu) of ", file, line, what, a, b);
     test_print_bytes(in, n);
-    printf("\n--- got\n%.*s--- want\n%.*s", (int)(got->len < 1500 ? got->len : 1500), got->ptr ? got->ptr : "",
+    printf("\n--- got\n%.*s--- want\n%.*s", (int)(got->len < 1500 ? got->len : 1500),
+           got->ptr ? got->ptr : "",
            (int)(want->len < 1500 ? want->len : 1500), want->ptr ? want->ptr : "");
 }
 
 /* The run with one way of cutting; the rest of the input goes in whole. */
 #define CUTS_CHECK(s, in, n, want) cuts_check(s, in, n, want, __FILE__, __LINE__)
 
-static inline void cuts_check(subject *s, const char *in, size_t n, const notes *want, const char *file, int line) {
+static inline void cuts_check(subject *s, const char *in, size_t n, const notes *want, const char *file,
+                              int line) {
     uint64_t seed = UINT64_C(0x5eed) + n;
     size_t a, b, at, len, turn;
     subject_restart(s);

@@ -67,7 +67,8 @@ static trace run(http *h, const uint8_t *data, size_t len, const uint8_t *cuts) 
             trace_item(&t, st, &item);
             if (st == STREAM_OK && item.kind == HTTP_HEAD) {
                 FUZZ_CHECK(h->head.framing != HTTP_LENGTH || h->head.length > 0);
-                trace_add(&t, (uint64_t)h->head.framing << 4 | (uint64_t)h->head.keep_alive << 1 | h->head.upgrade);
+                trace_add(&t,
+                          (uint64_t)h->head.framing << 4 | (uint64_t)h->head.keep_alive << 1 | h->head.upgrade);
                 forwarded(&h->head);
             }
         }
@@ -98,7 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     http_free(&h);
 
     rest = stream_slice_of(data + 4, len - 4);
-    if (!http_address_parse(rest, &address)) FUZZ_CHECK(address.unix_path.ptr || address.host.len || address.port);
+    if (!http_address_parse(rest, &address))
+        FUZZ_CHECK(address.unix_path.ptr || address.host.len || address.port);
     if (!http_url_parse(rest, &url)) FUZZ_CHECK(url.target.ptr[0] == '/' && url.authority.len > 0);
     {
         stream_slice name, value;

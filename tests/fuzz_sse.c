@@ -100,7 +100,8 @@ static void written(const uint8_t *data, size_t len) {
     stream_sse_feed(&sse, out, n);
     FUZZ_CHECK(stream_sse_next(&sse, &item) == STREAM_OK);
     FUZZ_CHECK(item.len <= e.data.len);
-    FUZZ_CHECK(sse.event.event.len == part && (!part || memcmp(sse.event.event.ptr, e.event.ptr, part) == 0));
+    FUZZ_CHECK(sse.event.event.len == part && (!part || memcmp(sse.event.event.ptr, e.event.ptr,
+                                                               part) == 0));
     FUZZ_CHECK(sse.event.id.len == part && (!part || memcmp(sse.event.id.ptr, e.id.ptr, part) == 0));
     FUZZ_CHECK(stream_sse_next(&sse, &item) == STREAM_MORE && stream_sse_open(&sse) == 0);
     stream_sse_free(&sse);

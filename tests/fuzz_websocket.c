@@ -54,7 +54,8 @@ static trace run(const ws_desc *desc, const uint8_t *data, size_t len, const uin
                 st = stream_utf8_feed(&utf8, item.ptr, item.len);
                 FUZZ_CHECK(st == STREAM_OK || (st == STREAM_MORE && open));
             }
-            for (i = 0; i < item.len; i++) t.bytes = (t.bytes ^ (unsigned char)item.ptr[i]) * UINT64_C(1099511628211);
+            for (i = 0; i < item.len; i++)
+                t.bytes = (t.bytes ^ (unsigned char)item.ptr[i]) * UINT64_C(1099511628211);
             if (!open) {
                 trace_add(&t, message << 8 | item.kind);
                 t.items++;

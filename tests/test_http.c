@@ -144,12 +144,14 @@ static const example requests[] = {
             "head 1.1 GET path=[/ws] query=- host=[a] none keep\ndone at $\n"),
     EXAMPLE("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
             "head 1.1 PUT path=[/] query=- host=[a] length=1 keep expect\nbody [x]\ndone at $\n"),
-    EXAMPLE("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "head 1.1 OPTIONS path=[*] query=- host=[a] none keep\ndone at $\n"),
+    EXAMPLE("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "head 1.1 OPTIONS path=[*] query=- host=[a] none keep\ndone at $\n"),
     EXAMPLE("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
             "head 1.1 CONNECT path=[] query=- host=[a:443] none keep\ndone at $\n"),
     EXAMPLE("GET http://Host.example/x?y HTTP/1.1\r\nHost: hoST.example\r\n\r\n",
             "head 1.1 GET path=[/x?y] query=[y] host=[hoST.example] none keep\ndone at $\n"),
-    EXAMPLE("GET HTTP://a HTTP/1.1\r\nHost: a\r\n\r\n", "head 1.1 GET path=[/] query=- host=[a] none keep\ndone at $\n"),
+    EXAMPLE("GET HTTP://a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "head 1.1 GET path=[/] query=- host=[a] none keep\ndone at $\n"),
     EXAMPLE("GET /a?b|{}\\`^[] HTTP/1.1\r\nHost: a\r\nV: \x80\xff\t x\r\nEmpty:\r\n\r\n",
             "head 1.1 GET path=[/a?b|{}\\5c`^[\\5d] query=[b|{}\\5c`^[\\5d] host=[a] none keep\ndone at $\n"),
     EXAMPLE("M-SEARCH!#$%&'*+.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -158,7 +160,8 @@ static const example requests[] = {
 
 static void requests_are_taken_apart(void) {
     size_t i;
-    for (i = 0; i < COUNT(requests); i++) check_http(NULL, requests[i].ptr, requests[i].len, requests[i].want);
+    for (i = 0; i < COUNT(requests); i++)
+        check_http(NULL, requests[i].ptr, requests[i].len, requests[i].want);
 }
 
 /* Everything that has been used to make two parsers disagree, and everything that is simply wrong. What comes
@@ -352,16 +355,20 @@ static void errors_name_their_place(void) {
     static const example wrong[] = {
         EXAMPLE("GET / HTTP/1.1\r\nHost: a\nX", "error 400 at 23: LF without CR (invalid input)\n"),
         EXAMPLE("GET / HTTP/1.1\r\nHost: a\rX", "error 400 at 24: CR without LF (invalid input)\n"),
-        EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\n b", "error 400 at 25: line that begins with white space (invalid input)\n"),
+        EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\n b",
+                "error 400 at 25: line that begins with white space (invalid input)\n"),
         EXAMPLE("GET /\x01", "error 400 at 5: control character in a head (invalid input)\n"),
-        EXAMPLE("GET /a\"b HTTP/1.1\r\n\r\n", "error 400 at 6: character in the target that must be escaped (invalid input)\n"),
+        EXAMPLE("GET /a\"b HTTP/1.1\r\n\r\n",
+                "error 400 at 6: character in the target that must be escaped (invalid input)\n"),
         EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\nCo : x\r\n\r\n",
                 "error 400 at 27: white space in or behind a field name (invalid input)\n"),
         EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\n",
                 "error 400 at 42: Content-Length that is no number (invalid input)\n"),
-        EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "error 400 at 25: Host more than once (invalid input)\n"),
+        EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                "error 400 at 25: Host more than once (invalid input)\n"),
         EXAMPLE("GET / HTTP/1.1\r\nX: b\r\n\r\n", "error 400 at 16: no Host (invalid input)\n"),
-        EXAMPLE("GET / HT", "error 400 at 8: the input ended inside a message (input ended inside an item)\n"),
+        EXAMPLE("GET / HT",
+                "error 400 at 8: the input ended inside a message (input ended inside an item)\n"),
         EXAMPLE("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel",
                 "head 1.1 GET path=[/] query=- host=[a] length=5 keep\nbody [hel]\n"
                 "error 400 at 49: the input ended inside a message (input ended inside an item)\n"),
@@ -400,16 +407,25 @@ static void responses_are_taken_apart(void) {
                 "head 1.1 101 [Switching Protocols] close last upgrade\nbody [\\81\\00]\ndone at $\n"),
         EXAMPLE("HTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
                 "head 1.1 204 [No] none keep\ndone at 38\nhead 1.1 200 [OK] none keep\ndone at $\n"),
-        EXAMPLE("HTTP/1.1 200 caf\xc3\xa9\r\nContent-Length: 0\r\n\r\n", "head 1.1 200 [caf\\c3\\a9] none keep\ndone at $\n"),
-        EXAMPLE("\r\nHTTP/1.1 200 OK\r\n\r\n", "error 502 at 0: empty line where a head must begin (invalid input)\n"),
-        EXAMPLE("HTTP/1.1 2000 OK\r\n\r\n", "error 502 at 8: status that is not three digits (invalid input)\n"),
-        EXAMPLE("HTTP/1.1 20 OK\r\n\r\n", "error 502 at 8: status that is not three digits (invalid input)\n"),
-        EXAMPLE("HTTP/1.1  200 OK\r\n\r\n", "error 502 at 8: status that is not three digits (invalid input)\n"),
-        EXAMPLE("HTTP/1.1 099 OK\r\n\r\n", "error 502 at 9: status below 100 or above 599 (invalid input)\n"),
-        EXAMPLE("HTTP/1.1 600 OK\r\n\r\n", "error 502 at 9: status below 100 or above 599 (invalid input)\n"),
-        EXAMPLE("HTTP/2 200 OK\r\n\r\n", "error 502 at 0: no HTTP version where one must be (invalid input)\n"),
+        EXAMPLE("HTTP/1.1 200 caf\xc3\xa9\r\nContent-Length: 0\r\n\r\n",
+                "head 1.1 200 [caf\\c3\\a9] none keep\ndone at $\n"),
+        EXAMPLE("\r\nHTTP/1.1 200 OK\r\n\r\n",
+                "error 502 at 0: empty line where a head must begin (invalid input)\n"),
+        EXAMPLE("HTTP/1.1 2000 OK\r\n\r\n",
+                "error 502 at 8: status that is not three digits (invalid input)\n"),
+        EXAMPLE("HTTP/1.1 20 OK\r\n\r\n",
+                "error 502 at 8: status that is not three digits (invalid input)\n"),
+        EXAMPLE("HTTP/1.1  200 OK\r\n\r\n",
+                "error 502 at 8: status that is not three digits (invalid input)\n"),
+        EXAMPLE("HTTP/1.1 099 OK\r\n\r\n",
+                "error 502 at 9: status below 100 or above 599 (invalid input)\n"),
+        EXAMPLE("HTTP/1.1 600 OK\r\n\r\n",
+                "error 502 at 9: status below 100 or above 599 (invalid input)\n"),
+        EXAMPLE("HTTP/2 200 OK\r\n\r\n",
+                "error 502 at 0: no HTTP version where one must be (invalid input)\n"),
         EXAMPLE("ICY 200 OK\r\n\r\n", "error 502 at 0: no HTTP version where one must be (invalid input)\n"),
-        EXAMPLE("HTTP/1.1 200 OK\nContent-Length: 0\n\n", "error 502 at 15: LF without CR (invalid input)\n"),
+        EXAMPLE("HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+                "error 502 at 15: LF without CR (invalid input)\n"),
         EXAMPLE("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
                 "error 502 at 17: Content-Length beside Transfer-Encoding (invalid input)\n"),
         EXAMPLE("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
@@ -421,7 +437,8 @@ static void responses_are_taken_apart(void) {
     size_t i;
     memset(&desc, 0, sizeof desc);
     desc.role = HTTP_RESPONSES;
-    for (i = 0; i < COUNT(responses); i++) check_http(&desc, responses[i].ptr, responses[i].len, responses[i].want);
+    for (i = 0; i < COUNT(responses); i++)
+        check_http(&desc, responses[i].ptr, responses[i].len, responses[i].want);
 }
 
 static void a_response_to_head_has_no_body(void) {
@@ -445,7 +462,8 @@ static void a_response_to_head_has_no_body(void) {
         http_feed(&h, in + cut, sizeof in - 1 - cut);
         while ((st = http_next(&h, &item)) != STREAM_MORE) say_http(&got, &h, st, &item);
         CHECK(http_idle(&h));
-        CHECK_TEXT(got.ptr, got.len, "head 1.1 103 [Early] none keep\nhead 1.1 200 [OK] none keep\ndone at 60\n"
+        CHECK_TEXT(got.ptr, got.len,
+                   "head 1.1 103 [Early] none keep\nhead 1.1 200 [OK] none keep\ndone at 60\n"
                                      "head 1.1 200 [OK] length=2 keep\nbody [hi]\ndone at 100\n");
         notes_free(&got);
     }
@@ -461,14 +479,16 @@ static void limits_are_exact(void) {
     memset(&desc, 0, sizeof desc);
     desc.max_head = 64;
     desc.first_head = 1;
-    check_http(&desc, LITERAL("GET / HTTP/1.1\r\nHost: a\r\nX: 2345678901234567890123456789012345\r\n\r\n"), NULL);
+    check_http(&desc, LITERAL("GET / HTTP/1.1\r\nHost: a\r\nX: 2345678901234567890123456789012345\r\n\r\n"),
+               NULL);
     check_http(&desc, LITERAL("GET / HTTP/1.1\r\nHost: a\r\nX: 23456789012345678901234567890123\r\n\r\n"),
                "head 1.1 GET path=[/] query=- host=[a] none keep\ndone at $\n");
     check_http(&desc, LITERAL("GET / HTTP/1.1\r\nHost: a\r\nX: 234567890123456789012345678901234\r\n\r\n"),
                "error 431 at 64: head longer than max_head (item longer than the limit)\n");
     check_http(&desc, LITERAL("GET /3456789012345678901234567890123456789012345678901234567890123456789"),
                "error 414 at 64: head longer than max_head (item longer than the limit)\n");
-    check_http(&desc, LITERAL(CHUNKED "0\r\nA: 4567890123456789012345678901234567890123456789012345678901234567\r\n\r\n"), NULL);
+    check_http(&desc,
+               LITERAL(CHUNKED "0\r\nA: 4567890123456789012345678901234567890123456789012345678901234567\r\n\r\n"), NULL);
     memset(&desc, 0, sizeof desc);
     desc.max_target = 8;
     check_http(&desc, LITERAL("GET /2345678 HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -631,7 +651,8 @@ static void fields_are_found(void) {
         char out[200];
         http_writer w;
         http_write_begin(&w, out, sizeof out);
-        http_write_forwarded(&w, stream_slice_text("Host: a\r\nA: 1\r\nKeep-Alive: 5\r\nConnection: x-hop, close\r\nX-Hop: y\r\n"
+        http_write_forwarded(&w,
+                             stream_slice_text("Host: a\r\nA: 1\r\nKeep-Alive: 5\r\nConnection: x-hop, close\r\nX-Hop: y\r\n"
                                                    "Content-Length: 5\r\nTE: x\r\nb:  two \r\nUpgrade: z\r\nExpect: 100-continue\r\n\r\n"));
         CHECK_EQ(http_write_end(&w), STREAM_OK);
         CHECK_TEXT(out, w.len, "A: 1\r\nb: two\r\n\r\n");
@@ -649,7 +670,8 @@ static void heads_are_written_and_nothing_can_be_injected(void) {
     http_write_number(&w, "Content-Length", UINT64_MAX);
     http_write_field(&w, "X", stream_slice_of("a\tb\xff", 4));
     CHECK_EQ(http_write_end(&w), STREAM_OK);
-    CHECK_TEXT(out, w.len, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 18446744073709551615\r\n"
+    CHECK_TEXT(out, w.len,
+               "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 18446744073709551615\r\n"
                            "X: a\tb\xff\r\n\r\n");
     len = w.len;
     for (cap = 0; cap < len; cap++) {
@@ -699,8 +721,10 @@ static void heads_are_written_and_nothing_can_be_injected(void) {
 }
 
 static void chunks_written_read_back(void) {
-    static const uint64_t sizes[] = {1, 9, 10, 15, 16, 255, 256, 4095, 65536, UINT64_C(0xfffffffff), UINT64_MAX};
-    static const char *const want[] = {"1", "9", "a", "f", "10", "ff", "100", "fff", "10000", "fffffffff", "ffffffffffffffff"};
+    static const uint64_t sizes[] = {1, 9, 10, 15, 16, 255, 256, 4095, 65536, UINT64_C(0xfffffffff),
+                                     UINT64_MAX};
+    static const char *const want[] = {"1", "9", "a", "f", "10", "ff", "100", "fff", "10000", "fffffffff",
+                                       "ffffffffffffffff"};
     char head[18];
     size_t i, n;
     for (i = 0; i < COUNT(sizes); i++) {
@@ -717,8 +741,10 @@ static void dates_are_written_as_the_standard_does(void) {
         const char *text;
     } dates[] = {{0, "Thu, 01 Jan 1970 00:00:00 GMT"},          {784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},
                  {951782399, "Mon, 28 Feb 2000 23:59:59 GMT"},  {951782400, "Tue, 29 Feb 2000 00:00:00 GMT"},
-                 {1709251199, "Thu, 29 Feb 2024 23:59:59 GMT"}, {4107542400, "Mon, 01 Mar 2100 00:00:00 GMT"},
-                 {1767225599, "Wed, 31 Dec 2025 23:59:59 GMT"}, {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"}};
+                 {1709251199, "Thu, 29 Feb 2024 23:59:59 GMT"}, {4107542400,
+                                                                 "Mon, 01 Mar 2100 00:00:00 GMT"},
+                 {1767225599, "Wed, 31 Dec 2025 23:59:59 GMT"}, {253402300799,
+                                                                 "Fri, 31 Dec 9999 23:59:59 GMT"}};
     char text[HTTP_DATE];
     size_t i;
     for (i = 0; i < COUNT(dates); i++) {
@@ -749,7 +775,8 @@ static void addresses_are_taken_apart(void) {
                 {"[1:2:3:4:5:6:7::]", "1:2:3:4:5:6:7::", 0, true},
                 {"[::ffff:1.2.3.4]:5", "::ffff:1.2.3.4", 5, true},
                 {"[1:2:3:4:5:6:255.0.0.1]", "1:2:3:4:5:6:255.0.0.1", 0, true}};
-    static const char *const bad[] = {"",          ":",           "a:",          "a:0",         "a:65536",   "a:123456",
+    static const char *const bad[] = {"",          ":",           "a:",          "a:0",         "a:65536",
+                                      "a:123456",
                                       "a:x",       "a b",         "a/b",         "a@b",         "a%41",      "[",
                                       "[]",        "[:]",         "[:::]",       "[1]",         "[1:2:3:4:5:6:7]",
                                       "[1:2:3:4:5:6:7:8:9]",      "[1::2::3]",   "[12345::]",   "[::1]a",    "[::1]:",
@@ -796,7 +823,8 @@ static void urls_are_taken_apart(void) {
                 {"http://[::1]:9/x/y?z=1&w", "::1", "[::1]:9", "/x/y?z=1&w", "", 9},
                 {"unix:/run/s.sock", "", "localhost", "/", "/run/s.sock", 0},
                 {"unix:/run/s.sock:/v1?x", "", "localhost", "/v1?x", "/run/s.sock", 0}};
-    static const char *const bad[] = {"",         "a",       "https://a", "ftp://a", "http://", "http:///x", "http://u:p@a/",
+    static const char *const bad[] = {"",         "a",       "https://a", "ftp://a", "http://", "http:///x",
+                                      "http://u:p@a/",
                                       "http://a/ b", "http://a/#f", "http://a:0/", "http://a?x", "http://a/\"", "unix:", "unix:/a:b"};
     http_url u;
     size_t i;

@@ -2,7 +2,8 @@
    stream_sse and stream_frame against naive references written from the standard and from the documentation,
    under every cut of the input; the encoder by reading back what it wrote.
 
-   TEST_SCALE=percent scales the random parts (100 by default, 15 under a sanitizer), STREAM_SHARED says where
+   TEST_SCALE=percent scales the random parts (100 by default,
+                                               15 under a sanitizer), STREAM_SHARED says where
    the recordings are (../shared).
 
    Build: cc -std=c11 -pthread -I. tests/test_sse.c */
@@ -96,7 +97,8 @@ static bool reference_open(const reference *r, const char *line, size_t len) {
     for (i = 0; i < 4; i++) {
         size_t n = strlen(name[i]);
         if (len == 0) continue;
-        if (len <= n ? memcmp(line, name[i], len) == 0 : memcmp(line, name[i], n) == 0 && line[n] == ':') return true;
+        if (len <= n ? memcmp(line, name[i], len) == 0 : memcmp(line, name[i], n) == 0 && line[n] == ':')
+            return true;
     }
     return false;
 }
@@ -159,9 +161,11 @@ static void say_event(notes *t, void *self, stream_status status, const stream_i
         stream_slice last = stream_sse_last_id(sse);
         notes_quote(t, last.len ? last.ptr : "", last.len);
     }
-    notes_add(t, " at=%llu size=%llu flags=%u\n", (unsigned long long)item->offset, (unsigned long long)item->size,
+    notes_add(t, " at=%llu size=%llu flags=%u\n", (unsigned long long)item->offset,
+              (unsigned long long)item->size,
               (unsigned)(item->flags & ~(uint32_t)STREAM_COPIED));
-    if (item->ptr != sse->event.data.ptr || item->len != sse->event.data.len) CHECK(false && "the item is the data");
+    if (item->ptr != sse->event.data.ptr || item->len != sse->event.data.len)
+        CHECK(false && "the item is the data");
     if (status < 0) CHECK(sse->error != NULL);
     if (item->kind) CHECK_EQ(item->kind, 0);
 }
@@ -183,7 +187,8 @@ static subject sse_subject(stream_sse *sse) {
     return s;
 }
 
-static void check_events(const stream_sse_desc *desc, size_t max_len, size_t max_field, const char *in, size_t n) {
+static void check_events(const stream_sse_desc *desc, size_t max_len, size_t max_field, const char *in,
+                         size_t n) {
     static notes want;
     stream_sse sse;
     subject s;
@@ -454,7 +459,8 @@ static void the_last_id_outlives_a_reconnect(void) {
 
 /* Every request for memory refused in turn: one event is lost and said to be, what was known stays known. */
 static void refused_memory_loses_one_event(void) {
-    static const char *const part[] = {"event: na", "me\nid: 1", "2\ndata: o", "ne\ndata: two\n", "\nid: 77777777",
+    static const char *const part[] = {"event: na", "me\nid: 1", "2\ndata: o", "ne\ndata: two\n",
+                                       "\nid: 77777777",
                                        "777777777777777777777777777777777777777777777777777777777777777777777\n",
                                        "data: three\n\n", "data: four", "\n\n", "id: 5\n\ndata: five\n\n"};
     size_t fail, from, i;
@@ -481,8 +487,10 @@ static void refused_memory_loses_one_event(void) {
                 while ((st = stream_sse_next(&sse, &item)) != STREAM_MORE) {
                     if (st == STREAM_OK) {
                         good++;
-                        CHECK((item.len == 7 && memcmp(item.ptr, "one\ntwo", 7) == 0 && sse.event.id.len == 2) ||
-                              (item.len == 5 && memcmp(item.ptr, "three", 5) == 0 && sse.event.id.len > 60) ||
+                        CHECK((item.len == 7 && memcmp(item.ptr, "one\ntwo", 7) == 0 &&
+                               sse.event.id.len == 2) ||
+                              (item.len == 5 && memcmp(item.ptr, "three", 5) == 0 &&
+                               sse.event.id.len > 60) ||
                               (item.len == 4 && memcmp(item.ptr, "four", 4) == 0) ||
                               (item.len == 4 && memcmp(item.ptr, "five", 4) == 0));
                     } else if (st == STREAM_E_NOMEM) {
@@ -586,7 +594,8 @@ static void reference_blocks(notes *t, const char *in, size_t n, size_t max_len,
     t->len = 0;
     for (; at < n; at = next) {
         for (end = at; end < n && in[end] != '\r' && in[end] != '\n';) end++;
-        if (end > at && in[at] != ':' && !(end == n && at == 0 && n < 3 && memcmp(in, "\xEF\xBB\xBF", n) == 0)) real = true;
+        if (end > at && in[at] != ':' && !(end == n && at == 0 && n < 3 && memcmp(in, "\xEF\xBB\xBF",
+                                                                                  n) == 0)) real = true;
         next = end + (end < n);
         if (end < n && in[end] == '\r' && next < n && in[next] == '\n') next++;
         if (end > at) continue;
@@ -608,7 +617,8 @@ static void reference_blocks(notes *t, const char *in, size_t n, size_t max_len,
         notes_quote(t, in + block, shown);
         if (real) notes_add(t, "cut at=%zu size=%zu\n", block, shown);
     } else {
-        notes_add(t, "%s at=%zu size=%zu flags=%d ", real ? "cut" : shown > max_len ? "long" : "ok", block, shown,
+        notes_add(t, "%s at=%zu size=%zu flags=%d ", real ? "cut" : shown > max_len ? "long" : "ok", block,
+                  shown,
                   real ? 0 : STREAM_UNTERMINATED);
         notes_quote(t, in + block, shown < max_len ? shown : max_len);
         notes_add(t, "\n");
@@ -617,7 +627,8 @@ static void reference_blocks(notes *t, const char *in, size_t n, size_t max_len,
 
 static void say_block(notes *t, void *self, stream_status status, const stream_item *item) {
     const stream_sse *sse = (const stream_sse *)self;
-    bool crlf = item->len >= 2 && item->len == item->size && memcmp(item->ptr + item->len - 2, "\r\n", 2) == 0;
+    bool crlf = item->len >= 2 && item->len == item->size && memcmp(item->ptr + item->len - 2, "\r\n",
+                                                                    2) == 0;
     uint64_t size = item->size - crlf;
     if (item->flags & STREAM_UNTERMINATED || status == STREAM_E_TRUNCATED) crlf = false, size = item->size;
     if (status == STREAM_NOISE) {
@@ -625,7 +636,8 @@ static void say_block(notes *t, void *self, stream_status status, const stream_i
         return;
     }
     if (status < 0) CHECK(sse->error != NULL);
-    notes_add(t, "%s at=%llu size=%llu flags=%u ", status == STREAM_OK ? "ok" : status == STREAM_E_TOO_LONG ? "long" : "cut",
+    notes_add(t, "%s at=%llu size=%llu flags=%u ",
+              status == STREAM_OK ? "ok" : status == STREAM_E_TOO_LONG ? "long" : "cut",
               (unsigned long long)item->offset, (unsigned long long)size, (unsigned)(item->flags & ~(uint32_t)STREAM_COPIED));
     notes_quote(t, item->ptr ? item->ptr : "", item->len - crlf);
     notes_add(t, "\n");
@@ -638,7 +650,8 @@ static void say_piece(notes *t, void *self, stream_status status, const stream_i
     if (t->len == 0 || t->ptr[t->len - 1] == '\n') open = false;
     if (status == STREAM_NOISE) return;
     if (status != STREAM_OK) {
-        notes_add(t, "cut at=%llu size=%llu\n", (unsigned long long)item->offset, (unsigned long long)item->size);
+        notes_add(t, "cut at=%llu size=%llu\n", (unsigned long long)item->offset,
+                  (unsigned long long)item->size);
         return;
     }
     if (item->size != item->len || item->flags) CHECK(false && "a piece is all there is");
@@ -789,7 +802,8 @@ static void events_are_written_as_documented(void) {
 }
 
 static void nothing_can_be_injected(void) {
-    static const sample bad[] = {SAMPLE("\n"), SAMPLE("\r"), SAMPLE("\r\n"), SAMPLE("\0"), SAMPLE("a\ndata: x"),
+    static const sample bad[] = {SAMPLE("\n"), SAMPLE("\r"), SAMPLE("\r\n"), SAMPLE("\0"),
+                                 SAMPLE("a\ndata: x"),
                                  SAMPLE("a\rdata: x"), SAMPLE("a\0b"), SAMPLE("a\n"), SAMPLE("a\r\n\r\n")};
     size_t i, len = 1;
     char out[100];
@@ -900,7 +914,8 @@ static uint64_t time_shape(const char *unit, size_t unit_len, size_t total, size
 }
 
 static void hostile_shapes_take_linear_time(void) {
-    static const sample shape[] = {SAMPLE("\r"), SAMPLE("\n"), SAMPLE("data\n"), SAMPLE("d"), SAMPLE(":"), SAMPLE("id: 1\n"),
+    static const sample shape[] = {SAMPLE("\r"), SAMPLE("\n"), SAMPLE("data\n"), SAMPLE("d"), SAMPLE(":"),
+                                   SAMPLE("id: 1\n"),
                                    SAMPLE("data: 12\n\n"), SAMPLE("retry: 1\r"), SAMPLE("event:a\r\n")};
     size_t i, total = scaled(100) < 100 ? 1 << 18 : 1 << 21;
     for (i = 0; i < COUNT(shape); i++) {
@@ -909,7 +924,9 @@ static void hostile_shapes_take_linear_time(void) {
             uint64_t one = time_shape(shape[i].ptr, shape[i].len, total, chunk);
             uint64_t two = time_shape(shape[i].ptr, shape[i].len, total * 2, chunk);
             if (one < 1000000) one = 1000000; /* below that the clock says little */
-            if (two >= one * 4) printf("  shape %zu: %llu ns, twice as much %llu ns\n", i, (unsigned long long)one, (unsigned long long)two);
+            if (two >= one * 4)
+                printf("  shape %zu: %llu ns, twice as much %llu ns\n", i, (unsigned long long)one,
+                       (unsigned long long)two);
             CHECK(two < one * 4);
         }
     }

@@ -38,7 +38,8 @@ static void sha1_is_the_standards(void) {
         for (k = 0; k < SHA1_LEN; k++) snprintf(hex + 2 * k, 3, "%02x", digest[k]);
         CHECK_TEXT(hex, 40, known[i].hex);
     }
-    { /* every length about the ends of a block: the digest of all their digests, by another implementation */
+    { /* every length about the ends of a block: the digest of all their digests,
+     by another implementation */
         static char all[200 * SHA1_LEN];
         uint8_t digest[SHA1_LEN];
         char hex[41];
@@ -54,9 +55,12 @@ static void sha1_is_the_standards(void) {
 }
 
 static void base64_is_the_standards_and_strict(void) {
-    static const char *const known[][2] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                           {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
-    static const char *const bad[] = {"Z",     "Zg",    "Zg=",      "Zg===",    "Zh==", "Zm9=", "Z===", "====",
+    static const char *const known[][2] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar",
+                                                                                         "Zm9vYmFy"}};
+    static const char *const bad[] = {"Z",     "Zg",    "Zg=",      "Zg===",    "Zh==", "Zm9=", "Z===",
+                                      "====",
                                       "Zm9v=", "Zg==Zg==", "Zm-v", "Zm_v", "Zm9\n", " Zm9", "Zm=v", "Z=9v"};
     uint8_t bytes[64], back[66];
     char text[96];
@@ -92,7 +96,8 @@ static void masks_are_the_same_at_every_length_and_place(void) {
             for (at = 0; at < 9; at++) {
                 for (i = 0; i < sizeof room; i++) room[i] = (char)(i * 7);
                 memcpy(want, room, sizeof room);
-                for (i = 0; i < len; i++) want[align + i] = (char)(want[align + i] ^ (char)mask[(at + i) % 4]);
+                for (i = 0; i < len; i++)
+                    want[align + i] = (char)(want[align + i] ^ (char)mask[(at + i) % 4]);
                 ws_mask(room + align, len, mask, at);
                 CHECK_BYTES(room, sizeof room, want, sizeof want);
             }
@@ -109,7 +114,8 @@ static void say_ws(notes *t, void *self, stream_status status, const stream_item
     if (status != STREAM_OK) {
         if (open) notes_add(t, "\n");
         open = false;
-        notes_add(t, "error %d at %llu: %s (%s)\n", w->close_code, (unsigned long long)item->offset, w->error,
+        notes_add(t, "error %d at %llu: %s (%s)\n", w->close_code, (unsigned long long)item->offset,
+                  w->error,
                   stream_status_text(status));
         return;
     }
@@ -125,7 +131,8 @@ static void say_ws(notes *t, void *self, stream_status status, const stream_item
     }
     if (item->flags & WS_FIRST) {
         if (open) CHECK(false && "a message begins inside another");
-        notes_add(t, "%s at %llu: ", item->kind == WS_TEXT ? "text" : "binary", (unsigned long long)item->offset);
+        notes_add(t, "%s at %llu: ", item->kind == WS_TEXT ? "text" : "binary",
+                  (unsigned long long)item->offset);
     } else if (!open) {
         CHECK(false && "a message without a beginning");
     }
@@ -187,7 +194,8 @@ static const example frames[] = {
     EXAMPLE("\x82\0", "binary at 2: |\n"),
     EXAMPLE("\x81\0\x82\x01\0", "text at 2: |\nbinary at 4: \\00|\n"),
     EXAMPLE("\x01\0\0\0\x80\0", "text at 6: |\n"),
-    EXAMPLE("\x01\x01" "a\x89\0\0\x01" "b\x8a\x02xy\x80\x01" "c", "text at 2: a <ping [] at 5> b <pong [xy] at 10> c|\n"),
+    EXAMPLE("\x01\x01" "a\x89\0\0\x01" "b\x8a\x02xy\x80\x01" "c",
+            "text at 2: a <ping [] at 5> b <pong [xy] at 10> c|\n"),
     EXAMPLE("\x88\0", "<close 1005 [] at 2>\n"),
     EXAMPLE("\x88\x02\x03\xe8", "<close 1000 [\\03\\e8] at 2>\n"),
     EXAMPLE("\x88\x05\x0f\xa0" "bye\x81\x05" "after", "<close 4000 [\\0f\\a0bye] at 2>\n"),
@@ -203,10 +211,13 @@ static const example frames[] = {
     EXAMPLE("\x8f\0", "error 1002 at 0: reserved opcode (invalid input)\n"),
     /* fragments */
     EXAMPLE("\x80\0", "error 1002 at 0: continuation of no message (invalid input)\n"),
-    EXAMPLE("\x81\x01" "a\x80\0", "text at 2: a|\nerror 1002 at 3: continuation of no message (invalid input)\n"),
+    EXAMPLE("\x81\x01" "a\x80\0",
+            "text at 2: a|\nerror 1002 at 3: continuation of no message (invalid input)\n"),
     EXAMPLE("\0\x01" "a", "error 1002 at 0: continuation of no message (invalid input)\n"),
-    EXAMPLE("\x01\x01" "a\x81\x01" "b", "text at 2: a\nerror 1002 at 3: message inside a message (invalid input)\n"),
-    EXAMPLE("\x02\x01" "a\x01\x01" "b", "binary at 2: a\nerror 1002 at 3: message inside a message (invalid input)\n"),
+    EXAMPLE("\x01\x01" "a\x81\x01" "b",
+            "text at 2: a\nerror 1002 at 3: message inside a message (invalid input)\n"),
+    EXAMPLE("\x02\x01" "a\x01\x01" "b",
+            "binary at 2: a\nerror 1002 at 3: message inside a message (invalid input)\n"),
     EXAMPLE("\x09\0", "error 1002 at 0: control frame in fragments (invalid input)\n"),
     EXAMPLE("\x08\0", "error 1002 at 0: control frame in fragments (invalid input)\n"),
     EXAMPLE("\x89\x7e\0\x7e", "error 1002 at 1: control frame longer than 125 bytes (invalid input)\n"),
@@ -214,43 +225,60 @@ static const example frames[] = {
     EXAMPLE("\x81\x80\0\0\0\0", "error 1002 at 1: frame with a mask (invalid input)\n"),
     /* lengths */
     EXAMPLE("\x82\x7e\0\x7d", "error 1002 at 3: length that is not in its shortest form (invalid input)\n"),
-    EXAMPLE("\x82\x7f\0\0\0\0\0\0\xff\xff", "error 1002 at 9: length that is not in its shortest form (invalid input)\n"),
+    EXAMPLE("\x82\x7f\0\0\0\0\0\0\xff\xff",
+            "error 1002 at 9: length that is not in its shortest form (invalid input)\n"),
     EXAMPLE("\x82\x7f\x80\0\0\0\0\0\0\0", "error 1002 at 9: length above 2^63 (invalid input)\n"),
-    EXAMPLE("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff" "a", "error 1009 at 10: message longer than max_message (item longer than the limit)\n"),
-    EXAMPLE("\x82\x7f\0\0\0\0\0\x10\0\1", "error 1009 at 10: message longer than max_message (item longer than the limit)\n"),
+    EXAMPLE("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff" "a",
+            "error 1009 at 10: message longer than max_message (item longer than the limit)\n"),
+    EXAMPLE("\x82\x7f\0\0\0\0\0\x10\0\1",
+            "error 1009 at 10: message longer than max_message (item longer than the limit)\n"),
     EXAMPLE("\x02\x01" "a\0\x7f\0\0\0\0\0\x10\0\0",
             "binary at 2: a\nerror 1009 at 13: message longer than max_message (item longer than the limit)\n"),
     /* Close */
     EXAMPLE("\x88\x01\x03", "error 1002 at 3: Close with half a code (invalid input)\n"),
     EXAMPLE("\x88\x02\x03\xe7", "error 1002 at 4: Close with a code that none may send (invalid input)\n"),
     EXAMPLE("\x88\x02\x03\xed", "error 1002 at 4: Close with a code that none may send (invalid input)\n"),
-    EXAMPLE("\x88\x03\x03\xe8\xff", "error 1007 at 5: Close with a reason that is no UTF-8 (invalid input)\n"),
-    EXAMPLE("\x88\x04\x03\xe8\xe2\x82", "error 1007 at 6: Close with a reason that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x88\x03\x03\xe8\xff",
+            "error 1007 at 5: Close with a reason that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x88\x04\x03\xe8\xe2\x82",
+            "error 1007 at 6: Close with a reason that is no UTF-8 (invalid input)\n"),
     /* UTF-8: at the first byte that cannot be, and only there */
-    EXAMPLE("\x81\x05" "ab\xff" "cd", "text at 2: ab\nerror 1007 at 4: text that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x81\x05" "ab\xff" "cd",
+            "text at 2: ab\nerror 1007 at 4: text that is no UTF-8 (invalid input)\n"),
     EXAMPLE("\x81\x02\xc3\x28", "text at 2: \\c3\nerror 1007 at 3: text that is no UTF-8 (invalid input)\n"),
     EXAMPLE("\x81\x01\xc3", "text at 2: \\c3\nerror 1007 at 3: text that is no UTF-8 (invalid input)\n"),
     EXAMPLE("\x81\x01\xff", "error 1007 at 2: text that is no UTF-8 (invalid input)\n"),
-    EXAMPLE("\x01\x02\xf0\x9f\x89\0\0\x01\x92\x80\x01\xa9", "text at 2: \\f0\\9f <ping [] at 6> \\92\\a9|\n"),
-    EXAMPLE("\x01\x02\xf0\x9f\x80\x01\x92", "text at 2: \\f0\\9f\\92\nerror 1007 at 7: text that is no UTF-8 (invalid input)\n"),
-    EXAMPLE("\x01\x01\xc3\x80\0", "text at 2: \\c3\nerror 1007 at 5: text that is no UTF-8 (invalid input)\n"),
-    EXAMPLE("\x81\x03\xed\xa0\x80", "text at 2: \\ed\nerror 1007 at 3: text that is no UTF-8 (invalid input)\n"),
-    EXAMPLE("\x81\x04\xf4\x90\x80\x80", "text at 2: \\f4\nerror 1007 at 3: text that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x01\x02\xf0\x9f\x89\0\0\x01\x92\x80\x01\xa9",
+            "text at 2: \\f0\\9f <ping [] at 6> \\92\\a9|\n"),
+    EXAMPLE("\x01\x02\xf0\x9f\x80\x01\x92",
+            "text at 2: \\f0\\9f\\92\nerror 1007 at 7: text that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x01\x01\xc3\x80\0",
+            "text at 2: \\c3\nerror 1007 at 5: text that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x81\x03\xed\xa0\x80",
+            "text at 2: \\ed\nerror 1007 at 3: text that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x81\x04\xf4\x90\x80\x80",
+            "text at 2: \\f4\nerror 1007 at 3: text that is no UTF-8 (invalid input)\n"),
     EXAMPLE("\x82\x02\xc3\x28", "binary at 2: \\c3(|\n"),
-    EXAMPLE("\x81\x01\x61\x81\x01\xa9", "text at 2: a|\nerror 1007 at 5: text that is no UTF-8 (invalid input)\n"),
+    EXAMPLE("\x81\x01\x61\x81\x01\xa9",
+            "text at 2: a|\nerror 1007 at 5: text that is no UTF-8 (invalid input)\n"),
     /* the end in the middle */
     EXAMPLE("", ""),
     EXAMPLE("\x81", "error 1006 at 1: the input ended inside a message (input ended inside an item)\n"),
-    EXAMPLE("\x81\x02" "a", "text at 2: a\nerror 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
-    EXAMPLE("\x01\x01" "a", "text at 2: a\nerror 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
-    EXAMPLE("\x89\x02" "a", "error 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
-    EXAMPLE("\x82\x7e\1", "error 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
+    EXAMPLE("\x81\x02" "a",
+            "text at 2: a\nerror 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
+    EXAMPLE("\x01\x01" "a",
+            "text at 2: a\nerror 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
+    EXAMPLE("\x89\x02" "a",
+            "error 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
+    EXAMPLE("\x82\x7e\1",
+            "error 1006 at 3: the input ended inside a message (input ended inside an item)\n"),
 };
 
 static void frames_are_read_as_the_standard_says(void) {
     size_t i;
     for (i = 0; i < COUNT(frames); i++) check_ws(WS_CLIENT, 0, frames[i].ptr, frames[i].len, frames[i].want);
-    check_ws(WS_SERVER, 0, "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11, "text at 6: Hello|\n"); /* RFC 6455, 5.7 */
+    check_ws(WS_SERVER, 0, "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11,
+             "text at 6: Hello|\n"); /* RFC 6455, 5.7 */
     check_ws(WS_SERVER, 0, "\x81\x05Hello", 7, "error 1002 at 1: frame without a mask (invalid input)\n");
     check_ws(WS_SERVER, 0, "\x89\x80" "abcd", 6, "<ping [] at 6>\n");
     check_ws(WS_SERVER, 4, "\x82\x84\0\0\0\0" "abcd\x82\x85\0\0\0\0" "abcde", 21,
@@ -260,7 +288,8 @@ static void frames_are_read_as_the_standard_says(void) {
 static void every_close_code_is_judged(void) {
     int code;
     for (code = 0; code < 65536; code++) {
-        char in[4] = {(char)(unsigned char)0x88, 2, (char)(unsigned char)(code >> 8), (char)(unsigned char)(code & 255)};
+        char in[4] = {(char)(unsigned char)0x88, 2, (char)(unsigned char)(code >> 8),
+                      (char)(unsigned char)(code & 255)};
         bool good = (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
                     (code >= 3000 && code <= 4999);
         ws_desc desc;
@@ -272,7 +301,8 @@ static void every_close_code_is_judged(void) {
         ws_init(&w, &desc);
         ws_feed(&w, in, 4);
         st = ws_next(&w, &item);
-        if (st != (good ? STREAM_OK : STREAM_E_INVALID) || w.close_code != (good ? code : 1002)) CHECK_EQ(code, -1);
+        if (st != (good ? STREAM_OK : STREAM_E_INVALID) || w.close_code != (good ? code : 1002))
+            CHECK_EQ(code, -1);
         CHECK_EQ(w.closed, good);
     }
 }
@@ -287,7 +317,8 @@ static void what_is_written_reads_back(void) {
     for (turn = 0; turn < sizeof payload; turn++) payload[turn] = (char)(turn * 31 >> 3);
     for (role = 0; role < 2; role++) {
         for (turn = 0; turn < scaled(400); turn++) {
-            size_t len = turn < COUNT(edge) ? edge[turn] : random_below(&seed, turn % 8 ? 300 : 66000), at = 0, n = 0, pings = 0;
+            size_t len = turn < COUNT(edge) ? edge[turn] : random_below(&seed,
+                turn % 8 ? 300 : 66000), at = 0, n = 0, pings = 0;
             ws_desc desc;
             ws w;
             stream_item item;
@@ -353,7 +384,8 @@ static void random_frames_are_taken_alike_under_every_cut(void) {
     uint64_t seed = 0x6455;
     size_t i, turns = scaled(1500);
     for (i = 0; i < turns; i++) {
-        static const unsigned char first[] = {0x81, 0x01, 0x82, 0x02, 0x80, 0x00, 0x89, 0x8a, 0x88, 0x81, 0x01, 0x80};
+        static const unsigned char first[] = {0x81, 0x01, 0x82, 0x02, 0x80, 0x00, 0x89, 0x8a, 0x88, 0x81,
+                                              0x01, 0x80};
         static const char letters[] = "ab\xc3\xa9\xf0\x9f\x92\xa9\x80\xff";
         char in[400];
         size_t n = 0, count = 1 + random_below(&seed, 6), k;
@@ -365,7 +397,8 @@ static void random_frames_are_taken_alike_under_every_cut(void) {
             if (i % 31 == 0) in[n - 1] = (char)test_random(&seed);
             in[n++] = (char)(unsigned char)(len | (masked ? 0x80u : 0u));
             if (masked) memcpy(in + n, mask, 4), n += 4;
-            for (k = 0; k < len; k++) in[n + k] = letters[random_below(&seed, i % 4 ? 2 : sizeof letters - 1)];
+            for (k = 0; k < len; k++)
+                in[n + k] = letters[random_below(&seed, i % 4 ? 2 : sizeof letters - 1)];
             if (masked) ws_mask(in + n, len, mask, 0);
             n += len;
         }
@@ -385,7 +418,8 @@ static void heads_are_the_shortest(void) {
         size_t n;
     } want[] = {{0, "\x82\x00", 2},          {125, "\x82\x7d", 2},
                 {126, "\x82\x7e\x00\x7e", 4}, {65535, "\x82\x7e\xff\xff", 4},
-                {65536, "\x82\x7f\0\0\0\0\0\x01\0\0", 10}, {UINT64_C(0x7fffffffffffffff), "\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", 10}};
+                {65536, "\x82\x7f\0\0\0\0\0\x01\0\0", 10}, {UINT64_C(0x7fffffffffffffff),
+                                                            "\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", 10}};
     char head[WS_MAX_HEAD];
     size_t i;
     for (i = 0; i < COUNT(want); i++) {
@@ -474,7 +508,8 @@ static void handshakes_are_judged(void) {
         if (status != cases[i].status) printf("    %s", cases[i].lines);
         CHECK_EQ(status, cases[i].status);
         CHECK_EQ(error == NULL, status == 101);
-        if (status == 101) CHECK_BYTES(accept, sizeof accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28); /* RFC 6455, 1.3 */
+        if (status == 101)
+            CHECK_BYTES(accept, sizeof accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", 28); /* RFC 6455, 1.3 */
     }
 }
 

@@ -139,7 +139,7 @@ bool http_hop_by_hop(stream_slice fields, stream_slice name) {
     return false;
 }
 
-/* ---- reading: a whole head ------------------------------------------------------------------------------ */
+/* ---- reading: a whole head --------------------------------------------------------------------------- */
 
 /* What is wrong, and where: the address of a byte of the head, whose offset is then known. */
 typedef struct fault {
@@ -157,15 +157,16 @@ static bool fail(fault *f, int status, const char *text, const char *at) {
 
 /* "HTTP/1.0" or "HTTP/1.1". */
 static bool parse_version(stream_slice v, int *minor, fault *f) {
-    if (v.len != 8 || memcmp(v.ptr, "HTTP/", 5) != 0 || !is_digit(v.ptr[5]) || v.ptr[6] != '.' || !is_digit(v.ptr[7]))
+    if (v.len != 8 || memcmp(v.ptr, "HTTP/", 5) != 0 || !is_digit(v.ptr[5]) || v.ptr[6] != '.' ||
+        !is_digit(v.ptr[7]))
         return fail(f, 400, "no HTTP version where one must be", v.ptr);
     if (v.ptr[5] != '1' || v.ptr[7] > '1') return fail(f, 505, "HTTP version other than 1.0 and 1.1", v.ptr);
     *minor = v.ptr[7] - '0';
     return true;
 }
 
-/* Of a path or query, as they come in practice: what browsers leave unescaped in a query is let through there,
-   nothing that could be taken for something else anywhere. */
+/* Of a path or query, as they come in practice: what browsers leave unescaped in a query is let through
+   there, nothing that could be taken for something else anywhere. */
 static bool parse_path(http_head *head, stream_slice s, fault *f) {
     size_t i;
     head->path = s;
@@ -228,8 +229,10 @@ static bool check_field(stream_slice *rest, stream_slice *name, stream_slice *va
     if (n == 0) return fail(f, 400, "field without a name", rest->ptr);
     for (i = 0; i < n; i++) {
         char c = rest->ptr[i];
-        if (c == ' ' || c == '\t') return fail(f, 400, "white space in or behind a field name", rest->ptr + i);
-        if (!is_token_char(c)) return fail(f, 400, "character in a field name that cannot be there", rest->ptr + i);
+        if (c == ' ' || c == '\t')
+            return fail(f, 400, "white space in or behind a field name", rest->ptr + i);
+        if (!is_token_char(c))
+            return fail(f, 400, "character in a field name that cannot be there", rest->ptr + i);
     }
     return http_field_next(rest, name, value);
 }
@@ -242,7 +245,8 @@ typedef struct seen { /* fields that decide about framing */
 
 /* A Connection that names one of these would have a proxy drop what the message is about. */
 static bool parse_connection(stream_slice value, seen *s, fault *f) {
-    static const char *const forbidden[] = {"host", "content-length", "content-type", "authorization", "cookie",
+    static const char *const forbidden[] = {"host", "content-length", "content-type", "authorization",
+                                            "cookie",
                                             "cache-control"};
     stream_slice element;
     size_t i;
@@ -282,7 +286,8 @@ static bool parse_fields(http_head *head, seen *s, bool request, fault *f) {
         } else if (http_same(name, "upgrade")) {
             s->upgrade = true;
         } else if (http_same(name, "expect") && request) {
-            if (!http_same(value, "100-continue")) return fail(f, 417, "Expect other than 100-continue", value.ptr);
+            if (!http_same(value, "100-continue"))
+                return fail(f, 417, "Expect other than 100-continue", value.ptr);
             head->expect_continue = head->minor > 0;
         }
     }
@@ -318,7 +323,8 @@ static bool parse_head(http_head *head, stream_slice text, bool request, bool bo
             (line.len > 4 && line.ptr[4] != ' '))
             return fail(f, 502, "status that is not three digits", line.ptr);
         head->status = (line.ptr[1] - '0') * 100 + (line.ptr[2] - '0') * 10 + (line.ptr[3] - '0');
-        if (head->status < 100 || head->status > 599) return fail(f, 502, "status below 100 or above 599", line.ptr + 1);
+        if (head->status < 100 || head->status > 599)
+            return fail(f, 502, "status below 100 or above 599", line.ptr + 1);
         taken(&line, 4);
         if (line.len) taken(&line, 1); /* without the space before an empty reason: often so, and harmless */
         head->reason = line;
@@ -329,7 +335,8 @@ static bool parse_head(http_head *head, stream_slice text, bool request, bool bo
     if (s.codings) {
         if (s.lengths) return fail(f, 400, "Content-Length beside Transfer-Encoding", rest.ptr);
         if (head->minor == 0) return fail(f, 400, "Transfer-Encoding in HTTP/1.0", rest.ptr);
-        if (!http_same(s.coding, "chunked")) return fail(f, 501, "Transfer-Encoding other than chunked", s.coding.ptr);
+        if (!http_same(s.coding, "chunked"))
+            return fail(f, 501, "Transfer-Encoding other than chunked", s.coding.ptr);
     }
     head->keep_alive = !s.close && (head->minor > 0 || s.keep_alive);
     head->upgrade = s.upgrade && s.upgrade_named && head->minor > 0;
@@ -349,7 +356,7 @@ static bool parse_head(http_head *head, stream_slice text, bool request, bool bo
     return true;
 }
 
-/* ---- reading: the decoder --------------------------------------------------------------------------------- */
+/* ---- reading: the decoder ---------------------------------------------------------------------------- */
 
 enum {
     AT_START, /* between messages: nothing of a head yet */
@@ -490,8 +497,8 @@ static stream_status broken(http *h, stream_item *item, stream_status status, in
     return status;
 }
 
-/* Looks at the next bytes of a head or of trailers up to its empty line, and at each of them once. OK: all of it
-   is there, and cur behind it. */
+/* Looks at the next bytes of a head or of trailers up to its empty line, and at each of them once. OK: all of
+   it is there, and cur behind it. */
 static stream_status scan_lines(http *h, stream_item *item, const char *from) {
     bool head = h->state == IN_HEAD;
     while (h->cur != h->end) {
@@ -511,7 +518,8 @@ static stream_status scan_lines(http *h, stream_item *item, const char *from) {
                 if (!head || h->lines) return STREAM_OK;
                 /* One empty line before a request is left over from an old client's last body. */
                 if (h->blank || h->role == HTTP_RESPONSES)
-                    return broken(h, item, STREAM_E_INVALID, 400, "empty line where a head must begin", h->offset - 2);
+                    return broken(h, item, STREAM_E_INVALID, 400, "empty line where a head must begin",
+                                  h->offset - 2);
                 h->blank = true;
                 let_go(h);
                 h->state = AT_START;
@@ -529,9 +537,11 @@ static stream_status scan_lines(http *h, stream_item *item, const char *from) {
             if (!is_text_char(c))
                 return broken(h, item, STREAM_E_INVALID, 400, "control character in a head", h->offset);
             if (h->line == 0 && (c == ' ' || c == '\t'))
-                return broken(h, item, STREAM_E_INVALID, 400, "line that begins with white space", h->offset);
+                return broken(h, item, STREAM_E_INVALID, 400, "line that begins with white space",
+                              h->offset);
             if (h->line == 0 && head && h->lines == 0 && !is_token_char(c))
-                return broken(h, item, STREAM_E_INVALID, 400, "character that no head begins with", h->offset);
+                return broken(h, item, STREAM_E_INVALID, 400, "character that no head begins with",
+                              h->offset);
             h->line++;
             if (head && h->lines == 0 && h->role == HTTP_REQUESTS && h->line > h->max_target + 32)
                 return broken(h, item, STREAM_E_TOO_LONG, 414, "target longer than max_target", h->offset);
@@ -576,7 +586,8 @@ static stream_status next_head(http *h, stream_item *item) {
     status = whole_lines(h, item, from);
     if (status != STREAM_OK) return status;
     if (!parse_head(&h->head, stream_slice_of(item->ptr, item->len), request, h->bodyless, &f))
-        return broken(h, item, STREAM_E_INVALID, f.status, f.text, item->offset + (uint64_t)(f.at - item->ptr));
+        return broken(h, item, STREAM_E_INVALID, f.status, f.text,
+                      item->offset + (uint64_t)(f.at - item->ptr));
     if (h->head.target.len > h->max_target)
         return broken(h, item, STREAM_E_TOO_LONG, 414, "target longer than max_target",
                       item->offset + (uint64_t)(h->head.target.ptr - item->ptr));
@@ -619,7 +630,8 @@ static stream_status next_trailers(http *h, stream_item *item) {
         for (i = 0; good && i < sizeof forbidden / sizeof *forbidden; i++)
             if (http_same(name, forbidden[i])) good = fail(&f, 400, "field that cannot be a trailer", line);
         if (!good)
-            return broken(h, item, STREAM_E_INVALID, f.status, f.text, item->offset + (uint64_t)(f.at - item->ptr));
+            return broken(h, item, STREAM_E_INVALID, f.status, f.text,
+                          item->offset + (uint64_t)(f.at - item->ptr));
     }
     h->state = AT_END;
     if (item->len == 2) return STREAM_EMPTY; /* none */
@@ -645,7 +657,7 @@ static stream_status next_piece(http *h, stream_item *item, int done) {
     return STREAM_OK;
 }
 
-/* The line before a chunk, byte by byte. MORE, or an error, or OK when the state has changed to what comes next. */
+/* The line before a chunk, byte by byte. MORE, or an error, or OK when the state is that of what comes next. */
 static stream_status chunk_line(http *h, stream_item *item) {
     while (h->cur != h->end) {
         char c = *h->cur;
@@ -655,7 +667,8 @@ static stream_status chunk_line(http *h, stream_item *item) {
             digit = hex_digit(c);
             if (digit >= 0) {
                 if (h->digits == 16 || h->left >> 59)
-                    return broken(h, item, STREAM_E_INVALID, 400, "chunk size of too many digits", h->offset);
+                    return broken(h, item, STREAM_E_INVALID, 400, "chunk size of too many digits",
+                                  h->offset);
                 h->left = h->left << 4 | (uint64_t)digit;
                 h->digits++;
                 break;
@@ -665,7 +678,9 @@ static stream_status chunk_line(http *h, stream_item *item) {
             if (c == '\r') h->state = CHUNK_LF;
             else if (c == ';') h->state = CHUNK_EXTENSION;
             else if (c == ' ' || c == '\t') h->state = CHUNK_SPACE;
-            else return broken(h, item, STREAM_E_INVALID, 400, "chunk size that is not hexadecimal", h->offset);
+            else
+                return broken(h, item, STREAM_E_INVALID, 400, "chunk size that is not hexadecimal",
+                              h->offset);
             break;
         case CHUNK_SPACE:
             if (c == ';') h->state = CHUNK_EXTENSION;
@@ -675,7 +690,8 @@ static stream_status chunk_line(http *h, stream_item *item) {
         case CHUNK_EXTENSION:
             if (c == '\r') h->state = CHUNK_LF;
             else if (!is_text_char(c))
-                return broken(h, item, STREAM_E_INVALID, 400, "control character in a chunk extension", h->offset);
+                return broken(h, item, STREAM_E_INVALID, 400, "control character in a chunk extension",
+                              h->offset);
             break;
         default: /* CHUNK_LF */
             if (c != '\n') return broken(h, item, STREAM_E_INVALID, 400, "CR without LF", h->offset);
@@ -733,7 +749,7 @@ stream_status http_next(http *h, stream_item *item) {
         case DEAD: advance(h, (size_t)(h->end - h->cur)); continue;
         default: status = chunk_line(h, item); break;
         }
-        if (status == STREAM_MORE || status == STREAM_EMPTY) continue; /* the loan is used up; nothing of interest */
+        if (status == STREAM_MORE || status == STREAM_EMPTY) continue; /* used up; nothing to hand out */
         if (status == STREAM_OK && item->kind == 0) continue;          /* on with a chunk */
         return status;
     }
@@ -749,7 +765,9 @@ stream_status http_next(http *h, stream_item *item) {
     return broken(h, item, STREAM_E_TRUNCATED, 400, "the input ended inside a message", h->offset);
 }
 
-static stream_status decoder_feed(void *self, const void *data, size_t len) { return http_feed((http *)self, data, len); }
+static stream_status decoder_feed(void *self, const void *data, size_t len) {
+    return http_feed((http *)self, data, len);
+}
 static stream_status decoder_next(void *self, stream_item *item) { return http_next((http *)self, item); }
 static stream_status decoder_finish(void *self) { return http_finish((http *)self); }
 
@@ -762,7 +780,7 @@ stream_decoder http_decoder(http *h) {
     return d;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 void http_write_begin(http_writer *w, void *memory, size_t cap) {
     w->ptr = (char *)memory;
@@ -790,7 +808,8 @@ void http_write_request(http_writer *w, stream_slice method, stream_slice target
     size_t i;
     if (!is_token(method) || target.len == 0) w->status = STREAM_E_INVALID;
     for (i = 0; i < target.len; i++)
-        if ((unsigned char)target.ptr[i] <= 0x20 || (unsigned char)target.ptr[i] >= 0x7F) w->status = STREAM_E_INVALID;
+        if ((unsigned char)target.ptr[i] <= 0x20 || (unsigned char)target.ptr[i] >= 0x7F)
+            w->status = STREAM_E_INVALID;
     put(w, method.ptr, method.len);
     put(w, " ", 1);
     put(w, target.ptr, target.len);
@@ -834,8 +853,8 @@ void http_write_number(http_writer *w, const char *name, uint64_t value) {
 void http_write_forwarded(http_writer *w, stream_slice fields) {
     stream_slice rest = fields, name, value;
     while (http_field_next(&rest, &name, &value))
-        if (!http_hop_by_hop(fields, name) && !http_same(name, "host") && !http_same(name, "content-length") &&
-            !http_same(name, "expect"))
+        if (!http_hop_by_hop(fields, name) && !http_same(name, "host") &&
+            !http_same(name, "content-length") && !http_same(name, "expect"))
             put_field(w, name, value);
 }
 
@@ -897,10 +916,11 @@ const char *http_reason(int status) {
     }
 }
 
-/* The civil date from a count of days: eras of 400 years beginning in March, after Hinnant, "chrono-Compatible
-   Low-Level Date Algorithms". */
+/* The civil date from a count of days: eras of 400 years beginning in March, after Hinnant,
+   "chrono-Compatible Low-Level Date Algorithms". */
 void http_date(uint64_t unix_seconds, char text[HTTP_DATE]) {
-    static const char day_name[] = "ThuFriSatSunMonTueWed", month_name[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char day_name[] = "ThuFriSatSunMonTueWed";
+    static const char month_name[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     uint64_t days = unix_seconds / 86400, seconds = unix_seconds % 86400;
     uint64_t z = days + 719468, era = z / 146097, of_era = z % 146097;
     uint64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
@@ -926,7 +946,7 @@ void http_date(uint64_t unix_seconds, char text[HTTP_DATE]) {
     }
 }
 
-/* ---- addresses ------------------------------------------------------------------------------------------------ */
+/* ---- addresses --------------------------------------------------------------------------------------- */
 
 static bool is_ipv4(stream_slice s) {
     size_t parts = 0;
@@ -1002,10 +1022,11 @@ const char *http_host_parse(stream_slice text, http_address *address) {
         address->host = taken(&text, n);
         if (n == 0) return "host that is empty";
         if (n > 253) return "host longer than a name can be";
-        /* Names as they are in use: RFC 3986 would let through escapes and punctuation that no resolver takes. */
+        /* Names as they are in use: RFC 3986 would let through escapes and marks that no resolver takes. */
         for (n = 0; n < address->host.len; n++) {
             char c = address->host.ptr[n];
-            if (!is_letter(c) && !is_digit(c) && !is_one_of(c, "-._")) return "character in the host that no name has";
+            if (!is_letter(c) && !is_digit(c) && !is_one_of(c, "-._"))
+                return "character in the host that no name has";
         }
     }
     if (text.len == 0) return NULL;
@@ -1043,7 +1064,8 @@ const char *http_url_parse(stream_slice text, http_url *url) {
     size_t n;
     memset(url, 0, sizeof *url);
     for (n = 0; n < text.len; n++)
-        if ((unsigned char)text.ptr[n] <= 0x20 || (unsigned char)text.ptr[n] >= 0x7F || is_one_of(text.ptr[n], "\"<>#\\"))
+        if ((unsigned char)text.ptr[n] <= 0x20 || (unsigned char)text.ptr[n] >= 0x7F ||
+            is_one_of(text.ptr[n], "\"<>#\\"))
             return "character in the URL that must be escaped";
     if (starts_with(text, "unix:")) {
         const char *wrong;

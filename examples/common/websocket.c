@@ -61,10 +61,11 @@ static stream_status ws_broken(ws *w, stream_item *item, stream_status status, i
 }
 
 bool ws_code_valid(int code) {
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+    if (code >= 1000 && code <= 1014) return code < 1004 || code > 1006;
+    return code >= 3000 && code <= 4999;
 }
 
-/* What the byte that came last in the head says is wrong, or NULL; each is looked at as soon as it is there. */
+/* What the byte that came last in the head says is wrong, or NULL; each is looked at as soon as it comes. */
 static const char *ws_head_byte(ws *w, uint64_t *length) {
     uint8_t byte = w->head[w->head_len - 1], size, i;
     if (w->head_len == 1) {
@@ -96,7 +97,8 @@ static const char *ws_head_byte(ws *w, uint64_t *length) {
         *length = 0;
         for (k = 2; k < i; k++) *length = *length << 8 | w->head[k];
         if (*length >> 63) return "length above 2^63";
-        if (*length < 126 || (size == 127 && *length < 65536)) return "length that is not in its shortest form";
+        if (*length < 126 || (size == 127 && *length < 65536))
+            return "length that is not in its shortest form";
     }
     return NULL;
 }
@@ -118,7 +120,8 @@ static stream_status ws_control(ws *w, stream_item *item, const char *ptr, size_
     w->close_code = 1005;
     if (len) {
         int code = (unsigned char)ptr[0] << 8 | (unsigned char)ptr[1];
-        if (!ws_code_valid(code)) return ws_broken(w, item, STREAM_E_INVALID, 1002, "Close with a code that none may send");
+        if (!ws_code_valid(code))
+            return ws_broken(w, item, STREAM_E_INVALID, 1002, "Close with a code that none may send");
         if (!stream_utf8_valid(ptr + 2, len - 2))
             return ws_broken(w, item, STREAM_E_INVALID, 1007, "Close with a reason that is no UTF-8");
         w->close_code = code;
@@ -235,7 +238,8 @@ stream_status ws_next(ws *w, stream_item *item) {
     memset(item, 0, sizeof *item);
     item->offset = w->offset;
     if (!w->finished) return STREAM_MORE;
-    if (w->state == STEP_OVER || (w->state == IN_HEAD_BYTES && w->head_len == 0 && w->message == 0)) return STREAM_END;
+    if (w->state == STEP_OVER || (w->state == IN_HEAD_BYTES && w->head_len == 0 && w->message == 0))
+        return STREAM_END;
     return ws_broken(w, item, STREAM_E_TRUNCATED, 1006, "the input ended inside a message");
 }
 
@@ -297,12 +301,14 @@ const char *ws_response(const http_head *head, stream_slice key) {
     char accept[WS_ACCEPT_LEN];
     stream_slice got = http_field(head->fields, "Sec-WebSocket-Accept");
     if (head->status != 101) return "status other than 101";
-    if (!head->upgrade || !http_same(http_field(head->fields, "Upgrade"), "websocket")) return "no Upgrade: websocket";
+    if (!head->upgrade || !http_same(http_field(head->fields, "Upgrade"), "websocket"))
+        return "no Upgrade: websocket";
     ws_accept(key, accept);
     if (http_field_count(head->fields, "Sec-WebSocket-Accept") != 1 || got.len != sizeof accept ||
         memcmp(got.ptr, accept, sizeof accept) != 0)
         return "Sec-WebSocket-Accept that is not the key's";
-    if (http_field(head->fields, "Sec-WebSocket-Extensions").ptr) return "an extension that was not asked for";
+    if (http_field(head->fields, "Sec-WebSocket-Extensions").ptr)
+        return "an extension that was not asked for";
     return NULL;
 }
 

@@ -4,7 +4,7 @@
    bytes you lent: a connection needs no buffer at all, whatever the other end sends or announces.
 
    The decoder follows the one protocol of stream.h (see stream_decoder there), with two differences. What is
-   lent to a server's is written to: payloads are unmasked where they lie. And nothing can be understood behind
+   lent to a server's is written to: payloads are unmasked where they lie. And nothing can be made out behind
    a frame that is broken: after an error, or a Close, the rest of the input is stepped over. The text of a
    message is checked as it comes: of one that is no UTF-8, what stands before the first wrong byte is handed
    out, and then the error. A piece may end inside a character.
@@ -13,7 +13,7 @@
        while ((st = ws_next(&ws, &item)) != STREAM_MORE)
            if (st != STREAM_OK) close_with(ws.close_code, ws.error);
            else if (item.kind == WS_PING) send(WS_PONG, item.ptr, item.len);
-           else if (item.kind == WS_CLOSE) close_with(ws.close_code, NULL);   // the echo, and that is the end
+           else if (item.kind == WS_CLOSE) close_with(ws.close_code, NULL); // the echo, and that is the end
            else if (item.kind == WS_BINARY) take(item.ptr, item.len, item.flags & WS_LAST);
 
    One thread at a time for each object; no state besides. */
@@ -99,8 +99,8 @@ const char *ws_response(const http_head *head, stream_slice key);
 size_t ws_head(int opcode, bool fin, uint64_t len, const uint8_t mask[4], char head[WS_MAX_HEAD]);
 /* Masks or unmasks len bytes, the first of which stands at `at` in the payload. */
 void ws_mask(void *data, size_t len, const uint8_t mask[4], uint64_t at);
-/* A Close frame's payload: the code, and as much of the reason (NULL: none) as fits, cut at a character; 1005:
-   nothing at all. The result is its length. */
+/* A Close frame's payload: the code, and as much of the reason (NULL: none) as fits, cut at a character;
+   1005: nothing at all. The result is its length. */
 size_t ws_close_payload(int code, const char *reason, char payload[WS_MAX_CONTROL]);
 /* Whether a code may stand in a Close frame. */
 bool ws_code_valid(int code);
