@@ -4176,7 +4176,8 @@ STREAM_API stream_slice stream_sse_last_id(const stream_sse *sse) {
 
 /* Whether it may stand in a field of one line. */
 static bool stream__sse_one_line(const void *ptr, size_t len) {
-    return stream_find_any(ptr, len, "\r\n", 3) == len; /* the NUL that ends the literal is the third */
+    return stream_find_byte(ptr, len, '\n') == len && stream_find_byte(ptr, len, '\r') == len &&
+           stream_find_byte(ptr, len, '\0') == len;
 }
 
 STREAM_API stream_status stream_sse_set_last_id(stream_sse *sse, const void *id, size_t len) {
@@ -4232,14 +4233,15 @@ static void stream__sse_put_event(stream__sse_out *out, const stream_sse_event *
         while ((v /= 10) != 0);
         stream__sse_put_field(out, "retry", 5, digits + n, sizeof digits - n);
     }
-    if (e->data.ptr) {
-        size_t at = 0, n;
+    if (e->data.ptr) { /* LF and CR are looked for as in the decoder */
+        const char *at = e->data.ptr, *end = at + e->data.len, *lf = NULL, *cr = NULL, *stop;
         for (;;) {
-            n = stream_find_any(e->data.ptr + at, e->data.len - at, "\r\n", 2);
-            stream__sse_put_field(out, "data", 4, e->data.ptr + at, n);
-            at += n;
-            if (at == e->data.len) break;
-            at += e->data.ptr[at] == '\r' && e->data.len - at > 1 && e->data.ptr[at + 1] == '\n' ? 2 : 1;
+            if (!lf || lf < at) lf = at + stream_find_byte(at, (size_t)(end - at), '\n');
+            if (!cr || cr < at) cr = at + stream_find_byte(at, (size_t)(end - at), '\r');
+            stop = lf < cr ? lf : cr;
+            stream__sse_put_field(out, "data", 4, at, (size_t)(stop - at));
+            if (stop == end) break;
+            at = stop + (stop == cr && lf == cr + 1 && lf != end ? 2 : 1);
         }
     }
     if (out->len) stream__sse_put(out, "\n", 1);
