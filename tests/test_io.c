@@ -1,0 +1,1082 @@
+/* SPDX-License-Identifier: MIT-0
+   stream.h: io and splice. One set of cases, run against every backend this machine can run; a backend that it
+   cannot is named and skipped. At the edge of the library every system call passes through here, is counted, and
+   can be made to fail: interrupted, short, would wait, out of descriptors or memory, reset.
+
+   TEST_SCALE=percent scales the random and threaded parts (100 by default, 15 under a sanitizer).
+
+   Build: cc -std=c11 -pthread -I. tests/test_io.c
+   kqueue on a system without it: -DSTREAM_IO_KQUEUE=1 and a directory with sys/event.h (tests/kqueue). */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE 1
+#endif
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ==[ the edge ]===================================================================================== */
+
+typedef enum edge_call {
+    EDGE_READ, EDGE_WRITE, EDGE_WRITEV, EDGE_RECV, EDGE_SENDMSG, EDGE_ACCEPT, EDGE_CONNECT, EDGE_POLL,
+    EDGE_EPOLL_CTL, EDGE_EPOLL_WAIT, EDGE_KEVENT, EDGE_URING, EDGE_SPLICE, EDGE_TEE, EDGE_CALLS
+} edge_call;
+
+static struct edge {
+    unsigned long calls, at[EDGE_CALLS]; /* so far */
+    unsigned long fail_at;               /* number of the call that goes wrong; 0: none */
+    unsigned long fail_every;            /* or all of these calls; 0: none */
+    int error;                           /* what it says; EDGE_SHORT: one byte is enough */
+    unsigned mask;                       /* of edge_calls that may go wrong */
+    unsigned long injected;
+    bool fake_clock;
+    uint64_t now;
+} edge;
+
+#define EDGE_SHORT (-1)
+#define EDGE_IS_DATA(call) ((call) <= EDGE_SENDMSG || (call) == EDGE_SPLICE || (call) == EDGE_TEE)
+
+/* Whether this call goes wrong; then errno is set, or (false, *len) it is made short. */
+static bool edge_fails(edge_call call, size_t *len);
+
+#if !defined(_WIN32)
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+static ptrdiff_t edge_read(int fd, void *p, size_t n);
+static ptrdiff_t edge_write(int fd, const void *p, size_t n);
+static ptrdiff_t edge_writev(int fd, const struct iovec *v, int n);
+static ptrdiff_t edge_recv(int fd, void *p, size_t n, int flags);
+static ptrdiff_t edge_sendmsg(int fd, const struct msghdr *m, int flags);
+static int edge_accept(int fd);
+static int edge_connect(int fd, const struct sockaddr *a, socklen_t n);
+static int edge_poll(struct pollfd *p, nfds_t n, int ms);
+#define STREAM_SYS_READ(fd, p, n) edge_read(fd, p, n)
+#define STREAM_SYS_WRITE(fd, p, n) edge_write(fd, p, n)
+#define STREAM_SYS_WRITEV(fd, v, n) edge_writev(fd, v, n)
+#define STREAM_SYS_RECV(fd, p, n, flags) edge_recv(fd, p, n, flags)
+#define STREAM_SYS_SENDMSG(fd, m, flags) edge_sendmsg(fd, m, flags)
+#define STREAM_SYS_ACCEPT(fd) edge_accept(fd)
+#define STREAM_SYS_CONNECT(fd, a, n) edge_connect(fd, a, n)
+#define STREAM_SYS_POLL(p, n, ms) edge_poll(p, n, ms)
+#endif
+#if defined(__linux__)
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+static int edge_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
+static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int ms);
+static int edge_uring_setup(unsigned entries, void *params);
+static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg, size_t len);
+static ptrdiff_t edge_splice(int from, int to, size_t len, unsigned flags);
+static ptrdiff_t edge_tee(int from, int to, size_t len, unsigned flags);
+#define STREAM_SYS_EPOLL_CTL(epoll, op, fd, event) edge_epoll_ctl(epoll, op, fd, event)
+#define STREAM_SYS_EPOLL_WAIT(epoll, events, count, ms) edge_epoll_wait(epoll, events, count, ms)
+#define STREAM_SYS_URING_SETUP(entries, params) edge_uring_setup(entries, params)
+#define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len) edge_uring_enter(fd, submit, want, flags, arg, len)
+#define STREAM_SYS_SPLICE(from, to, len, flags) edge_splice(from, to, len, flags)
+#define STREAM_SYS_TEE(from, to, len, flags) edge_tee(from, to, len, flags)
+#endif
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+#include <sys/event.h>
+static int edge_kevent(int queue, const struct kevent *changes, int changed, struct kevent *events, int count,
+                       const struct timespec *timeout);
+#define STREAM_SYS_KEVENT(queue, changes, changed, events, count, timeout) \
+    edge_kevent(queue, changes, changed, events, count, timeout)
+#endif
+static uint64_t edge_now(void);
+#define STREAM_SYS_NOW() edge_now()
+
+#define STREAM_IMPLEMENTATION
+#include "stream.h"
+#include "test.h"
+
+#if !defined(_WIN32)
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static size_t scaled(size_t full) {
+    static size_t percent;
+    if (percent == 0) {
+        const char *text = getenv("TEST_SCALE");
+        percent = text ? (size_t)strtoul(text, NULL, 10) : 0;
+        if (percent == 0) percent = TEST_SANITIZED ? 15 : 100;
+    }
+    return (size_t)((uint64_t)full * percent / 100 + 1);
+}
+
+static bool edge_fails(edge_call call, size_t *len) {
+    edge.calls++;
+    edge.at[call]++;
+    if (!(edge.mask >> call & 1)) return false;
+    if (edge.error == EDGE_SHORT && (!EDGE_IS_DATA(call) || *len < 2)) return false;
+    if (edge.fail_every ? edge.calls % edge.fail_every != 0 : edge.calls != edge.fail_at) return false;
+    edge.injected++;
+    if (edge.error == EDGE_SHORT) {
+        *len = 1;
+        return false;
+    }
+    errno = edge.error;
+    return true;
+}
+
+static uint64_t edge_now(void) { return edge.fake_clock ? edge.now : stream_now_ns(); }
+
+static void edge_reset(void) { memset(&edge, 0, sizeof edge); }
+
+#if !defined(_WIN32)
+
+/* Whoever is told EAGAIN, or given less than there is, may wait for an edge; the system sends none when it is not
+   true. So the watch on that descriptor is renewed, which reports its present state. */
+static struct edge_watch {
+    int queue, fd;
+#if defined(__linux__)
+    struct epoll_event event;
+#endif
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+    int kqueue;
+    struct kevent change[2];
+#endif
+} edge_watch[4096];
+
+static void edge_renew(int fd) {
+    if (fd < 0 || fd >= (int)COUNT(edge_watch) || edge_watch[fd].fd != fd) return;
+#if defined(__linux__)
+    if (edge_watch[fd].queue > 0) epoll_ctl(edge_watch[fd].queue, EPOLL_CTL_MOD, fd, &edge_watch[fd].event);
+#endif
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+    {
+        size_t i;
+        for (i = 0; i < 2; i++)
+            if (edge_watch[fd].change[i].flags) kevent(edge_watch[fd].kqueue, &edge_watch[fd].change[i], 1, NULL, 0, NULL);
+    }
+#endif
+}
+
+static bool edge_fails_at(edge_call call, int fd, size_t *len) {
+    unsigned long before = edge.injected;
+    bool fails = edge_fails(call, len);
+    if (edge.injected != before && (edge.error == EAGAIN || edge.error == EDGE_SHORT)) {
+        int saved = errno;
+        edge_renew(fd);
+        errno = saved;
+    }
+    return fails;
+}
+
+static ptrdiff_t edge_read(int fd, void *p, size_t n) { return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n); }
+static ptrdiff_t edge_write(int fd, const void *p, size_t n) {
+    return edge_fails_at(EDGE_WRITE, fd, &n) ? -1 : write(fd, p, n);
+}
+static ptrdiff_t edge_writev(int fd, const struct iovec *v, int count) {
+    size_t n = 2;
+    if (edge_fails_at(EDGE_WRITEV, fd, &n)) return -1;
+    return n == 1 ? write(fd, v[0].iov_base, v[0].iov_len / 2 + 1) : writev(fd, v, count);
+}
+static ptrdiff_t edge_recv(int fd, void *p, size_t n, int flags) {
+    return edge_fails_at(EDGE_RECV, fd, &n) ? -1 : recv(fd, p, n, flags);
+}
+static ptrdiff_t edge_sendmsg(int fd, const struct msghdr *m, int flags) {
+    size_t n = m->msg_iov[0].iov_len;
+    if (edge_fails_at(EDGE_SENDMSG, fd, &n)) return -1;
+    return n != m->msg_iov[0].iov_len ? send(fd, m->msg_iov[0].iov_base, n, flags) : sendmsg(fd, m, flags);
+}
+static int edge_accept(int fd) {
+    size_t n = 0;
+    int got;
+    if (edge_fails_at(EDGE_ACCEPT, fd, &n)) return -1;
+#if defined(__linux__)
+    got = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+#else
+    got = accept(fd, NULL, NULL);
+    if (got >= 0) {
+        fcntl(got, F_SETFD, FD_CLOEXEC);
+        fcntl(got, F_SETFL, O_NONBLOCK);
+    }
+#endif
+    return got;
+}
+static int edge_connect(int fd, const struct sockaddr *a, socklen_t len) {
+    size_t n = 0;
+    if (!edge_fails(EDGE_CONNECT, &n)) return connect(fd, a, len);
+    if (edge.error == EINTR) { /* it goes on all the same */
+        connect(fd, a, len);
+        errno = EINTR;
+    }
+    return -1;
+}
+static int edge_poll(struct pollfd *p, nfds_t count, int ms) {
+    size_t n = 0;
+    return edge_fails(EDGE_POLL, &n) ? -1 : poll(p, count, ms);
+}
+#endif
+#if defined(__linux__)
+static int edge_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event) {
+    size_t n = 0;
+    if (op != EPOLL_CTL_DEL && edge_fails(EDGE_EPOLL_CTL, &n)) return -1;
+    if (fd < (int)COUNT(edge_watch)) {
+        edge_watch[fd].fd = fd;
+        edge_watch[fd].queue = op == EPOLL_CTL_DEL ? -1 : epoll;
+        edge_watch[fd].event = *event;
+    }
+    return epoll_ctl(epoll, op, fd, event);
+}
+static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int ms) {
+    size_t n = 0;
+    return edge_fails(EDGE_EPOLL_WAIT, &n) ? -1 : epoll_wait(epoll, events, count, ms);
+}
+static bool edge_no_uring;
+static int edge_uring_setup(unsigned entries, void *params) {
+    if (edge_no_uring) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return (int)syscall(__NR_io_uring_setup, entries, params);
+}
+static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg, size_t len) {
+    size_t n = 0;
+    if (edge_fails(EDGE_URING, &n)) return -1;
+    return (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
+}
+static ptrdiff_t edge_splice(int from, int to, size_t len, unsigned flags) {
+    return edge_fails(EDGE_SPLICE, &len) ? -1 : splice(from, NULL, to, NULL, len, flags);
+}
+static ptrdiff_t edge_tee(int from, int to, size_t len, unsigned flags) {
+    return edge_fails(EDGE_TEE, &len) ? -1 : tee(from, to, len, flags);
+}
+#endif
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+static int edge_kevent(int queue, const struct kevent *changes, int changed, struct kevent *events, int count,
+                       const struct timespec *timeout) {
+    size_t n = 0;
+    bool deletes = changed > 0 && (changes->flags & EV_DELETE);
+    if (!deletes && edge_fails(EDGE_KEVENT, &n)) return -1;
+    if (changed > 0 && changes->udata && changes->ident < COUNT(edge_watch)) {
+        struct edge_watch *w = &edge_watch[changes->ident];
+        struct kevent *kept = &w->change[changes->filter == EVFILT_READ];
+        w->fd = (int)changes->ident;
+        w->kqueue = queue;
+        *kept = *changes;
+    }
+    if (deletes && changes->ident < COUNT(edge_watch))
+        edge_watch[changes->ident].change[changes->filter == EVFILT_READ].flags = 0;
+    return kevent(queue, changes, changed, events, count, timeout);
+}
+#endif
+
+/* ==[ what the cases stand on ]====================================================================== */
+
+static const char *backend; /* the one under test */
+static stream_io io;
+
+static bool is_backend(const char *name) { return strcmp(backend, name) == 0; }
+
+static void begin(void) {
+    stream_io_desc desc;
+    stream_status status;
+    memset(&desc, 0, sizeof desc);
+    desc.backends = backend;
+    edge_reset();
+    status = stream_io_init(&io, &desc);
+    CHECK_EQ(status, STREAM_OK);
+    CHECK(strcmp(stream_io_backend(&io), backend) == 0);
+}
+
+static void end(void) {
+    stream_io_free(&io);
+    edge_reset();
+}
+
+/* The next operation that is done; NULL after ten seconds, which fails. */
+static stream_io_op *next_op(void) {
+    stream_io_op *op;
+    uint64_t deadline = stream_now_ns() + UINT64_C(10000000000);
+    while ((op = stream_io_next(&io)) == NULL) {
+        uint64_t now = stream_now_ns();
+        if (now > deadline || stream_io_wait(&io, deadline - now) < 0) {
+            CHECK(!"nothing came within ten seconds");
+            return NULL;
+        }
+    }
+    return op;
+}
+
+/* Waits for this very operation. */
+static void expect(stream_io_op *op, stream_status status) {
+    stream_io_op *got = next_op();
+    CHECK(got == op);
+    CHECK_EQ(op->status, status);
+}
+
+/* Nothing is done now. */
+static void expect_nothing(void) {
+    int i;
+    for (i = 0; i < 3; i++) CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    CHECK(stream_io_next(&io) == NULL);
+}
+
+static void expect_read(stream_io_op *op, const char *text) {
+    expect(op, STREAM_OK);
+    CHECK_TEXT(op->one.ptr, op->bytes, text);
+}
+
+/* The far side of a connection is worked by hand, and waits. */
+#if defined(_WIN32)
+static void far_write(stream_fd fd, const void *data, size_t len) {
+    size_t done = 0;
+    while (done < len) {
+        int n = send((SOCKET)fd, (const char *)data + done, (int)(len - done), 0);
+        CHECK(n > 0);
+        if (n <= 0) return;
+        done += (size_t)n;
+    }
+}
+static void far_read(stream_fd fd, void *data, size_t len) {
+    size_t done = 0;
+    while (done < len) {
+        int n = recv((SOCKET)fd, (char *)data + done, (int)(len - done), 0);
+        CHECK(n > 0);
+        if (n <= 0) return;
+        done += (size_t)n;
+    }
+}
+static void far_close(stream_fd fd) { closesocket((SOCKET)fd); }
+static void far_shutdown(stream_fd fd) { shutdown((SOCKET)fd, SD_SEND); }
+static stream_fd listener(struct sockaddr_in *address) {
+    int len = (int)sizeof *address;
+    SOCKET s = socket(AF_INET, SOCK_STREAM, 0);
+    memset(address, 0, sizeof *address);
+    address->sin_family = AF_INET;
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(s, (struct sockaddr *)address, sizeof *address) == 0);
+    CHECK(listen(s, 128) == 0);
+    CHECK(getsockname(s, (struct sockaddr *)address, &len) == 0);
+    return (stream_fd)s;
+}
+static stream_fd fresh_socket(void) { return (stream_fd)socket(AF_INET, SOCK_STREAM, 0); }
+static void tcp_pair(stream_fd pair[2]) {
+    struct sockaddr_in address;
+    stream_fd l = listener(&address);
+    pair[0] = fresh_socket();
+    CHECK(connect((SOCKET)pair[0], (struct sockaddr *)&address, sizeof address) == 0);
+    pair[1] = (stream_fd)accept((SOCKET)l, NULL, NULL);
+    far_close(l);
+}
+#define socket_pair(pair) tcp_pair(pair)
+#else
+static void far_write(stream_fd fd, const void *data, size_t len) {
+    size_t done = 0;
+    while (done < len) {
+        ptrdiff_t n = write(fd, (const char *)data + done, len - done);
+        struct pollfd p = {fd, POLLOUT, 0};
+        if (n < 0 && errno == EAGAIN) n = poll(&p, 1, 10000) > 0 ? 0 : -1;
+        CHECK(n >= 0);
+        if (n < 0) return;
+        done += (size_t)n;
+    }
+}
+static void far_read(stream_fd fd, void *data, size_t len) {
+    size_t done = 0;
+    while (done < len) {
+        ptrdiff_t n = read(fd, (char *)data + done, len - done);
+        struct pollfd p = {fd, POLLIN, 0};
+        if (n < 0 && errno == EAGAIN && poll(&p, 1, 10000) > 0) continue;
+        CHECK(n > 0);
+        if (n <= 0) return;
+        done += (size_t)n;
+    }
+}
+static void far_close(stream_fd fd) { close(fd); }
+static void far_shutdown(stream_fd fd) { shutdown(fd, SHUT_WR); }
+static stream_fd fresh_socket(void) {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+}
+static stream_fd listener(struct sockaddr_in *address) {
+    socklen_t len = sizeof *address;
+    int s = fresh_socket();
+    memset(address, 0, sizeof *address);
+    address->sin_family = AF_INET;
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(s, (struct sockaddr *)address, sizeof *address) == 0);
+    CHECK(listen(s, 1024) == 0);
+    CHECK(getsockname(s, (struct sockaddr *)address, &len) == 0);
+    return s;
+}
+static void tcp_pair(stream_fd pair[2]) {
+    struct sockaddr_in address;
+    stream_fd l = listener(&address);
+    pair[0] = fresh_socket();
+    CHECK(connect(pair[0], (struct sockaddr *)&address, sizeof address) == 0);
+    pair[1] = accept(l, NULL, NULL);
+    close(l);
+}
+static void socket_pair(stream_fd pair[2]) { CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0); }
+static void nonblock(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+static size_t open_descriptors(void) {
+#if defined(__linux__)
+    DIR *d = opendir("/proc/self/fd");
+    size_t n = 0;
+    while (readdir(d)) n++;
+    closedir(d);
+    return n;
+#else
+    size_t n = 0;
+    int fd;
+    for (fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+#endif
+}
+#endif
+
+static unsigned char pattern(size_t i) { return (unsigned char)(i * 131 + (i >> 8) * 17 + (i >> 16)); }
+static void make_pattern(unsigned char *p, size_t n, size_t from) {
+    size_t i;
+    for (i = 0; i < n; i++) p[i] = pattern(from + i);
+}
+static bool is_pattern(const unsigned char *p, size_t n, size_t from) {
+    size_t i;
+    for (i = 0; i < n; i++)
+        if (p[i] != pattern(from + i)) return false;
+    return true;
+}
+
+/* ==[ io: every system ]============================================================================= */
+
+static void echoes(void) {
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op;
+    char data[64], back[64];
+    int i;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    for (i = 0; i < 2; i++) {
+        int round;
+        if (i == 0) socket_pair(pair);
+        else tcp_pair(pair);
+        CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_OK);
+        for (round = 0; round < 200; round++) {
+            CHECK_EQ(stream_io_read(&io, &op, &file, data, sizeof data), STREAM_OK);
+            CHECK_EQ(file.pending, 1);
+            if (round % 3 == 0) expect_nothing();
+            far_write(pair[1], "ping", 4);
+            expect_read(&op, "ping");
+            CHECK_EQ(op.verb, STREAM_IO_READ);
+            CHECK_EQ(file.pending, 0);
+            CHECK_EQ(stream_io_write(&io, &op, &file, data, op.bytes), STREAM_OK);
+            expect(&op, STREAM_OK);
+            CHECK_EQ(op.bytes, 4);
+            far_read(pair[1], back, 4);
+            CHECK_BYTES(back, 4, "ping", 4);
+        }
+        stream_io_close(&io, &file);
+        CHECK_EQ(file.fd, -1);
+        far_close(pair[1]);
+    }
+    CHECK_EQ(io.in_flight, 0);
+    end();
+}
+
+static void a_hang_up_takes_nothing_away(void) {
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op;
+    char data[4];
+    int i;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    for (i = 0; i < 4; i++) {
+        if (i & 1) tcp_pair(pair);
+        else socket_pair(pair);
+        CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_OK);
+        if (i < 2) { /* the first read is waiting already */
+            stream_io_read(&io, &op, &file, data, sizeof data);
+            expect_nothing();
+        }
+        far_write(pair[1], "0123456789", 10);
+        far_shutdown(pair[1]);
+        if (i >= 2) stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_read(&op, "0123");
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_read(&op, "4567");
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_read(&op, "89");
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect(&op, STREAM_END);
+        CHECK_EQ(op.bytes, 0);
+        expect_nothing();
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect(&op, STREAM_END);
+        /* The other direction is as open as before. */
+        stream_io_write(&io, &op, &file, "answer", 6);
+        expect(&op, STREAM_OK);
+        far_read(pair[1], data, 4);
+        stream_io_close(&io, &file);
+        far_close(pair[1]);
+    }
+    end();
+}
+
+static void reads_are_served_in_order(void) {
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op[8];
+    char data[8];
+    int i;
+    memset(&file, 0, sizeof file);
+    memset(op, 0, sizeof op);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    for (i = 0; i < 8; i++) stream_io_read(&io, &op[i], &file, &data[i], 1);
+    CHECK_EQ(file.pending, 8);
+    expect_nothing();
+    far_write(pair[1], "abc", 3);
+    for (i = 0; i < 3; i++) expect(&op[i], STREAM_OK);
+    expect_nothing();
+    far_write(pair[1], "defg", 4);
+    far_close(pair[1]);
+    for (i = 3; i < 7; i++) expect(&op[i], STREAM_OK);
+    expect(&op[7], STREAM_END);
+    CHECK_BYTES(data, 7, "abcdefg", 7);
+    stream_io_close(&io, &file);
+    end();
+}
+
+/* Far more than any buffer takes: each write is done when all of it is, and in order. */
+static void writes_are_whole_and_in_order(void) {
+    enum { WRITES = 5, EACH = 700 * 1000 };
+    static unsigned char data[WRITES * EACH], piece[65536];
+    stream_fd pair[2];
+    stream_io_file file, far;
+    stream_io_op op[WRITES], in;
+    size_t got = 0, done = 0;
+    int i;
+    make_pattern(data, sizeof data, 0);
+    for (i = 0; i < 2; i++) {
+        int w;
+        memset(&file, 0, sizeof file);
+        memset(&far, 0, sizeof far);
+        memset(op, 0, sizeof op);
+        memset(&in, 0, sizeof in);
+        got = done = 0;
+        begin();
+        if (i == 0) socket_pair(pair);
+        else tcp_pair(pair);
+        stream_io_attach(&io, &file, pair[0]);
+        stream_io_attach(&io, &far, pair[1]);
+        for (w = 0; w < WRITES; w++)
+            CHECK_EQ(stream_io_write(&io, &op[w], &file, data + w * EACH, EACH), STREAM_OK);
+        stream_io_read(&io, &in, &far, piece, sizeof piece);
+        while (got < sizeof data || done < WRITES) {
+            stream_io_op *o = next_op();
+            if (!o) break;
+            CHECK_EQ(o->status, STREAM_OK);
+            if (o == &in) {
+                CHECK(o->bytes > 0 && is_pattern(piece, o->bytes, got));
+                got += o->bytes;
+                if (got < sizeof data) stream_io_read(&io, &in, &far, piece, 1 + got % sizeof piece);
+            } else {
+                CHECK(o == &op[done]);
+                CHECK_EQ(o->bytes, EACH);
+                done++;
+            }
+        }
+        CHECK_EQ(got, sizeof data);
+        CHECK_EQ(io.in_flight, 0);
+        stream_io_close(&io, &file);
+        stream_io_close(&io, &far);
+        end();
+    }
+}
+
+static void many_parts_are_one_write(void) {
+    enum { PARTS = 100 };
+    static unsigned char data[PARTS * PARTS * 40], back[sizeof data];
+    stream_slice parts[PARTS];
+    stream_fd pair[2];
+    stream_io_file file, far;
+    stream_io_op op, in;
+    size_t i, total = 0, got = 0;
+    bool done = false;
+    make_pattern(data, sizeof data, 0);
+    for (i = 0; i < PARTS; i++) {
+        parts[i].ptr = i % 7 == 3 ? NULL : (const char *)data + total;
+        parts[i].len = i % 7 == 3 ? 0 : i * 67 + 1;
+        total += parts[i].len;
+    }
+    memset(&file, 0, sizeof file);
+    memset(&far, 0, sizeof far);
+    memset(&op, 0, sizeof op);
+    memset(&in, 0, sizeof in);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_attach(&io, &far, pair[1]);
+    CHECK_EQ(stream_io_writev(&io, &op, &file, parts, PARTS), STREAM_OK);
+    while (got < total || !done) {
+        stream_io_op *o;
+        if (got < total && in.file == NULL) stream_io_read(&io, &in, &far, back + got, sizeof back - got);
+        o = next_op();
+        if (!o) break;
+        CHECK_EQ(o->status, STREAM_OK);
+        if (o == &in) got += o->bytes;
+        else done = true;
+    }
+    CHECK_EQ(op.bytes, total);
+    CHECK(got == total && is_pattern(back, total, 0));
+    /* Nothing at all is a write, too. */
+    stream_io_write(&io, &op, &file, "", 0);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.bytes, 0);
+    stream_io_writev(&io, &op, &file, parts, 0);
+    expect(&op, STREAM_OK);
+    parts[0].len = parts[1].len = 0;
+    stream_io_writev(&io, &op, &file, parts, 2);
+    expect(&op, STREAM_OK);
+    stream_io_close(&io, &file);
+    stream_io_close(&io, &far);
+    end();
+}
+
+static void misuse_is_refused(void) {
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op, timer;
+    char data[4];
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    memset(&timer, 0, sizeof timer);
+    begin();
+    CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_E_STATE); /* not attached */
+    CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)-1), STREAM_E_IO);
+    CHECK(io.os_error != 0);
+    socket_pair(pair);
+    CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_OK);
+    CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_E_STATE);
+    CHECK_EQ(stream_io_read(&io, &op, &file, data, 0), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_OK);
+    CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_E_STATE);
+    CHECK_EQ(stream_io_write(&io, &op, &file, data, 4), STREAM_E_STATE);
+    CHECK_EQ(stream_io_timer(&io, &op, 0), STREAM_E_STATE);
+    CHECK_EQ(stream_io_post(&io, &op), STREAM_E_STATE);
+    CHECK_EQ(io.in_flight, 1);
+    stream_io_timer(&io, &timer, STREAM_FOREVER);
+    CHECK_EQ(stream_io_timer(&io, &timer, 0), STREAM_E_STATE);
+    stream_io_close(&io, &file);
+    CHECK_EQ(stream_io_attach(&io, &file, pair[1]), STREAM_E_STATE); /* one is still to come out */
+    expect(&op, STREAM_CANCELLED);
+    CHECK_EQ(stream_io_attach(&io, &file, pair[1]), STREAM_OK);
+    stream_io_close(&io, &file);
+    stream_io_close(&io, &file);
+    stream_io_detach(&io, &file);
+    end();
+    stream_io_free(&io);
+    {
+        stream_io_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.backends = "none,such,";
+        CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_TYPE);
+        stream_io_free(&io);
+        CHECK(strcmp(stream_io_backend(&io), "none") == 0);
+    }
+}
+
+static void cancelled_once_and_nothing_lost(void) {
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op[3], timer;
+    char data[3][8];
+    int i;
+    memset(&file, 0, sizeof file);
+    memset(op, 0, sizeof op);
+    memset(&timer, 0, sizeof timer);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    for (i = 0; i < 50; i++) {
+        stream_io_read(&io, &op[0], &file, data[0], 8);
+        if (i & 1) expect_nothing(); /* so that the system has it */
+        stream_io_cancel(&io, &op[0]);
+        stream_io_cancel(&io, &op[0]);
+        expect(&op[0], STREAM_CANCELLED);
+        stream_io_cancel(&io, &op[0]);
+        expect_nothing();
+    }
+    /* The one in the middle. */
+    for (i = 0; i < 3; i++) stream_io_read(&io, &op[i], &file, data[i], 1);
+    expect_nothing();
+    stream_io_cancel(&io, &op[1]);
+    expect(&op[1], STREAM_CANCELLED);
+    far_write(pair[1], "xy", 2);
+    expect(&op[0], STREAM_OK);
+    expect(&op[2], STREAM_OK);
+    CHECK(data[0][0] == 'x' && data[2][0] == 'y');
+    /* The first: the others move up. */
+    for (i = 0; i < 3; i++) stream_io_read(&io, &op[i], &file, data[i], 1);
+    expect_nothing();
+    stream_io_cancel(&io, &op[0]);
+    expect(&op[0], STREAM_CANCELLED);
+    far_write(pair[1], "zw", 2);
+    expect(&op[1], STREAM_OK);
+    expect(&op[2], STREAM_OK);
+    CHECK(data[1][0] == 'z' && data[2][0] == 'w');
+    /* Done is done. */
+    stream_io_timer(&io, &timer, 0);
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_OK);
+    stream_io_cancel(&io, &timer);
+    expect(&timer, STREAM_OK);
+    stream_io_timer(&io, &timer, STREAM_FOREVER);
+    stream_io_cancel(&io, &timer);
+    expect(&timer, STREAM_CANCELLED);
+    CHECK_EQ(io.in_flight, 0);
+    stream_io_close(&io, &file);
+    far_close(pair[1]);
+    end();
+}
+
+static void a_cancelled_write_tells_how_far_it_came(void) {
+    static unsigned char data[8 << 20], back[65536];
+    stream_fd pair[2];
+    stream_io_file file, far;
+    stream_io_op op, second, in;
+    size_t got = 0;
+    make_pattern(data, sizeof data, 0);
+    memset(&file, 0, sizeof file);
+    memset(&far, 0, sizeof far);
+    memset(&op, 0, sizeof op);
+    memset(&second, 0, sizeof second);
+    memset(&in, 0, sizeof in);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_attach(&io, &far, pair[1]);
+    stream_io_write(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(op.bytes < sizeof data);
+    stream_io_write(&io, &second, &file, data + op.bytes, 1000);
+    while (got < op.bytes + 1000) {
+        stream_io_op *o;
+        if (in.file == NULL) stream_io_read(&io, &in, &far, back, sizeof back);
+        o = next_op();
+        if (!o) break;
+        if (o != &in) continue;
+        CHECK(is_pattern(back, o->bytes, got));
+        got += o->bytes;
+    }
+    CHECK_EQ(got, op.bytes + 1000);
+    stream_io_close(&io, &file);
+    stream_io_close(&io, &far);
+    end();
+}
+
+/* The number of a closed descriptor is used again at once; whatever was under way on the old one comes out
+   CANCELLED, and nothing of it on the new one. */
+static void closed_is_closed(void) {
+    stream_fd pair[2], second[2];
+    stream_io_file file, other;
+    stream_io_op read_op, write_op, other_op;
+    static char big[4 << 20];
+    char data[8], other_data[8];
+    int i;
+    for (i = 0; i < 20; i++) {
+        int seen = 0;
+        memset(&file, 0, sizeof file);
+        memset(&other, 0, sizeof other);
+        memset(&read_op, 0, sizeof read_op);
+        memset(&write_op, 0, sizeof write_op);
+        memset(&other_op, 0, sizeof other_op);
+        begin();
+        socket_pair(pair);
+        stream_io_attach(&io, &file, pair[0]);
+        stream_io_read(&io, &read_op, &file, data, sizeof data);
+        stream_io_write(&io, &write_op, &file, big, sizeof big);
+        if (i & 1) expect_nothing();
+        if (i & 2) far_write(pair[1], "old", 3); /* there to be read, and too late */
+        stream_io_close(&io, &file);
+        socket_pair(second);
+        stream_io_attach(&io, &other, second[0]);
+        stream_io_read(&io, &other_op, &other, other_data, sizeof other_data);
+        while (seen < 2) {
+            stream_io_op *o = next_op();
+            if (!o) break;
+            CHECK(o == &read_op || o == &write_op);
+            CHECK_EQ(o->status, STREAM_CANCELLED);
+            seen++;
+        }
+        CHECK_EQ(file.pending, 0);
+        expect_nothing();
+        far_write(second[1], "new", 3);
+        expect_read(&other_op, "new");
+        stream_io_close(&io, &other);
+        far_close(pair[1]);
+        far_close(second[1]);
+        end();
+    }
+}
+
+/* Two are done; what is done about the first closes the second's file. */
+static void closed_before_it_was_handed_out(void) {
+    stream_fd a[2], b[2];
+    stream_io_file fa, fb;
+    stream_io_op oa, ob, *o;
+    char da[8], db[8];
+    memset(&fa, 0, sizeof fa);
+    memset(&fb, 0, sizeof fb);
+    memset(&oa, 0, sizeof oa);
+    memset(&ob, 0, sizeof ob);
+    begin();
+    socket_pair(a);
+    socket_pair(b);
+    stream_io_attach(&io, &fa, a[0]);
+    stream_io_attach(&io, &fb, b[0]);
+    far_write(a[1], "a", 1);
+    far_write(b[1], "b", 1);
+    stream_io_read(&io, &oa, &fa, da, sizeof da);
+    stream_io_read(&io, &ob, &fb, db, sizeof db);
+    o = next_op();
+    if (o == &oa) stream_io_close(&io, &fb);
+    else stream_io_close(&io, &fa);
+    CHECK_EQ(o->status, STREAM_OK);
+    expect(o == &oa ? &ob : &oa, STREAM_CANCELLED);
+    CHECK_EQ(io.in_flight, 0);
+    stream_io_close(&io, &fa);
+    stream_io_close(&io, &fb);
+    far_close(a[1]);
+    far_close(b[1]);
+    end();
+}
+
+static void accepts_and_connects(void) {
+    enum { CLIENTS = 40 };
+    struct sockaddr_in address;
+    stream_fd l = listener(&address);
+    stream_io_file listening, client[CLIENTS], server[CLIENTS];
+    stream_io_op accept_op, connect_op[CLIENTS], read_op[CLIENTS], write_op[CLIENTS];
+    char data[CLIENTS][8];
+    size_t accepted = 0, connected = 0, read = 0, i;
+    memset(&listening, 0, sizeof listening);
+    memset(client, 0, sizeof client);
+    memset(server, 0, sizeof server);
+    memset(&accept_op, 0, sizeof accept_op);
+    memset(connect_op, 0, sizeof connect_op);
+    memset(read_op, 0, sizeof read_op);
+    memset(write_op, 0, sizeof write_op);
+    begin();
+    CHECK_EQ(stream_io_attach(&io, &listening, l), STREAM_OK);
+    CHECK_EQ(stream_io_accept(&io, &accept_op, &listening), STREAM_OK);
+    expect_nothing();
+    for (i = 0; i < CLIENTS; i++) {
+        CHECK_EQ(stream_io_attach(&io, &client[i], fresh_socket()), STREAM_OK);
+        CHECK_EQ(stream_io_connect(&io, &connect_op[i], &client[i], &address, sizeof address), STREAM_OK);
+        /* Submitted before it can be done: after the connection. */
+        stream_io_write(&io, &write_op[i], &client[i], "hello", 5);
+    }
+    while (read < CLIENTS) {
+        stream_io_op *o = next_op();
+        if (!o) break;
+        CHECK_EQ(o->status, STREAM_OK);
+        if (o->verb == STREAM_IO_ACCEPT) {
+            CHECK(accepted < CLIENTS && o->fd != -1);
+#if !defined(_WIN32)
+            CHECK(fcntl(o->fd, F_GETFD) & FD_CLOEXEC);
+            CHECK(fcntl(o->fd, F_GETFL) & O_NONBLOCK);
+#endif
+            CHECK_EQ(stream_io_attach(&io, &server[accepted], o->fd), STREAM_OK);
+            stream_io_read(&io, &read_op[accepted], &server[accepted], data[accepted], 8);
+            if (++accepted < CLIENTS) stream_io_accept(&io, o, &listening);
+        } else if (o->verb == STREAM_IO_CONNECT) {
+            connected++;
+        } else if (o->verb == STREAM_IO_READ) {
+            CHECK_TEXT(o->one.ptr, o->bytes, "hello");
+            read++;
+        }
+    }
+    CHECK_EQ(accepted, CLIENTS);
+    CHECK_EQ(connected, CLIENTS);
+    for (i = 0; i < CLIENTS; i++) stream_io_close(&io, &client[i]), stream_io_close(&io, &server[i]);
+    /* Nobody listens any more. */
+    stream_io_close(&io, &listening);
+    memset(&connect_op[0], 0, sizeof connect_op[0]);
+    stream_io_attach(&io, &client[0], fresh_socket());
+    stream_io_connect(&io, &connect_op[0], &client[0], &address, sizeof address);
+    expect(&connect_op[0], STREAM_E_IO);
+#if defined(_WIN32)
+    CHECK_EQ(connect_op[0].os_error, ERROR_CONNECTION_REFUSED);
+#else
+    CHECK_EQ(connect_op[0].os_error, ECONNREFUSED);
+#endif
+    stream_io_close(&io, &client[0]);
+    CHECK_EQ(io.in_flight, 0);
+    end();
+}
+
+static void timers_come_in_order(void) {
+    enum { TIMERS = 3000 };
+    static stream_io_op op[TIMERS];
+    static uint64_t when[TIMERS];
+    static bool gone[TIMERS];
+    uint64_t seed = 42, last = 0, last_order = 0;
+    size_t i, left = 0, got = 0;
+    memset(op, 0, sizeof op);
+    memset(gone, 0, sizeof gone);
+    begin();
+    edge.fake_clock = true;
+    edge.now = 1000;
+    for (i = 0; i < TIMERS; i++) {
+        when[i] = 2000 + test_random(&seed) % 500; /* many equal */
+        op[i].user = &when[i];
+        CHECK_EQ(stream_io_timer(&io, &op[i], when[i]), STREAM_OK);
+    }
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    for (i = 0; i < TIMERS; i++) {
+        size_t at = (size_t)(test_random(&seed) % TIMERS);
+        if (i % 3 || gone[at]) continue;
+        gone[at] = true;
+        stream_io_cancel(&io, &op[at]);
+        CHECK_EQ(stream_io_wait(&io, 0), STREAM_OK);
+        CHECK(stream_io_next(&io) == &op[at]);
+        CHECK_EQ(op[at].status, STREAM_CANCELLED);
+        if (i % 2) { /* and once more, later */
+            when[at] = 2000 + test_random(&seed) % 500;
+            stream_io_timer(&io, &op[at], when[at]);
+            gone[at] = false;
+        }
+    }
+    for (i = 0; i < TIMERS; i++) left += !gone[i];
+    CHECK_EQ(io.in_flight, left);
+    for (edge.now = 1999; edge.now < 2600; edge.now += 7) {
+        while (stream_io_wait(&io, 0) == STREAM_OK) {
+            stream_io_op *o;
+            while ((o = stream_io_next(&io)) != NULL) {
+                uint64_t at = *(uint64_t *)o->user;
+                CHECK_EQ(o->status, STREAM_OK);
+                CHECK(at <= edge.now && at + 7 > edge.now);
+                CHECK(at > last || (at == last && o->order > last_order));
+                last = at;
+                last_order = o->order;
+                got++;
+            }
+        }
+    }
+    CHECK_EQ(got, left);
+    CHECK_EQ(io.in_flight, 0);
+    end();
+}
+
+static void timers_are_never_early(void) {
+    stream_io_op op, sooner;
+    int i;
+    memset(&op, 0, sizeof op);
+    memset(&sooner, 0, sizeof sooner);
+    begin();
+    for (i = 0; i < 10; i++) {
+        uint64_t from = stream_now_ns(), calls;
+        stream_io_timer(&io, &op, from + 3000000);
+        stream_io_timer(&io, &sooner, from + 1500000);
+        calls = edge.calls;
+        expect(&sooner, STREAM_OK);
+        CHECK(stream_now_ns() >= from + 1500000);
+        expect(&op, STREAM_OK);
+        CHECK(stream_now_ns() >= from + 3000000);
+        CHECK(edge.calls - calls < 20); /* slept, not spun */
+    }
+    {
+        uint64_t from = stream_now_ns();
+        CHECK_EQ(stream_io_wait(&io, 2000000), STREAM_EMPTY);
+        CHECK(stream_now_ns() >= from + 2000000);
+    }
+    end();
+}
+
+/* A descriptor that always has something does not keep a timer, a wake or another descriptor waiting. */
+static void nobody_starves(void) {
+    stream_fd busy[2], quiet[2];
+    stream_io_file fb[2], fq;
+    stream_io_op rd, wr, q, timer;
+    static char a[16], b[16];
+    char c[4];
+    unsigned rounds = 0, open = 2;
+    memset(fb, 0, sizeof fb);
+    memset(&fq, 0, sizeof fq);
+    memset(&rd, 0, sizeof rd);
+    memset(&wr, 0, sizeof wr);
+    memset(&q, 0, sizeof q);
+    memset(&timer, 0, sizeof timer);
+    begin();
+    socket_pair(busy);
+    socket_pair(quiet);
+    stream_io_attach(&io, &fb[0], busy[0]);
+    stream_io_attach(&io, &fb[1], busy[1]);
+    stream_io_attach(&io, &fq, quiet[0]);
+    stream_io_read(&io, &q, &fq, c, sizeof c);
+    expect_nothing();
+    stream_io_timer(&io, &timer, stream_now_ns() + 1000000);
+    far_write(quiet[1], "!", 1);
+    stream_io_write(&io, &wr, &fb[0], a, sizeof a);
+    stream_io_read(&io, &rd, &fb[1], b, sizeof b);
+    while (open && rounds < 100000000) {
+        stream_io_op *o = next_op();
+        if (!o) break;
+        rounds++;
+        if (o == &q || o == &timer) open--;
+        if (o == &wr) stream_io_write(&io, &wr, &fb[0], a, sizeof a);
+        if (o == &rd) stream_io_read(&io, &rd, &fb[1], b, sizeof b);
+        if (o == &q) CHECK(rounds < 2000);
+    }
+    CHECK_EQ(open, 0);
+    stream_io_close(&io, &fb[0]);
+    stream_io_close(&io, &fb[1]);
+    stream_io_close(&io, &fq);
+    far_close(quiet[1]);
+    end();
+}
+
+static void wakes(void) {
+    int i;
+    begin();
+    for (i = 0; i < 100; i++) {
+        unsigned long writes = edge.at[EDGE_WRITE];
+        stream_io_wake(&io);
+        stream_io_wake(&io);
+        CHECK_EQ(edge.at[EDGE_WRITE], writes); /* nobody sleeps: no system call */
+        CHECK_EQ(stream_io_wait(&io, STREAM_FOREVER), STREAM_EMPTY);
+        CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    }
+    end();
+}
+
