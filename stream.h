@@ -4397,8 +4397,8 @@ static int stream__os_flags(int fd, uint32_t *flags) {
         *flags |= STREAM__FD_PIPE;
     } else if (S_ISCHR(st.st_mode)) {
         if (isatty(fd)) *flags |= STREAM__FD_TERMINAL;
-    } else {
-        *flags |= STREAM__FD_FREE;
+    } else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode)) {
+        *flags |= STREAM__FD_FREE; /* and not an eventfd, a timerfd, a pidfd, which are of no type */
     }
     return 0;
 }
@@ -5242,6 +5242,13 @@ static void stream__uring_flush(stream_io *io) {
                 continue;
             if (!cancel && op->verb == STREAM_IO_WRITE && op->part == op->count) {
                 stream__io_finish(io, op, STREAM_OK, 0); /* of nothing */
+                lane--;
+                continue;
+            }
+            if (!cancel && op->verb == STREAM_IO_POLL && (file->flags & STREAM__FD_FREE)) {
+                op->events = stream__os_events(stream__os_poll_mask(op)); /* the kernel refuses to poll these */
+                if (op->events == 0) continue;
+                stream__io_finish(io, op, STREAM_OK, 0);
                 lane--;
                 continue;
             }

@@ -1080,3 +1080,708 @@ static void wakes(void) {
     end();
 }
 
+/* ==[ io: POSIX ]==================================================================================== */
+
+#if !defined(_WIN32)
+
+static void pipe_pair(int ends[2], bool nonblocking) {
+    CHECK(pipe(ends) == 0);
+    if (nonblocking) nonblock(ends[0]), nonblock(ends[1]);
+}
+
+static void pipes_hang_up_once(void) {
+    int ends[2], i;
+    stream_io_file file;
+    stream_io_op op;
+    char data[4];
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    for (i = 0; i < 8; i++) {
+        pipe_pair(ends, i & 1);
+        CHECK_EQ(stream_io_attach(&io, &file, ends[0]), STREAM_OK);
+        if (i & 2) {
+            stream_io_read(&io, &op, &file, data, sizeof data);
+            expect_nothing();
+        }
+        far_write(ends[1], "abcdef", 6);
+        if (i & 4) far_close(ends[1]);
+        if (!(i & 2)) stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_read(&op, "abcd");
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_read(&op, "ef");
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        if (!(i & 4)) {
+            expect_nothing();
+            far_close(ends[1]);
+        }
+        expect(&op, STREAM_END);
+        expect_nothing();
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect(&op, STREAM_END);
+        stream_io_close(&io, &file);
+    }
+    end();
+}
+
+/* Standard input and output as a shell hands them out: blocking, shared with others. */
+static void shared_descriptors_keep_their_flags(void) {
+    static unsigned char data[300 * 1000], back[4096];
+    int ends[2], in_flags, out_flags;
+    stream_io_file in, out;
+    stream_io_op rd, wr, timer;
+    size_t got = 0;
+    bool wrote = false;
+    make_pattern(data, sizeof data, 0);
+    memset(&in, 0, sizeof in);
+    memset(&out, 0, sizeof out);
+    memset(&rd, 0, sizeof rd);
+    memset(&wr, 0, sizeof wr);
+    memset(&timer, 0, sizeof timer);
+    begin();
+    pipe_pair(ends, false);
+    in_flags = fcntl(ends[0], F_GETFL);
+    out_flags = fcntl(ends[1], F_GETFL);
+    stream_io_attach(&io, &in, ends[0]);
+    stream_io_attach(&io, &out, ends[1]);
+    stream_io_read(&io, &rd, &in, back, sizeof back);
+    stream_io_timer(&io, &timer, 0); /* a read of nothing does not hold the loop */
+    expect(&timer, STREAM_OK);
+    stream_io_write(&io, &wr, &out, data, sizeof data); /* and neither does a write into a full pipe */
+    stream_io_timer(&io, &timer, 0);
+    while (got < sizeof data || !wrote || timer.state) {
+        stream_io_op *o = next_op();
+        if (!o) break;
+        CHECK_EQ(o->status, STREAM_OK);
+        CHECK_EQ(fcntl(ends[0], F_GETFL), in_flags);
+        CHECK_EQ(fcntl(ends[1], F_GETFL), out_flags);
+        if (o == &rd) {
+            CHECK(is_pattern(back, o->bytes, got));
+            got += o->bytes;
+            if (got < sizeof data) stream_io_read(&io, &rd, &in, back, sizeof back);
+        } else if (o == &wr) {
+            CHECK_EQ(o->bytes, sizeof data);
+            wrote = true;
+        }
+    }
+    stream_io_read(&io, &rd, &in, back, sizeof back);
+    expect_nothing();
+    stream_io_detach(&io, &in);
+    expect(&rd, STREAM_CANCELLED);
+    CHECK_EQ(fcntl(ends[0], F_GETFL), in_flags); /* still open */
+    stream_io_close(&io, &out);
+    CHECK_EQ(read(ends[0], back, 1), 0); /* nobody else holds it open */
+    close(ends[0]);
+    end();
+}
+
+static void regular_files(void) {
+    char path[] = "/tmp/stream_io_XXXXXX", data[8];
+    int fd = mkstemp(path);
+    stream_io_file file;
+    stream_io_op op;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    CHECK(fd >= 0);
+    unlink(path);
+    CHECK_EQ(stream_io_attach(&io, &file, fd), STREAM_OK);
+    stream_io_write(&io, &op, &file, "0123456789", 10);
+    expect(&op, STREAM_OK);
+    stream_io_write(&io, &op, &file, "ab", 2); /* at the file's own position */
+    expect(&op, STREAM_OK);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 12);
+    lseek(fd, 0, SEEK_SET);
+    stream_io_read(&io, &op, &file, data, 8);
+    expect_read(&op, "01234567");
+    stream_io_read(&io, &op, &file, data, 8);
+    expect_read(&op, "89ab");
+    stream_io_read(&io, &op, &file, data, 8);
+    expect(&op, STREAM_END);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events & STREAM_IO_READABLE, STREAM_IO_READABLE);
+    stream_io_poll(&io, &op, &file, 0); /* never hangs up */
+    expect_nothing();
+    stream_io_close(&io, &file);
+    expect(&op, STREAM_CANCELLED);
+    fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    stream_io_attach(&io, &file, fd);
+    stream_io_write(&io, &op, &file, "gone", 4);
+    expect(&op, STREAM_OK);
+    stream_io_read(&io, &op, &file, data, 8);
+    expect(&op, STREAM_END);
+    stream_io_close(&io, &file);
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        stream_io_attach(&io, &file, fd);
+        stream_io_write(&io, &op, &file, "full", 4);
+        expect(&op, STREAM_E_IO);
+        CHECK_EQ(op.os_error, ENOSPC);
+        stream_io_close(&io, &file);
+    }
+    /* What it was not opened for. */
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    stream_io_attach(&io, &file, fd);
+    stream_io_write(&io, &op, &file, "x", 1);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EBADF);
+    stream_io_close(&io, &file);
+    end();
+}
+
+static void terminals(void) {
+    int i;
+    for (i = 0; i < 4; i++) {
+        bool nonblocking = i & 1, master_side = i & 2;
+        int master = posix_openpt(O_RDWR | O_NOCTTY), slave, flags;
+        stream_io_file file;
+        stream_io_op op;
+        char data[64];
+        memset(&file, 0, sizeof file);
+        memset(&op, 0, sizeof op);
+        begin();
+        if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0 ||
+            (slave = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0) {
+            test_skip("no pseudo-terminal to be had");
+            end();
+            return;
+        }
+        if (nonblocking) nonblock(master_side ? master : slave);
+        flags = fcntl(master_side ? master : slave, F_GETFL);
+        CHECK_EQ(stream_io_attach(&io, &file, master_side ? master : slave), STREAM_OK);
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_nothing();
+        /* A terminal hands out a line at a time, whatever there is: the second must not be forgotten. */
+        far_write(master_side ? slave : master, master_side ? "one" : "one\ntwo\n", master_side ? 3 : 8);
+        expect_read(&op, master_side ? "one" : "one\n");
+        if (!master_side) {
+            stream_io_read(&io, &op, &file, data, sizeof data);
+            expect_read(&op, "two\n");
+        }
+        stream_io_write(&io, &op, &file, "out\n", 4);
+        expect(&op, STREAM_OK);
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        if (master_side) { /* its own line, echoed */
+            expect_read(&op, "out\r\n");
+            stream_io_read(&io, &op, &file, data, sizeof data);
+        }
+        expect_nothing();
+        CHECK_EQ(fcntl(master_side ? master : slave, F_GETFL), flags);
+        far_close(master_side ? slave : master);
+        expect(&op, STREAM_END);
+        stream_io_close(&io, &file);
+        end();
+    }
+}
+
+static void polls(void) {
+    int ends[2];
+    stream_fd pair[2];
+    stream_io_file file, other;
+    stream_io_op op, rd;
+    char data[8];
+    memset(&file, 0, sizeof file);
+    memset(&other, 0, sizeof other);
+    memset(&op, 0, sizeof op);
+    memset(&rd, 0, sizeof rd);
+    begin();
+    /* The reader of our output leaves while we have nothing to say. */
+    pipe_pair(ends, false);
+    stream_io_attach(&io, &file, ends[1]);
+    stream_io_poll(&io, &op, &file, 0);
+    expect_nothing();
+    far_close(ends[0]);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_HANGUP);
+    stream_io_close(&io, &file);
+    /* Beside a write that waits, and after it. */
+    pipe_pair(ends, true);
+    stream_io_attach(&io, &file, ends[1]);
+    stream_io_poll(&io, &op, &file, STREAM_IO_WRITABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_WRITABLE);
+    while (write(ends[1], data, sizeof data) > 0) {
+    }
+    stream_io_poll(&io, &op, &file, STREAM_IO_WRITABLE);
+    expect_nothing();
+    {
+        static char sink[1 << 20];
+        CHECK(read(ends[0], sink, sizeof sink) > 0);
+    }
+    expect(&op, STREAM_OK);
+    stream_io_close(&io, &file);
+    close(ends[0]);
+    /* Readable: seen, not taken. */
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect_nothing();
+    far_write(pair[1], "here", 4);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_READABLE);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_OK);
+    stream_io_read(&io, &rd, &file, data, sizeof data);
+    expect_read(&rd, "here");
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    expect(&op, STREAM_CANCELLED);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    far_close(pair[1]);
+    expect(&op, STREAM_OK);
+    CHECK(op.events & STREAM_IO_READABLE);
+    stream_io_close(&io, &file);
+    /* A channel's wake descriptor: to wait for, not to read. */
+    {
+        stream_channel channel;
+        stream_channel_desc desc;
+        void *item = NULL;
+        int i;
+        memset(&desc, 0, sizeof desc);
+        desc.wake_fd = true;
+        CHECK_EQ(stream_channel_init(&channel, &desc), STREAM_OK);
+        stream_io_attach(&io, &other, stream_channel_fd(&channel));
+        for (i = 0; i < 10; i++) {
+            CHECK_EQ(stream_channel_arm(&channel), STREAM_EMPTY);
+            stream_io_poll(&io, &op, &other, STREAM_IO_READABLE);
+            expect_nothing();
+            CHECK_EQ(stream_channel_send(&channel, &desc, 0), STREAM_OK);
+            expect(&op, STREAM_OK);
+            CHECK_EQ(stream_channel_recv(&channel, &item, 0), STREAM_OK);
+        }
+        stream_io_detach(&io, &other);
+        stream_channel_free(&channel);
+    }
+    end();
+}
+
+static void resets_and_broken_pipes(void) {
+    stream_fd pair[2];
+    int ends[2];
+    stream_io_file file;
+    stream_io_op op, wr;
+    char data[8];
+    struct linger hard = {1, 0};
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    memset(&wr, 0, sizeof wr);
+    begin();
+    tcp_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    far_close(pair[1]);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, ECONNRESET);
+    stream_io_write(&io, &wr, &file, "x", 1);
+    expect(&wr, STREAM_E_IO);
+    CHECK(wr.os_error == EPIPE || wr.os_error == ECONNRESET);
+    stream_io_close(&io, &file);
+    /* No SIGPIPE, which would end this program: a socket. */
+    socket_pair(pair);
+    far_close(pair[1]);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_write(&io, &wr, &file, "x", 1);
+    expect(&wr, STREAM_E_IO);
+    CHECK_EQ(wr.os_error, EPIPE);
+    stream_io_close(&io, &file);
+    signal(SIGPIPE, SIG_IGN);
+    pipe_pair(ends, true);
+    stream_io_attach(&io, &file, ends[1]);
+    {
+        static char big[1 << 20];
+        stream_io_write(&io, &wr, &file, big, sizeof big);
+        expect_nothing();
+        close(ends[0]); /* its reader leaves while it waits */
+        expect(&wr, STREAM_E_IO);
+        CHECK_EQ(wr.os_error, EPIPE);
+        CHECK(wr.bytes > 0 && wr.bytes < sizeof big);
+    }
+    stream_io_close(&io, &file);
+    signal(SIGPIPE, SIG_DFL);
+    end();
+}
+
+/* An urgent byte cuts a TCP read short although there is more: the one case in which less than asked for does
+   not mean that all is read. */
+static void urgent_data_hides_nothing(void) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        stream_fd pair[2];
+        stream_io_file file;
+        stream_io_op op;
+        char data[64], all[64];
+        size_t got = 0;
+        memset(&file, 0, sizeof file);
+        memset(&op, 0, sizeof op);
+        begin();
+        tcp_pair(pair);
+        stream_io_attach(&io, &file, pair[0]);
+        if (i == 0) {
+            stream_io_read(&io, &op, &file, data, sizeof data);
+            expect_nothing();
+        }
+        far_write(pair[1], "before", 6);
+        CHECK_EQ(send(pair[1], "!", 1, MSG_OOB), 1);
+        far_write(pair[1], "after", 5);
+        if (i == 1) stream_io_read(&io, &op, &file, data, sizeof data);
+        while (got < 11) {
+            if (next_op() != &op || op.status != STREAM_OK) break;
+            memcpy(all + got, data, op.bytes);
+            got += op.bytes;
+            if (got < 11) stream_io_read(&io, &op, &file, data, sizeof data);
+        }
+        CHECK_BYTES(all, got, "beforeafter", 11);
+        stream_io_close(&io, &file);
+        far_close(pair[1]);
+        end();
+    }
+}
+
+static void datagrams(void) {
+    int pair[2];
+    stream_io_file file;
+    stream_io_op op;
+    char data[16];
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    stream_io_attach(&io, &file, pair[0]);
+    CHECK_EQ(send(pair[1], "a", 1, 0), 1);
+    CHECK_EQ(send(pair[1], "", 0, 0), 0);
+    CHECK_EQ(send(pair[1], "bc", 2, 0), 2);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_read(&op, "a");
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_read(&op, ""); /* a message of nothing is not the end */
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_read(&op, "bc");
+    stream_io_close(&io, &file);
+    close(pair[1]);
+    end();
+}
+
+static void no_descriptor_left(void) {
+    struct sockaddr_in address;
+    struct rlimit limit, small;
+    stream_io_file listening;
+    stream_io_op op;
+    stream_fd client = fresh_socket();
+    int taken[64], n = 0, i;
+    unsigned long calls;
+    memset(&listening, 0, sizeof listening);
+    memset(&op, 0, sizeof op);
+    begin();
+    stream_io_attach(&io, &listening, listener(&address));
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    small = limit;
+    small.rlim_cur = (rlim_t)listening.fd + 20;
+    CHECK(setrlimit(RLIMIT_NOFILE, &small) == 0);
+    stream_io_accept(&io, &op, &listening);
+    expect_nothing();
+    while (n < 64 && (taken[n] = dup(1)) >= 0) n++;
+    CHECK(n < 64);
+    nonblock(client);
+    CHECK(connect(client, (struct sockaddr *)&address, sizeof address) != 0);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EMFILE);
+    calls = edge.calls;
+    expect_nothing(); /* said once, and then it is quiet */
+    CHECK(edge.calls - calls <= 4);
+    stream_io_accept(&io, &op, &listening);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EMFILE);
+    close(taken[--n]);
+    stream_io_accept(&io, &op, &listening);
+    expect(&op, STREAM_OK); /* the connection is still there */
+    close(op.fd);
+    for (i = 0; i < n; i++) close(taken[i]);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    stream_io_close(&io, &listening);
+    close(client);
+    end();
+}
+
+static void freed_with_work_under_way(void) {
+    static char big[1 << 20], data[64];
+    size_t before = open_descriptors();
+    int i;
+    for (i = 0; i < 10; i++) {
+        struct sockaddr_in address;
+        stream_fd pair[2], client;
+        stream_io_file file, listening;
+        stream_io_op rd, wr, timer, ac;
+        memset(&file, 0, sizeof file);
+        memset(&listening, 0, sizeof listening);
+        memset(&rd, 0, sizeof rd);
+        memset(&wr, 0, sizeof wr);
+        memset(&timer, 0, sizeof timer);
+        memset(&ac, 0, sizeof ac);
+        begin();
+        socket_pair(pair);
+        stream_io_attach(&io, &file, pair[0]);
+        stream_io_attach(&io, &listening, listener(&address));
+        client = fresh_socket();
+        CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+        stream_io_read(&io, &rd, &file, data, sizeof data);
+        stream_io_write(&io, &wr, &file, big, sizeof big);
+        stream_io_timer(&io, &timer, STREAM_FOREVER - 1);
+        stream_io_accept(&io, &ac, &listening);
+        if (i & 1) stream_io_wait(&io, 0); /* accepted, and never handed out */
+        if (i & 2) close(listening.fd); /* by the number it had: not ours any more after this */
+        memset(data, 'u', sizeof data);
+        if (i & 4) stream_io_close(&io, &file);
+        if (!(i & 2)) {
+            stream_fd l = listening.fd;
+            end();
+            close(l);
+        } else {
+            end();
+        }
+        if (!(i & 4)) {
+            far_write(pair[1], "late", 4); /* the buffer is ours again */
+            CHECK(data[0] == 'u');
+            close(pair[0]);
+        }
+        close(pair[1]);
+        close(client);
+    }
+    CHECK_EQ(open_descriptors(), before);
+}
+
+/* What an operation costs in system calls does not depend on how many others are in flight. */
+static double calls_for_each(size_t pairs, size_t busy) {
+    static stream_io_file file[1000];
+    static stream_io_op op[1000];
+    static char data[1000][16];
+    static int pair[1000][2];
+    size_t i, rounds, ops = 0;
+    unsigned long before;
+    memset(file, 0, sizeof file);
+    memset(op, 0, sizeof op);
+    begin();
+    for (i = 0; i < pairs; i++) {
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]) == 0);
+        stream_io_attach(&io, &file[i], pair[i][0]);
+        stream_io_read(&io, &op[i], &file[i], data[i], 16);
+    }
+    expect_nothing();
+    before = edge.calls;
+    for (rounds = 0; rounds < 20; rounds++) {
+        for (i = 0; i < busy; i++) far_write(pair[i * (pairs / busy)][1], "x", 1);
+        for (i = 0; i < busy; i++, ops++) {
+            stream_io_op *o = next_op();
+            if (!o) break;
+            stream_io_read(&io, o, o == NULL ? NULL : &file[o - op], data[o - op], 16);
+        }
+    }
+    before = edge.calls - before;
+    for (i = 0; i < pairs; i++) stream_io_close(&io, &file[i]), close(pair[i][1]);
+    end();
+    return (double)before / (double)ops;
+}
+
+static void a_thousand_cost_no_more_than_ten(void) {
+    struct rlimit limit;
+    double ten, thousand;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < 2100) {
+        limit.rlim_cur = 2100;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            test_skip("2,100 descriptors are not to be had");
+            return;
+        }
+    }
+    ten = calls_for_each(10, 10);
+    thousand = calls_for_each(1000, 10);
+    CHECK(ten > 0 && thousand <= ten * 1.05);
+    CHECK(calls_for_each(1000, 1000) <= ten * 1.05);
+}
+
+static void an_idle_loop_sleeps(void) {
+    int ends[2];
+    stream_io_file file;
+    stream_io_op op;
+    char data[4];
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    pipe_pair(ends, true);
+    stream_io_attach(&io, &file, ends[0]);
+    far_write(ends[1], "more than is asked for", 22); /* with nobody to take it: no spin either */
+    CHECK_EQ(stream_io_wait(&io, 20000000), STREAM_EMPTY);
+    CHECK(edge.calls <= 4);
+    stream_io_read(&io, &op, &file, data, 4);
+    expect_read(&op, "more");
+    edge.calls = 0;
+    CHECK_EQ(stream_io_wait(&io, 20000000), STREAM_EMPTY);
+    CHECK(edge.calls <= 4);
+    close(ends[1]); /* a hang-up nobody asked about */
+    edge.calls = 0;
+    CHECK_EQ(stream_io_wait(&io, 20000000), STREAM_EMPTY);
+    CHECK(edge.calls <= 5);
+    stream_io_close(&io, &file);
+    end();
+}
+
+/* --- threads and signals --- */
+
+static void *waker(void *arg) {
+    size_t i, n = scaled(20000);
+    (void)arg;
+    for (i = 0; i < n; i++) {
+        stream_io_wake(&io);
+        if (i % 64 == 0) sched_yield();
+    }
+    return NULL;
+}
+
+static pthread_mutex_t ping_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ping_turn = PTHREAD_COND_INITIALIZER;
+static size_t ping_asked;
+
+/* Wakes once for each time it is asked to, so that a single lost one would stop everything. */
+static void *ponger(void *arg) {
+    size_t i, n = *(size_t *)arg;
+    for (i = 1; i <= n; i++) {
+        pthread_mutex_lock(&ping_lock);
+        while (ping_asked < i) pthread_cond_wait(&ping_turn, &ping_lock);
+        pthread_mutex_unlock(&ping_lock);
+        stream_io_wake(&io);
+    }
+    return NULL;
+}
+
+static void no_wake_is_lost(void) {
+    size_t n = scaled(20000), i;
+    pthread_t t[4];
+    begin();
+    ping_asked = 0;
+    CHECK(pthread_create(&t[0], NULL, ponger, &n) == 0);
+    for (i = 1; i <= n; i++) {
+        pthread_mutex_lock(&ping_lock);
+        ping_asked = i;
+        pthread_cond_signal(&ping_turn);
+        pthread_mutex_unlock(&ping_lock);
+        if (stream_io_wait(&io, UINT64_C(10000000000)) != STREAM_EMPTY) break;
+    }
+    CHECK_EQ(i, n + 1);
+    pthread_join(t[0], NULL);
+    for (i = 0; i < 4; i++) pthread_create(&t[i], NULL, waker, NULL);
+    for (i = 0; i < 100; i++) CHECK_EQ(stream_io_wait(&io, 1000000), STREAM_EMPTY);
+    for (i = 0; i < 4; i++) pthread_join(t[i], NULL);
+    while (stream_io_wait(&io, 0), edge_reset(), stream_io_wait(&io, 0) != STREAM_EMPTY) {
+    }
+    end();
+}
+
+typedef struct poster {
+    pthread_t thread;
+    size_t count, next;
+    stream_io_op *op;
+    size_t *number;
+} poster;
+
+static void *post_all(void *arg) {
+    poster *p = (poster *)arg;
+    size_t i;
+    for (i = 0; i < p->count; i++) {
+        p->number[i] = i; /* read over there without a lock */
+        stream_io_post(&io, &p->op[i]);
+        if (i % 50 == 7) sched_yield();
+    }
+    return NULL;
+}
+
+static void posts_arrive_in_order(void) {
+    enum { POSTERS = 4 };
+    poster p[POSTERS];
+    size_t i, k, total = 0, got = 0, n = scaled(20000);
+    begin();
+    for (i = 0; i < POSTERS; i++) {
+        p[i].count = n;
+        p[i].next = 0;
+        p[i].op = (stream_io_op *)calloc(n, sizeof *p[i].op);
+        p[i].number = (size_t *)calloc(n, sizeof *p[i].number);
+        for (k = 0; k < n; k++) p[i].op[k].user = &p[i];
+        total += n;
+    }
+    for (i = 0; i < POSTERS; i++) CHECK(pthread_create(&p[i].thread, NULL, post_all, &p[i]) == 0);
+    while (got < total) {
+        stream_io_op *o = next_op();
+        poster *from;
+        if (!o) break;
+        from = (poster *)o->user;
+        CHECK_EQ(o->verb, STREAM_IO_POST);
+        CHECK(o == &from->op[from->next] && from->number[from->next] == from->next);
+        from->next++;
+        got++;
+    }
+    CHECK_EQ(got, total);
+    CHECK_EQ(io.in_flight, 0);
+    for (i = 0; i < POSTERS; i++) {
+        pthread_join(p[i].thread, NULL);
+        free(p[i].op);
+        free(p[i].number);
+    }
+    end();
+}
+
+static volatile sig_atomic_t alarms;
+static void on_alarm(int number) {
+    (void)number;
+    alarms++;
+    stream_io_wake(&io);
+}
+
+/* A signal a millisecond (and a wake from its handler), while bytes flow. */
+static void a_storm_of_signals(void) {
+    static unsigned char data[1 << 20], back[8192];
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction act, before;
+    stream_fd pair[2];
+    stream_io_file file, far;
+    stream_io_op wr, rd;
+    size_t got = 0, round, rounds = scaled(40);
+    make_pattern(data, sizeof data, 0);
+    memset(&act, 0, sizeof act);
+    act.sa_handler = on_alarm; /* no SA_RESTART: everything is interrupted */
+    memset(&file, 0, sizeof file);
+    memset(&far, 0, sizeof far);
+    memset(&wr, 0, sizeof wr);
+    memset(&rd, 0, sizeof rd);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_attach(&io, &far, pair[1]);
+    alarms = 0;
+    sigaction(SIGALRM, &act, &before);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (round = 0; round < rounds || alarms < 5; round++) {
+        got = 0;
+        stream_io_write(&io, &wr, &file, data, sizeof data);
+        stream_io_read(&io, &rd, &far, back, sizeof back);
+        while (got < sizeof data || wr.state) {
+            stream_io_op *o = next_op();
+            if (!o) break;
+            CHECK_EQ(o->status, STREAM_OK);
+            if (o != &rd) continue;
+            CHECK(is_pattern(back, o->bytes, got));
+            got += o->bytes;
+            if (got < sizeof data) stream_io_read(&io, &rd, &far, back, sizeof back);
+        }
+        CHECK_EQ(got, sizeof data);
+        if (got < sizeof data) break;
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    CHECK(alarms > 0);
+    stream_io_close(&io, &file);
+    stream_io_close(&io, &far);
+    end();
+}
+
