@@ -4410,7 +4410,8 @@ static int stream__os_error(void) {
     return errno;
 }
 
-/* Of `events` (POLLIN, POLLOUT) and what is always reported, what holds now; never waits. */
+/* Of `events` (POLLIN, POLLOUT) and what is always reported, what holds now; or minus an error number. Never
+   waits. */
 static int stream__os_poll(int fd, int events) {
     struct pollfd p;
     int n;
@@ -4420,6 +4421,7 @@ static int stream__os_poll(int fd, int events) {
         p.revents = 0;
         n = (int)STREAM_SYS_POLL(&p, 1, 0);
     } while (n < 0 && errno == EINTR);
+    if (n < 0) return errno == EAGAIN ? -ENOMEM : -errno;
     return n > 0 ? p.revents : 0;
 }
 
@@ -4430,8 +4432,8 @@ static bool stream__os_cautious(uint32_t flags) {
 
 /* Bytes; 0 at the end; or minus the error number, -EAGAIN when it would wait. */
 static ptrdiff_t stream__os_read(int fd, uint32_t flags, void *data, size_t cap) {
-    ptrdiff_t n;
-    if (stream__os_cautious(flags) && !stream__os_poll(fd, POLLIN)) return -EAGAIN;
+    ptrdiff_t n = stream__os_cautious(flags) ? stream__os_poll(fd, POLLIN) : POLLIN;
+    if (n <= 0) return n ? n : -EAGAIN;
     do {
         n = flags & STREAM__FD_SOCKET ? (ptrdiff_t)STREAM_SYS_RECV(fd, data, cap, MSG_DONTWAIT)
                                       : (ptrdiff_t)STREAM_SYS_READ(fd, data, cap);
@@ -4448,7 +4450,8 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
     size_t used = 0, total = 0, most = (size_t)INT32_MAX;
     ptrdiff_t n;
     if (stream__os_cautious(flags)) {
-        if (!stream__os_poll(fd, POLLOUT)) return -EAGAIN;
+        n = stream__os_poll(fd, POLLOUT);
+        if (n <= 0) return n ? n : -EAGAIN;
         /* So much a pipe takes without waiting once it takes anything; a terminal promises less. */
         most = flags & STREAM__FD_PIPE ? (size_t)512 : (size_t)256;
 #ifdef PIPE_BUF
@@ -4571,7 +4574,9 @@ static bool stream__io_attempt(stream_io *io, stream_io_file *file, stream_io_op
         return true;
     case STREAM_IO_CONNECT: return stream__io_attempt_connect(io, file, op);
     default:
-        op->events = stream__os_events(stream__os_poll(file->own, stream__os_poll_mask(op)));
+        n = stream__os_poll(file->own, stream__os_poll_mask(op));
+        if (n < 0) return stream__io_failed(io, op, (int)-n);
+        op->events = stream__os_events((int)n);
         if (op->events == 0) return false;
         stream__io_finish(io, op, STREAM_OK, 0);
         return true;
@@ -5292,6 +5297,10 @@ static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
     if (result == -EIO && op->verb == STREAM_IO_READ && (file->flags & STREAM__FD_TERMINAL)) result = 0;
     if (result < 0) {
         if (op->verb == STREAM_IO_ACCEPT && result == -ECONNABORTED) return false;
+        if (op->verb == STREAM_IO_POLL && result == -EOPNOTSUPP) { /* a device that never waits */
+            file->flags |= STREAM__FD_FREE;
+            return false;
+        }
         stream__io_finish(io, op, STREAM_E_IO, -result);
         return true;
     }
@@ -5838,9 +5847,10 @@ static ptrdiff_t stream__splice_move(int from, int to, size_t len) {
 /* From the source; waits for it as little as everything else here. */
 static ptrdiff_t stream__splice_take(stream_splice *s, int to, size_t len) {
     /* SPLICE_F_NONBLOCK speaks of pipes only. */
-    if (!(s->from_flags & (STREAM__FD_PIPE | STREAM__FD_NONBLOCK | STREAM__FD_FREE)) &&
-        !stream__os_poll(s->desc.from, POLLIN))
-        return -EAGAIN;
+    if (!(s->from_flags & (STREAM__FD_PIPE | STREAM__FD_NONBLOCK | STREAM__FD_FREE))) {
+        int ready = stream__os_poll(s->desc.from, POLLIN);
+        if (ready <= 0) return ready ? ready : -EAGAIN;
+    }
     return stream__splice_move(s->desc.from, to, len);
 }
 
@@ -5857,7 +5867,9 @@ static int stream__splice_direct(stream_splice *s, size_t max, size_t *moved) {
             s->ended = true;
             return STREAM_END;
         } else if (n == -EAGAIN) {
-            if (stream__os_poll(s->desc.to, POLLOUT)) return STREAM_EMPTY;
+            int ready = stream__os_poll(s->desc.to, POLLOUT);
+            if (ready < 0) return stream__splice_failed(s, s->desc.to, -ready);
+            if (ready > 0) return STREAM_EMPTY;
             s->blocked = s->desc.to;
             return STREAM_FULL;
         } else if (stream__splice_refused(n)) {
@@ -5876,9 +5888,8 @@ static int stream__splice_drain(stream_splice *s, int mid, int to, uint32_t flag
                                 size_t *moved) {
     while (most > 0) {
         ptrdiff_t n;
-        n = (flags & STREAM__FD_NONBLOCK) || (flags & (STREAM__FD_PIPE | STREAM__FD_FREE)) || stream__os_poll(to, POLLOUT)
-                ? stream__splice_move(mid, to, most)
-                : -EAGAIN;
+        n = flags & (STREAM__FD_NONBLOCK | STREAM__FD_PIPE | STREAM__FD_FREE) ? POLLOUT : stream__os_poll(to, POLLOUT);
+        n = n > 0 ? stream__splice_move(mid, to, most) : n < 0 ? n : -EAGAIN;
         if (n == -EAGAIN) {
             s->blocked = to;
             return STREAM_FULL;

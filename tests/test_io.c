@@ -253,10 +253,10 @@ static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int
     size_t n = 0;
     return edge_fails(EDGE_EPOLL_WAIT, &n) ? -1 : epoll_wait(epoll, events, count, ms);
 }
-static bool edge_no_uring;
+static bool edge_no_uring, edge_plain_uring;
 static int edge_uring_setup(unsigned entries, void *params) {
-    if (edge_no_uring) {
-        errno = ENOSYS;
+    if (edge_no_uring || (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
+        errno = edge_no_uring ? ENOSYS : EINVAL;
         return -1;
     }
     return (int)syscall(__NR_io_uring_setup, entries, params);
@@ -295,15 +295,15 @@ static int edge_kevent(int queue, const struct kevent *changes, int changed, str
 /* ==[ what the cases stand on ]====================================================================== */
 
 static const char *backend; /* the one under test */
+static unsigned ring_entries;
 static stream_io io;
-
-static bool is_backend(const char *name) { return strcmp(backend, name) == 0; }
 
 static void begin(void) {
     stream_io_desc desc;
     stream_status status;
     memset(&desc, 0, sizeof desc);
     desc.backends = backend;
+    desc.entries = ring_entries;
     edge_reset();
     status = stream_io_init(&io, &desc);
     CHECK_EQ(status, STREAM_OK);
@@ -1211,6 +1211,9 @@ static void regular_files(void) {
     expect(&op, STREAM_OK);
     stream_io_read(&io, &op, &file, data, 8);
     expect(&op, STREAM_END);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_READABLE);
     stream_io_close(&io, &file);
     fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -1783,5 +1786,270 @@ static void a_storm_of_signals(void) {
     stream_io_close(&io, &file);
     stream_io_close(&io, &far);
     end();
+}
+
+/* --- things go wrong --- */
+
+typedef struct transfer { /* bytes from one file to another, by operations that are repeated when they fail */
+    stream_io_file from, to;
+    stream_io_op wr, rd;
+    unsigned char data[6000], back[700];
+    size_t sent, got;
+} transfer;
+
+static void transfer_write(transfer *t) {
+    size_t len = sizeof t->data - t->sent < 2000 ? sizeof t->data - t->sent : 2000;
+    if (len > 0) stream_io_write(&io, &t->wr, &t->from, t->data + t->sent, len);
+}
+
+static void transfer_read(transfer *t) { stream_io_read(&io, &t->rd, &t->to, t->back, sizeof t->back); }
+
+static void transfer_begin(transfer *t, stream_fd from, stream_fd to) {
+    memset(t, 0, sizeof *t);
+    make_pattern(t->data, sizeof t->data, 0);
+    CHECK_EQ(stream_io_attach(&io, &t->from, from), STREAM_OK);
+    CHECK_EQ(stream_io_attach(&io, &t->to, to), STREAM_OK);
+    t->wr.user = t->rd.user = t;
+    transfer_read(t);
+    transfer_write(t);
+}
+
+/* Returns whether the transfer has just ended: everything sent, and END read after the last byte. */
+static bool transfer_go_on(transfer *t, stream_io_op *op) {
+    if (op->status != STREAM_OK && op->status != STREAM_END) {
+        CHECK_EQ(op->status, STREAM_E_IO);
+        CHECK_EQ(op->os_error, edge.error);
+    }
+    if (op == &t->wr) {
+        t->sent += op->bytes; /* also when it failed */
+        if (t->sent < sizeof t->data) transfer_write(t);
+        else stream_io_close(&io, &t->from);
+        return false;
+    }
+    CHECK(is_pattern(t->back, op->bytes, t->got));
+    t->got += op->bytes;
+    if (op->status == STREAM_END) return true;
+    transfer_read(t);
+    return false;
+}
+
+/* Three transfers, an accept and a connect, a timer, a poll, a wake and a cancelled read. */
+static bool a_bit_of_everything(void) {
+    static transfer t[4];
+    struct sockaddr_in address;
+    stream_fd pair[2];
+    stream_io_file listening, client, quiet;
+    stream_io_op ac, co, timer, watch, never;
+    char nothing[4];
+    int ends[2], left = 4, accepted = -1, rounds = 0, others = 4;
+    int most = edge.error == EDGE_SHORT ? 30000 : 3000;
+    stream_io_desc desc;
+    memset(&listening, 0, sizeof listening);
+    memset(&client, 0, sizeof client);
+    memset(&quiet, 0, sizeof quiet);
+    memset(&ac, 0, sizeof ac);
+    memset(&co, 0, sizeof co);
+    memset(&timer, 0, sizeof timer);
+    memset(&watch, 0, sizeof watch);
+    memset(&never, 0, sizeof never);
+    memset(&desc, 0, sizeof desc);
+    desc.backends = backend;
+    desc.entries = ring_entries;
+    while (stream_io_init(&io, &desc) != STREAM_OK)
+        if (++rounds > 3) return false;
+    stream_io_attach(&io, &listening, listener(&address));
+    stream_io_attach(&io, &client, fresh_socket());
+    stream_io_accept(&io, &ac, &listening);
+    stream_io_connect(&io, &co, &client, &address, sizeof address);
+    socket_pair(pair);
+    stream_io_attach(&io, &quiet, pair[0]);
+    stream_io_read(&io, &never, &quiet, nothing, sizeof nothing);
+    stream_io_poll(&io, &watch, &quiet, STREAM_IO_WRITABLE);
+    stream_io_timer(&io, &timer, 1);
+    socket_pair(ends);
+    transfer_begin(&t[0], ends[0], ends[1]);
+    pipe_pair(ends, true);
+    transfer_begin(&t[1], ends[1], ends[0]);
+    pipe_pair(ends, false);
+    transfer_begin(&t[2], ends[1], ends[0]);
+    stream_io_wake(&io);
+    stream_io_cancel(&io, &never);
+    while ((left || others) && ++rounds < most) {
+        stream_io_op *op;
+        stream_status status = stream_io_wait(&io, 1000000000);
+        if (status < 0) CHECK_EQ(io.os_error, edge.error);
+        while ((op = stream_io_next(&io)) != NULL) {
+            bool ok = op->status == STREAM_OK;
+            if (!ok && op->status != STREAM_END && op != &never) CHECK_EQ(op->os_error, edge.error);
+            if (op == &ac) {
+                if (ok) accepted = op->fd;
+                else stream_io_accept(&io, &ac, &listening);
+            } else if (op == &co) {
+                if (!ok) stream_io_connect(&io, &co, &client, &address, sizeof address);
+            } else if (op == &timer) {
+                CHECK_EQ(op->status, STREAM_OK);
+                others--;
+            } else if (op == &watch) {
+                if (ok) others--;
+                else stream_io_poll(&io, &watch, &quiet, STREAM_IO_WRITABLE);
+            } else if (op == &never) {
+                if (op->status == STREAM_CANCELLED) others--;
+                else stream_io_cancel(&io, (stream_io_read(&io, &never, &quiet, nothing, sizeof nothing), &never));
+            } else if (transfer_go_on((transfer *)op->user, op)) {
+                left--;
+            }
+            if (accepted >= 0 && co.state == 0 && co.verb && co.status == STREAM_OK && others > 0 && t[3].from.fd == 0) {
+                stream_fd fd = client.fd;
+                stream_io_detach(&io, &client);
+                transfer_begin(&t[3], fd, accepted);
+                others--;
+            }
+        }
+    }
+    CHECK(rounds < most);
+    CHECK_EQ(io.in_flight, 0);
+    for (rounds = 0; rounds < 4; rounds++) {
+        CHECK_EQ(t[rounds].got, sizeof t[rounds].data);
+        stream_io_close(&io, &t[rounds].from);
+        stream_io_close(&io, &t[rounds].to);
+    }
+    memset(t, 0, sizeof t);
+    stream_io_close(&io, &listening);
+    stream_io_close(&io, &client);
+    stream_io_close(&io, &quiet);
+    close(pair[1]);
+    stream_io_free(&io);
+    return true;
+}
+
+static void every_call_goes_wrong_in_turn(void) {
+    static const struct {
+        int error;
+        unsigned mask;
+    } kind[] = {
+        {EINTR, ~0u & ~(1u << EDGE_SPLICE)},
+        {EDGE_SHORT, ~0u},
+        {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_WRITEV | 1u << EDGE_RECV | 1u << EDGE_SENDMSG |
+                     1u << EDGE_ACCEPT | 1u << EDGE_URING},
+        {ENOMEM, ~0u},
+        {EMFILE, 1u << EDGE_ACCEPT},
+        {ECONNABORTED, 1u << EDGE_ACCEPT},
+        {ECONNRESET, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_RECV | 1u << EDGE_SENDMSG},
+        {ENOSPC, 1u << EDGE_EPOLL_CTL},
+        {EBUSY, 1u << EDGE_URING},
+    };
+    size_t k, before = open_descriptors();
+    unsigned long usual, n;
+    edge_reset();
+    CHECK(a_bit_of_everything());
+    usual = edge.calls;
+    for (k = 0; k < COUNT(kind); k++) {
+        unsigned long hits = 0;
+        for (n = 1; n <= usual + 20; n++) {
+            edge_reset();
+            edge.error = kind[k].error;
+            edge.mask = kind[k].mask;
+            edge.fail_at = n;
+            CHECK(a_bit_of_everything());
+            CHECK(edge.calls <= usual + usual / 2 + 60); /* no spin */
+            hits += edge.injected;
+            if (test.failures) {
+                printf("  error %d at call %lu\n", edge.error, n);
+                edge_reset();
+                return;
+            }
+        }
+        /* And again and again. */
+        for (n = 2; n < 7; n++) {
+            edge_reset();
+            edge.error = kind[k].error;
+            edge.mask = kind[k].mask;
+            edge.fail_every = n;
+            CHECK(a_bit_of_everything());
+            CHECK(edge.calls <= usual * 20 + (kind[k].error == EDGE_SHORT ? 30000 : 0));
+            if (test.failures) {
+                printf("  error %d at every %lu. call\n", edge.error, n);
+                edge_reset();
+                return;
+            }
+        }
+        if (k == 0) CHECK(hits > 0);
+    }
+    edge_reset();
+    CHECK_EQ(open_descriptors(), before);
+}
+
+static void backends_are_tried_in_order(void) {
+    stream_io_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.backends = "such,poll,epoll";
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_OK);
+    CHECK(strcmp(stream_io_backend(&io), "poll") == 0);
+    stream_io_free(&io);
+#if defined(__linux__)
+    CHECK_EQ(stream_io_init(&io, NULL), STREAM_OK);
+    CHECK(strcmp(stream_io_backend(&io), "epoll") == 0);
+    stream_io_free(&io);
+    edge_no_uring = true;
+    desc.backends = "io_uring";
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_IO);
+    CHECK_EQ(io.os_error, ENOSYS);
+    desc.backends = "io_uring,epoll";
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_OK);
+    CHECK(strcmp(stream_io_backend(&io), "epoll") == 0);
+    stream_io_free(&io);
+    edge_no_uring = false;
+#endif
+}
+
+static size_t allocations;
+static void *count_allocations(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    (void)ctx, (void)old_size, (void)align;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    allocations++;
+    return realloc(ptr, new_size);
+}
+static void *no_allocations(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    (void)ctx, (void)ptr, (void)old_size, (void)new_size, (void)align;
+    return NULL;
+}
+
+static void only_poll_allocates_and_only_once(void) {
+    stream_io_desc desc;
+    stream_io_file file[40];
+    stream_io_op op[40];
+    stream_fd pair[40][2];
+    char data[40];
+    size_t i, round;
+    memset(&desc, 0, sizeof desc);
+    memset(file, 0, sizeof file);
+    memset(op, 0, sizeof op);
+    desc.backends = backend;
+    desc.entries = ring_entries;
+    desc.allocator.resize = count_allocations;
+    allocations = 0;
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_OK);
+    for (i = 0; i < 40; i++) {
+        socket_pair(pair[i]);
+        stream_io_attach(&io, &file[i], pair[i][0]);
+    }
+    for (round = 0; round < 10; round++) {
+        for (i = 0; i < 40; i++) stream_io_read(&io, &op[i], &file[i], &data[i], 1);
+        for (i = 0; i < 40; i++) far_write(pair[i][1], "x", 1);
+        for (i = 0; i < 40; i++) next_op();
+        CHECK_EQ(allocations, strcmp(backend, "poll") == 0 ? 1 : 0);
+    }
+    for (i = 0; i < 40; i++) stream_io_close(&io, &file[i]), far_close(pair[i][1]);
+    stream_io_free(&io);
+    if (strcmp(backend, "poll") != 0) return;
+    desc.allocator.resize = no_allocations;
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_OK);
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_E_NOMEM);
+    io.allocator.resize = NULL; /* memory comes back, and it works */
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    stream_io_free(&io);
 }
 
