@@ -5727,8 +5727,8 @@ STREAM_API stream_status stream_io_post(stream_io *io, stream_io_op *op) {
    own, when none is, or when there is a tee: then tee duplicates what mid holds into mid_tee, and each is emptied
    into its destination. Copying: a buffer.
 
-   Two pipes of which one says EAGAIN do not tell which: the destination is asked, for if it takes bytes it was
-   the source that had none. With mid there is no doubt, since it is only filled when empty.
+   Two pipes of which one says EAGAIN do not tell which: the source is asked, for if it has bytes it was the
+   destination that took none. With mid there is no doubt, since it is only filled when empty.
 
    When splice is refused on the way (EINVAL), what the pipes of our own hold goes the copying way first, in
    order: what only the tee lacks, what only `to` lacks, and what both do. */
@@ -5867,9 +5867,9 @@ static int stream__splice_direct(stream_splice *s, size_t max, size_t *moved) {
             s->ended = true;
             return STREAM_END;
         } else if (n == -EAGAIN) {
-            int ready = stream__os_poll(s->desc.to, POLLOUT);
-            if (ready < 0) return stream__splice_failed(s, s->desc.to, -ready);
-            if (ready > 0) return STREAM_EMPTY;
+            int ready = stream__os_poll(s->desc.from, POLLIN);
+            if (ready < 0) return stream__splice_failed(s, s->desc.from, -ready);
+            if (ready == 0) return STREAM_EMPTY;
             s->blocked = s->desc.to;
             return STREAM_FULL;
         } else if (stream__splice_refused(n)) {

@@ -32,15 +32,15 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
-variant "" "$CC -O2" stream rings json pool
-variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool
-variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
+variant "" "$CC -O2" stream rings json pool io
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json pool io
+variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool io
 # Where there is no futex a channel sleeps on condition variables: the same cases.
 variant .cond "$CC -O2 -DSTREAM_WAIT_PTHREAD" rings
 variant .cond.tsan "$CC -O1 -g -fsanitize=thread -DSTREAM_WAIT_PTHREAD" rings
 if command -v clang >/dev/null; then
-    variant .clang "clang -O2 -funsigned-char" stream rings json pool
-    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool
+    variant .clang "clang -O2 -funsigned-char" stream rings json pool io
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json pool io
 else
     job clang "echo 'skip clang: no clang here'"
 fi
@@ -64,7 +64,7 @@ for k in scalar sse2 avx2; do
 done
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
-        for t in stream rings json pool; do
+        for t in stream rings json pool io; do
             job $t.$a "$a-linux-gnu-gcc -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
     else

@@ -2053,3 +2053,427 @@ static void only_poll_allocates_and_only_once(void) {
     stream_io_free(&io);
 }
 
+/* ==[ splice ]======================================================================================= */
+
+typedef enum end_kind { END_PIPE, END_BLOCKING_PIPE, END_SOCKET, END_BLOCKING_SOCKET, END_TCP, END_FILE, END_KINDS } end_kind;
+
+/* near is for the splice; far is ours. A file is its own far end. */
+static bool make_end(end_kind kind, bool source, int *near, int *far) {
+    int pair[2] = {-1, -1};
+    if (kind == END_FILE) {
+        char path[] = "/tmp/stream_splice_XXXXXX";
+        *near = *far = mkstemp(path);
+        if (*near >= 0) unlink(path);
+        return *near >= 0;
+    }
+    if (kind == END_PIPE || kind == END_BLOCKING_PIPE) pipe_pair(pair, kind == END_PIPE);
+    else if (kind == END_TCP) tcp_pair(pair);
+    else socket_pair(pair);
+    *near = pair[source ? 0 : 1];
+    *far = pair[source ? 1 : 0];
+    if (kind != END_BLOCKING_PIPE && kind != END_BLOCKING_SOCKET) nonblock(*near);
+    nonblock(*far);
+    return true;
+}
+
+static void close_end(int near, int far) {
+    close(near);
+    if (far != near) close(far);
+}
+
+typedef struct sink_state {
+    int fd;
+    size_t got;
+} sink_state;
+
+/* Takes up to `most` bytes from a far end and compares them. */
+static void take(sink_state *s, const unsigned char *want, size_t total, size_t most) {
+    static unsigned char back[65536];
+    ptrdiff_t n = read(s->fd, back, most < sizeof back ? most : sizeof back);
+    if (n <= 0) return;
+    CHECK(s->got + (size_t)n <= total && memcmp(back, want + s->got, (size_t)n) == 0);
+    s->got += (size_t)n;
+}
+
+/* Moves `total` bytes with segments of random size on all sides; what arrives is compared byte by byte. */
+static void move_all(end_kind from, end_kind to, int tee_kind, bool copy, size_t total, uint64_t *seed) {
+    static unsigned char data[1 << 20];
+    stream_splice s;
+    stream_splice_desc desc;
+    stream_status status = STREAM_OK;
+    int from_near, from_far, to_near, to_far, tee_near = -1, tee_far = -1;
+    sink_state out = {-1, 0}, tee_out = {-1, 0};
+    size_t put = 0, moved, counted = 0, i, spins = 0;
+    unsigned long rounds = 0;
+    for (i = 0; i < total; i += 8) {
+        uint64_t x = test_random(seed);
+        memcpy(data + i, &x, 8);
+    }
+    memset(&desc, 0, sizeof desc);
+    CHECK(make_end(from, true, &from_near, &from_far) && make_end(to, false, &to_near, &to_far));
+    if (tee_kind >= 0) CHECK(make_end((end_kind)tee_kind, false, &tee_near, &tee_far));
+    if (from == END_FILE) {
+        far_write(from_far, data, total);
+        lseek(from_far, 0, SEEK_SET);
+        put = total;
+    }
+    desc.from = from_near;
+    desc.to = to_near;
+    desc.tee = tee_kind >= 0 ? tee_near : 0;
+    desc.copy = copy;
+    desc.buffer_len = 1000;
+    desc.pipe_len = 65536;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+    out.fd = to_far;
+    tee_out.fd = tee_far;
+    while (status != STREAM_END && rounds++ < 1000000 && spins < 100000) {
+        size_t before = put + out.got + tee_out.got;
+        if (put < total && test_random(seed) % 3 == 0) {
+            size_t len = 1 + (size_t)(test_random(seed) % (test_random(seed) % 4 ? 200 : 30000));
+            ptrdiff_t n = write(from_far, data + put, len < total - put ? len : total - put);
+            if (n > 0) put += (size_t)n;
+            if (put == total && from_far != from_near) {
+                close(from_far);
+                from_far = from_near;
+            }
+        }
+        if (to != END_FILE && test_random(seed) % 3 == 0) take(&out, data, total, 1 + (size_t)(test_random(seed) % 20000));
+        if (tee_kind >= 0 && tee_kind != END_FILE && test_random(seed) % 3 == 0)
+            take(&tee_out, data, total, 1 + (size_t)(test_random(seed) % 20000));
+        status = stream_splice_step(&s, test_random(seed) % 2 ? SIZE_MAX : 1 + (size_t)(test_random(seed) % 5000), &moved);
+        counted += moved;
+        CHECK(status == STREAM_OK || status == STREAM_EMPTY || status == STREAM_FULL || status == STREAM_END ||
+              (status == STREAM_E_IO && edge.injected && s.os_error == edge.error));
+        if (status == STREAM_E_IO && (s.os_error != edge.error || !edge.injected)) break;
+        if (status == STREAM_FULL) CHECK(stream_splice_blocked(&s) == to_near || stream_splice_blocked(&s) == tee_near);
+        /* A drained source is not a full destination: with everything read over there, it can only be empty. */
+        if (status == STREAM_EMPTY && edge.fail_at == 0 && edge.fail_every == 0) {
+            struct pollfd p = {from_near, POLLIN, 0};
+            CHECK(poll(&p, 1, 0) == 0 || from == END_TCP);
+        }
+        spins = put + out.got + tee_out.got == before && moved == 0 ? spins + 1 : 0;
+    }
+    CHECK_EQ(status, STREAM_END);
+    CHECK_EQ(counted, total);
+    CHECK_EQ(s.bytes, total);
+    CHECK_EQ(stream_splice_held(&s), 0);
+#if defined(__linux__)
+    if (!copy && edge.mask == 0 && from != END_BLOCKING_SOCKET && to != END_BLOCKING_SOCKET &&
+        (tee_kind < 0 || tee_kind != END_BLOCKING_SOCKET))
+        CHECK_EQ(s.spliced, total);
+    if (copy) CHECK_EQ(s.spliced, 0);
+#endif
+    if (to == END_FILE) lseek(to_far, 0, SEEK_SET);
+    if (tee_kind == END_FILE) lseek(tee_far, 0, SEEK_SET);
+    for (i = 0; i < 100000 && out.got < total; i++) take(&out, data, total, 65536);
+    CHECK_EQ(out.got, total);
+    for (i = 0; tee_kind >= 0 && i < 100000 && tee_out.got < total; i++) take(&tee_out, data, total, 65536);
+    CHECK_EQ(tee_out.got, tee_kind >= 0 ? total : 0);
+    CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_END);
+    stream_splice_free(&s);
+    close_end(from_near, from_far);
+    close_end(to_near, to_far);
+    if (tee_kind >= 0) close_end(tee_near, tee_far);
+}
+
+static void splices_like_it_copies(void) {
+    uint64_t seed = 7;
+    int from, to, tee, copy;
+    size_t before = open_descriptors(), total = (scaled(150000) + 7) & ~(size_t)7;
+    edge_reset();
+    for (copy = 0; copy < 2; copy++)
+        for (from = 0; from < END_KINDS; from++)
+            for (to = 0; to < END_KINDS; to++)
+                for (tee = -1; tee < END_KINDS; tee++) {
+                    move_all((end_kind)from, (end_kind)to, tee, copy != 0, tee < 0 ? total : total / 2 & ~(size_t)7, &seed);
+                    if (test.failures) {
+                        printf("  from %d to %d tee %d copy %d\n", from, to, tee, copy);
+                        return;
+                    }
+                }
+    CHECK_EQ(open_descriptors(), before);
+}
+
+static void splice_goes_wrong_in_turn(void) {
+    static const struct {
+        int error;
+        unsigned mask;
+    } kind[] = {
+        {EINVAL, 1u << EDGE_SPLICE | 1u << EDGE_TEE}, /* not for these two: copies from there on */
+        {EINTR, ~0u},
+        {EDGE_SHORT, ~0u},
+        {ENOMEM, 1u << EDGE_SPLICE | 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_POLL},
+        {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_RECV | 1u << EDGE_SENDMSG},
+    };
+    static const int route[][3] = {{END_PIPE, END_PIPE, -1}, {END_SOCKET, END_TCP, -1}, {END_PIPE, END_PIPE, END_PIPE},
+                                   {END_SOCKET, END_PIPE, END_FILE}, {END_FILE, END_BLOCKING_PIPE, END_SOCKET}};
+    size_t k, r, before = open_descriptors();
+    unsigned long n;
+    for (k = 0; k < COUNT(kind); k++) {
+        for (r = 0; r < COUNT(route); r++) {
+            int copy;
+            for (copy = 0; copy < 2; copy++) {
+                unsigned long hits = 0, last = 1;
+                for (n = 1; n < 400 && last; n += 1 + n / 12) {
+                    uint64_t seed = n * 77 + 1;
+                    edge_reset();
+                    edge.error = kind[k].error;
+                    edge.mask = kind[k].mask;
+                    edge.fail_at = n;
+                    move_all((end_kind)route[r][0], (end_kind)route[r][1], route[r][2], copy != 0, 40000, &seed);
+                    hits += edge.injected;
+                    last = edge.calls >= n;
+                    if (test.failures) {
+                        printf("  error %d at call %lu, route %zu, copy %d\n", kind[k].error, n, r, copy);
+                        edge_reset();
+                        return;
+                    }
+                }
+                if (!copy && k == 0) CHECK(hits > 0);
+            }
+        }
+    }
+    edge_reset();
+    CHECK_EQ(open_descriptors(), before);
+}
+
+static void splice_tells_full_from_drained(void) {
+    int copy;
+    for (copy = 0; copy < 2; copy++) {
+        int from[2], to[2];
+        static char big[1 << 20];
+        stream_splice s;
+        stream_splice_desc desc;
+        size_t moved, n, full;
+        memset(&desc, 0, sizeof desc);
+        pipe_pair(from, false);
+        pipe_pair(to, false);
+        desc.from = from[0];
+        desc.to = to[1];
+        desc.copy = copy != 0;
+        CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_EMPTY);
+        nonblock(from[1]);
+        for (full = 0;;) {
+            ptrdiff_t put = write(from[1], big, 4096);
+            stream_status status = stream_splice_step(&s, SIZE_MAX, &moved);
+            CHECK(put > 0 || status == STREAM_FULL);
+            full += moved;
+            if (status == STREAM_FULL) break;
+            CHECK_EQ(status, STREAM_EMPTY);
+            if (test.failures) break;
+        }
+        CHECK_EQ(stream_splice_blocked(&s), to[1]);
+        CHECK(full >= 4096);
+        CHECK_EQ(read(to[0], big, sizeof big), full);
+        CHECK_EQ(stream_splice_step(&s, 100, &moved), STREAM_OK); /* and no further than asked */
+        CHECK(moved >= 100 || copy == 0);
+        n = moved;
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_EMPTY);
+        CHECK(n + moved > 0);
+        close(from[1]);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_END);
+        close(to[0]);
+        stream_splice_free(&s);
+        close(from[0]);
+        close(to[1]);
+    }
+}
+
+static void splice_errors_name_the_descriptor(void) {
+    stream_splice s;
+    stream_splice_desc desc;
+    int from[2], to[2], full = open("/dev/full", O_WRONLY | O_CLOEXEC), copy;
+    size_t moved;
+    char back[16];
+    memset(&desc, 0, sizeof desc);
+    CHECK_EQ(stream_splice_init(&s, NULL), STREAM_E_ARGUMENT);
+    stream_splice_free(&s);
+    desc.from = -1;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_E_ARGUMENT);
+    desc.from = desc.to = 3999;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_E_IO);
+    CHECK_EQ(s.os_error, EBADF);
+    stream_splice_free(&s);
+    signal(SIGPIPE, SIG_IGN);
+    for (copy = 0; copy < 2; copy++) {
+        pipe_pair(from, true);
+        pipe_pair(to, true);
+        memset(&desc, 0, sizeof desc);
+        desc.copy = copy != 0;
+        desc.from = from[0];
+        desc.to = to[1];
+        desc.tee = full;
+        CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+        far_write(from[1], "abc", 3);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_E_IO);
+        CHECK_EQ(s.failed, full);
+        CHECK_EQ(s.os_error, ENOSPC);
+        stream_splice_untee(&s); /* go on without it */
+        far_write(from[1], "def", 3);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_EMPTY);
+        CHECK_EQ(read(to[0], back, sizeof back), 6);
+        CHECK_BYTES(back, 6, "abcdef", 6);
+        far_write(from[1], "ghi", 3);
+        close(to[0]);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_E_IO);
+        CHECK_EQ(s.failed, to[1]);
+        CHECK_EQ(s.os_error, EPIPE);
+        stream_splice_free(&s);
+        close(from[0]);
+        close(from[1]);
+        close(to[1]);
+    }
+    signal(SIGPIPE, SIG_DFL);
+    close(full);
+}
+
+static void splice_waits_with_stream_io(void) {
+    static unsigned char data[400000], back[sizeof data];
+    stream_fd in[2], out[2];
+    stream_splice s;
+    stream_splice_desc desc;
+    stream_io_file from, to, feed, drain;
+    stream_io_op poll_op, wr, rd;
+    size_t moved, got = 0;
+    bool ended = false;
+    make_pattern(data, sizeof data, 0);
+    backend = "poll";
+    memset(&desc, 0, sizeof desc);
+    memset(&from, 0, sizeof from);
+    memset(&to, 0, sizeof to);
+    memset(&feed, 0, sizeof feed);
+    memset(&drain, 0, sizeof drain);
+    memset(&poll_op, 0, sizeof poll_op);
+    memset(&wr, 0, sizeof wr);
+    memset(&rd, 0, sizeof rd);
+    begin();
+    tcp_pair(in);
+    tcp_pair(out);
+    nonblock(in[0]);
+    nonblock(out[1]);
+    desc.from = in[0];
+    desc.to = out[1];
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+    stream_io_attach(&io, &from, in[0]);
+    stream_io_attach(&io, &to, out[1]);
+    stream_io_attach(&io, &feed, in[1]);
+    stream_io_attach(&io, &drain, out[0]);
+    stream_io_write(&io, &wr, &feed, data, sizeof data);
+    stream_io_read(&io, &rd, &drain, back, sizeof back);
+    stream_io_poll(&io, &poll_op, &from, STREAM_IO_READABLE);
+    while (!ended || got < sizeof data) {
+        stream_io_op *o = next_op();
+        if (!o) break;
+        if (o == &wr) stream_io_close(&io, &feed);
+        if (o == &rd) {
+            got += o->bytes;
+            if (got < sizeof data) stream_io_read(&io, &rd, &drain, back + got, sizeof back - got);
+        }
+        if (o == &poll_op) {
+            stream_status status = stream_splice_step(&s, SIZE_MAX, &moved);
+            if (status == STREAM_EMPTY) stream_io_poll(&io, &poll_op, &from, STREAM_IO_READABLE);
+            else if (status == STREAM_FULL) stream_io_poll(&io, &poll_op, &to, STREAM_IO_WRITABLE);
+            else CHECK_EQ(status, STREAM_END);
+            ended = status == STREAM_END;
+        }
+    }
+    CHECK(got == sizeof data && is_pattern(back, got, 0));
+    stream_io_close(&io, &from);
+    stream_io_close(&io, &to);
+    stream_io_close(&io, &drain);
+    stream_splice_free(&s);
+    end();
+}
+
+#endif /* POSIX */
+
+/* ==[ the runner ]=================================================================================== */
+
+static const char *const backends[] = {"epoll", "io_uring", "kqueue", "poll", "iocp"};
+
+static void run_io(const char *label) {
+    static char name[80];
+#define RUN_IO(function) (snprintf(name, sizeof name, "%s.%s", label, #function), test_run(name, function))
+    RUN_IO(echoes);
+    RUN_IO(a_hang_up_takes_nothing_away);
+    RUN_IO(reads_are_served_in_order);
+    RUN_IO(writes_are_whole_and_in_order);
+    RUN_IO(many_parts_are_one_write);
+    RUN_IO(misuse_is_refused);
+    RUN_IO(cancelled_once_and_nothing_lost);
+    RUN_IO(a_cancelled_write_tells_how_far_it_came);
+    RUN_IO(closed_is_closed);
+    RUN_IO(closed_before_it_was_handed_out);
+    RUN_IO(accepts_and_connects);
+    RUN_IO(timers_come_in_order);
+    RUN_IO(timers_are_never_early);
+    RUN_IO(nobody_starves);
+    RUN_IO(wakes);
+#if !defined(_WIN32)
+    RUN_IO(pipes_hang_up_once);
+    RUN_IO(shared_descriptors_keep_their_flags);
+    RUN_IO(regular_files);
+    RUN_IO(terminals);
+    RUN_IO(polls);
+    RUN_IO(resets_and_broken_pipes);
+    RUN_IO(urgent_data_hides_nothing);
+    RUN_IO(datagrams);
+    RUN_IO(no_descriptor_left);
+    RUN_IO(freed_with_work_under_way);
+    RUN_IO(a_thousand_cost_no_more_than_ten);
+    RUN_IO(an_idle_loop_sleeps);
+    RUN_IO(no_wake_is_lost);
+    RUN_IO(posts_arrive_in_order);
+    RUN_IO(a_storm_of_signals);
+    RUN_IO(every_call_goes_wrong_in_turn);
+    RUN_IO(only_poll_allocates_and_only_once);
+#endif
+}
+
+int main(int argc, char **argv) {
+    size_t i;
+    TEST_PROGRAM("io");
+#if !defined(_WIN32)
+    signal(SIGPIPE, SIG_DFL);
+#endif
+    for (i = 0; i < COUNT(backends); i++) {
+        stream_io_desc desc;
+        stream_status status;
+        if (argc > 1 && strcmp(argv[1], backends[i]) != 0) continue;
+        memset(&desc, 0, sizeof desc);
+        desc.backends = backend = backends[i];
+        status = stream_io_init(&io, &desc);
+        if (status == STREAM_OK) {
+            stream_io_free(&io);
+            run_io(backend);
+        } else if (status != STREAM_E_TYPE) { /* compiled in, but this machine says no */
+            printf("skip io.%s: not on this machine (error %d)\n", backend, io.os_error);
+        }
+    }
+#if defined(__linux__)
+    /* Once more with a queue that is always full, and as on an older kernel. */
+    ring_entries = 2;
+    edge_plain_uring = true;
+    {
+        stream_io_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.backends = backend = "io_uring";
+        if ((argc < 2 || strcmp(argv[1], "io_uring.2") == 0) && stream_io_init(&io, &desc) == STREAM_OK) {
+            stream_io_free(&io);
+            run_io("io_uring.2");
+        }
+    }
+    ring_entries = 0;
+    edge_plain_uring = false;
+#endif
+#if !defined(_WIN32)
+    RUN(backends_are_tried_in_order);
+    RUN(splices_like_it_copies);
+    RUN(splice_tells_full_from_drained);
+    RUN(splice_errors_name_the_descriptor);
+    RUN(splice_goes_wrong_in_turn);
+    RUN(splice_waits_with_stream_io);
+#endif
+    return test_end();
+}
