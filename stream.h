@@ -4126,10 +4126,11 @@ enum {
     STREAM__FD_HUNG = 128,     /* there is more to read than its bytes: a hang-up, an error */
     STREAM__FD_ATTACHED = 256,
     STREAM__FD_READS = 512, /* opened for that */
-    STREAM__FD_WRITES = 1024
+    STREAM__FD_WRITES = 1024,
+    STREAM__FD_LEVEL = 2048 /* watched for states, not for edges */
 };
 
-enum { STREAM__IO_BUDGET = 256, STREAM__AWAKE = 0, STREAM__WOKEN = 1, STREAM__ASLEEP = 2 };
+enum { STREAM__IO_BUDGET = 256, STREAM__IO_BATCH = 32, STREAM__AWAKE = 0, STREAM__WOKEN = 1, STREAM__ASLEEP = 2 };
 
 typedef struct stream__io_backend {
     const char *name;
@@ -4551,8 +4552,9 @@ static bool stream__io_attempt(stream_io *io, stream_io_file *file, stream_io_op
         if (n < 0) return stream__io_failed(io, op, (int)-n);
         op->bytes = (size_t)n;
         /* TCP gives all it has: less than asked for means that the next byte comes with an edge of its own.
-           Nobody else promises that; they are asked until they would wait. */
-        if ((file->flags & (STREAM__FD_TCP | STREAM__FD_HUNG)) == STREAM__FD_TCP && op->bytes < op->one.len)
+           Nobody else promises that; they are watched for the state, or asked until they would wait. */
+        if (op->bytes < op->one.len && (file->flags & (STREAM__FD_TCP | STREAM__FD_LEVEL)) &&
+            !(file->flags & STREAM__FD_HUNG))
             file->ready &= (uint8_t)~(1u << STREAM__IN);
         stream__io_finish(io, op, n > 0 || (file->flags & STREAM__FD_DATAGRAM) ? STREAM_OK : STREAM_END, 0);
         return true;
@@ -4739,7 +4741,8 @@ static STREAM__UNUSED void stream__io_wake_drain(stream_io *io) {
 static int stream__epoll_watch(stream_io *io, stream_io_file *file, uint8_t needs) {
     struct epoll_event event;
     memset(&event, 0, sizeof event);
-    event.events = (uint32_t)EPOLLET | (uint32_t)EPOLLRDHUP;
+    event.events = (uint32_t)EPOLLRDHUP;
+    if (!(file->flags & STREAM__FD_LEVEL)) event.events |= (uint32_t)EPOLLET;
     if (needs & STREAM__WATCHED_IN) event.events |= (uint32_t)EPOLLIN | (uint32_t)EPOLLPRI;
     if (needs & STREAM__WATCHED_OUT) event.events |= (uint32_t)EPOLLOUT;
     event.data.ptr = file;
@@ -4753,10 +4756,14 @@ static void stream__epoll_start(stream_io *io, stream_io_file *file, int lane) {
     stream__io_run(io, file, lane, stream__epoll_watch);
 }
 
-static void stream__epoll_detach(stream_io *io, stream_io_file *file) {
-    struct epoll_event none;
+static void stream__epoll_forget(stream_io *io, stream_io_file *file) {
+    struct epoll_event none; /* old kernels want to see one */
     memset(&none, 0, sizeof none);
     if (file->watched) (void)STREAM_SYS_EPOLL_CTL(io->fd, EPOLL_CTL_DEL, file->own, &none);
+}
+
+static void stream__epoll_detach(stream_io *io, stream_io_file *file) {
+    stream__epoll_forget(io, file);
     stream__io_close_own(file);
 }
 
@@ -4779,9 +4786,23 @@ static void stream__epoll_free(stream_io *io) {
     stream__io_wake_close(io);
 }
 
+/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps it. */
+static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
+    uint8_t needs = 0;
+    int lane;
+    for (lane = 0; lane < STREAM__LANES; lane++)
+        if (file->head[lane]) needs |= stream__io_needs(file->head[lane], lane);
+    if (needs == 0) { /* even without asking for any, one hears of a hang-up */
+        stream__epoll_forget(io, file);
+        file->watched = 0;
+    } else if (stream__epoll_watch(io, file, needs) == 0) {
+        file->watched = needs;
+    }
+}
+
 static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
-    struct epoll_event events[STREAM__IO_BUDGET];
-    int i, n = STREAM_SYS_EPOLL_WAIT(io->fd, events, STREAM__IO_BUDGET, stream__io_ms(wait_ns));
+    struct epoll_event events[STREAM__IO_BATCH];
+    int i, n = STREAM_SYS_EPOLL_WAIT(io->fd, events, STREAM__IO_BATCH, stream__io_ms(wait_ns));
     if (n < 0) {
         io->os_error = errno;
         return errno == EINTR ? STREAM_EMPTY : STREAM_E_IO;
@@ -4791,25 +4812,32 @@ static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
         uint32_t e = events[i].events;
         bool over = (e & ((uint32_t)EPOLLHUP | (uint32_t)EPOLLERR)) != 0;
         unsigned lanes = over ? 1u << STREAM__IN | 1u << STREAM__OUT : 0;
+        bool vain;
         if (!file) {
             stream__io_wake_drain(io);
             continue;
         }
         if (e & ((uint32_t)EPOLLIN | (uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)) lanes |= 1u << STREAM__IN;
         if (e & (uint32_t)EPOLLOUT) lanes |= 1u << STREAM__OUT;
+        /* Only then: a lane that is served now will most likely be submitted to again. */
+        vain = (file->flags & STREAM__FD_LEVEL) && !file->head[STREAM__WATCH] &&
+               (((lanes & 1u << STREAM__IN) && !file->head[STREAM__IN]) ||
+                ((lanes & 1u << STREAM__OUT) && !file->head[STREAM__OUT]));
         stream__io_edge(io, file, lanes, over || (e & ((uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)),
                         stream__epoll_watch);
-        /* A Unix socket tells its writer of every message that was read: unwatch it once that is no news. */
-        if ((e & (uint32_t)EPOLLOUT) && !(file->flags & STREAM__FD_TCP) && !file->head[STREAM__OUT] &&
-            !file->head[STREAM__WATCH] && (file->watched & STREAM__WATCHED_OUT) &&
-            stream__epoll_watch(io, file, file->watched & (uint8_t)~STREAM__WATCHED_OUT) == 0)
-            file->watched &= (uint8_t)~STREAM__WATCHED_OUT;
+        if (vain) stream__epoll_relax(io, file);
     }
     return STREAM_OK;
 }
 
+static stream_status stream__epoll_attach(stream_io *io, stream_io_file *file) {
+    stream_status status = stream__io_attach_ready(io, file);
+    if (!(file->flags & STREAM__FD_TCP)) file->flags |= STREAM__FD_LEVEL;
+    return status;
+}
+
 static const stream__io_backend stream__io_epoll = {
-    "epoll",           stream__epoll_init,      stream__epoll_free,   stream__io_attach_ready, stream__epoll_detach,
+    "epoll",           stream__epoll_init,      stream__epoll_free,   stream__epoll_attach, stream__epoll_detach,
     stream__epoll_start, stream__io_cancel_none, stream__epoll_collect, stream__io_wake_write};
 #endif
 
@@ -4824,6 +4852,12 @@ static int stream__poll_watch(stream_io *io, stream_io_file *file, uint8_t needs
 static void stream__poll_start(stream_io *io, stream_io_file *file, int lane) {
     if (lane == STREAM__WATCH) file->ready |= 1u << STREAM__WATCH;
     stream__io_run(io, file, lane, stream__poll_watch);
+}
+
+static stream_status stream__poll_attach(stream_io *io, stream_io_file *file) {
+    stream_status status = stream__io_attach_ready(io, file);
+    file->flags |= STREAM__FD_LEVEL;
+    return status;
 }
 
 static void stream__poll_detach(stream_io *io, stream_io_file *file) {
@@ -4891,7 +4925,7 @@ static stream_status stream__poll_collect(stream_io *io, uint64_t wait_ns) {
 }
 
 static const stream__io_backend stream__io_poll = {
-    "poll",           stream__poll_init,      stream__poll_free,   stream__io_attach_ready, stream__poll_detach,
+    "poll",           stream__poll_init,      stream__poll_free,   stream__poll_attach, stream__poll_detach,
     stream__poll_start, stream__io_cancel_none, stream__poll_collect, stream__io_wake_write};
 #endif
 
@@ -4976,14 +5010,14 @@ static void stream__kqueue_free(stream_io *io) {
 }
 
 static stream_status stream__kqueue_collect(stream_io *io, uint64_t wait_ns) {
-    struct kevent events[STREAM__IO_BUDGET];
+    struct kevent events[STREAM__IO_BATCH];
     struct timespec timeout;
     int i, n;
     /* Some systems refuse what is longer than a day; that is as good as any. */
     if (wait_ns != STREAM_FOREVER && wait_ns > UINT64_C(86400000000000)) wait_ns = UINT64_C(86400000000000);
     timeout.tv_sec = (time_t)(wait_ns / 1000000000);
     timeout.tv_nsec = (long)(wait_ns % 1000000000);
-    n = STREAM_SYS_KEVENT(io->fd, NULL, 0, events, STREAM__IO_BUDGET, wait_ns == STREAM_FOREVER ? NULL : &timeout);
+    n = STREAM_SYS_KEVENT(io->fd, NULL, 0, events, STREAM__IO_BATCH, wait_ns == STREAM_FOREVER ? NULL : &timeout);
     if (n < 0) {
         io->os_error = errno;
         return errno == EINTR ? STREAM_EMPTY : STREAM_E_IO;

@@ -33,6 +33,11 @@ static struct edge {
     uint64_t now;
 } edge;
 
+#if !defined(_WIN32)
+#include <pthread.h>
+static pthread_t edge_thread; /* the one that is counted */
+#endif
+
 #define EDGE_SHORT (-1)
 #define EDGE_IS_DATA(call) ((call) <= EDGE_SENDMSG || (call) == EDGE_SPLICE || (call) == EDGE_TEE)
 
@@ -134,6 +139,9 @@ static size_t scaled(size_t full) {
 }
 
 static bool edge_fails(edge_call call, size_t *len) {
+#if !defined(_WIN32)
+    if (!pthread_equal(pthread_self(), edge_thread)) return false; /* a waker */
+#endif
     edge.calls++;
     edge.at[call]++;
     if (!(edge.mask >> call & 1)) return false;
@@ -148,9 +156,14 @@ static bool edge_fails(edge_call call, size_t *len) {
     return true;
 }
 
-static uint64_t edge_now(void) { return edge.fake_clock ? edge.now : stream_now_ns(); }
+static void edge_reset(void) {
+    memset(&edge, 0, sizeof edge);
+#if !defined(_WIN32)
+    edge_thread = pthread_self();
+#endif
+}
 
-static void edge_reset(void) { memset(&edge, 0, sizeof edge); }
+static uint64_t edge_now(void) { return edge.fake_clock ? edge.now : stream_now_ns(); }
 
 #if !defined(_WIN32)
 
@@ -322,7 +335,7 @@ static stream_io_op *next_op(void) {
     while ((op = stream_io_next(&io)) == NULL) {
         uint64_t now = stream_now_ns();
         if (now > deadline || stream_io_wait(&io, deadline - now) < 0) {
-            CHECK(!"nothing came within ten seconds");
+            CHECK_EQ(0, "an operation within ten seconds" != NULL);
             return NULL;
         }
     }
@@ -1677,8 +1690,6 @@ static void no_wake_is_lost(void) {
     for (i = 0; i < 4; i++) pthread_create(&t[i], NULL, waker, NULL);
     for (i = 0; i < 100; i++) CHECK_EQ(stream_io_wait(&io, 1000000), STREAM_EMPTY);
     for (i = 0; i < 4; i++) pthread_join(t[i], NULL);
-    while (stream_io_wait(&io, 0), edge_reset(), stream_io_wait(&io, 0) != STREAM_EMPTY) {
-    }
     end();
 }
 
@@ -2101,7 +2112,7 @@ static void move_all(end_kind from, end_kind to, int tee_kind, bool copy, size_t
     stream_splice s;
     stream_splice_desc desc;
     stream_status status = STREAM_OK;
-    int from_near, from_far, to_near, to_far, tee_near = -1, tee_far = -1;
+    int from_near = -1, from_far = -1, to_near = -1, to_far = -1, tee_near = -1, tee_far = -1;
     sink_state out = {-1, 0}, tee_out = {-1, 0};
     size_t put = 0, moved, counted = 0, i, spins = 0;
     unsigned long rounds = 0;
