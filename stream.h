@@ -4527,7 +4527,7 @@ static bool stream__io_attempt_connect(stream_io *io, stream_io_file *file, stre
             return true;
         }
         op->stage |= STREAM__STAGE_BEGUN;
-        return false;
+        if (errno != EINTR) return false;
     }
     if (getsockopt(file->own, SOL_SOCKET, SO_ERROR, (void *)&error, &len) != 0) error = errno;
     if (error == 0) {
@@ -4821,8 +4821,9 @@ static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
         if (e & (uint32_t)EPOLLOUT) lanes |= 1u << STREAM__OUT;
         /* Only then: a lane that is served now will most likely be submitted to again. */
         vain = (file->flags & STREAM__FD_LEVEL) && !file->head[STREAM__WATCH] &&
-               (((lanes & 1u << STREAM__IN) && !file->head[STREAM__IN]) ||
-                ((lanes & 1u << STREAM__OUT) && !file->head[STREAM__OUT]));
+               (over ? !file->head[STREAM__IN] && !file->head[STREAM__OUT]
+                     : ((lanes & 1u << STREAM__IN) && !file->head[STREAM__IN]) ||
+                           ((lanes & 1u << STREAM__OUT) && !file->head[STREAM__OUT]));
         stream__io_edge(io, file, lanes, over || (e & ((uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)),
                         stream__epoll_watch);
         if (vain) stream__epoll_relax(io, file);
