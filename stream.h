@@ -159,6 +159,7 @@ typedef enum stream_status {
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
     STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
+    STREAM_CANCELLED = 7, /* taken back before it was done */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -182,6 +183,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
     case STREAM_LOST: return "fell behind, items lost";
+    case STREAM_CANCELLED: return "cancelled";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";
@@ -1616,6 +1618,294 @@ STREAM_API void stream_reader_free(stream_reader *reader);
    wait until it is readable. A failed read is E_IO once (see os_error), then the tail, then END. */
 STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *line);
 
+/* ==[ io ]===========================================================================================
+   Many descriptors in one thread, without waiting for any single one. You submit operations; each comes back
+   exactly once, when it is done, whatever becomes of it. An operation is a struct of yours, so nothing is
+   allocated for it, however many are under way. An echo server, whole but for the listening socket:
+
+       typedef struct { stream_io_file file; stream_io_op op; char data[4096]; } client;
+
+       stream_io_init(&io, NULL);
+       stream_io_attach(&io, &listener, listening_fd);
+       stream_io_accept(&io, &incoming, &listener);
+       while (stream_io_wait(&io, STREAM_FOREVER) >= 0) {
+           while ((op = stream_io_next(&io)) != NULL) {
+               client *c = (client *)op->user;
+               if (op->verb == STREAM_IO_ACCEPT) {
+                   if (op->status == STREAM_OK && (c = new_client()) != NULL) {
+                       stream_io_attach(&io, &c->file, op->fd);
+                       c->op.user = c;
+                       stream_io_read(&io, &c->op, &c->file, c->data, sizeof c->data);
+                   }
+                   stream_io_accept(&io, op, &listener);
+               } else if (op->status != STREAM_OK) {
+                   stream_io_close(&io, &c->file), free(c);
+               } else if (op->verb == STREAM_IO_READ) {
+                   stream_io_write(&io, op, &c->file, c->data, op->bytes);
+               } else {
+                   stream_io_read(&io, op, &c->file, c->data, sizeof c->data);
+               }
+           }
+       }
+
+   The same on every system, whatever does the work below: epoll (the default on Linux), io_uring, kqueue
+   (macOS, the BSDs), poll (any POSIX), I/O completion ports (Windows).
+
+     - Sockets, pipes, terminals and regular files. Those the system cannot wait for (regular files,
+       /dev/null) are read and written at once; with io_uring without blocking the thread.
+     - A read gives what there is, at least one byte; after the last one END, and END again to whoever asks
+       again. A writer that hangs up takes nothing away: what it wrote comes first. A terminal or
+       pseudo-terminal that hangs up is an END too.
+     - A write is done when all of it is written. Reads of a file are served in the order in which they were
+       submitted, and so are its writes; reads and writes do not wait for each other.
+     - After stream_io_close or _detach nothing of that file comes out but CANCELLED, once for each
+       operation, and the descriptor may be used again at once.
+     - One descriptor that is always ready does not keep others waiting.
+     - The cost of an operation does not depend on how many others are in flight (poll excepted; a timer
+       costs a logarithm).
+
+   Descriptors that others share: the flag O_NONBLOCK belongs to everybody who inherited the same pipe or
+   terminal, so it is left as it is. A socket is asked not to wait, call by call. A blocking pipe or
+   terminal is opened a second time, for ourselves, where the system can do that (Linux, /proc); elsewhere it
+   is asked first whether it would wait, and written to in pieces small enough not to. There, somebody
+   else who reads the same pipe may snatch the bytes away in between, and then we wait. Only a socket
+   that accepts or connects is made non-blocking.
+
+   Thread rules: one thread uses a stream_io and all that belongs to it; only stream_io_wake and
+   stream_io_post may be called by others. Fork: the child must not use the parent's.
+
+   A write to a pipe that nobody reads raises SIGPIPE, as ever; ignore it, and the operation says E_IO with
+   EPIPE. Sockets never raise it. */
+
+/* What the system calls an open file: a descriptor; on Windows a HANDLE or a SOCKET. */
+#if defined(_WIN32)
+typedef intptr_t stream_fd;
+#else
+typedef int stream_fd;
+#endif
+
+typedef enum stream_io_verb {
+    STREAM_IO_NONE = 0,
+    STREAM_IO_READ,
+    STREAM_IO_WRITE, /* and writev */
+    STREAM_IO_ACCEPT,
+    STREAM_IO_CONNECT,
+    STREAM_IO_POLL,
+    STREAM_IO_TIMER,
+    STREAM_IO_POST
+} stream_io_verb;
+
+/* What stream_io_poll waits for and reports. */
+enum {
+    STREAM_IO_READABLE = 1, /* a read would not wait */
+    STREAM_IO_WRITABLE = 2, /* a write would not wait */
+    STREAM_IO_HANGUP = 4    /* the other side has gone; reported whether asked for or not */
+};
+
+struct stream_io;
+struct stream_io_file;
+
+/* One operation. Zeroed before its first use (user apart), and then used again and again. From submission
+   until stream_io_next hands it out it, its file and the memory it names belong to the stream_io: they must
+   stay where they are, and be neither read nor changed. */
+typedef struct stream_io_op {
+    void *user; /* yours; never touched */
+    /* what it came to (read only, once handed out) */
+    stream_io_verb verb;
+    stream_status status; /* OK; END (a read only); CANCELLED; E_IO, see os_error; E_TYPE: not with this file */
+    int os_error;         /* errno's or GetLastError's value with E_IO, else 0 */
+    uint32_t events;      /* of a poll: STREAM_IO_READABLE and so on */
+    size_t bytes;         /* read or written; a write that failed or was cancelled tells how far it came */
+    stream_fd fd;         /* of an accept: the new descriptor, yours; else -1 */
+    /* private */
+    struct stream_io_op *next, *prev, *child; /* in a queue, a list, or the heap of timers */
+    struct stream_io_file *file;
+    uint64_t deadline_ns, order;
+    const stream_slice *parts; /* of a write */
+    size_t count, part, part_done;
+    stream_slice one; /* the buffer of a read, a write of one part, an address */
+    uint8_t state, stage;
+#if defined(_WIN32)
+    uint64_t os[24];
+#else
+    uint64_t os[8];
+#endif
+} stream_io_op;
+
+/* A descriptor that a stream_io works with. Zeroed, or attached, or detached and out of use. */
+typedef struct stream_io_file {
+    stream_fd fd;     /* as attached; -1 after close and detach (read only) */
+    uint32_t pending; /* operations submitted and not handed out yet; at 0 the memory is yours (read only) */
+    /* private */
+    struct stream_io *io;
+    struct stream_io_file *next, *prev, *dirty_next, *dirty_prev;
+    struct stream_io_op *head[3], *tail[3]; /* what reads, what writes, what polls */
+    stream_fd own;                          /* what is really read and written: fd, or opened by us */
+    uint32_t flags;
+    uint8_t ready, watched;
+} stream_io_file;
+
+typedef struct stream_io_desc {
+    /* Which backends to try, in this order, separated by commas: "epoll", "io_uring", "kqueue", "poll",
+       "iocp". NULL: the system's own. A single name is that or nothing. */
+    const char *backends;
+    unsigned entries;           /* io_uring: length of its submission queue; 0: 256 */
+    stream_allocator allocator; /* for the table of the poll backend; zero: malloc */
+} stream_io_desc;
+
+typedef struct stream__io_ring { /* of io_uring */
+    void *rings, *entries, *cqes;
+    size_t rings_len, entries_len;
+    uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
+    uint32_t sq_mask, cq_mask, sq_len;
+    uint32_t active;        /* operations in the kernel */
+    uint32_t tail;          /* ours of the submissions */
+    bool disabled, polling; /* not begun yet; the wake descriptor is being watched */
+} stream__io_ring;
+
+typedef struct stream_io {
+    uint32_t in_flight; /* operations submitted and not handed out yet (read only) */
+    int os_error;       /* of the call that failed last (read only) */
+    /* private */
+    const struct stream__io_backend *backend;
+    stream_io_file *files, *dirty;
+    stream_io_op *done, *done_last, *timers;
+    uint64_t order;
+    unsigned budget;
+    bool woken;
+    stream_allocator allocator;
+    void *table; /* poll: what the system call wants to see */
+    size_t table_len;
+    stream_fd fd; /* of the epoll, kqueue or ring; a completion port */
+    int wake_read, wake_write;
+    stream__io_ring ring;
+    char apart[STREAM_CACHE_LINE];
+    stream__a64 posted; /* a stack of operations, newest first */
+    stream__a32 sleep;  /* awake, woken, asleep */
+    char apart_too[STREAM_CACHE_LINE];
+} stream_io;
+
+/* desc NULL: all defaults. OK; E_TYPE when no such backend was compiled in; E_IO with os_error when the system
+   has none of those named, or no descriptor to give. The object must not be moved afterwards. */
+STREAM_API stream_status stream_io_init(stream_io *io, const stream_io_desc *desc);
+/* What is in flight never comes out, and the system no longer touches its memory. Files are detached, their
+   descriptors stay open. A zeroed object is fine. */
+STREAM_API void stream_io_free(stream_io *io);
+/* The backend's name, constant text. */
+STREAM_API const char *stream_io_backend(const stream_io *io);
+
+/* Begins to work with fd: one file for each descriptor, one stream_io at a time; on Windows a handle belongs to the
+   first one for ever. OK; E_IO with io's os_error when fd is none; E_STATE while the file is in use. */
+STREAM_API stream_status stream_io_attach(stream_io *io, stream_io_file *file, stream_fd fd);
+/* Ends that: what is in flight comes out CANCELLED, and fd is yours again, open. */
+STREAM_API void stream_io_detach(stream_io *io, stream_io_file *file);
+/* The same, and closes fd. A file that is not attached is fine. */
+STREAM_API void stream_io_close(stream_io *io, stream_io_file *file);
+
+/* Submission. OK: it will come out of stream_io_next, once, with its result; everything that can go wrong
+   outside your program is told there. E_STATE when op is in flight already or file is not attached, E_ARGUMENT
+   when there is no room to read into: then nothing was submitted. */
+STREAM_API stream_status stream_io_read(stream_io *io, stream_io_op *op, stream_io_file *file, void *data,
+                                        size_t cap);
+STREAM_API stream_status stream_io_write(stream_io *io, stream_io_op *op, stream_io_file *file, const void *data,
+                                         size_t len);
+/* Several pieces in a row; the array, too, must stay until the operation is done. */
+STREAM_API stream_status stream_io_writev(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                          const stream_slice *parts, size_t count);
+/* file is a listening socket; op->fd is the new one: non-blocking, closed on exec, still to be attached. When the
+   process has no descriptor left (EMFILE) the connection stays queued: accept again when one is free. */
+STREAM_API stream_status stream_io_accept(stream_io *io, stream_io_op *op, stream_io_file *file);
+/* file is a fresh socket, address a struct sockaddr of len bytes that stays until the operation is done. After a
+   failure or a cancel close the socket. */
+STREAM_API stream_status stream_io_connect(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                           const void *address, size_t len);
+/* Waits until the descriptor is what events asks for, and takes nothing from it: for a reader of standard output
+   that leaves (events 0), a channel's wake descriptor, a library with a descriptor of its own. One for each
+   file at a time is served. E_TYPE on Windows. */
+STREAM_API stream_status stream_io_poll(stream_io *io, stream_io_op *op, stream_io_file *file, uint32_t events);
+/* Done, OK, when stream_now_ns() has reached deadline_ns: never before, at most about a millisecond after. */
+STREAM_API stream_status stream_io_timer(stream_io *io, stream_io_op *op, uint64_t deadline_ns);
+
+/* Asks for op back: it comes out CANCELLED, or with its result if that was faster. One that is not in flight is
+   left alone. */
+STREAM_API void stream_io_cancel(stream_io *io, stream_io_op *op);
+
+/* Collects what is done, and if there is nothing waits for it up to timeout_ns. OK: call stream_io_next. EMPTY: the
+   time is up, or stream_io_wake was called, or a signal came. E_IO with os_error, E_NOMEM (poll only): nothing
+   was lost, and it may work the next time. */
+STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns);
+/* The next operation that is done; its memory, and its file's if that has no other, is yours again. NULL: wait.
+   One by one, so that what you do about this one (close!) counts for the next. */
+STREAM_API stream_io_op *stream_io_next(stream_io *io);
+
+/* Makes the wait that runs now, or else the next one, return. Any thread, and signal handlers. A system call only
+   if the loop sleeps; many wakes before one wait are one. */
+STREAM_API void stream_io_wake(stream_io *io);
+/* Any thread: op, with whatever you made it carry, comes out of stream_io_next over there, OK. Order is kept for
+   each posting thread. E_STATE when it is in flight. */
+STREAM_API stream_status stream_io_post(stream_io *io, stream_io_op *op);
+
+#if !defined(_WIN32)
+
+/* ==[ splice ]=======================================================================================
+   Moves bytes from one descriptor to another, and if you like to a second one as well, without copying them where
+   the system can do that (Linux: splice, tee), and by reading and writing where it cannot. Which of both it is
+   makes no difference to the bytes. It never waits, whether the descriptors are blocking or not, and leaves
+   their flags alone: wait as the result says, with stream_io_poll for example, and go on. One thread.
+
+       while ((st = stream_splice_step(&s, SIZE_MAX, &moved)) != STREAM_END) {
+           if (st == STREAM_EMPTY)     wait_until_readable(from);
+           else if (st == STREAM_FULL) wait_until_writable(stream_splice_blocked(&s));
+           else if (st != STREAM_OK)   break;
+       }
+
+   Not without copying: to a blocking socket (make it non-blocking), a terminal, a file opened with
+   O_APPEND, a device. What refuses the call is found out by calling it, and what was under way then is not
+   lost. SIGPIPE: ignore it, as with stream_io. POSIX. */
+
+typedef struct stream_splice_desc {
+    int from, to; /* stay yours */
+    int tee;      /* a second descriptor that gets every byte; 0: none (duplicate a descriptor that is 0) */
+    bool copy;    /* never splice: read and write */
+    size_t buffer_len; /* of the copying way, bytes; 0: 64 KiB */
+    size_t pipe_len;   /* asked for between two descriptors of which none is a pipe, bytes; 0: 1 MiB */
+    stream_allocator allocator; /* for that buffer, once copying begins; zero: malloc */
+} stream_splice_desc;
+
+typedef struct stream_splice {
+    uint64_t bytes;   /* that reached `to` so far (read only) */
+    uint64_t spliced; /* of these, without being copied here (read only) */
+    int os_error;     /* with E_IO (read only) */
+    int failed;       /* with E_IO: the descriptor it happened on (read only) */
+    /* private */
+    stream_splice_desc desc;
+    uint32_t from_flags, to_flags, tee_flags;
+    int mid[2], mid_tee[2]; /* pipes of our own: for `to`, for `tee` */
+    size_t in_mid, teed, in_mid_tee; /* bytes in mid; of these the first, also given to mid_tee; bytes there */
+    char *buffer;
+    size_t len, to_done, tee_done; /* bytes in the buffer, and how far each side has them */
+    int blocked;
+    bool direct, ended;
+} stream_splice;
+
+/* OK, E_ARGUMENT, E_IO with os_error (not a descriptor; no pipe to be had), E_NOMEM. */
+STREAM_API stream_status stream_splice_init(stream_splice *splice, const stream_splice_desc *desc);
+/* What is still on its way (see stream_splice_held) is lost. A zeroed object is fine. */
+STREAM_API void stream_splice_free(stream_splice *splice);
+/* Moves up to max bytes, as much as goes without waiting. OK: *moved bytes reached `to`, go on. EMPTY: the
+   source has none now. FULL: a destination takes none now, see stream_splice_blocked. END: the source has ended
+   and everything has arrived. E_IO: see os_error and failed; when that is the tee, stream_splice_untee and go
+   on. E_NOMEM: call again when there is memory. *moved counts whatever the result. */
+STREAM_API stream_status stream_splice_step(stream_splice *splice, size_t max, size_t *moved);
+/* After FULL: the descriptor to wait for. */
+STREAM_API int stream_splice_blocked(const stream_splice *splice);
+/* Bytes taken from the source that have not reached every destination yet. */
+STREAM_API size_t stream_splice_held(const stream_splice *splice);
+/* No more bytes for the tee. */
+STREAM_API void stream_splice_untee(stream_splice *splice);
+
+#endif /* POSIX */
+
 #endif /* STREAM_NO_OS */
 
 #ifdef __cplusplus
@@ -1630,6 +1920,40 @@ STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *
 #define STREAM__IMPLEMENTED 1
 
 #ifndef STREAM_NO_OS
+
+/* Which backends of stream_io are compiled in. */
+#ifndef STREAM_IO_EPOLL
+#if defined(__linux__)
+#define STREAM_IO_EPOLL 1
+#else
+#define STREAM_IO_EPOLL 0
+#endif
+#endif
+#ifndef STREAM_IO_URING
+#define STREAM_IO_URING 0
+#if defined(__linux__) && defined(__GNUC__) && defined(__has_include)
+#if __has_include(<linux/io_uring.h>) && __has_include(<linux/time_types.h>)
+#undef STREAM_IO_URING
+#define STREAM_IO_URING 1
+#endif
+#endif
+#endif
+#ifndef STREAM_IO_KQUEUE
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__)
+#define STREAM_IO_KQUEUE 1
+#else
+#define STREAM_IO_KQUEUE 0
+#endif
+#endif
+#ifndef STREAM_IO_IOCP
+#if defined(_WIN32)
+#define STREAM_IO_IOCP 1
+#else
+#define STREAM_IO_IOCP 0
+#endif
+#endif
+
 #if defined(_WIN32)
 #ifndef WIN32_LEAN_AND_MEAN
 #define WIN32_LEAN_AND_MEAN
@@ -1644,13 +1968,29 @@ STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *
 #endif
 #else
 #include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
 #ifdef __linux__
 #include <linux/futex.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#endif
+#if STREAM_IO_EPOLL
+#include <sys/epoll.h>
+#endif
+#if STREAM_IO_KQUEUE
+#include <sys/event.h>
+#endif
+#if STREAM_IO_URING
+#include <linux/io_uring.h>
+#include <linux/time_types.h>
+#include <sys/mman.h>
 #endif
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 #ifndef STREAM_SYS_READ
@@ -4872,6 +5212,2007 @@ STREAM_API stream_status stream_reader_next(stream_reader *reader, stream_item *
         }
     }
 }
+
+/* ==[ io: implementation ]===========================================================================
+   Every file has three lanes, first in, first out: what reads (and accepts), what writes (and connects), what
+   polls. Only the head of a lane is worked on. There are two kinds of backends:
+
+     readiness (epoll, kqueue, poll): the head is attempted at once; only when that would wait is the
+       descriptor watched, edge-triggered, and the head attempted again at the next edge. `ready` says
+       for each lane that there was an edge since an attempt would have waited last. So a descriptor that
+       is never exhausted is never watched, and one that is costs no system call to keep watching.
+     completion (io_uring, IOCP): the head is given to the system, which says when it is done.
+
+   Whatever is done goes to one list, and stream_io_next takes from its front. */
+
+enum { STREAM__IN = 0, STREAM__OUT = 1, STREAM__WATCH = 2, STREAM__LANES = 3 };
+
+/* The states of an operation. */
+enum {
+    STREAM__OP_IDLE = 0,
+    STREAM__OP_QUEUED, /* in a lane */
+    STREAM__OP_ACTIVE, /* in a lane, and the system works on it */
+    STREAM__OP_TIMER,
+    STREAM__OP_DONE /* in the list of those done, or posted */
+};
+
+/* Bits of an operation's stage. */
+enum {
+    STREAM__STAGE_BEGUN = 1,    /* a connection is on its way */
+    STREAM__STAGE_POLLING = 2,  /* io_uring: waits for readiness, then is done over */
+    STREAM__STAGE_CANCEL = 4,   /* is to be cancelled */
+    STREAM__STAGE_CANCELLED = 8 /* the system was told */
+};
+
+/* What a descriptor is. */
+enum {
+    STREAM__FD_SOCKET = 1,
+    STREAM__FD_TCP = 2,
+    STREAM__FD_DATAGRAM = 4, /* an empty read is an empty message, not the end */
+    STREAM__FD_PIPE = 8,
+    STREAM__FD_TERMINAL = 16,
+    STREAM__FD_FREE = 32,      /* never waits, or cannot be waited for */
+    STREAM__FD_NONBLOCK = 64,
+    STREAM__FD_HUNG = 128,     /* there is more to read than its bytes: a hang-up, an error */
+    STREAM__FD_ATTACHED = 256,
+    STREAM__FD_READS = 512, /* opened for that */
+    STREAM__FD_WRITES = 1024,
+    STREAM__FD_LEVEL = 2048 /* watched for states, not for edges */
+};
+
+enum { STREAM__IO_BUDGET = 256, STREAM__IO_BATCH = 32, STREAM__AWAKE = 0, STREAM__WOKEN = 1, STREAM__ASLEEP = 2 };
+
+typedef struct stream__io_backend {
+    const char *name;
+    /* OK, or E_IO with io->os_error and nothing left behind */
+    stream_status (*init)(stream_io *io, const stream_io_desc *desc);
+    void (*free)(stream_io *io);
+    stream_status (*attach)(stream_io *io, stream_io_file *file);
+    /* The lanes hold nothing but ACTIVE operations. */
+    void (*detach)(stream_io *io, stream_io_file *file);
+    /* The lane's head is new. */
+    void (*start)(stream_io *io, stream_io_file *file, int lane);
+    /* An ACTIVE one whose stage says CANCEL. */
+    void (*cancel)(stream_io *io, stream_io_op *op);
+    /* Waits once. OK; EMPTY when a signal came; E_IO, E_NOMEM. */
+    stream_status (*collect)(stream_io *io, uint64_t wait_ns);
+    /* Ends a collect that sleeps: any thread, signal handlers. */
+    void (*wake)(stream_io *io);
+} stream__io_backend;
+
+#ifndef STREAM_SYS_NOW
+#define STREAM_SYS_NOW() stream_now_ns()
+#endif
+
+/* The least number of milliseconds that is not shorter. */
+static int stream__io_ms(uint64_t ns) {
+    uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);
+    if (ns == STREAM_FOREVER) return -1;
+    return ms < 0x7fffffff ? (int)ms : 0x7fffffff;
+}
+
+static void stream__io_done(stream_io *io, stream_io_op *op, stream_status status, int os_error) {
+    op->state = STREAM__OP_DONE;
+    op->status = status;
+    op->os_error = os_error;
+    op->next = NULL;
+    if (io->done) io->done_last->next = op;
+    else io->done = op;
+    io->done_last = op;
+}
+
+static int stream__io_lane(const stream_io_op *op) {
+    switch (op->verb) {
+    case STREAM_IO_READ:
+    case STREAM_IO_ACCEPT: return STREAM__IN;
+    case STREAM_IO_WRITE:
+    case STREAM_IO_CONNECT: return STREAM__OUT;
+    default: return STREAM__WATCH;
+    }
+}
+
+/* From its lane to the list of those done. */
+static void stream__io_finish(stream_io *io, stream_io_op *op, stream_status status, int os_error) {
+    stream_io_file *file = op->file;
+    int lane = stream__io_lane(op);
+    if (op->prev) op->prev->next = op->next;
+    else file->head[lane] = op->next;
+    if (op->next) op->next->prev = op->prev;
+    else file->tail[lane] = op->prev;
+    stream__io_done(io, op, status, os_error);
+}
+
+/* Moves a write n bytes on, and past parts that are empty; true when nothing is left. */
+static bool stream__io_advance(stream_io_op *op, size_t n) {
+    op->bytes += n;
+    op->part_done += n;
+    while (op->part < op->count && op->part_done >= op->parts[op->part].len) {
+        op->part_done -= op->parts[op->part].len;
+        op->part++;
+    }
+    return op->part == op->count;
+}
+
+/* Files with something to hand to the system, for backends that do so in batches. */
+static STREAM__UNUSED void stream__io_dirty(stream_io *io, stream_io_file *file) {
+    if (file->dirty_prev || io->dirty == file) return;
+    file->dirty_next = io->dirty;
+    if (io->dirty) io->dirty->dirty_prev = file;
+    io->dirty = file;
+}
+
+static void stream__io_clean(stream_io *io, stream_io_file *file) {
+    if (!file->dirty_prev && io->dirty != file) return;
+    if (file->dirty_prev) file->dirty_prev->dirty_next = file->dirty_next;
+    else io->dirty = file->dirty_next;
+    if (file->dirty_next) file->dirty_next->dirty_prev = file->dirty_prev;
+    file->dirty_next = file->dirty_prev = NULL;
+}
+
+/* Timers: a pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) through the operations themselves. `child` is the
+   first child, `next` the next sibling, `prev` the sibling before or, for the first, the parent. Equal deadlines
+   come out in the order in which they went in. */
+static stream_io_op *stream__timer_meld(stream_io_op *a, stream_io_op *b) {
+    if (!a || !b) return a ? a : b;
+    if (b->deadline_ns < a->deadline_ns || (b->deadline_ns == a->deadline_ns && b->order < a->order)) {
+        stream_io_op *t = a;
+        a = b;
+        b = t;
+    }
+    b->prev = a;
+    b->next = a->child;
+    if (a->child) a->child->prev = b;
+    a->child = b;
+    return a;
+}
+
+/* One heap of a row of siblings: in pairs from the left, then all pairs from the right. */
+static stream_io_op *stream__timer_gather(stream_io_op *row) {
+    stream_io_op *pairs = NULL, *heap = NULL;
+    while (row) {
+        stream_io_op *a = row, *b = a->next;
+        row = b ? b->next : NULL;
+        a->next = a->prev = NULL;
+        if (b) b->next = b->prev = NULL;
+        a = stream__timer_meld(a, b);
+        a->next = pairs;
+        pairs = a;
+    }
+    while (pairs) {
+        stream_io_op *a = pairs;
+        pairs = a->next;
+        a->next = NULL;
+        heap = stream__timer_meld(heap, a);
+    }
+    return heap;
+}
+
+static void stream__timer_remove(stream_io *io, stream_io_op *op) {
+    stream_io_op *below = stream__timer_gather(op->child);
+    op->child = NULL;
+    if (io->timers == op) {
+        io->timers = below;
+        return;
+    }
+    if (op->prev->child == op) op->prev->child = op->next;
+    else op->prev->next = op->next;
+    if (op->next) op->next->prev = op->prev;
+    io->timers = stream__timer_meld(io->timers, below);
+}
+
+/* Those whose time has come; returns how long until the next, at most wait_ns. */
+static uint64_t stream__timer_expire(stream_io *io, uint64_t wait_ns) {
+    uint64_t now, left;
+    if (!io->timers) return wait_ns;
+    now = STREAM_SYS_NOW();
+    while (io->timers && io->timers->deadline_ns <= now) {
+        stream_io_op *op = io->timers;
+        stream__timer_remove(io, op);
+        stream__io_done(io, op, STREAM_OK, 0);
+    }
+    if (!io->timers) return wait_ns;
+    left = io->timers->deadline_ns - now;
+    return left < wait_ns ? left : wait_ns;
+}
+
+/* What other threads posted, oldest first. */
+static void stream__io_take_posted(stream_io *io) {
+    uint64_t seen = stream__a64_load_relaxed(&io->posted);
+    stream_io_op *op, *row = NULL;
+    if (seen == 0) return;
+    while (!stream__a64_cas_acq_rel(&io->posted, &seen, 0)) {
+    }
+    for (op = (stream_io_op *)(uintptr_t)seen; op;) {
+        stream_io_op *before = op->next;
+        op->next = row;
+        row = op;
+        op = before;
+    }
+    while (row) {
+        op = row;
+        row = op->next;
+        io->in_flight++;
+        stream__io_done(io, op, STREAM_OK, 0);
+    }
+}
+
+/* Takes back what the system does not work on, and asks it for the rest. */
+static void stream__io_cancel_all(stream_io *io, stream_io_file *file) {
+    int lane;
+    for (lane = 0; lane < STREAM__LANES; lane++) {
+        stream_io_op *op = file->head[lane], *next;
+        for (; op; op = next) {
+            next = op->next;
+            if (op->state == STREAM__OP_ACTIVE) op->stage |= STREAM__STAGE_CANCEL;
+            else stream__io_finish(io, op, STREAM_CANCELLED, 0);
+        }
+    }
+}
+
+#if defined(_WIN32)
+
+static void stream__os_close(stream_fd fd, uint32_t flags) {
+    if (flags & STREAM__FD_SOCKET) closesocket((SOCKET)fd);
+    else CloseHandle((HANDLE)fd);
+}
+
+#else
+
+/* Every system call of [io] and [splice] can be replaced; each gives -1 and errno. */
+#ifndef STREAM_SYS_WRITEV
+#define STREAM_SYS_WRITEV(fd, parts, count) writev(fd, parts, count)
+#endif
+#ifndef STREAM_SYS_RECV
+#define STREAM_SYS_RECV(fd, ptr, len, flags) recv(fd, ptr, len, flags)
+#endif
+#ifndef STREAM_SYS_SENDMSG
+#define STREAM_SYS_SENDMSG(fd, message, flags) sendmsg(fd, message, flags)
+#endif
+#ifndef STREAM_SYS_ACCEPT
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK) && !defined(__APPLE__)
+#define STREAM_SYS_ACCEPT(fd) accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)
+#else
+#define STREAM_SYS_ACCEPT(fd) stream__os_accept(fd)
+/* Not in one step here: a fork in between hands the socket down. */
+static STREAM__UNUSED int stream__os_accept(int fd) {
+    int got = accept(fd, NULL, NULL);
+    if (got >= 0) {
+        (void)fcntl(got, F_SETFD, FD_CLOEXEC);
+        (void)fcntl(got, F_SETFL, O_NONBLOCK);
+    }
+    return got;
+}
+#endif
+#endif
+#ifndef STREAM_SYS_CONNECT
+#define STREAM_SYS_CONNECT(fd, address, len) connect(fd, address, len)
+#endif
+#ifndef STREAM_SYS_POLL
+#define STREAM_SYS_POLL(fds, count, ms) poll(fds, count, ms)
+#endif
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+static void stream__os_close(int fd, uint32_t flags) {
+    (void)flags;
+    (void)close(fd);
+}
+
+/* What fd is: 0, or an error number. */
+static int stream__os_flags(int fd, uint32_t *flags) {
+    struct stat st;
+    int mode = fcntl(fd, F_GETFL), access = mode & O_ACCMODE;
+    *flags = 0;
+    if (mode < 0 || fstat(fd, &st) != 0) return errno;
+    if (mode & O_NONBLOCK) *flags |= STREAM__FD_NONBLOCK;
+    if (access != O_WRONLY) *flags |= STREAM__FD_READS;
+    if (access != O_RDONLY) *flags |= STREAM__FD_WRITES;
+    if (S_ISSOCK(st.st_mode)) {
+        int type = 0;
+        socklen_t len = (socklen_t)sizeof type;
+        *flags |= STREAM__FD_SOCKET;
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, (void *)&type, &len) == 0 && type == SOCK_DGRAM)
+            *flags |= STREAM__FD_DATAGRAM;
+#ifdef SO_PROTOCOL
+        len = (socklen_t)sizeof type;
+        if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, (void *)&type, &len) == 0 && type == IPPROTO_TCP)
+            *flags |= STREAM__FD_TCP;
+#endif
+#ifdef SO_NOSIGPIPE
+        type = 1;
+        (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, (const void *)&type, (socklen_t)sizeof type);
+#endif
+    } else if (S_ISFIFO(st.st_mode)) {
+        *flags |= STREAM__FD_PIPE;
+    } else if (S_ISCHR(st.st_mode)) {
+        if (isatty(fd)) *flags |= STREAM__FD_TERMINAL;
+    } else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode)) {
+        *flags |= STREAM__FD_FREE; /* and not an eventfd, a timerfd, a pidfd, which are of no type */
+    }
+    return 0;
+}
+
+static int stream__os_error(void) {
+#if defined(EWOULDBLOCK) && EWOULDBLOCK != EAGAIN
+    if (errno == EWOULDBLOCK) return EAGAIN;
+#endif
+    return errno;
+}
+
+/* Of `events` (POLLIN, POLLOUT) and what is always reported, what holds now; or minus an error number. Never
+   waits. */
+static int stream__os_poll(int fd, int events) {
+    struct pollfd p;
+    int n;
+    p.fd = fd;
+    p.events = (short)events;
+    do {
+        p.revents = 0;
+        n = (int)STREAM_SYS_POLL(&p, 1, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) return errno == EAGAIN ? -ENOMEM : -errno;
+    return n > 0 ? p.revents : 0;
+}
+
+/* A blocking pipe, terminal or device that others share: ask before each call whether it would wait. */
+static bool stream__os_cautious(uint32_t flags) {
+    return !(flags & (STREAM__FD_SOCKET | STREAM__FD_NONBLOCK | STREAM__FD_FREE));
+}
+
+/* Bytes; 0 at the end; or minus the error number, -EAGAIN when it would wait. */
+static ptrdiff_t stream__os_read(int fd, uint32_t flags, void *data, size_t cap) {
+    ptrdiff_t n = stream__os_cautious(flags) ? stream__os_poll(fd, POLLIN) : POLLIN;
+    if (n <= 0) return n ? n : -EAGAIN;
+    do {
+        n = flags & STREAM__FD_SOCKET ? (ptrdiff_t)STREAM_SYS_RECV(fd, data, cap, MSG_DONTWAIT)
+                                      : (ptrdiff_t)STREAM_SYS_READ(fd, data, cap);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) return n;
+    n = -stream__os_error();
+    /* What a terminal says once its other side has gone. */
+    return n == -EIO && (flags & STREAM__FD_TERMINAL) ? 0 : n;
+}
+
+/* Writes what goes of parts, from byte `skip` of the first on. As stream__os_read. */
+static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *parts, size_t count, size_t skip) {
+    struct iovec v[16];
+    size_t used = 0, total = 0, most = (size_t)INT32_MAX;
+    ptrdiff_t n;
+    if (stream__os_cautious(flags)) {
+        n = stream__os_poll(fd, POLLOUT);
+        if (n <= 0) return n ? n : -EAGAIN;
+        /* So much a pipe takes without waiting once it takes anything; a terminal promises less. */
+        most = flags & STREAM__FD_PIPE ? (size_t)512 : (size_t)256;
+#ifdef PIPE_BUF
+        if (flags & STREAM__FD_PIPE) most = (size_t)PIPE_BUF;
+#endif
+    }
+    for (; used < count && used < sizeof v / sizeof v[0] && total < most; used++) {
+        size_t len = parts[used].len - skip;
+        if (len > most - total) len = most - total;
+        v[used].iov_base = (void *)(uintptr_t)(parts[used].ptr + skip);
+        v[used].iov_len = len;
+        total += len;
+        skip = 0;
+    }
+    if (flags & STREAM__FD_SOCKET) {
+        struct msghdr message;
+        memset(&message, 0, sizeof message);
+        message.msg_iov = v;
+        message.msg_iovlen = (unsigned)used;
+        do n = (ptrdiff_t)STREAM_SYS_SENDMSG(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+    } else {
+        do n = used == 1 ? (ptrdiff_t)STREAM_SYS_WRITE(fd, v[0].iov_base, v[0].iov_len)
+                         : (ptrdiff_t)STREAM_SYS_WRITEV(fd, v, (int)used);
+        while (n < 0 && errno == EINTR);
+    }
+    if (n < 0) return -stream__os_error();
+    return n == 0 && total > 0 ? -EIO : n; /* nothing taken and no reason given: not to be asked for ever */
+}
+
+static uint32_t stream__os_events(int revents) {
+    return (revents & POLLIN ? (uint32_t)STREAM_IO_READABLE : 0) |
+           (revents & POLLOUT ? (uint32_t)STREAM_IO_WRITABLE : 0) |
+           (revents & (POLLHUP | POLLERR | POLLNVAL) ? (uint32_t)STREAM_IO_HANGUP : 0);
+}
+
+static int stream__os_poll_mask(const stream_io_op *op) {
+    return (op->count & STREAM_IO_READABLE ? POLLIN : 0) | (op->count & STREAM_IO_WRITABLE ? POLLOUT : 0);
+}
+
+/* ---- what the readiness backends share ---- */
+
+static bool stream__io_failed(stream_io *io, stream_io_op *op, int os_error) {
+    if (os_error == EAGAIN) return false;
+    stream__io_finish(io, op, STREAM_E_IO, os_error);
+    return true;
+}
+
+static bool stream__io_nonblock(stream_io_file *file) {
+    int mode;
+    if (file->flags & STREAM__FD_NONBLOCK) return true;
+    mode = fcntl(file->own, F_GETFL);
+    if (mode < 0 || fcntl(file->own, F_SETFL, mode | O_NONBLOCK) != 0) return false;
+    file->flags |= STREAM__FD_NONBLOCK;
+    return true;
+}
+
+static bool stream__io_attempt_connect(stream_io *io, stream_io_file *file, stream_io_op *op) {
+    int error = 0;
+    socklen_t len = (socklen_t)sizeof error;
+    if (!(op->stage & STREAM__STAGE_BEGUN)) {
+        if (!stream__io_nonblock(file)) return stream__io_failed(io, op, errno);
+        if (STREAM_SYS_CONNECT(file->own, (const struct sockaddr *)(const void *)op->one.ptr,
+                               (socklen_t)op->one.len) == 0) {
+            stream__io_finish(io, op, STREAM_OK, 0);
+            return true;
+        }
+        /* Interrupted, it goes on all the same. EAGAIN is a Unix socket's full queue, which nobody can
+           wait for: an error. */
+        if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) {
+            stream__io_finish(io, op, STREAM_E_IO, errno);
+            return true;
+        }
+        op->stage |= STREAM__STAGE_BEGUN;
+        if (errno != EINTR) return false;
+    }
+    if (getsockopt(file->own, SOL_SOCKET, SO_ERROR, (void *)&error, &len) != 0) error = errno;
+    if (error == 0) {
+        struct sockaddr_storage peer;
+        len = (socklen_t)sizeof peer;
+        if (getpeername(file->own, (struct sockaddr *)(void *)&peer, &len) != 0) {
+            if (errno == ENOTCONN) return false; /* an edge, but not ours */
+            error = errno;
+        }
+    }
+    stream__io_finish(io, op, error ? STREAM_E_IO : STREAM_OK, error);
+    return true;
+}
+
+/* Tries the head of a lane once; false when it would have to wait. */
+static bool stream__io_attempt(stream_io *io, stream_io_file *file, stream_io_op *op) {
+    ptrdiff_t n;
+    int fd;
+    switch (op->verb) {
+    case STREAM_IO_READ:
+        n = stream__os_read(file->own, file->flags, (void *)(uintptr_t)op->one.ptr, op->one.len);
+        if (n < 0) return stream__io_failed(io, op, (int)-n);
+        op->bytes = (size_t)n;
+        /* TCP gives all it has: less than asked for means that the next byte comes with an edge of its own.
+           Nobody else promises that; they are watched for the state, or asked until they would wait. */
+        if (op->bytes < op->one.len && (file->flags & (STREAM__FD_TCP | STREAM__FD_LEVEL)) &&
+            !(file->flags & STREAM__FD_HUNG))
+            file->ready &= (uint8_t)~(1u << STREAM__IN);
+        stream__io_finish(io, op, n > 0 || (file->flags & STREAM__FD_DATAGRAM) ? STREAM_OK : STREAM_END, 0);
+        return true;
+    case STREAM_IO_WRITE:
+        while (op->part < op->count) {
+            n = stream__os_write(file->own, file->flags, op->parts + op->part, op->count - op->part, op->part_done);
+            if (n < 0) return stream__io_failed(io, op, (int)-n);
+            stream__io_advance(op, (size_t)n);
+        }
+        stream__io_finish(io, op, STREAM_OK, 0);
+        return true;
+    case STREAM_IO_ACCEPT:
+        if (!stream__io_nonblock(file)) return stream__io_failed(io, op, errno);
+        do fd = (int)STREAM_SYS_ACCEPT(file->own);
+        while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+        if (fd < 0) return stream__io_failed(io, op, stream__os_error());
+        op->fd = fd;
+        stream__io_finish(io, op, STREAM_OK, 0);
+        return true;
+    case STREAM_IO_CONNECT: return stream__io_attempt_connect(io, file, op);
+    default:
+        n = stream__os_poll(file->own, stream__os_poll_mask(op));
+        if (n < 0) return stream__io_failed(io, op, (int)-n);
+        op->events = stream__os_events((int)n);
+        if (op->events == 0) return false;
+        stream__io_finish(io, op, STREAM_OK, 0);
+        return true;
+    }
+}
+
+enum { STREAM__WATCHED_IN = 1, STREAM__WATCHED_OUT = 2, STREAM__WATCHED = 4 };
+
+/* What has to be watched for the head of a lane. */
+static uint8_t stream__io_needs(const stream_io_op *op, int lane) {
+    if (lane == STREAM__IN) return STREAM__WATCHED | STREAM__WATCHED_IN;
+    if (lane == STREAM__OUT) return STREAM__WATCHED | STREAM__WATCHED_OUT;
+    return (uint8_t)(STREAM__WATCHED | (op->count & STREAM_IO_READABLE ? STREAM__WATCHED_IN : 0) |
+                     (op->count & STREAM_IO_WRITABLE ? STREAM__WATCHED_OUT : 0));
+}
+
+/* Works through a lane until it would have to wait; then `watch` must see to it that an edge is reported, the
+   present state included: 0 or an error number, EPERM when the descriptor cannot be watched at all. */
+static void stream__io_run(stream_io *io, stream_io_file *file, int lane,
+                           int (*watch)(stream_io *io, stream_io_file *file, uint8_t needs)) {
+    uint8_t bit = (uint8_t)(1u << lane);
+    stream_io_op *op;
+    while ((op = file->head[lane]) != NULL) {
+        uint8_t needs = stream__io_needs(op, lane);
+        int error;
+        if (file->ready & bit) {
+            if (stream__io_attempt(io, file, op)) continue;
+            if (!(file->flags & STREAM__FD_FREE)) {
+                file->ready &= (uint8_t)~bit;
+            } else if (lane != STREAM__WATCH) {
+                stream__io_finish(io, op, STREAM_E_IO, EAGAIN);
+                continue;
+            } else {
+                return;
+            }
+        }
+        if ((file->watched & needs) == needs) return;
+        error = watch(io, file, (uint8_t)(file->watched | needs));
+        if (error == 0) {
+            file->watched |= needs;
+            return;
+        }
+        if (error == EPERM) {
+            file->flags |= STREAM__FD_FREE;
+            file->ready |= bit;
+        } else {
+            stream__io_finish(io, op, STREAM_E_IO, error);
+        }
+    }
+}
+
+/* The same pipe or terminal through a description of our own, whose flags are nobody else's. */
+static STREAM__UNUSED void stream__io_reopen(stream_io_file *file) {
+#if defined(__linux__)
+    static const char prefix[] = "/proc/self/fd/";
+    char path[sizeof prefix + 12], digits[12];
+    size_t len = sizeof prefix - 1, n = 0;
+    unsigned fd = (unsigned)file->fd;
+    struct stat st;
+    int mode = file->flags & STREAM__FD_READS ? file->flags & STREAM__FD_WRITES ? O_RDWR : O_RDONLY : O_WRONLY;
+    if (!(file->flags & (STREAM__FD_PIPE | STREAM__FD_TERMINAL))) return;
+    /* The master's side of a pseudo-terminal: opened again it would be another one. */
+    if (fstat(file->fd, &st) != 0 || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2))) return;
+    memcpy(path, prefix, len);
+    do digits[n++] = (char)('0' + fd % 10);
+    while ((fd /= 10) != 0);
+    while (n > 0) path[len++] = digits[--n];
+    path[len] = '\0';
+    mode = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (mode < 0) return;
+    file->own = mode;
+    file->flags |= STREAM__FD_NONBLOCK;
+#else
+    (void)file; /* /dev/fd shares the description elsewhere */
+#endif
+}
+
+static stream_status stream__io_attach_ready(stream_io *io, stream_io_file *file) {
+    int error = stream__os_flags(file->fd, &file->flags);
+    if (error) {
+        io->os_error = error;
+        return STREAM_E_IO;
+    }
+    if (stream__os_cautious(file->flags)) stream__io_reopen(file);
+    file->ready = (1u << STREAM__LANES) - 1; /* for all we know */
+    return STREAM_OK;
+}
+
+static void stream__io_close_own(stream_io_file *file) {
+    if (file->own != file->fd) (void)close(file->own);
+}
+
+/* An edge on some lanes. A poll is asked about at any. */
+static void stream__io_edge(stream_io *io, stream_io_file *file, unsigned lanes, bool hung,
+                            int (*watch)(stream_io *io, stream_io_file *file, uint8_t needs)) {
+    int lane;
+    if (hung) file->flags |= STREAM__FD_HUNG;
+    file->ready |= (uint8_t)(lanes | 1u << STREAM__WATCH);
+    for (lane = 0; lane < STREAM__LANES; lane++)
+        if (file->head[lane] && (file->ready >> lane & 1)) stream__io_run(io, file, lane, watch);
+}
+
+/* Only completion backends have something to cancel. */
+static void stream__io_cancel_none(stream_io *io, stream_io_op *op) { (void)io, (void)op; }
+
+/* A descriptor that other threads write to and the backend watches: an eventfd, else a pipe. */
+static STREAM__UNUSED stream_status stream__io_wake_open(stream_io *io) {
+#if defined(__linux__)
+    io->wake_read = io->wake_write = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (io->wake_read >= 0) return STREAM_OK;
+#else
+    int ends[2];
+    if (pipe(ends) == 0) {
+        io->wake_read = ends[0];
+        io->wake_write = ends[1];
+        (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+        (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+        (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        (void)fcntl(ends[1], F_SETFL, O_NONBLOCK);
+        return STREAM_OK;
+    }
+#endif
+    io->os_error = errno;
+    return STREAM_E_IO;
+}
+
+static STREAM__UNUSED void stream__io_wake_close(stream_io *io) {
+    if (io->wake_read >= 0) (void)close(io->wake_read);
+    if (io->wake_write >= 0 && io->wake_write != io->wake_read) (void)close(io->wake_write);
+}
+
+static STREAM__UNUSED void stream__io_wake_write(stream_io *io) {
+    uint64_t one = 1;
+    int saved = errno; /* a signal handler must not disturb it */
+    ptrdiff_t n;
+    do n = (ptrdiff_t)STREAM_SYS_WRITE(io->wake_write, &one, sizeof one);
+    while (n < 0 && errno == EINTR); /* full: it is readable already */
+    errno = saved;
+}
+
+static STREAM__UNUSED void stream__io_wake_drain(stream_io *io) {
+    uint64_t count[8];
+    ptrdiff_t n;
+    do n = (ptrdiff_t)STREAM_SYS_READ(io->wake_read, count, sizeof count);
+    while (n == (ptrdiff_t)sizeof count || (n < 0 && errno == EINTR));
+}
+
+#endif /* POSIX */
+
+#if STREAM_IO_EPOLL
+/* ---- epoll ---- */
+
+#ifndef STREAM_SYS_EPOLL_CTL
+#define STREAM_SYS_EPOLL_CTL(epoll, op, fd, event) epoll_ctl(epoll, op, fd, event)
+#endif
+#ifndef STREAM_SYS_EPOLL_WAIT
+#define STREAM_SYS_EPOLL_WAIT(epoll, events, count, ms) epoll_wait(epoll, events, count, ms)
+#endif
+
+static int stream__epoll_watch(stream_io *io, stream_io_file *file, uint8_t needs) {
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = (uint32_t)EPOLLRDHUP;
+    if (!(file->flags & STREAM__FD_LEVEL)) event.events |= (uint32_t)EPOLLET;
+    if (needs & STREAM__WATCHED_IN) event.events |= (uint32_t)EPOLLIN | (uint32_t)EPOLLPRI;
+    if (needs & STREAM__WATCHED_OUT) event.events |= (uint32_t)EPOLLOUT;
+    event.data.ptr = file;
+    return STREAM_SYS_EPOLL_CTL(io->fd, file->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, file->own, &event) == 0
+               ? 0
+               : errno;
+}
+
+static void stream__epoll_start(stream_io *io, stream_io_file *file, int lane) {
+    if (lane == STREAM__WATCH) file->ready |= 1u << STREAM__WATCH; /* to be asked about at least once */
+    stream__io_run(io, file, lane, stream__epoll_watch);
+}
+
+static void stream__epoll_forget(stream_io *io, stream_io_file *file) {
+    struct epoll_event none; /* old kernels want to see one */
+    memset(&none, 0, sizeof none);
+    if (file->watched) (void)STREAM_SYS_EPOLL_CTL(io->fd, EPOLL_CTL_DEL, file->own, &none);
+}
+
+static void stream__epoll_detach(stream_io *io, stream_io_file *file) {
+    stream__epoll_forget(io, file);
+    stream__io_close_own(file);
+}
+
+static stream_status stream__epoll_init(stream_io *io, const stream_io_desc *desc) {
+    struct epoll_event event;
+    (void)desc;
+    if (stream__io_wake_open(io) != STREAM_OK) return STREAM_E_IO;
+    memset(&event, 0, sizeof event);
+    event.events = (uint32_t)EPOLLIN;
+    io->fd = epoll_create1(EPOLL_CLOEXEC);
+    if (io->fd >= 0 && STREAM_SYS_EPOLL_CTL(io->fd, EPOLL_CTL_ADD, io->wake_read, &event) == 0) return STREAM_OK;
+    io->os_error = errno;
+    if (io->fd >= 0) (void)close(io->fd);
+    stream__io_wake_close(io);
+    return STREAM_E_IO;
+}
+
+static void stream__epoll_free(stream_io *io) {
+    (void)close(io->fd);
+    stream__io_wake_close(io);
+}
+
+/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps it. */
+static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
+    uint8_t needs = 0;
+    int lane;
+    for (lane = 0; lane < STREAM__LANES; lane++)
+        if (file->head[lane]) needs |= stream__io_needs(file->head[lane], lane);
+    if (needs == 0) { /* even without asking for any, one hears of a hang-up */
+        stream__epoll_forget(io, file);
+        file->watched = 0;
+    } else if (stream__epoll_watch(io, file, needs) == 0) {
+        file->watched = needs;
+    }
+}
+
+static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
+    struct epoll_event events[STREAM__IO_BATCH];
+    int i, n = STREAM_SYS_EPOLL_WAIT(io->fd, events, STREAM__IO_BATCH, stream__io_ms(wait_ns));
+    if (n < 0) {
+        io->os_error = errno;
+        return errno == EINTR ? STREAM_EMPTY : STREAM_E_IO;
+    }
+    for (i = 0; i < n; i++) {
+        stream_io_file *file = (stream_io_file *)events[i].data.ptr;
+        uint32_t e = events[i].events;
+        bool over = (e & ((uint32_t)EPOLLHUP | (uint32_t)EPOLLERR)) != 0;
+        unsigned lanes = over ? 1u << STREAM__IN | 1u << STREAM__OUT : 0;
+        bool vain;
+        if (!file) {
+            stream__io_wake_drain(io);
+            continue;
+        }
+        if (e & ((uint32_t)EPOLLIN | (uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)) lanes |= 1u << STREAM__IN;
+        if (e & (uint32_t)EPOLLOUT) lanes |= 1u << STREAM__OUT;
+        /* Only then: a lane that is served now will most likely be submitted to again. */
+        vain = (file->flags & STREAM__FD_LEVEL) && !file->head[STREAM__WATCH] &&
+               (over ? !file->head[STREAM__IN] && !file->head[STREAM__OUT]
+                     : ((lanes & 1u << STREAM__IN) && !file->head[STREAM__IN]) ||
+                           ((lanes & 1u << STREAM__OUT) && !file->head[STREAM__OUT]));
+        stream__io_edge(io, file, lanes, over || (e & ((uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)),
+                        stream__epoll_watch);
+        if (vain) stream__epoll_relax(io, file);
+    }
+    return STREAM_OK;
+}
+
+static stream_status stream__epoll_attach(stream_io *io, stream_io_file *file) {
+    stream_status status = stream__io_attach_ready(io, file);
+    if (!(file->flags & STREAM__FD_TCP)) file->flags |= STREAM__FD_LEVEL;
+    return status;
+}
+
+static const stream__io_backend stream__io_epoll = {
+    "epoll",           stream__epoll_init,      stream__epoll_free,   stream__epoll_attach, stream__epoll_detach,
+    stream__epoll_start, stream__io_cancel_none, stream__epoll_collect, stream__io_wake_write};
+#endif
+
+#if !defined(_WIN32)
+/* ---- poll: works everywhere, and looks at every busy file each time ---- */
+
+static int stream__poll_watch(stream_io *io, stream_io_file *file, uint8_t needs) {
+    (void)io, (void)file, (void)needs; /* the heads of the lanes say what to look for */
+    return 0;
+}
+
+static void stream__poll_start(stream_io *io, stream_io_file *file, int lane) {
+    if (lane == STREAM__WATCH) file->ready |= 1u << STREAM__WATCH;
+    stream__io_run(io, file, lane, stream__poll_watch);
+}
+
+static stream_status stream__poll_attach(stream_io *io, stream_io_file *file) {
+    stream_status status = stream__io_attach_ready(io, file);
+    file->flags |= STREAM__FD_LEVEL;
+    return status;
+}
+
+static void stream__poll_detach(stream_io *io, stream_io_file *file) {
+    (void)io;
+    stream__io_close_own(file);
+}
+
+static stream_status stream__poll_init(stream_io *io, const stream_io_desc *desc) {
+    (void)desc;
+    return stream__io_wake_open(io);
+}
+
+static void stream__poll_free(stream_io *io) {
+    if (io->table) stream__resize(&io->allocator, io->table, io->table_len, 0, sizeof(void *));
+    stream__io_wake_close(io);
+}
+
+/* One entry of the table: the system's part comes first, all of them in a row; then the files. */
+static stream_status stream__poll_collect(stream_io *io, uint64_t wait_ns) {
+    const size_t each = sizeof(struct pollfd) + sizeof(stream_io_file *);
+    size_t cap = io->table_len / each, count = 1, i;
+    stream_io_file *file, **files;
+    struct pollfd *fds;
+    int n;
+    for (file = io->files; file; file = file->next) count++;
+    if (count > cap) {
+        size_t len = (count + count / 2 + 16) * each;
+        void *grown = stream__resize(&io->allocator, io->table, io->table_len, len, sizeof(void *));
+        if (!grown) return STREAM_E_NOMEM;
+        io->table = grown;
+        io->table_len = len;
+        cap = len / each;
+    }
+    files = (stream_io_file **)io->table;
+    fds = (struct pollfd *)(void *)(files + cap);
+    memset(&fds[0], 0, sizeof fds[0]);
+    fds[0].fd = io->wake_read;
+    fds[0].events = POLLIN;
+    for (count = 1, file = io->files; file; file = file->next) {
+        const stream_io_op *watch = file->head[STREAM__WATCH];
+        int events = (file->head[STREAM__IN] ? POLLIN : 0) | (file->head[STREAM__OUT] ? POLLOUT : 0) |
+                     (watch ? stream__os_poll_mask(watch) : 0);
+        if (events == 0 && (!watch || (file->flags & STREAM__FD_FREE))) continue;
+        files[count] = file;
+        memset(&fds[count], 0, sizeof fds[count]);
+        fds[count].fd = file->own;
+        fds[count].events = (short)events;
+        count++;
+    }
+    n = STREAM_SYS_POLL(fds, (nfds_t)count, stream__io_ms(wait_ns));
+    if (n < 0) {
+        io->os_error = errno;
+        return errno == EINTR ? STREAM_EMPTY : STREAM_E_IO;
+    }
+    for (i = 1; n > 0 && i < count; i++) {
+        int e = fds[i].revents;
+        bool over = (e & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+        if (e == 0) continue;
+        stream__io_edge(io, files[i],
+                        (e & POLLIN || over ? 1u << STREAM__IN : 0) | (e & POLLOUT || over ? 1u << STREAM__OUT : 0),
+                        over, stream__poll_watch);
+    }
+    if (fds[0].revents) stream__io_wake_drain(io);
+    return STREAM_OK;
+}
+
+static const stream__io_backend stream__io_poll = {
+    "poll",           stream__poll_init,      stream__poll_free,   stream__poll_attach, stream__poll_detach,
+    stream__poll_start, stream__io_cancel_none, stream__poll_collect, stream__io_wake_write};
+#endif
+
+#if STREAM_IO_KQUEUE
+/* ---- kqueue ---- */
+
+#ifndef STREAM_SYS_KEVENT
+#define STREAM_SYS_KEVENT(queue, changes, changed, events, count, timeout) \
+    kevent(queue, changes, changed, events, count, timeout)
+#endif
+
+static int stream__kqueue_change(stream_io *io, uintptr_t ident, int filter, unsigned flags, unsigned fflags,
+                                 void *data) {
+    struct kevent change;
+    int n;
+    memset(&change, 0, sizeof change);
+    change.ident = ident;
+    /* The types of these fields differ from system to system: EV_SET knows them. */
+#if defined(__NetBSD__)
+    EV_SET(&change, ident, (uint32_t)filter, flags, fflags, 0, (intptr_t)data);
+#else
+    EV_SET(&change, ident, (short)filter, (unsigned short)flags, fflags, 0, data);
+#endif
+    do n = STREAM_SYS_KEVENT(io->fd, &change, 1, NULL, 0, NULL);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? errno : 0;
+}
+
+static int stream__kqueue_watch(stream_io *io, stream_io_file *file, uint8_t needs) {
+    uint8_t fresh = needs & (uint8_t)~file->watched;
+    int error = 0;
+    /* A poll for a hang-up alone: a writer hears of it through its own filter, a reader too. */
+    if ((needs & (STREAM__WATCHED_IN | STREAM__WATCHED_OUT)) == 0)
+        fresh |= file->flags & STREAM__FD_WRITES ? STREAM__WATCHED_OUT : STREAM__WATCHED_IN;
+    if (fresh & STREAM__WATCHED_IN)
+        error = stream__kqueue_change(io, (uintptr_t)file->own, EVFILT_READ, EV_ADD | EV_CLEAR, 0, file);
+    if (error == 0 && (fresh & STREAM__WATCHED_OUT)) {
+        error = stream__kqueue_change(io, (uintptr_t)file->own, EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, file);
+        if (error && (fresh & STREAM__WATCHED_IN))
+            (void)stream__kqueue_change(io, (uintptr_t)file->own, EVFILT_READ, EV_DELETE, 0, NULL);
+    }
+    if (error == 0) file->watched |= fresh;
+    return error;
+}
+
+static void stream__kqueue_start(stream_io *io, stream_io_file *file, int lane) {
+    if (lane == STREAM__WATCH) file->ready |= 1u << STREAM__WATCH;
+    stream__io_run(io, file, lane, stream__kqueue_watch);
+}
+
+static void stream__kqueue_detach(stream_io *io, stream_io_file *file) {
+    if (file->watched & STREAM__WATCHED_IN)
+        (void)stream__kqueue_change(io, (uintptr_t)file->own, EVFILT_READ, EV_DELETE, 0, NULL);
+    if (file->watched & STREAM__WATCHED_OUT)
+        (void)stream__kqueue_change(io, (uintptr_t)file->own, EVFILT_WRITE, EV_DELETE, 0, NULL);
+    stream__io_close_own(file);
+}
+
+static stream_status stream__kqueue_init(stream_io *io, const stream_io_desc *desc) {
+    (void)desc;
+    io->fd = kqueue();
+    if (io->fd < 0) {
+        io->os_error = errno;
+        return STREAM_E_IO;
+    }
+    (void)fcntl(io->fd, F_SETFD, FD_CLOEXEC); /* not inherited by a fork anyway, only by an exec without one */
+#if defined(EVFILT_USER) && defined(NOTE_TRIGGER)
+    io->os_error = stream__kqueue_change(io, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, NULL);
+#else
+    if (stream__io_wake_open(io) == STREAM_OK)
+        io->os_error = stream__kqueue_change(io, (uintptr_t)io->wake_read, EVFILT_READ, EV_ADD, 0, NULL);
+#endif
+    if (io->os_error == 0) return STREAM_OK;
+    (void)close(io->fd);
+    stream__io_wake_close(io);
+    return STREAM_E_IO;
+}
+
+static void stream__kqueue_free(stream_io *io) {
+    (void)close(io->fd);
+    stream__io_wake_close(io);
+}
+
+static stream_status stream__kqueue_collect(stream_io *io, uint64_t wait_ns) {
+    struct kevent events[STREAM__IO_BATCH];
+    struct timespec timeout;
+    int i, n;
+    /* Some systems refuse what is longer than a day; that is as good as any. */
+    if (wait_ns != STREAM_FOREVER && wait_ns > UINT64_C(86400000000000)) wait_ns = UINT64_C(86400000000000);
+    timeout.tv_sec = (time_t)(wait_ns / 1000000000);
+    timeout.tv_nsec = (long)(wait_ns % 1000000000);
+    n = STREAM_SYS_KEVENT(io->fd, NULL, 0, events, STREAM__IO_BATCH, wait_ns == STREAM_FOREVER ? NULL : &timeout);
+    if (n < 0) {
+        io->os_error = errno;
+        return errno == EINTR ? STREAM_EMPTY : STREAM_E_IO;
+    }
+    for (i = 0; i < n; i++) {
+        stream_io_file *file = (stream_io_file *)(uintptr_t)events[i].udata;
+        bool over = (events[i].flags & (EV_EOF | EV_ERROR)) != 0;
+        unsigned lanes = over ? 1u << STREAM__IN | 1u << STREAM__OUT : 0;
+        if (!file) {
+            if (io->wake_read >= 0) stream__io_wake_drain(io);
+            continue;
+        }
+        lanes |= events[i].filter == EVFILT_READ ? 1u << STREAM__IN : 1u << STREAM__OUT;
+        stream__io_edge(io, file, lanes, over, stream__kqueue_watch);
+    }
+    return STREAM_OK;
+}
+
+static void stream__kqueue_wake(stream_io *io) {
+#if defined(EVFILT_USER) && defined(NOTE_TRIGGER)
+    int saved = errno; /* a signal handler must not disturb it */
+    (void)stream__kqueue_change(io, 0, EVFILT_USER, 0, NOTE_TRIGGER, NULL);
+    errno = saved;
+#else
+    stream__io_wake_write(io);
+#endif
+}
+
+static const stream__io_backend stream__io_kqueue = {
+    "kqueue",           stream__kqueue_init,      stream__kqueue_free,   stream__io_attach_ready, stream__kqueue_detach,
+    stream__kqueue_start, stream__io_cancel_none, stream__kqueue_collect, stream__kqueue_wake};
+#endif
+
+#if STREAM_IO_URING
+/* ---- io_uring, by raw system calls ----
+   The queue of submissions is empty but for the duration of a flush: what the kernel did not take is rolled
+   back into the lanes. So nothing that names a descriptor is left anywhere once it is closed. */
+
+#ifndef STREAM_SYS_URING_SETUP
+#define STREAM_SYS_URING_SETUP(entries, params) (int)syscall(__NR_io_uring_setup, entries, params)
+#endif
+#ifndef STREAM_SYS_URING_ENTER
+#define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len) \
+    (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len)
+#endif
+
+/* The last argument of a submission comes back with its completion: an operation, with bit 0 set the request to
+   cancel it, or this one. */
+#define STREAM__URING_WAKE UINT64_C(2)
+
+static int stream__uring_setup(stream_io *io, unsigned entries, unsigned flags, struct io_uring_params *p) {
+    memset(p, 0, sizeof *p);
+    p->flags = (uint32_t)IORING_SETUP_CLAMP | flags;
+    io->fd = STREAM_SYS_URING_SETUP(entries, p);
+    return io->fd < 0 ? errno : 0;
+}
+
+static void stream__uring_unmap(stream_io *io) {
+    if (io->ring.rings) (void)munmap(io->ring.rings, io->ring.rings_len);
+    if (io->ring.entries) (void)munmap(io->ring.entries, io->ring.entries_len);
+    if (io->fd >= 0) (void)close(io->fd);
+    stream__io_wake_close(io);
+}
+
+static stream_status stream__uring_init(stream_io *io, const stream_io_desc *desc) {
+    const uint32_t features = (uint32_t)IORING_FEAT_SINGLE_MMAP | (uint32_t)IORING_FEAT_NODROP |
+                              (uint32_t)IORING_FEAT_SUBMIT_STABLE | (uint32_t)IORING_FEAT_RW_CUR_POS |
+                              (uint32_t)IORING_FEAT_EXT_ARG;
+    stream__io_ring *ring = &io->ring;
+    struct io_uring_params p;
+    size_t cq_end;
+    char *base;
+    uint32_t i;
+    int error;
+    /* Completions are worked off when we ask for them instead of interrupting us: a kernel of 6.1 or later.
+       That binds the ring to one thread, the first to wait; until then it is disabled. */
+#if defined(IORING_SETUP_DEFER_TASKRUN) && defined(IORING_SETUP_SINGLE_ISSUER)
+    error = stream__uring_setup(io, desc->entries,
+                                (uint32_t)IORING_SETUP_SINGLE_ISSUER | (uint32_t)IORING_SETUP_DEFER_TASKRUN |
+                                    (uint32_t)IORING_SETUP_R_DISABLED,
+                                &p);
+    ring->disabled = error == 0;
+    if (error == EINVAL)
+#endif
+        error = stream__uring_setup(io, desc->entries, 0, &p);
+    if (error == 0 && (p.features & features) != features) {
+        (void)close(io->fd);
+        io->fd = -1;
+        error = ENOSYS;
+    }
+    if (error) {
+        io->os_error = error;
+        return STREAM_E_IO;
+    }
+    cq_end = p.cq_off.cqes + (size_t)p.cq_entries * sizeof(struct io_uring_cqe);
+    ring->rings_len = p.sq_off.array + (size_t)p.sq_entries * sizeof(uint32_t);
+    if (ring->rings_len < cq_end) ring->rings_len = cq_end;
+    ring->entries_len = (size_t)p.sq_entries * sizeof(struct io_uring_sqe);
+    ring->rings = mmap(NULL, ring->rings_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, io->fd,
+                       (off_t)IORING_OFF_SQ_RING);
+    if (ring->rings == MAP_FAILED) ring->rings = NULL;
+    ring->entries = mmap(NULL, ring->entries_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, io->fd,
+                         (off_t)IORING_OFF_SQES);
+    if (ring->entries == MAP_FAILED) ring->entries = NULL;
+    if (!ring->rings || !ring->entries || stream__io_wake_open(io) != STREAM_OK) {
+        io->os_error = errno;
+        stream__uring_unmap(io);
+        return STREAM_E_IO;
+    }
+    base = (char *)ring->rings;
+    ring->sq_head = (uint32_t *)(void *)(base + p.sq_off.head);
+    ring->sq_tail = (uint32_t *)(void *)(base + p.sq_off.tail);
+    ring->cq_head = (uint32_t *)(void *)(base + p.cq_off.head);
+    ring->cq_tail = (uint32_t *)(void *)(base + p.cq_off.tail);
+    ring->cqes = base + p.cq_off.cqes;
+    ring->sq_len = p.sq_entries;
+    ring->sq_mask = p.sq_entries - 1;
+    ring->cq_mask = p.cq_entries - 1;
+    for (i = 0; i < p.sq_entries; i++) ((uint32_t *)(void *)(base + p.sq_off.array))[i] = i;
+    return STREAM_OK;
+}
+
+static struct io_uring_sqe *stream__uring_entry(stream_io *io, uint32_t at) {
+    return (struct io_uring_sqe *)io->ring.entries + (at & io->ring.sq_mask);
+}
+
+/* Hands the kernel what is in the queue, and with wait_ns above 0 sleeps until something is done. 0 or an error
+   number; what was not taken is back in its lane. */
+static int stream__uring_enter(stream_io *io, uint64_t wait_ns) {
+    stream__io_ring *ring = &io->ring;
+    uint32_t head = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE), count = ring->tail - head;
+    struct io_uring_getevents_arg arg;
+    struct __kernel_timespec timeout;
+    int n, error = 0;
+    if (ring->disabled) {
+        if (syscall(__NR_io_uring_register, io->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0) error = errno;
+        ring->disabled = error != 0;
+    }
+    memset(&arg, 0, sizeof arg);
+    if (wait_ns != STREAM_FOREVER) {
+        timeout.tv_sec = (long long)(wait_ns / 1000000000);
+        timeout.tv_nsec = (long long)(wait_ns % 1000000000);
+        arg.ts = (uint64_t)(uintptr_t)&timeout;
+    }
+    __atomic_store_n(ring->sq_tail, ring->tail, __ATOMIC_RELEASE);
+    n = error ? -1
+              : STREAM_SYS_URING_ENTER(io->fd, count, wait_ns > 0 ? 1u : 0u,
+                                       (uint32_t)IORING_ENTER_GETEVENTS | (uint32_t)IORING_ENTER_EXT_ARG, &arg,
+                                       sizeof arg);
+    if (n < 0 && error == 0) error = errno;
+    head = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
+    while (ring->tail != head) {
+        uint64_t user = stream__uring_entry(io, --ring->tail)->user_data;
+        stream_io_op *op = (stream_io_op *)(uintptr_t)(user & ~UINT64_C(1));
+        if (user == STREAM__URING_WAKE) {
+            ring->polling = false;
+            continue;
+        }
+        if (user & 1) {
+            op->stage &= (uint8_t)~STREAM__STAGE_CANCELLED;
+        } else {
+            op->state = STREAM__OP_QUEUED;
+            ring->active--;
+        }
+        stream__io_dirty(io, op->file);
+    }
+    __atomic_store_n(ring->sq_tail, ring->tail, __ATOMIC_RELEASE);
+    return error == ETIME ? 0 : error;
+}
+
+/* Room for one more submission, zeroed; NULL when the kernel takes none now. */
+static struct io_uring_sqe *stream__uring_next(stream_io *io) {
+    struct io_uring_sqe *entry;
+    if (io->ring.tail - __atomic_load_n(io->ring.sq_head, __ATOMIC_ACQUIRE) == io->ring.sq_len &&
+        stream__uring_enter(io, 0) != 0)
+        return NULL;
+    entry = stream__uring_entry(io, io->ring.tail);
+    memset(entry, 0, sizeof *entry);
+    return entry;
+}
+
+static void stream__uring_poll_entry(struct io_uring_sqe *entry, int fd, int events) {
+    entry->opcode = IORING_OP_POLL_ADD;
+    entry->fd = fd;
+    entry->poll32_events = (uint32_t)events;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    entry->poll32_events = (uint32_t)events << 16 | (uint32_t)events >> 16; /* its halves are swapped */
+#endif
+}
+
+static void stream__uring_write_entry(struct io_uring_sqe *entry, const stream_io_file *file, stream_io_op *op) {
+    const stream_slice *part = op->parts + op->part;
+    size_t rest = op->count - op->part;
+    bool socket = (file->flags & STREAM__FD_SOCKET) != 0;
+    if (rest == 1 || op->part_done > 0) {
+        size_t len = part->len - op->part_done;
+        entry->opcode = socket ? IORING_OP_SEND : IORING_OP_WRITE;
+        entry->addr = (uint64_t)(uintptr_t)(part->ptr + op->part_done);
+        entry->len = len < (size_t)INT32_MAX ? (uint32_t)len : (uint32_t)INT32_MAX;
+    } else {
+        /* A stream_slice is laid out as an iovec is. */
+        struct iovec *v = (struct iovec *)(uintptr_t)part;
+        if (rest > 1024) rest = 1024;
+        if (socket) {
+            struct msghdr *message = (struct msghdr *)(void *)op->os;
+            memset(message, 0, sizeof *message);
+            message->msg_iov = v;
+            message->msg_iovlen = (unsigned)rest;
+            entry->opcode = IORING_OP_SENDMSG;
+            entry->addr = (uint64_t)(uintptr_t)message;
+            entry->len = 1;
+        } else {
+            entry->opcode = IORING_OP_WRITEV;
+            entry->addr = (uint64_t)(uintptr_t)v;
+            entry->len = (uint32_t)rest;
+        }
+    }
+    if (socket) entry->msg_flags = MSG_NOSIGNAL;
+    else entry->off = UINT64_MAX; /* at the file's own position */
+}
+
+static void stream__uring_fill(struct io_uring_sqe *entry, const stream_io_file *file, stream_io_op *op) {
+    int lane = stream__io_lane(op);
+    entry->fd = file->own;
+    if (op->stage & STREAM__STAGE_POLLING) {
+        stream__uring_poll_entry(entry, file->own, lane == STREAM__IN ? POLLIN : POLLOUT);
+        return;
+    }
+    switch (op->verb) {
+    case STREAM_IO_READ:
+        entry->opcode = file->flags & STREAM__FD_SOCKET ? IORING_OP_RECV : IORING_OP_READ;
+        entry->addr = (uint64_t)(uintptr_t)op->one.ptr;
+        entry->len = (uint32_t)op->one.len;
+        if (!(file->flags & STREAM__FD_SOCKET)) entry->off = UINT64_MAX;
+        break;
+    case STREAM_IO_WRITE: stream__uring_write_entry(entry, file, op); break;
+    case STREAM_IO_ACCEPT:
+        entry->opcode = IORING_OP_ACCEPT;
+        entry->accept_flags = (uint32_t)SOCK_CLOEXEC | (uint32_t)SOCK_NONBLOCK;
+        break;
+    case STREAM_IO_CONNECT:
+        entry->opcode = IORING_OP_CONNECT;
+        entry->addr = (uint64_t)(uintptr_t)op->one.ptr;
+        entry->off = op->one.len;
+        break;
+    default: stream__uring_poll_entry(entry, file->own, stream__os_poll_mask(op)); break;
+    }
+}
+
+/* Fills the queue from the files that have something to submit. */
+static void stream__uring_flush(stream_io *io) {
+    stream_io_file *file;
+    while ((file = io->dirty) != NULL) {
+        int lane;
+        stream__io_clean(io, file); /* first: what is rolled back makes it dirty again */
+        for (lane = 0; lane < STREAM__LANES; lane++) {
+            stream_io_op *op = file->head[lane];
+            bool cancel = op && op->state == STREAM__OP_ACTIVE;
+            struct io_uring_sqe *entry;
+            if (!op || (cancel && (op->stage & (STREAM__STAGE_CANCEL | STREAM__STAGE_CANCELLED)) != STREAM__STAGE_CANCEL))
+                continue;
+            if (!cancel && op->verb == STREAM_IO_WRITE && op->part == op->count) {
+                stream__io_finish(io, op, STREAM_OK, 0); /* of nothing */
+                lane--;
+                continue;
+            }
+            if (!cancel && op->verb == STREAM_IO_POLL && (file->flags & STREAM__FD_FREE)) {
+                op->events = stream__os_events(stream__os_poll_mask(op)); /* the kernel refuses to poll these */
+                if (op->events == 0) continue;
+                stream__io_finish(io, op, STREAM_OK, 0);
+                lane--;
+                continue;
+            }
+            entry = stream__uring_next(io);
+            if (!entry) {
+                stream__io_dirty(io, file);
+                return;
+            }
+            entry->user_data = (uint64_t)(uintptr_t)op;
+            if (cancel) {
+                entry->opcode = IORING_OP_ASYNC_CANCEL;
+                entry->fd = -1;
+                entry->addr = entry->user_data;
+                entry->user_data |= 1;
+                op->stage |= STREAM__STAGE_CANCELLED;
+            } else {
+                stream__uring_fill(entry, file, op);
+                op->state = STREAM__OP_ACTIVE;
+                io->ring.active++;
+            }
+            io->ring.tail++;
+        }
+    }
+}
+
+/* What an operation came to; false: not done yet, submit it (again). */
+static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
+    stream_io_file *file = op->file;
+    bool cancel = (op->stage & STREAM__STAGE_CANCEL) != 0, polled = (op->stage & STREAM__STAGE_POLLING) != 0;
+    op->state = STREAM__OP_QUEUED;
+    op->stage &= (uint8_t)~STREAM__STAGE_POLLING;
+    if (result == -ECANCELED || (cancel && (polled || result == -EINTR || result == -EAGAIN))) {
+        stream__io_finish(io, op, STREAM_CANCELLED, 0);
+        return true;
+    }
+    if (result == -EINTR || (result >= 0 && polled)) return false;
+    if (result == -EAGAIN && op->verb != STREAM_IO_CONNECT) { /* O_NONBLOCK: the kernel does not wait for us */
+        op->stage |= STREAM__STAGE_POLLING;
+        return false;
+    }
+    if (result == -EIO && op->verb == STREAM_IO_READ && (file->flags & STREAM__FD_TERMINAL)) result = 0;
+    if (result < 0) {
+        if (op->verb == STREAM_IO_ACCEPT && result == -ECONNABORTED) return false;
+        if (op->verb == STREAM_IO_POLL && result == -EOPNOTSUPP) { /* a device that never waits */
+            file->flags |= STREAM__FD_FREE;
+            return false;
+        }
+        stream__io_finish(io, op, STREAM_E_IO, -result);
+        return true;
+    }
+    switch (op->verb) {
+    case STREAM_IO_READ:
+        op->bytes = (size_t)result;
+        stream__io_finish(io, op, result > 0 || (file->flags & STREAM__FD_DATAGRAM) ? STREAM_OK : STREAM_END, 0);
+        return true;
+    case STREAM_IO_WRITE:
+        if (result == 0) {
+            stream__io_finish(io, op, STREAM_E_IO, EIO);
+        } else if (stream__io_advance(op, (size_t)result)) {
+            stream__io_finish(io, op, STREAM_OK, 0);
+        } else {
+            if (!cancel) return false;
+            stream__io_finish(io, op, STREAM_CANCELLED, 0);
+        }
+        return true;
+    case STREAM_IO_ACCEPT: op->fd = result; break;
+    case STREAM_IO_POLL:
+        op->events = stream__os_events(result);
+        if (op->events == 0) return false;
+        break;
+    default: break;
+    }
+    stream__io_finish(io, op, STREAM_OK, 0);
+    return true;
+}
+
+/* Takes what is done out of the completion queue; how many. */
+static uint32_t stream__uring_reap(stream_io *io) {
+    stream__io_ring *ring = &io->ring;
+    uint32_t head = *ring->cq_head, tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE), count = tail - head;
+    for (; head != tail; head++) {
+        const struct io_uring_cqe *entry = (const struct io_uring_cqe *)ring->cqes + (head & ring->cq_mask);
+        stream_io_op *op;
+        stream_io_file *file;
+        int lane;
+        if (entry->user_data & 1) continue; /* what became of it, the operation itself says */
+        if (entry->user_data == STREAM__URING_WAKE) {
+            ring->polling = false;
+            stream__io_wake_drain(io);
+            continue;
+        }
+        op = (stream_io_op *)(uintptr_t)entry->user_data;
+        file = op->file;
+        lane = stream__io_lane(op);
+        ring->active--;
+        if (!stream__uring_result(io, op, entry->res) && !(file->flags & STREAM__FD_ATTACHED))
+            stream__io_finish(io, op, STREAM_CANCELLED, 0); /* to be done again, but on what? */
+        if (file->head[lane]) stream__io_dirty(io, file);
+    }
+    __atomic_store_n(ring->cq_head, tail, __ATOMIC_RELEASE);
+    return count;
+}
+
+static stream_status stream__uring_collect(stream_io *io, uint64_t wait_ns) {
+    stream__io_ring *ring = &io->ring;
+    int error;
+    if (!ring->polling && wait_ns > 0) {
+        struct io_uring_sqe *entry = stream__uring_next(io);
+        if (entry) {
+            stream__uring_poll_entry(entry, io->wake_read, POLLIN);
+            entry->user_data = STREAM__URING_WAKE;
+            ring->polling = true;
+            ring->tail++;
+        }
+    }
+    stream__uring_flush(io);
+    /* A write of nothing is done already; and without the wake descriptor nobody may sleep. */
+    if (io->done || !ring->polling || *ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE)) wait_ns = 0;
+    error = stream__uring_enter(io, wait_ns);
+    if (stream__uring_reap(io) > 0 || error == 0) return STREAM_OK;
+    io->os_error = error;
+    return error == EINTR ? STREAM_EMPTY : STREAM_E_IO;
+}
+
+static stream_status stream__uring_attach(stream_io *io, stream_io_file *file) {
+    io->os_error = stream__os_flags(file->fd, &file->flags);
+    return io->os_error ? STREAM_E_IO : STREAM_OK;
+}
+
+static void stream__uring_start(stream_io *io, stream_io_file *file, int lane) {
+    (void)lane;
+    stream__io_dirty(io, file);
+}
+
+static void stream__uring_cancel(stream_io *io, stream_io_op *op) { stream__io_dirty(io, op->file); }
+
+/* The kernel keeps the descriptors of what it works on alive, and is told now to stop. If it takes no
+   submissions now, the request stays with the file, which names no descriptor, and goes with the next flush. */
+static void stream__uring_detach(stream_io *io, stream_io_file *file) {
+    if (!file->head[STREAM__IN] && !file->head[STREAM__OUT] && !file->head[STREAM__WATCH]) {
+        stream__io_clean(io, file);
+        return;
+    }
+    stream__io_dirty(io, file);
+    stream__uring_flush(io);
+    (void)stream__uring_enter(io, 0);
+}
+
+static void stream__uring_free(stream_io *io) {
+    int tries = 0;
+    /* Until it has let go of every buffer; a kernel that keeps refusing to be asked is left alone. */
+    while (io->ring.active > 0 && tries < 1000) {
+        if (stream__uring_collect(io, UINT64_C(100000000)) < 0) tries++;
+    }
+    stream__uring_unmap(io);
+}
+
+static const stream__io_backend stream__io_uring = {
+    "io_uring",         stream__uring_init,   stream__uring_free,    stream__uring_attach,  stream__uring_detach,
+    stream__uring_start, stream__uring_cancel, stream__uring_collect, stream__io_wake_write};
+#endif
+
+/* ---- the verbs ---- */
+
+static const stream__io_backend *const stream__io_backends[] = {
+#if STREAM_IO_EPOLL
+    &stream__io_epoll,
+#endif
+#if STREAM_IO_KQUEUE
+    &stream__io_kqueue,
+#endif
+#if STREAM_IO_IOCP
+    &stream__io_iocp,
+#endif
+#if STREAM_IO_URING
+    &stream__io_uring,
+#endif
+#if !defined(_WIN32)
+    &stream__io_poll,
+#endif
+    NULL};
+
+/* The part of a list that ends at a comma. */
+static bool stream__io_named(const char *list, const char *name) {
+    while (*name && *list == *name) list++, name++;
+    return *name == '\0' && (*list == '\0' || *list == ',');
+}
+
+STREAM_API stream_status stream_io_init(stream_io *io, const stream_io_desc *desc) {
+    stream_io_desc d;
+    const char *name;
+    stream_status status = STREAM_E_TYPE;
+    int os_error = 0;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (d.entries == 0) d.entries = 256;
+    for (name = d.backends ? d.backends : ""; status != STREAM_OK;) {
+        size_t i;
+        for (i = 0; stream__io_backends[i] && status != STREAM_OK; i++) {
+            if (d.backends && !stream__io_named(name, stream__io_backends[i]->name)) continue;
+            memset(io, 0, sizeof *io);
+            io->allocator = d.allocator;
+            io->fd = -1;
+            io->wake_read = io->wake_write = -1;
+            io->backend = stream__io_backends[i];
+            status = io->backend->init(io, &d);
+            if (status != STREAM_OK) os_error = io->os_error;
+        }
+        while (*name && *name != ',') name++;
+        if (*name == '\0') break;
+        name++;
+    }
+    if (status != STREAM_OK) {
+        memset(io, 0, sizeof *io);
+        io->os_error = os_error;
+    }
+    return status;
+}
+
+STREAM_API void stream_io_free(stream_io *io) {
+    if (!io->backend) return;
+    while (io->files) stream_io_detach(io, io->files);
+    io->backend->free(io);
+    for (; io->done; io->done = io->done->next)
+        if (io->done->fd != -1) stream__os_close(io->done->fd, STREAM__FD_SOCKET); /* accepted in vain */
+    memset(io, 0, sizeof *io);
+}
+
+STREAM_API const char *stream_io_backend(const stream_io *io) { return io->backend ? io->backend->name : "none"; }
+
+STREAM_API stream_status stream_io_attach(stream_io *io, stream_io_file *file, stream_fd fd) {
+    stream_status status;
+    if ((file->flags & STREAM__FD_ATTACHED) || file->pending) return STREAM_E_STATE;
+    memset(file, 0, sizeof *file);
+    file->fd = file->own = fd;
+    status = io->backend->attach(io, file);
+    if (status != STREAM_OK) {
+        memset(file, 0, sizeof *file);
+        file->fd = -1;
+        return status;
+    }
+    file->flags |= STREAM__FD_ATTACHED;
+    file->io = io;
+    file->next = io->files;
+    if (io->files) io->files->prev = file;
+    io->files = file;
+    return STREAM_OK;
+}
+
+STREAM_API void stream_io_detach(stream_io *io, stream_io_file *file) {
+    if (!(file->flags & STREAM__FD_ATTACHED)) return;
+    stream__io_cancel_all(io, file);
+    io->backend->detach(io, file);
+    file->flags &= ~(uint32_t)STREAM__FD_ATTACHED;
+    file->fd = file->own = -1;
+    if (file->prev) file->prev->next = file->next;
+    else io->files = file->next;
+    if (file->next) file->next->prev = file->prev;
+    file->next = file->prev = NULL;
+}
+
+STREAM_API void stream_io_close(stream_io *io, stream_io_file *file) {
+    stream_fd fd = file->fd;
+    uint32_t flags = file->flags;
+    if (!(flags & STREAM__FD_ATTACHED)) return;
+    stream_io_detach(io, file);
+    stream__os_close(fd, flags);
+}
+
+static void stream__io_begin(stream_io_op *op, stream_io_verb verb) {
+    op->verb = verb;
+    op->status = STREAM_OK;
+    op->os_error = 0;
+    op->events = 0;
+    op->bytes = 0;
+    op->fd = -1;
+    op->next = op->prev = op->child = NULL;
+    op->file = NULL;
+    op->count = op->part = op->part_done = 0;
+    op->stage = 0;
+}
+
+static stream_status stream__io_submit(stream_io *io, stream_io_op *op, stream_io_file *file) {
+    int lane = stream__io_lane(op);
+    op->file = file;
+    op->state = STREAM__OP_QUEUED;
+    op->prev = file->tail[lane];
+    if (op->prev) op->prev->next = op;
+    else file->head[lane] = op;
+    file->tail[lane] = op;
+    file->pending++;
+    io->in_flight++;
+    if (file->head[lane] == op) io->backend->start(io, file, lane);
+    return STREAM_OK;
+}
+
+/* Whether op may be submitted for file. */
+static bool stream__io_idle(const stream_io *io, const stream_io_op *op, const stream_io_file *file) {
+    return op->state == STREAM__OP_IDLE && (file->flags & STREAM__FD_ATTACHED) && file->io == io;
+}
+
+STREAM_API stream_status stream_io_read(stream_io *io, stream_io_op *op, stream_io_file *file, void *data,
+                                        size_t cap) {
+    if (!stream__io_idle(io, op, file)) return STREAM_E_STATE;
+    if (cap == 0) return STREAM_E_ARGUMENT;
+    stream__io_begin(op, STREAM_IO_READ);
+    op->one.ptr = (char *)data;
+    op->one.len = cap < (size_t)INT32_MAX ? cap : (size_t)INT32_MAX;
+    return stream__io_submit(io, op, file);
+}
+
+STREAM_API stream_status stream_io_writev(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                          const stream_slice *parts, size_t count) {
+    if (!stream__io_idle(io, op, file)) return STREAM_E_STATE;
+    stream__io_begin(op, STREAM_IO_WRITE);
+    op->parts = parts;
+    op->count = count;
+    stream__io_advance(op, 0);
+    return stream__io_submit(io, op, file);
+}
+
+STREAM_API stream_status stream_io_write(stream_io *io, stream_io_op *op, stream_io_file *file, const void *data,
+                                         size_t len) {
+    if (op->state != STREAM__OP_IDLE) return STREAM_E_STATE;
+    op->one.ptr = (const char *)data;
+    op->one.len = len;
+    return stream_io_writev(io, op, file, &op->one, 1);
+}
+
+STREAM_API stream_status stream_io_accept(stream_io *io, stream_io_op *op, stream_io_file *file) {
+    if (!stream__io_idle(io, op, file)) return STREAM_E_STATE;
+    stream__io_begin(op, STREAM_IO_ACCEPT);
+    return stream__io_submit(io, op, file);
+}
+
+STREAM_API stream_status stream_io_connect(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                           const void *address, size_t len) {
+    if (!stream__io_idle(io, op, file)) return STREAM_E_STATE;
+    stream__io_begin(op, STREAM_IO_CONNECT);
+    op->one.ptr = (const char *)address;
+    op->one.len = len;
+    return stream__io_submit(io, op, file);
+}
+
+STREAM_API stream_status stream_io_poll(stream_io *io, stream_io_op *op, stream_io_file *file, uint32_t events) {
+    if (!stream__io_idle(io, op, file)) return STREAM_E_STATE;
+    stream__io_begin(op, STREAM_IO_POLL);
+    op->count = events;
+    return stream__io_submit(io, op, file);
+}
+
+STREAM_API stream_status stream_io_timer(stream_io *io, stream_io_op *op, uint64_t deadline_ns) {
+    if (op->state != STREAM__OP_IDLE) return STREAM_E_STATE;
+    stream__io_begin(op, STREAM_IO_TIMER);
+    op->state = STREAM__OP_TIMER;
+    op->deadline_ns = deadline_ns;
+    op->order = io->order++;
+    io->in_flight++;
+    io->timers = stream__timer_meld(io->timers, op);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_io_cancel(stream_io *io, stream_io_op *op) {
+    if (op->state == STREAM__OP_TIMER) {
+        stream__timer_remove(io, op);
+        stream__io_done(io, op, STREAM_CANCELLED, 0);
+    } else if (op->state == STREAM__OP_QUEUED) {
+        stream_io_file *file = op->file;
+        int lane = stream__io_lane(op);
+        bool was_head = file->head[lane] == op;
+        stream__io_finish(io, op, STREAM_CANCELLED, 0);
+        if (was_head && file->head[lane]) io->backend->start(io, file, lane);
+    } else if (op->state == STREAM__OP_ACTIVE && !(op->stage & STREAM__STAGE_CANCEL)) {
+        op->stage |= STREAM__STAGE_CANCEL;
+        io->backend->cancel(io, op);
+    }
+}
+
+STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns) {
+    bool endless = timeout_ns == STREAM_FOREVER;
+    uint64_t deadline_ns = 0;
+    io->budget = STREAM__IO_BUDGET;
+    if (!endless && timeout_ns > 0) {
+        deadline_ns = STREAM_SYS_NOW();
+        deadline_ns = deadline_ns < STREAM_FOREVER - timeout_ns ? deadline_ns + timeout_ns : STREAM_FOREVER;
+    }
+    for (;;) {
+        uint64_t wait_ns = timeout_ns;
+        uint32_t seen = STREAM__AWAKE;
+        bool sleeps = false, woken = false;
+        stream_status status;
+        stream__io_take_posted(io);
+        wait_ns = stream__timer_expire(io, wait_ns);
+        if (io->done) wait_ns = 0;
+        if (wait_ns > 0) {
+            /* Whoever posts or wakes writes `sleep` after what it wants seen, and we look at that after this:
+               seq_cst on both sides, or both would read what was before and we would sleep on it. */
+            sleeps = true;
+            while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__ASLEEP)) {
+                if (seen == STREAM__WOKEN) break;
+            }
+            if (seen == STREAM__WOKEN) wait_ns = 0;
+        }
+        status = io->backend->collect(io, wait_ns);
+        /* Awake again, whatever it was; a wake that came with work to hand out has done its duty. */
+        seen = sleeps ? STREAM__ASLEEP : STREAM__AWAKE;
+        while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__AWAKE)) {
+        }
+        woken = seen == STREAM__WOKEN;
+        stream__io_take_posted(io);
+        (void)stream__timer_expire(io, 0);
+        if (io->done) return STREAM_OK;
+        if (status != STREAM_OK || woken) return status < 0 ? status : STREAM_EMPTY;
+        if (timeout_ns == 0) return STREAM_EMPTY;
+        if (!endless) {
+            uint64_t now = STREAM_SYS_NOW();
+            if (now >= deadline_ns) return STREAM_EMPTY;
+            timeout_ns = deadline_ns - now;
+        }
+    }
+}
+
+STREAM_API stream_io_op *stream_io_next(stream_io *io) {
+    stream_io_op *op = io->done;
+    stream_io_file *file;
+    if (!op || io->budget == 0) return NULL;
+    io->budget--;
+    io->in_flight--;
+    io->done = op->next;
+    file = op->file;
+    if (file) {
+        /* Done before its file was closed, and not handed out before: too late. */
+        if (!(file->flags & STREAM__FD_ATTACHED)) {
+            if (op->fd != -1) stream__os_close(op->fd, STREAM__FD_SOCKET);
+            op->fd = -1;
+            op->status = STREAM_CANCELLED;
+            op->os_error = 0;
+        }
+        if (--file->pending == 0) stream__io_clean(io, file);
+    }
+    op->next = NULL;
+    op->file = NULL;
+    op->state = STREAM__OP_IDLE;
+    return op;
+}
+
+STREAM_API void stream_io_wake(stream_io *io) {
+    uint32_t seen = STREAM__AWAKE;
+    while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__WOKEN)) {
+        if (seen == STREAM__WOKEN) return; /* somebody else's wake serves both */
+    }
+    if (seen == STREAM__ASLEEP) io->backend->wake(io);
+}
+
+STREAM_API stream_status stream_io_post(stream_io *io, stream_io_op *op) {
+    uint64_t seen;
+    if (op->state != STREAM__OP_IDLE) return STREAM_E_STATE;
+    stream__io_begin(op, STREAM_IO_POST);
+    op->state = STREAM__OP_DONE;
+    seen = stream__a64_load_relaxed(&io->posted);
+    do op->next = (stream_io_op *)(uintptr_t)seen; /* acq_rel below: what op carries is published with it */
+    while (!stream__a64_cas_acq_rel(&io->posted, &seen, (uint64_t)(uintptr_t)op));
+    stream_io_wake(io);
+    return STREAM_OK;
+}
+
+#if !defined(_WIN32)
+
+/* ==[ splice: implementation ]=======================================================================
+   Three ways. Direct: one side is a pipe, and splice moves from the one to the other. Through `mid`, a pipe of our
+   own, when none is, or when there is a tee: then tee duplicates what mid holds into mid_tee, and each is emptied
+   into its destination. Copying: a buffer.
+
+   Two pipes of which one says EAGAIN do not tell which: the source is asked, for if it has bytes it was the
+   destination that took none. With mid there is no doubt, since it is only filled when empty.
+
+   When splice is refused on the way (EINVAL), what the pipes of our own hold goes the copying way first, in
+   order: what only the tee lacks, what only `to` lacks, and what both do. */
+
+#ifndef STREAM_SYS_SPLICE
+#define STREAM_SYS_SPLICE(from, to, len, flags) splice(from, NULL, to, NULL, len, flags)
+#endif
+#ifndef STREAM_SYS_TEE
+#define STREAM_SYS_TEE(from, to, len, flags) tee(from, to, len, flags)
+#endif
+
+/* Whoever holds a byte of the buffer back. */
+static bool stream__splice_copied(const stream_splice *s) { return s->to_done == s->len && s->tee_done == s->len; }
+
+static stream_status stream__splice_failed(stream_splice *s, int fd, int os_error) {
+    s->failed = fd;
+    s->os_error = os_error;
+    return STREAM_E_IO;
+}
+
+/* Reads into the buffer what is next on its way, for whom it is; OK, EMPTY, END, E_IO. */
+static stream_status stream__splice_fill(stream_splice *s, size_t max) {
+    const uint32_t own = STREAM__FD_PIPE | STREAM__FD_NONBLOCK;
+    size_t cap = s->desc.buffer_len;
+    uint32_t flags = own;
+    int fd = s->desc.from;
+    ptrdiff_t n;
+    if (!s->buffer) {
+        s->buffer = (char *)stream__resize(&s->desc.allocator, NULL, 0, cap, 1);
+        if (!s->buffer) return STREAM_E_NOMEM;
+    }
+    if (s->in_mid_tee > 0) fd = s->mid_tee[0], cap = cap < s->in_mid_tee ? cap : s->in_mid_tee;
+    else if (s->teed > 0) fd = s->mid[0], cap = cap < s->teed ? cap : s->teed;
+    else if (s->in_mid > 0) fd = s->mid[0], cap = cap < s->in_mid ? cap : s->in_mid;
+    else flags = s->from_flags, cap = cap < max ? cap : max;
+    n = stream__os_read(fd, flags, s->buffer, cap);
+    if (n == -EAGAIN) return STREAM_EMPTY;
+    if (n < 0) return stream__splice_failed(s, fd, (int)-n);
+    if (n == 0) {
+        s->ended = true;
+        return STREAM_END;
+    }
+    s->len = (size_t)n;
+    s->to_done = s->tee_done = 0;
+    if (s->desc.tee < 0) s->tee_done = s->len;
+    if (fd == s->mid_tee[0]) {
+        s->in_mid_tee -= s->len;
+        s->to_done = s->len;
+    } else if (fd == s->mid[0]) {
+        if (s->teed > 0) {
+            s->teed -= s->len;
+            s->tee_done = s->len;
+        }
+        s->in_mid -= s->len;
+    }
+    return STREAM_OK;
+}
+
+/* Writes what the buffer holds for one side; OK when it has all of it, FULL, E_IO. */
+static stream_status stream__splice_put(stream_splice *s, int fd, uint32_t flags, size_t *done) {
+    while (*done < s->len) {
+        stream_slice part;
+        ptrdiff_t n;
+        part.ptr = s->buffer + *done;
+        part.len = s->len - *done;
+        n = stream__os_write(fd, flags, &part, 1, 0);
+        if (n == -EAGAIN) {
+            s->blocked = fd;
+            return STREAM_FULL;
+        }
+        if (n < 0) return stream__splice_failed(s, fd, (int)-n);
+        *done += (size_t)n;
+    }
+    return STREAM_OK;
+}
+
+/* Empties the buffer; both sides get their chance even if one blocks. */
+static stream_status stream__splice_flush(stream_splice *s, size_t *moved) {
+    size_t before = s->to_done;
+    stream_status to = stream__splice_put(s, s->desc.to, s->to_flags, &s->to_done), second = STREAM_OK;
+    *moved += s->to_done - before;
+    s->bytes += s->to_done - before;
+    if (to < 0) return to;
+    if (s->desc.tee >= 0) second = stream__splice_put(s, s->desc.tee, s->tee_flags, &s->tee_done);
+    if (second < 0) return second;
+    if (to == STREAM_FULL) s->blocked = s->desc.to;
+    return to != STREAM_OK ? to : second;
+}
+
+static stream_status stream__splice_copy(stream_splice *s, size_t max, size_t *moved) {
+    for (;;) {
+        stream_status status;
+        if (!stream__splice_copied(s)) {
+            status = stream__splice_flush(s, moved);
+            if (status != STREAM_OK) return status;
+        }
+        if (*moved >= max && s->in_mid == 0 && s->in_mid_tee == 0) return STREAM_OK;
+        status = stream__splice_fill(s, max - (*moved < max ? *moved : max));
+        if (status != STREAM_OK) return status;
+    }
+}
+
+#if defined(__linux__)
+
+enum { STREAM__SPLICE_REFUSED = 1 << 20 }; /* an answer beside stream_status: not here, copy */
+
+/* Bytes, 0 at the end, or minus an error number. */
+static ptrdiff_t stream__splice_move(int from, int to, size_t len) {
+    ptrdiff_t n;
+    if (len > (size_t)1 << 30) len = (size_t)1 << 30;
+    do n = (ptrdiff_t)STREAM_SYS_SPLICE(from, to, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -stream__os_error() : n;
+}
+
+/* From the source; waits for it as little as everything else here. */
+static ptrdiff_t stream__splice_take(stream_splice *s, int to, size_t len) {
+    /* SPLICE_F_NONBLOCK speaks of pipes only. */
+    if (!(s->from_flags & (STREAM__FD_PIPE | STREAM__FD_NONBLOCK | STREAM__FD_FREE))) {
+        int ready = stream__os_poll(s->desc.from, POLLIN);
+        if (ready <= 0) return ready ? ready : -EAGAIN;
+    }
+    return stream__splice_move(s->desc.from, to, len);
+}
+
+static bool stream__splice_refused(ptrdiff_t n) { return n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP; }
+
+static int stream__splice_direct(stream_splice *s, size_t max, size_t *moved) {
+    while (*moved < max) {
+        ptrdiff_t n = stream__splice_take(s, s->desc.to, max - *moved);
+        if (n > 0) {
+            *moved += (size_t)n;
+            s->bytes += (size_t)n;
+            s->spliced += (size_t)n;
+        } else if (n == 0) {
+            s->ended = true;
+            return STREAM_END;
+        } else if (n == -EAGAIN) {
+            int ready = stream__os_poll(s->desc.from, POLLIN);
+            if (ready < 0) return stream__splice_failed(s, s->desc.from, -ready);
+            if (ready == 0) return STREAM_EMPTY;
+            s->blocked = s->desc.to;
+            return STREAM_FULL;
+        } else if (stream__splice_refused(n)) {
+            return STREAM__SPLICE_REFUSED;
+        } else {
+            /* The destination's errors are its own; all others are the source's. */
+            return stream__splice_failed(s, n == -EPIPE || n == -ENOSPC || n == -EFBIG ? s->desc.to : s->desc.from,
+                                         (int)-n);
+        }
+    }
+    return STREAM_OK;
+}
+
+/* Empties a pipe of ours into its destination. OK, FULL, E_IO, refused. */
+static int stream__splice_drain(stream_splice *s, int mid, int to, uint32_t flags, size_t *left, size_t most,
+                                size_t *moved) {
+    while (most > 0) {
+        ptrdiff_t n;
+        n = flags & (STREAM__FD_NONBLOCK | STREAM__FD_PIPE | STREAM__FD_FREE) ? POLLOUT : stream__os_poll(to, POLLOUT);
+        n = n > 0 ? stream__splice_move(mid, to, most) : n < 0 ? n : -EAGAIN;
+        if (n == -EAGAIN) {
+            s->blocked = to;
+            return STREAM_FULL;
+        }
+        if (stream__splice_refused(n)) return STREAM__SPLICE_REFUSED;
+        if (n <= 0) return stream__splice_failed(s, to, n < 0 ? (int)-n : EIO);
+        *left -= (size_t)n;
+        most -= (size_t)n;
+        *moved += (size_t)n;
+    }
+    return STREAM_OK;
+}
+
+static int stream__splice_through(stream_splice *s, size_t max, size_t *moved) {
+    size_t done, unused;
+    ptrdiff_t n;
+    int to, second;
+    for (;;) {
+        if (s->in_mid == 0 && s->in_mid_tee == 0) {
+            if (*moved >= max) return STREAM_OK;
+            n = stream__splice_take(s, s->mid[1], max - *moved);
+            if (n == 0) {
+                s->ended = true;
+                return STREAM_END;
+            }
+            if (n == -EAGAIN) return STREAM_EMPTY;
+            if (stream__splice_refused(n)) return STREAM__SPLICE_REFUSED;
+            if (n < 0) return stream__splice_failed(s, s->desc.from, (int)-n);
+            s->in_mid = (size_t)n;
+        }
+        if (s->desc.tee >= 0 && s->teed == 0 && s->in_mid_tee == 0 && s->in_mid > 0) {
+            do n = (ptrdiff_t)STREAM_SYS_TEE(s->mid[0], s->mid_tee[1], s->in_mid, SPLICE_F_NONBLOCK);
+            while (n < 0 && errno == EINTR);
+            if (n <= 0) return STREAM__SPLICE_REFUSED; /* an empty pipe has no reason to */
+            s->teed = s->in_mid_tee = (size_t)n;
+        }
+        done = 0;
+        to = stream__splice_drain(s, s->mid[0], s->desc.to, s->to_flags, &s->in_mid,
+                                  s->desc.tee >= 0 ? s->teed : s->in_mid, &done);
+        if (s->desc.tee >= 0) s->teed -= done;
+        *moved += done;
+        s->bytes += done;
+        s->spliced += done;
+        if (to != STREAM_OK && to != STREAM_FULL) return to;
+        unused = 0;
+        second = s->desc.tee < 0 ? (int)STREAM_OK
+                                 : stream__splice_drain(s, s->mid_tee[0], s->desc.tee, s->tee_flags,
+                                                        &s->in_mid_tee, s->in_mid_tee, &unused);
+        if (to == STREAM_FULL) s->blocked = s->desc.to;
+        if (second != STREAM_OK && second != STREAM_FULL) return second;
+        if (to == STREAM_FULL || second == STREAM_FULL) return STREAM_FULL;
+    }
+}
+
+static int stream__splice_pipe(int ends[2], size_t len) {
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        ends[0] = ends[1] = -1;
+        return errno;
+    }
+    while (len > 65536 && fcntl(ends[0], F_SETPIPE_SZ, (int)len) < 0) len /= 2;
+    return 0;
+}
+
+/* Which way: 0, or an error number. */
+static int stream__splice_choose(stream_splice *s) {
+    const uint32_t sock = STREAM__FD_SOCKET, nonblock = STREAM__FD_NONBLOCK;
+    size_t len = s->desc.pipe_len < (size_t)INT32_MAX ? s->desc.pipe_len : (size_t)INT32_MAX;
+    int error = 0;
+    /* splice into a blocking socket waits, whatever it is told. */
+    if ((s->to_flags & (sock | nonblock)) == sock || (s->to_flags & STREAM__FD_TERMINAL) ||
+        (s->from_flags & (STREAM__FD_TERMINAL | STREAM__FD_DATAGRAM)))
+        s->desc.copy = true;
+    if (s->desc.tee >= 0 && ((s->tee_flags & (sock | nonblock)) == sock || (s->tee_flags & STREAM__FD_TERMINAL)))
+        s->desc.copy = true;
+    if (s->desc.copy) return 0;
+    s->direct = s->desc.tee < 0 && ((s->from_flags | s->to_flags) & STREAM__FD_PIPE);
+    if (!s->direct) error = stream__splice_pipe(s->mid, len);
+    if (error == 0 && s->desc.tee >= 0) error = stream__splice_pipe(s->mid_tee, len);
+    return error;
+}
+
+#endif
+
+static void stream__splice_close(int ends[2]) {
+    if (ends[0] >= 0) (void)close(ends[0]);
+    if (ends[1] >= 0) (void)close(ends[1]);
+    ends[0] = ends[1] = -1;
+}
+
+STREAM_API stream_status stream_splice_init(stream_splice *splice, const stream_splice_desc *desc) {
+    stream_splice *s = splice;
+    int error;
+    memset(s, 0, sizeof *s);
+    s->mid[0] = s->mid[1] = s->mid_tee[0] = s->mid_tee[1] = s->blocked = s->failed = -1;
+    if (!desc || desc->from < 0 || desc->to < 0 || desc->tee < 0) return STREAM_E_ARGUMENT;
+    s->desc = *desc;
+    if (s->desc.buffer_len == 0) s->desc.buffer_len = 65536;
+    if (s->desc.pipe_len == 0) s->desc.pipe_len = (size_t)1 << 20;
+    if (s->desc.tee == 0) s->desc.tee = -1;
+    error = stream__os_flags(s->desc.from, &s->from_flags);
+    if (!error) error = stream__os_flags(s->desc.to, &s->to_flags);
+    if (!error && s->desc.tee >= 0) error = stream__os_flags(s->desc.tee, &s->tee_flags);
+#if defined(__linux__)
+    if (!error) error = stream__splice_choose(s);
+#else
+    s->desc.copy = true;
+#endif
+    if (error) {
+        stream_splice_free(s);
+        s->os_error = error;
+        return STREAM_E_IO;
+    }
+    return STREAM_OK;
+}
+
+STREAM_API void stream_splice_free(stream_splice *splice) {
+    if (splice->desc.buffer_len > 0) { /* initialised */
+        stream__splice_close(splice->mid);
+        stream__splice_close(splice->mid_tee);
+    }
+    if (splice->buffer)
+        stream__resize(&splice->desc.allocator, splice->buffer, splice->desc.buffer_len, 0, 1);
+    memset(splice, 0, sizeof *splice);
+}
+
+STREAM_API stream_status stream_splice_step(stream_splice *splice, size_t max, size_t *moved) {
+    stream_splice *s = splice;
+    *moved = 0;
+    if (s->ended && stream_splice_held(s) == 0) return STREAM_END;
+#if defined(__linux__)
+    if (!s->desc.copy) {
+        int status = s->direct ? stream__splice_direct(s, max, moved) : stream__splice_through(s, max, moved);
+        if (status != STREAM__SPLICE_REFUSED) return (stream_status)status;
+        s->desc.copy = true;
+    }
+#endif
+    return stream__splice_copy(s, max, moved);
+}
+
+STREAM_API int stream_splice_blocked(const stream_splice *splice) { return splice->blocked; }
+
+STREAM_API size_t stream_splice_held(const stream_splice *splice) {
+    const stream_splice *s = splice;
+    size_t to = s->len - s->to_done + s->in_mid, tee = 0;
+    if (s->desc.tee >= 0) tee = s->len - s->tee_done + s->in_mid_tee + s->in_mid - s->teed;
+    return to > tee ? to : tee;
+}
+
+STREAM_API void stream_splice_untee(stream_splice *splice) {
+    stream_splice *s = splice;
+    if (s->desc.buffer_len == 0) return;
+    s->desc.tee = -1;
+    s->tee_done = s->len;
+    s->in_mid_tee = s->teed = 0;
+    stream__splice_close(s->mid_tee);
+}
+
+#endif /* POSIX */
 
 #endif /* STREAM_NO_OS */
 

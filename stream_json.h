@@ -147,6 +147,7 @@ typedef enum stream_status {
     STREAM_FULL = 4,  /* no room: make some and call again */
     STREAM_NOISE = 5, /* bytes that belong to no item, handed out like one */
     STREAM_LOST = 6,  /* the reader fell behind and items are gone; how many stands beside */
+    STREAM_CANCELLED = 7, /* taken back before it was done */
 
     STREAM_E_INVALID = -1,   /* the input breaks the format */
     STREAM_E_TRUNCATED = -2, /* the input, or its record, ended inside an item */
@@ -170,6 +171,7 @@ STREAM__FN const char *stream_status_text(stream_status status) {
     case STREAM_FULL: return "no room";
     case STREAM_NOISE: return "bytes that belong to no item";
     case STREAM_LOST: return "fell behind, items lost";
+    case STREAM_CANCELLED: return "cancelled";
     case STREAM_E_INVALID: return "invalid input";
     case STREAM_E_TRUNCATED: return "input ended inside an item";
     case STREAM_E_TOO_LONG: return "item longer than the limit";

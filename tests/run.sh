@@ -33,9 +33,9 @@ job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
 net="sse http websocket"
-variant "" "$CC -O2" stream rings json json_edit pool $net
-variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool $net
-variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
+variant "" "$CC -O2" stream rings json json_edit pool io $net
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool io $net
+variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool io
 # The pool where nothing is poisoned, and a release has its shortest way; without threads, and without caches
 # that need none to set them up; and on other cache lines.
 variant .quick "$CC -O2 -DTEST_QUICK" pool
@@ -51,8 +51,8 @@ for s in "" .cond; do # the long proofs, a two-hundredth of them
     job soak_rings$s "$CC -O2 ${s:+-DSTREAM_WAIT_PTHREAD} $W -D_GNU_SOURCE tests/soak_rings.c -o $out/soak_rings$s && SOAK=\${SOAK:-0.5} $out/soak_rings$s"
 done
 if command -v clang >/dev/null; then
-    variant .clang "clang -O2 -funsigned-char" stream rings json json_edit pool $net
-    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json json_edit pool $net
+    variant .clang "clang -O2 -funsigned-char" stream rings json json_edit pool io $net
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json json_edit pool io $net
 else
     job clang "echo 'skip clang: no clang here'"
 fi
@@ -103,7 +103,7 @@ done
 variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
-        for t in stream rings json json_edit pool $net; do
+        for t in stream rings json json_edit pool io $net; do
             case $t in pool) q=-DTEST_QUICK ;; *) q= ;; esac
             job $t.$a "$a-linux-gnu-gcc $q -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
