@@ -5601,7 +5601,7 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
         struct msghdr message;
         memset(&message, 0, sizeof message);
         message.msg_iov = v;
-        message.msg_iovlen = (unsigned)used;
+        message.msg_iovlen = (uint8_t)used; /* int, unsigned or size_t: no sign of its own */
         do n = (ptrdiff_t)STREAM_SYS_SENDMSG(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
     } else {
