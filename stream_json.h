@@ -79,6 +79,9 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_API                  linkage of public functions                    extern
     STREAM_NO_MALLOC            no default allocator: give one, or memory      off
     STREAM_NO_SIMD              the scalar kernel only                         off
+    STREAM_JSON_NO_STRICT       a desc that says `strict` is refused: a linker off
+                                that collects unused sections leaves the
+                                checker out, two thirds of framing's flash
     STREAM_JSON_KERNEL          the kernel of a desc that names none           NULL: the best there is
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                                 what the default allocator calls               malloc, realloc, free
@@ -415,10 +418,9 @@ typedef struct stream_json_desc {
 #define STREAM_JSON_SLACK (64 + 1 + 32)
 
 struct stream_json__scan;
-typedef struct stream_json__kernel {
+typedef struct stream_json__kernel { /* one that frames, or one that checks as well */
     const char *name;
-    const char *(*follow)(struct stream_json__scan *s, const char *p, const char *e); /* frames */
-    const char *(*check)(struct stream_json__scan *s, const char *p, const char *e);  /* and checks */
+    const char *(*run)(struct stream_json__scan *s, const char *p, const char *e);
 } stream_json__kernel;
 
 /* Where in a block of 64 bytes the bytes stand that matter: one bit a byte, the first lowest. */
@@ -473,7 +475,7 @@ typedef struct stream_json {
     /* private */
     const char *cur, *end;   /* what is left of the loan */
     const char *start;       /* where the open item's part of this loan begins */
-    const stream_json__kernel *kernel;
+    const stream_json__kernel *kernel, *checks; /* the second with strict, else NULL */
     stream__assembly held;   /* the open item's bytes from earlier loans */
     uint64_t offset;         /* stream offset of the open item's first byte */
     uint64_t open;           /* length of its part in earlier loans */
@@ -2020,8 +2022,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
     STREAM_JSON__SETTLE(stream_json__settle_##K, K, TARGET, 0)                                               \
     STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, K, TARGET, 0)                        \
     STREAM_JSON__SETTLE(stream_json__settle_check_##K, K, TARGET, 1)                                         \
-    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, K, TARGET, 1)                   \
-    static const stream_json__kernel stream_json__##K = {#K, stream_json__follow_##K, stream_json__check_##K};
+    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, K, TARGET, 1)
 
 STREAM_JSON__KERNEL(scalar, )
 #if STREAM__SIMD_X86
@@ -2065,23 +2066,33 @@ static bool stream_json__has_avx2(void) {
 }
 #endif
 
+/* All there are, the widest first. Framing and checking have a table each, so that a linker can leave out
+   the one that a program has no use for. */
+static const stream_json__kernel stream_json__framers[] = {
+#if STREAM__SIMD_X86
+    {"avx2", stream_json__follow_avx2}, {"sse2", stream_json__follow_sse2},
+#elif STREAM__SIMD_NEON
+    {"neon", stream_json__follow_neon},
+#endif
+    {"scalar", stream_json__follow_scalar}};
+static const stream_json__kernel stream_json__checkers[] = {
+#if STREAM__SIMD_X86
+    {"avx2", stream_json__check_avx2}, {"sse2", stream_json__check_sse2},
+#elif STREAM__SIMD_NEON
+    {"neon", stream_json__check_neon},
+#endif
+    {"scalar", stream_json__check_scalar}};
+
 /* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
    is none of them. */
-static const stream_json__kernel *stream_json__choose(const char *name) {
-    static const stream_json__kernel *const all[] = {
-#if STREAM__SIMD_X86
-        &stream_json__avx2, &stream_json__sse2,
-#elif STREAM__SIMD_NEON
-        &stream_json__neon,
-#endif
-        &stream_json__scalar};
+static const stream_json__kernel *stream_json__choose(const stream_json__kernel *all, const char *name) {
     size_t i;
-    for (i = 0; i < sizeof all / sizeof all[0]; i++) {
-        if (name && !stream__same_text(name, all[i]->name)) continue;
+    for (i = 0; i < sizeof stream_json__framers / sizeof *all; i++) {
+        if (name && !stream__same_text(name, all[i].name)) continue;
 #if STREAM__SIMD_X86
         if (i == 0 && !stream_json__has_avx2()) continue;
 #endif
-        return all[i];
+        return &all[i];
     }
     return NULL;
 }
@@ -2117,11 +2128,15 @@ enum { STREAM_JSON__GAP_KEPT = 64, STREAM_JSON__TENTATIVE = 32 };
 STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_desc *desc) {
     static const char end_bytes[] = {'\n', '\0', '$', '\x1E'};
     stream_json_desc d;
-    const stream_json__kernel *kernel;
+    const stream_json__kernel *kernel, *checks = NULL;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    kernel = stream_json__choose(d.kernel ? d.kernel : STREAM_JSON_KERNEL);
-    if (d.mode > STREAM_JSON_RS || !kernel) return STREAM_E_ARGUMENT;
+    if (!d.kernel) d.kernel = STREAM_JSON_KERNEL;
+    kernel = stream_json__choose(stream_json__framers, d.kernel);
+#ifndef STREAM_JSON_NO_STRICT
+    if (d.strict) checks = stream_json__choose(stream_json__checkers, d.kernel);
+#endif
+    if (d.mode > STREAM_JSON_RS || !kernel || (d.strict && !checks)) return STREAM_E_ARGUMENT;
     if (d.max_depth == 0) d.max_depth = 512;
     if (d.strict && d.max_depth > STREAM_JSON_CHECK_DEPTH) return STREAM_E_ARGUMENT;
     if (d.max_len == 0) d.max_len = d.memory ? SIZE_MAX : (size_t)1 << 20;
@@ -2134,6 +2149,7 @@ STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_d
     memset(json, 0, sizeof *json);
     stream__assembly_init(&json->held, &d.allocator, d.memory, d.first_len, d.max_len + STREAM_JSON_SLACK);
     json->kernel = kernel;
+    json->checks = checks;
     json->max_len = d.max_len;
     json->mode = d.mode;
     json->strict = d.strict;
@@ -2289,7 +2305,7 @@ static const char *stream_json__run(stream_json *json, const char *p, const char
     stream_json__scan *s = &json->scan;
     s->batching = json->mode == STREAM_JSON_NDJSON && json->state == STREAM_JSON__VALUE &&
                   s->checking == json->strict;
-    p = (s->checking ? json->kernel->check : json->kernel->follow)(s, p, e);
+    p = (s->checking ? json->checks : json->kernel)->run(s, p, e);
     if (s->fault) {
         json->faulty = true;
         json->fault = json->offset + stream_json__length(json, s->fault);
@@ -2676,7 +2692,7 @@ static const char *stream_json__closed(const char *p, const char *e, size_t dept
         s.loan = p;
         s.depth = s.deepest = depth;
         s.max_depth = SIZE_MAX / 2;
-        p = stream_json__choose(STREAM_JSON_KERNEL)->follow(&s, p, e);
+        p = stream_json__choose(stream_json__framers, STREAM_JSON_KERNEL)->run(&s, p, e);
         if (s.depth == 0) return p;
     }
     return NULL;
@@ -3701,7 +3717,7 @@ enum {
 
 STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, const char *kernel) {
     memset(checker, 0, offsetof(stream_json_checker, scan.grammar));
-    checker->kernel = stream_json__choose(kernel ? kernel : STREAM_JSON_KERNEL);
+    checker->kernel = stream_json__choose(stream_json__checkers, kernel ? kernel : STREAM_JSON_KERNEL);
     checker->status = STREAM_MORE;
     checker->scan.max_depth = STREAM_JSON_CHECK_DEPTH;
     return checker->kernel ? STREAM_OK : STREAM_E_ARGUMENT;
@@ -3742,7 +3758,7 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
             stream_json__grammar_init(&s->grammar, (uint8_t)*p++);
             break;
         case STREAM_JSON__NESTED:
-            p = c->kernel->check(s, p, e);
+            p = c->kernel->run(s, p, e);
             if (s->fault)
                 return stream_json__reject(c, begin, s->fault, s->message,
                                            s->deepest > s->max_depth ? STREAM_E_TOO_DEEP : STREAM_E_INVALID);

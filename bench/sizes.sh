@@ -10,7 +10,7 @@ if ! command -v "${prefix}gcc" >/dev/null; then
 fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-flags="-Os -ffunction-sections -fdata-sections -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC -DSTREAM_NO_OS -I."
+flags="-Os -ffunction-sections -fdata-sections -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC -DSTREAM_NO_OS -DSTREAM_NO_SIMD -I."
 
 ram() { # header, objects
     for object in $2; do
@@ -22,19 +22,19 @@ ram() { # header, objects
     done
 }
 
-flash() { # header, macro, what, statements over static objects
+flash() { # header, macro, what, statements over static objects, switches
     for cpu in cortex-m0 cortex-m4; do
         {
             printf '#define %s_IMPLEMENTATION\n#include "%s.h"\n' "$2" "$1"
             printf 'static char memory[4096], text[4096];\nvolatile size_t size;\nvoid use(void);\n'
             printf 'void use(void) {\nsize_t n = size;\n(void)memory, (void)text, (void)n;\n%s\n}\n' "$4"
         } >"$dir/use.c"
-        "${prefix}gcc" $flags -mcpu=$cpu -mthumb --specs=nano.specs -nostartfiles -Wl,--gc-sections,-e,use \
+        "${prefix}gcc" $flags $5 -mcpu=$cpu -mthumb --specs=nano.specs -nostartfiles -Wl,--gc-sections,-e,use \
             "$dir/use.c" -o "$dir/use" || exit 1
         "${prefix}size" "$dir/use" | awk 'NR == 2 { print $1 }'
     done | paste -s -d ' ' | awk -v name="$3" '{ printf "| %s | %d | %d |\n", name, $1, $2 }'
 }
-json() { flash stream_json STREAM_JSON "$1" "$2"; }
+json() { flash stream_json STREAM_JSON "$1" "$2" "${3:-}"; }
 
 echo '| RAM of an object, bytes | Cortex-M0 | Cortex-M4 |'
 echo '|---|---|---|'
@@ -52,6 +52,7 @@ writer='static stream_json_writer w; stream_json_writer_init(&w, memory, sizeof 
     stream_json_write_key(&w, "a", n); stream_json_write_string(&w, text, n);
     stream_json_write_int64(&w, (int64_t)n); stream_json_write_end(&w); stream_json_writer_finish(&w, &n);'
 json 'framing, with and without `strict`' "$frame"
+json 'framing under STREAM_JSON_NO_STRICT' "$frame" -DSTREAM_JSON_NO_STRICT
 json 'picking by pointers' "$pick"
 json 'framing and picking' "$frame { $pick }"
 json 'strict checking' 'stream_json_check(text, n, &n);'

@@ -102,15 +102,16 @@ for k in scalar sse2 avx2; do
     fi
 done
 variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
-for a in aarch64 s390x; do
-    if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
+for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf i386:i686-linux-gnu; do
+    a=${pair%%:*} cross=${pair##*:}-gcc
+    if command -v "$cross" >/dev/null && command -v qemu-$a >/dev/null; then
         for t in stream rings json json_edit pool io $net; do
             case $t in pool) q=-DTEST_QUICK ;; *) q= ;; esac
-            job $t.$a "$a-linux-gnu-gcc $q -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
+            job $t.$a "$cross $q -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
-        numbers .$a 1 qemu-$a "$a-linux-gnu-gcc -O2 -static"
+        numbers .$a 1 qemu-$a "$cross -O2 -static"
     else
-        job $a "echo 'skip $a: needs $a-linux-gnu-gcc and qemu-$a'"
+        job $a "echo 'skip $a: needs $cross and qemu-$a'"
     fi
 done
 # Beside what others read these protocols with; the test names what is missing.
