@@ -1535,6 +1535,9 @@ typedef struct stream_io_file {
     stream_fd own;                          /* what is really read and written: fd, or opened by us */
     uint32_t flags;
     uint8_t ready, watched;
+#if defined(_WIN32)
+    uint64_t position; /* in a regular file */
+#endif
 } stream_io_file;
 
 typedef struct stream_io_desc {
@@ -1753,10 +1756,14 @@ STREAM_API void stream_splice_untee(stream_splice *splice);
 #ifndef NOMINMAX
 #define NOMINMAX
 #endif
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <mswsock.h>
 #include <windows.h>
 #include <io.h>
 #ifdef _MSC_VER
 #pragma comment(lib, "synchronization.lib") /* WaitOnAddress */
+#pragma comment(lib, "ws2_32.lib")
 #endif
 #else
 #include <fcntl.h>
@@ -4972,6 +4979,12 @@ static int stream__kqueue_watch(stream_io *io, stream_io_file *file, uint8_t nee
     return error;
 }
 
+static stream_status stream__kqueue_attach(stream_io *io, stream_io_file *file) {
+    stream_status status = stream__io_attach_ready(io, file);
+    file->flags &= ~(uint32_t)STREAM__FD_TCP; /* an urgent byte makes no edge here: ask until it would wait */
+    return status;
+}
+
 static void stream__kqueue_start(stream_io *io, stream_io_file *file, int lane) {
     if (lane == STREAM__WATCH) file->ready |= 1u << STREAM__WATCH;
     stream__io_run(io, file, lane, stream__kqueue_watch);
@@ -5048,7 +5061,7 @@ static void stream__kqueue_wake(stream_io *io) {
 }
 
 static const stream__io_backend stream__io_kqueue = {
-    "kqueue",           stream__kqueue_init,      stream__kqueue_free,   stream__io_attach_ready, stream__kqueue_detach,
+    "kqueue",           stream__kqueue_init,      stream__kqueue_free,   stream__kqueue_attach, stream__kqueue_detach,
     stream__kqueue_start, stream__io_cancel_none, stream__kqueue_collect, stream__kqueue_wake};
 #endif
 
@@ -5449,6 +5462,331 @@ static void stream__uring_free(stream_io *io) {
 static const stream__io_backend stream__io_uring = {
     "io_uring",         stream__uring_init,   stream__uring_free,    stream__uring_attach,  stream__uring_detach,
     stream__uring_start, stream__uring_cancel, stream__uring_collect, stream__io_wake_write};
+#endif
+
+#if STREAM_IO_IOCP
+/* ---- I/O completion ports ----
+   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles) cannot be
+   given to a port: a thread of the system's pool waits in the call instead, and posts what it came to. */
+
+/* In op->os: the system's part, then what an accept wants to have beside, or a worker. */
+typedef struct stream__iocp_part {
+    OVERLAPPED overlapped;
+    union {
+        char addresses[2 * (sizeof(struct sockaddr_in6) + 16)];
+        struct {
+            HANDLE thread, port;
+            volatile LONG stage; /* 0 not begun, 1 in the call, 2 over, or cancelled before it began */
+            DWORD error;
+        } work;
+    } u;
+} stream__iocp_part;
+
+typedef char stream__iocp_part_fits[sizeof(stream__iocp_part) <= sizeof(((stream_io_op *)0)->os) ? 1 : -1];
+
+static stream__iocp_part *stream__iocp_part_of(stream_io_op *op) { return (stream__iocp_part *)(void *)op->os; }
+
+static stream_io_op *stream__iocp_op(OVERLAPPED *overlapped) {
+    return (stream_io_op *)(void *)((char *)overlapped - offsetof(stream_io_op, os));
+}
+
+static stream_status stream__iocp_init(stream_io *io, const stream_io_desc *desc) {
+    WSADATA data;
+    HANDLE port;
+    int error = WSAStartup(MAKEWORD(2, 2), &data);
+    (void)desc;
+    if (error) {
+        io->os_error = error;
+        return STREAM_E_IO;
+    }
+    port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    if (!port) {
+        io->os_error = (int)GetLastError();
+        WSACleanup();
+        return STREAM_E_IO;
+    }
+    io->fd = (stream_fd)port;
+    return STREAM_OK;
+}
+
+static stream_status stream__iocp_attach(stream_io *io, stream_io_file *file) {
+    int type = 0, len = (int)sizeof type;
+    if (getsockopt((SOCKET)file->fd, SOL_SOCKET, SO_TYPE, (char *)&type, &len) == 0) {
+        file->flags = STREAM__FD_SOCKET | (type == SOCK_DGRAM ? (uint32_t)STREAM__FD_DATAGRAM : 0u);
+        /* Refused when it was associated before, with this port as we take it. */
+        (void)CreateIoCompletionPort((HANDLE)file->fd, (HANDLE)io->fd, 0, 0);
+        return STREAM_OK;
+    }
+    SetLastError(NO_ERROR);
+    switch (file->fd == -1 ? FILE_TYPE_UNKNOWN : GetFileType((HANDLE)file->fd)) {
+    case FILE_TYPE_DISK: file->flags = STREAM__FD_FREE; break;
+    case FILE_TYPE_PIPE: file->flags = STREAM__FD_PIPE; break;
+    case FILE_TYPE_CHAR: file->flags = STREAM__FD_TERMINAL; break;
+    default:
+        io->os_error = GetLastError() ? (int)GetLastError() : ERROR_INVALID_HANDLE;
+        return STREAM_E_IO;
+    }
+    if (CreateIoCompletionPort((HANDLE)file->fd, (HANDLE)io->fd, 0, 0)) file->flags |= STREAM__FD_NONBLOCK;
+    return STREAM_OK;
+}
+
+/* In a thread of the pool. */
+static DWORD WINAPI stream__iocp_work(void *arg) {
+    stream_io_op *op = (stream_io_op *)arg;
+    stream__iocp_part *part = stream__iocp_part_of(op);
+    HANDLE port = part->u.work.port;
+    DWORD n = 0;
+    (void)DuplicateHandle(GetCurrentProcess(), GetCurrentThread(), GetCurrentProcess(), &part->u.work.thread, 0, FALSE,
+                          DUPLICATE_SAME_ACCESS);
+    if (InterlockedCompareExchange(&part->u.work.stage, 1, 0) != 0) {
+        part->u.work.error = ERROR_OPERATION_ABORTED;
+    } else {
+        HANDLE handle = (HANDLE)op->file->own;
+        BOOL ok;
+        if (op->verb == STREAM_IO_READ) {
+            ok = ReadFile(handle, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, &n, NULL);
+        } else {
+            const stream_slice *piece = op->parts + op->part;
+            size_t len = piece->len - op->part_done;
+            ok = WriteFile(handle, piece->ptr + op->part_done, len < 65536 ? (DWORD)len : 65536, &n, NULL);
+        }
+        part->u.work.error = ok ? NO_ERROR : GetLastError();
+        InterlockedExchange(&part->u.work.stage, 2);
+    }
+    PostQueuedCompletionStatus(port, n, 1, &part->overlapped);
+    return 0;
+}
+
+static DWORD stream__iocp_accept(stream_io_file *file, stream_io_op *op) {
+    stream__iocp_part *part = stream__iocp_part_of(op);
+    struct sockaddr_storage address;
+    int len = (int)sizeof address;
+    GUID id = WSAID_ACCEPTEX;
+    LPFN_ACCEPTEX accept_ex = NULL;
+    DWORD n = 0;
+    SOCKET s;
+    if (getsockname((SOCKET)file->own, (struct sockaddr *)(void *)&address, &len) != 0 ||
+        WSAIoctl((SOCKET)file->own, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &accept_ex, sizeof accept_ex,
+                 &n, NULL, NULL) != 0)
+        return (DWORD)WSAGetLastError();
+    s = WSASocketW(address.ss_family, SOCK_STREAM, 0, NULL, 0, WSA_FLAG_OVERLAPPED | 0x80 /* not inherited */);
+    if (s == INVALID_SOCKET) return (DWORD)WSAGetLastError();
+    op->fd = (stream_fd)s;
+    n = (DWORD)(sizeof part->u.addresses / 2);
+    if (accept_ex((SOCKET)file->own, s, part->u.addresses, 0, n, n, &n, &part->overlapped)) return NO_ERROR;
+    return (DWORD)WSAGetLastError();
+}
+
+static DWORD stream__iocp_connect(stream_io_file *file, stream_io_op *op) {
+    const struct sockaddr *address = (const struct sockaddr *)(const void *)op->one.ptr;
+    struct sockaddr_storage any;
+    GUID id = WSAID_CONNECTEX;
+    LPFN_CONNECTEX connect_ex = NULL;
+    DWORD n = 0;
+    memset(&any, 0, sizeof any);
+    any.ss_family = address->sa_family;
+    /* It insists on a bound socket; one that is already is fine. */
+    (void)bind((SOCKET)file->own, (struct sockaddr *)(void *)&any, (int)op->one.len);
+    if (WSAIoctl((SOCKET)file->own, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &connect_ex, sizeof connect_ex,
+                 &n, NULL, NULL) != 0)
+        return (DWORD)WSAGetLastError();
+    if (connect_ex((SOCKET)file->own, address, (int)op->one.len, NULL, 0, &n, &stream__iocp_part_of(op)->overlapped))
+        return NO_ERROR;
+    return (DWORD)WSAGetLastError();
+}
+
+/* Gives the system a read or a write. */
+static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
+    OVERLAPPED *overlapped = &stream__iocp_part_of(op)->overlapped;
+    BOOL ok;
+    if (file->flags & STREAM__FD_SOCKET) {
+        WSABUF v[16];
+        DWORD used = 0, flags = 0;
+        int result;
+        if (op->verb == STREAM_IO_READ) {
+            v[0].buf = (char *)(uintptr_t)op->one.ptr;
+            v[0].len = (ULONG)op->one.len;
+            result = WSARecv((SOCKET)file->own, v, 1, NULL, &flags, overlapped, NULL);
+        } else {
+            size_t i, skip = op->part_done;
+            for (i = op->part; i < op->count && used < 16; i++, used++, skip = 0) {
+                size_t len = op->parts[i].len - skip;
+                v[used].buf = (char *)(uintptr_t)(op->parts[i].ptr + skip);
+                v[used].len = len < (size_t)INT32_MAX ? (ULONG)len : (ULONG)INT32_MAX;
+                if (v[used].len < len) {
+                    used++;
+                    break;
+                }
+            }
+            result = WSASend((SOCKET)file->own, v, used, NULL, 0, overlapped, NULL);
+        }
+        return result == 0 ? NO_ERROR : (DWORD)WSAGetLastError();
+    }
+    if (file->flags & STREAM__FD_FREE) { /* a place of its own in the file, as elsewhere */
+        overlapped->Offset = (DWORD)file->position;
+        overlapped->OffsetHigh = (DWORD)(file->position >> 32);
+    }
+    if (op->verb == STREAM_IO_READ) {
+        ok = ReadFile((HANDLE)file->own, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, NULL, overlapped);
+    } else {
+        const stream_slice *piece = op->parts + op->part;
+        size_t len = piece->len - op->part_done;
+        ok = WriteFile((HANDLE)file->own, piece->ptr + op->part_done,
+                       len < (size_t)INT32_MAX ? (DWORD)len : (DWORD)INT32_MAX, NULL, overlapped);
+    }
+    return ok ? NO_ERROR : GetLastError();
+}
+
+static void stream__iocp_result(stream_io *io, stream_io_op *op, DWORD error, size_t n);
+
+static void stream__iocp_start(stream_io *io, stream_io_file *file, int lane) {
+    stream_io_op *op;
+    while ((op = file->head[lane]) != NULL && op->state == STREAM__OP_QUEUED) {
+        stream__iocp_part *part = stream__iocp_part_of(op);
+        bool ported = (file->flags & (STREAM__FD_SOCKET | STREAM__FD_NONBLOCK)) != 0;
+        DWORD error = NO_ERROR;
+        if (op->verb == STREAM_IO_POLL ||
+            ((op->verb == STREAM_IO_ACCEPT || op->verb == STREAM_IO_CONNECT) && !(file->flags & STREAM__FD_SOCKET))) {
+            stream__io_finish(io, op, STREAM_E_TYPE, 0);
+            continue;
+        }
+        if (op->verb == STREAM_IO_WRITE && op->part == op->count) {
+            stream__io_finish(io, op, STREAM_OK, 0);
+            continue;
+        }
+        memset(part, 0, sizeof *part);
+        op->state = STREAM__OP_ACTIVE;
+        io->ring.active++;
+        if (!ported && !(file->flags & STREAM__FD_FREE)) {
+            part->u.work.port = (HANDLE)io->fd;
+            if (QueueUserWorkItem(stream__iocp_work, op, WT_EXECUTELONGFUNCTION)) return;
+            error = GetLastError();
+        } else if (op->verb == STREAM_IO_ACCEPT) {
+            error = stream__iocp_accept(file, op);
+        } else if (op->verb == STREAM_IO_CONNECT) {
+            error = stream__iocp_connect(file, op);
+        } else {
+            error = stream__iocp_transfer(file, op);
+        }
+        /* A port hears of success, too, also when there was no wait. */
+        if (ported && (error == NO_ERROR || error == ERROR_IO_PENDING || error == ERROR_MORE_DATA)) return;
+        io->ring.active--;
+        op->state = STREAM__OP_QUEUED;
+        stream__iocp_result(io, op, error, error == NO_ERROR ? (size_t)part->overlapped.InternalHigh : 0);
+    }
+}
+
+static bool stream__iocp_ended(DWORD error) {
+    return error == ERROR_HANDLE_EOF || error == ERROR_BROKEN_PIPE || error == ERROR_PIPE_NOT_CONNECTED;
+}
+
+/* What an operation, in its lane and no longer ACTIVE, came to; a write may go on. */
+static void stream__iocp_result(stream_io *io, stream_io_op *op, DWORD error, size_t n) {
+    stream_io_file *file = op->file;
+    bool attached = (file->flags & STREAM__FD_ATTACHED) != 0;
+    if (file->flags & STREAM__FD_FREE) file->position += n;
+    if (error == ERROR_MORE_DATA && op->verb == STREAM_IO_READ) error = NO_ERROR;
+    if (op->verb == STREAM_IO_READ && error == NO_ERROR) op->bytes = n;
+    if (op->verb == STREAM_IO_WRITE && error == NO_ERROR && !stream__io_advance(op, n)) {
+        if (attached && !(op->stage & STREAM__STAGE_CANCEL) && n > 0) return;
+        error = n > 0 ? ERROR_OPERATION_ABORTED : ERROR_WRITE_FAULT;
+    }
+    if (op->verb == STREAM_IO_ACCEPT && op->fd != -1 && (error || !attached)) {
+        (void)closesocket((SOCKET)op->fd);
+        op->fd = -1;
+    }
+    if (!attached || (error == ERROR_OPERATION_ABORTED && (op->stage & STREAM__STAGE_CANCEL))) {
+        stream__io_finish(io, op, STREAM_CANCELLED, 0);
+    } else if (op->verb == STREAM_IO_READ &&
+               (stream__iocp_ended(error) ||
+                (error == NO_ERROR && n == 0 && !(file->flags & STREAM__FD_DATAGRAM)))) {
+        stream__io_finish(io, op, STREAM_END, 0);
+    } else if (error) {
+        stream__io_finish(io, op, STREAM_E_IO, (int)error);
+    } else {
+        if (op->verb == STREAM_IO_ACCEPT) {
+            SOCKET listener = (SOCKET)file->own;
+            (void)setsockopt((SOCKET)op->fd, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&listener,
+                             (int)sizeof listener);
+        } else if (op->verb == STREAM_IO_CONNECT) {
+            (void)setsockopt((SOCKET)file->own, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0);
+        }
+        stream__io_finish(io, op, STREAM_OK, 0);
+    }
+}
+
+static void stream__iocp_cancel(stream_io *io, stream_io_op *op) {
+    stream__iocp_part *part = stream__iocp_part_of(op);
+    (void)io;
+    if (op->file->flags & (STREAM__FD_SOCKET | STREAM__FD_NONBLOCK)) {
+        (void)CancelIoEx((HANDLE)op->file->own, &part->overlapped);
+        return;
+    }
+    if (InterlockedCompareExchange(&part->u.work.stage, 2, 0) == 0) return; /* before it began */
+    /* In the call, or on its way in or out: a few instructions, so this does not go round often. */
+    while (InterlockedCompareExchange(&part->u.work.stage, 1, 1) == 1 && !CancelSynchronousIo(part->u.work.thread)) {
+        if (GetLastError() != ERROR_NOT_FOUND) break;
+        SwitchToThread();
+    }
+}
+
+static void stream__iocp_detach(stream_io *io, stream_io_file *file) {
+    int lane;
+    for (lane = 0; lane < STREAM__LANES; lane++)
+        if (file->head[lane]) stream__iocp_cancel(io, file->head[lane]);
+}
+
+static stream_status stream__iocp_collect(stream_io *io, uint64_t wait_ns) {
+    OVERLAPPED_ENTRY entries[STREAM__IO_BATCH];
+    ULONG i, n = 0;
+    DWORD ms = wait_ns == STREAM_FOREVER ? INFINITE : (DWORD)stream__io_ms(wait_ns);
+    if (!GetQueuedCompletionStatusEx((HANDLE)io->fd, entries, STREAM__IO_BATCH, &n, ms, FALSE)) {
+        if (GetLastError() == WAIT_TIMEOUT) return STREAM_OK;
+        io->os_error = (int)GetLastError();
+        return STREAM_E_IO;
+    }
+    for (i = 0; i < n; i++) {
+        stream_io_op *op;
+        stream_io_file *file;
+        DWORD error = NO_ERROR, bytes = entries[i].dwNumberOfBytesTransferred, flags = 0;
+        int lane;
+        if (!entries[i].lpOverlapped) continue; /* a wake */
+        op = stream__iocp_op(entries[i].lpOverlapped);
+        file = op->file;
+        lane = stream__io_lane(op);
+        if (entries[i].lpCompletionKey == 1) {
+            stream__iocp_part *part = stream__iocp_part_of(op);
+            error = part->u.work.error;
+            if (part->u.work.thread) (void)CloseHandle(part->u.work.thread);
+        } else if (!(file->flags & STREAM__FD_ATTACHED)) {
+            error = ERROR_OPERATION_ABORTED;
+        } else if (file->flags & STREAM__FD_SOCKET) {
+            if (!WSAGetOverlappedResult((SOCKET)file->own, entries[i].lpOverlapped, &bytes, FALSE, &flags))
+                error = (DWORD)WSAGetLastError();
+        } else if (!GetOverlappedResult((HANDLE)file->own, entries[i].lpOverlapped, &bytes, FALSE)) {
+            error = GetLastError();
+        }
+        io->ring.active--;
+        op->state = STREAM__OP_QUEUED;
+        stream__iocp_result(io, op, error, bytes);
+        if (file->flags & STREAM__FD_ATTACHED) stream__iocp_start(io, file, lane);
+    }
+    return STREAM_OK;
+}
+
+static void stream__iocp_wake(stream_io *io) { (void)PostQueuedCompletionStatus((HANDLE)io->fd, 0, 0, NULL); }
+
+static void stream__iocp_free(stream_io *io) {
+    int tries = 0;
+    while (io->ring.active > 0 && tries < 1000)
+        if (stream__iocp_collect(io, UINT64_C(100000000)) < 0) tries++;
+    (void)CloseHandle((HANDLE)io->fd);
+    WSACleanup();
+}
+
+static const stream__io_backend stream__io_iocp = {
+    "iocp",             stream__iocp_init,   stream__iocp_free,    stream__iocp_attach, stream__iocp_detach,
+    stream__iocp_start, stream__iocp_cancel, stream__iocp_collect, stream__iocp_wake};
 #endif
 
 /* ---- the verbs ---- */
