@@ -5584,7 +5584,7 @@ static DWORD stream__iocp_connect(stream_io_file *file, stream_io_op *op) {
     LPFN_CONNECTEX connect_ex = NULL;
     DWORD n = 0;
     memset(&any, 0, sizeof any);
-    any.ss_family = address->sa_family;
+    memcpy(&any.ss_family, &address->sa_family, sizeof any.ss_family); /* of different types, the same size */
     /* It insists on a bound socket; one that is already is fine. */
     (void)bind((SOCKET)file->own, (struct sockaddr *)(void *)&any, (int)op->one.len);
     if (WSAIoctl((SOCKET)file->own, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &connect_ex, sizeof connect_ex,
@@ -5687,7 +5687,7 @@ static void stream__iocp_result(stream_io *io, stream_io_op *op, DWORD error, si
     if (file->flags & STREAM__FD_FREE) file->position += n;
     if (error == ERROR_MORE_DATA && op->verb == STREAM_IO_READ) error = NO_ERROR;
     if (op->verb == STREAM_IO_READ && error == NO_ERROR) op->bytes = n;
-    if (op->verb == STREAM_IO_WRITE && error == NO_ERROR && !stream__io_advance(op, n)) {
+    if (op->verb == STREAM_IO_WRITE && !stream__io_advance(op, n) && error == NO_ERROR) {
         if (attached && !(op->stage & STREAM__STAGE_CANCEL) && n > 0) return;
         error = n > 0 ? ERROR_OPERATION_ABORTED : ERROR_WRITE_FAULT;
     }

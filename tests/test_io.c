@@ -42,7 +42,7 @@ static pthread_t edge_thread; /* the one that is counted */
 #define EDGE_IS_DATA(call) ((call) <= EDGE_SENDMSG || (call) == EDGE_SPLICE || (call) == EDGE_TEE)
 
 /* Whether this call goes wrong; then errno is set, or (false, *len) it is made short. */
-static bool edge_fails(edge_call call, size_t *len);
+static inline bool edge_fails(edge_call call, size_t *len);
 
 #if !defined(_WIN32)
 #include <poll.h>
@@ -99,7 +99,10 @@ static uint64_t edge_now(void);
 #include "stream.h"
 #include "test.h"
 
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#undef near /* of another age */
+#undef far
+#else
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -128,7 +131,7 @@ static uint64_t edge_now(void);
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static size_t scaled(size_t full) {
+static inline size_t scaled(size_t full) {
     static size_t percent;
     if (percent == 0) {
         const char *text = getenv("TEST_SCALE");
@@ -138,7 +141,7 @@ static size_t scaled(size_t full) {
     return (size_t)((uint64_t)full * percent / 100 + 1);
 }
 
-static bool edge_fails(edge_call call, size_t *len) {
+static inline bool edge_fails(edge_call call, size_t *len) {
 #if !defined(_WIN32)
     if (!pthread_equal(pthread_self(), edge_thread)) return false; /* a waker */
 #endif
@@ -951,7 +954,7 @@ static void accepts_and_connects(void) {
     stream_io_connect(&io, &connect_op[0], &client[0], &address, sizeof address);
     expect(&connect_op[0], STREAM_E_IO);
 #if defined(_WIN32)
-    CHECK_EQ(connect_op[0].os_error, ERROR_CONNECTION_REFUSED);
+    CHECK(connect_op[0].os_error == ERROR_CONNECTION_REFUSED || connect_op[0].os_error == WSAECONNREFUSED);
 #else
     CHECK_EQ(connect_op[0].os_error, ECONNREFUSED);
 #endif
@@ -1094,6 +1097,135 @@ static void wakes(void) {
     }
     end();
 }
+
+/* ==[ io: Windows ]================================================================================== */
+
+#if defined(_WIN32)
+
+/* Overlapped, or not: then a thread of the pool waits in the call. */
+static void handles(void) {
+    int overlapped;
+    for (overlapped = 0; overlapped < 2; overlapped++) {
+        static char big[300000];
+        HANDLE in, out;
+        stream_io_file file, other;
+        stream_io_op op, wr;
+        char data[8];
+        DWORD n;
+        size_t got = 0;
+        int i;
+        memset(&file, 0, sizeof file);
+        memset(&other, 0, sizeof other);
+        memset(&op, 0, sizeof op);
+        memset(&wr, 0, sizeof wr);
+        begin();
+        if (overlapped) {
+            char name[64];
+            snprintf(name, sizeof name, "\\\\.\\pipe\\stream_io_test_%lu", (unsigned long)GetCurrentProcessId());
+            in = CreateNamedPipeA(name, PIPE_ACCESS_INBOUND | FILE_FLAG_OVERLAPPED, 0, 1, 65536, 65536, 0, NULL);
+            out = CreateFileA(name, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+        } else {
+            CHECK(CreatePipe(&in, &out, NULL, 65536));
+        }
+        CHECK(in != INVALID_HANDLE_VALUE && out != INVALID_HANDLE_VALUE);
+        CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
+        CHECK_EQ(stream_io_attach(&io, &other, (stream_fd)out), STREAM_OK);
+        for (i = 0; i < 3; i++) {
+            stream_io_read(&io, &op, &file, data, sizeof data);
+            if (i) expect_nothing();
+            stream_io_cancel(&io, &op);
+            expect(&op, STREAM_CANCELLED);
+        }
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        stream_io_write(&io, &wr, &other, "hello", 5);
+        for (i = 0; i < 2; i++) next_op();
+        CHECK_TEXT(data, op.bytes, "hello");
+        CHECK_EQ(wr.bytes, 5);
+        stream_io_write(&io, &wr, &other, big, sizeof big); /* more than it holds */
+        while (got < sizeof big) {
+            stream_io_op *o;
+            if (op.file == NULL) stream_io_read(&io, &op, &file, data, sizeof data);
+            o = next_op();
+            if (!o) break;
+            CHECK_EQ(o->status, STREAM_OK);
+            if (o == &op) got += o->bytes;
+            else stream_io_close(&io, &other);
+        }
+        CHECK_EQ(got, sizeof big);
+        if (op.file == NULL) stream_io_read(&io, &op, &file, data, sizeof data);
+        for (;;) { /* the write, if it is not out yet, and the end */
+            stream_io_op *o = next_op();
+            if (!o || o == &op) break;
+            stream_io_close(&io, &other);
+        }
+        CHECK_EQ(op.status, STREAM_END);
+        stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+        expect(&op, STREAM_E_TYPE);
+        stream_io_close(&io, &file);
+        CHECK_EQ(io.in_flight, 0);
+        end();
+        /* A file has one position for reads and writes. */
+        {
+            char path[MAX_PATH + 1], name[MAX_PATH + 1];
+            GetTempPathA(MAX_PATH, path);
+            GetTempFileNameA(path, "sio", 0, name);
+            in = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+                             FILE_FLAG_DELETE_ON_CLOSE | (overlapped ? FILE_FLAG_OVERLAPPED : 0), NULL);
+            CHECK(in != INVALID_HANDLE_VALUE);
+            memset(&file, 0, sizeof file);
+            begin();
+            if (overlapped) {
+                n = 0;
+            } else {
+                CHECK(WriteFile(in, "01234567", 8, &n, NULL));
+            }
+            CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
+            if (overlapped) {
+                stream_io_write(&io, &wr, &file, "01234567", 8);
+                expect(&wr, STREAM_OK);
+                stream_io_write(&io, &wr, &file, "ab", 2);
+                expect(&wr, STREAM_OK);
+                CHECK_EQ(file.position, 10);
+                file.position = 0;
+            }
+            stream_io_read(&io, &op, &file, data, 8);
+            expect_read(&op, "01234567");
+            stream_io_read(&io, &op, &file, data, 8);
+            if (overlapped) {
+                expect_read(&op, "ab");
+                stream_io_read(&io, &op, &file, data, 8);
+            }
+            expect(&op, STREAM_END);
+            stream_io_close(&io, &file);
+            end();
+        }
+    }
+}
+
+static DWORD WINAPI waker(void *arg) {
+    stream_io_op *op = (stream_io_op *)arg;
+    int i;
+    for (i = 0; i < 1000; i++) stream_io_wake(&io);
+    stream_io_post(&io, op);
+    return 0;
+}
+
+static void threads_wake_and_post(void) {
+    int i;
+    for (i = 0; i < 50; i++) {
+        stream_io_op op;
+        HANDLE thread;
+        memset(&op, 0, sizeof op);
+        begin();
+        thread = CreateThread(NULL, 0, waker, &op, 0, NULL);
+        expect(&op, STREAM_OK);
+        WaitForSingleObject(thread, INFINITE);
+        CloseHandle(thread);
+        end();
+    }
+}
+
+#endif
 
 /* ==[ io: POSIX ]==================================================================================== */
 
@@ -2424,7 +2556,10 @@ static void run_io(const char *label) {
     RUN_IO(timers_are_never_early);
     RUN_IO(nobody_starves);
     RUN_IO(wakes);
-#if !defined(_WIN32)
+#if defined(_WIN32)
+    RUN_IO(handles);
+    RUN_IO(threads_wake_and_post);
+#else
     RUN_IO(pipes_hang_up_once);
     RUN_IO(shared_descriptors_keep_their_flags);
     RUN_IO(regular_files);
@@ -2447,8 +2582,12 @@ static void run_io(const char *label) {
 
 int main(int argc, char **argv) {
     size_t i;
+#if defined(_WIN32)
+    WSADATA data;
     TEST_PROGRAM("io");
-#if !defined(_WIN32)
+    WSAStartup(MAKEWORD(2, 2), &data);
+#else
+    TEST_PROGRAM("io");
     signal(SIGPIPE, SIG_DFL);
 #endif
     for (i = 0; i < COUNT(backends); i++) {
