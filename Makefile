@@ -13,7 +13,7 @@ WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 TOOLS := $(BUILD)/stream_wrap
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run test deps bench bench-wrap bench-json fuzz install clean blocks
+.PHONY: all help run test deps bench bench-wrap bench-json bench-io fuzz install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -30,13 +30,16 @@ test: all ## everything that can be tested on this machine; names what it had to
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	sh tests/deps.sh
 
-bench: bench-json bench-wrap ## measure against the rivals found on this machine, all of it
+bench: bench-json bench-io bench-wrap ## measure against the rivals found on this machine, all of it
 
 bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
 
 bench-json: ## ... only stream_json.h beside simdjson and yajl
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/json.sh
+
+bench-io: ## ... only stream_io beside libuv and libevent, and stream_splice beside cat and pv
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/io.sh
 
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh

@@ -61,7 +61,8 @@ LIMITS
       [ring] to [broadcast] are not: who may call what is said at each.
     - Rings and their kin work between the threads of one process, not in memory shared by several.
     - 64-bit atomics are taken for granted; a 32-bit processor without them needs STREAM_NO_THREADS.
-    - Channels on Windows link with synchronization.lib (-lsynchronization), and have no wake descriptor.
+    - On Windows link with synchronization.lib and ws2_32.lib (-lsynchronization -lws2_32); channels have no wake
+      descriptor there, stream_io no poll, and there is no splice.
     - On Windows the reader takes C runtime descriptors (set them to binary mode yourself).
 
 CONFIGURATION (define before including, the same in every file)
@@ -83,6 +84,11 @@ CONFIGURATION (define before including, the same in every file)
                             the one that wakes an event loop               write
     STREAM_SYS_FUTEX(word, op, value, deadline)
                             the one that sleeps and wakes on Linux         futex
+    STREAM_SYS_WRITEV, _RECV, _SENDMSG, _ACCEPT, _CONNECT, _POLL, _EPOLL_CTL, _EPOLL_WAIT, _KEVENT,
+    _URING_SETUP, _URING_ENTER, _SPLICE, _TEE, _NOW
+                            those behind stream_io and stream_splice, by the same names
+    STREAM_IO_EPOLL, STREAM_IO_URING, STREAM_IO_KQUEUE, STREAM_IO_IOCP
+                            1 or 0: compile that backend in                what the system has
     STREAM_CACHE_LINE       what keeps two threads' fields apart, bytes    64 (128 on Apple arm64)
 
 CONTENTS (search for the banner)
@@ -103,6 +109,8 @@ CONTENTS (search for the banner)
     [diff]      which rows of a screen changed
     [metrics]   counters, gauges, latency histogram; Prometheus and JSON text
     [pipeline]  source -> borrowed buffer -> decoder -> you, with metrics wired
+    [io]        many descriptors in one thread: epoll, io_uring, kqueue, poll, completion ports
+    [splice]    bytes from one descriptor to another without a copy
 */
 
 /* ==[ shared block: base ]== the same bytes in stream.h, stream_json.h and stream_pool.h; kept so by

@@ -2580,6 +2580,14 @@ static void run_io(const char *label) {
 #endif
 }
 
+/* Arguments name what to run; without any, all of it. */
+static bool asked_for(int argc, char **argv, const char *name) {
+    int i;
+    for (i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0) return true;
+    return argc < 2;
+}
+
 int main(int argc, char **argv) {
     size_t i;
 #if defined(_WIN32)
@@ -2593,7 +2601,7 @@ int main(int argc, char **argv) {
     for (i = 0; i < COUNT(backends); i++) {
         stream_io_desc desc;
         stream_status status;
-        if (argc > 1 && strcmp(argv[1], backends[i]) != 0) continue;
+        if (!asked_for(argc, argv, backends[i])) continue;
         memset(&desc, 0, sizeof desc);
         desc.backends = backend = backends[i];
         status = stream_io_init(&io, &desc);
@@ -2612,7 +2620,7 @@ int main(int argc, char **argv) {
         stream_io_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.backends = backend = "io_uring";
-        if ((argc < 2 || strcmp(argv[1], "io_uring.2") == 0) && stream_io_init(&io, &desc) == STREAM_OK) {
+        if (asked_for(argc, argv, "io_uring.2") && stream_io_init(&io, &desc) == STREAM_OK) {
             stream_io_free(&io);
             run_io("io_uring.2");
         }
@@ -2621,6 +2629,7 @@ int main(int argc, char **argv) {
     edge_plain_uring = false;
 #endif
 #if !defined(_WIN32)
+    if (!asked_for(argc, argv, "splice")) return test_end();
     RUN(backends_are_tried_in_order);
     RUN(splices_like_it_copies);
     RUN(splice_tells_full_from_drained);
