@@ -1,7 +1,6 @@
-/* SPDX-License-Identifier: MIT-0
-   splice [copy]       standard input to standard output by stream_splice (or its copying way)
-   splice source SIZE  SIZE bytes (2G, 500M) to standard output, gifted and not copied, so that it is not what is measured
-   splice drain        throws standard input away without looking at it */
+/* SPDX-License-Identifier: MIT-0 splice [copy]       standard input to standard output by stream_splice
+   (or its copying way) splice source SIZE  SIZE bytes (2G, 500M) to standard output, gifted and not copied,
+   so that it is not what is measured splice drain        throws standard input away without looking at it */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   stream.h: io and splice. One set of cases, run against every backend this machine can run; a backend that it
-   cannot is named and skipped. At the edge of the library every system call passes through here, is counted, and
-   can be made to fail: interrupted, short, would wait, out of descriptors or memory, reset.
+   stream.h: io and splice. One set of cases, run against every backend this machine can run; a backend that
+   it cannot is named and skipped. At the edge of the library every system call passes through here, is
+   counted, and can be made to fail: interrupted, short, would wait, out of descriptors or memory, reset.
 
    TEST_SCALE=percent scales the random and threaded parts (100 by default, 15 under a sanitizer).
 
@@ -75,13 +75,15 @@ static int edge_poll(struct pollfd *p, nfds_t n, int ms);
 static int edge_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int ms);
 static int edge_uring_setup(unsigned entries, void *params);
-static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg, size_t len);
+static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg,
+                            size_t len);
 static ptrdiff_t edge_splice(int from, int to, size_t len, unsigned flags);
 static ptrdiff_t edge_tee(int from, int to, size_t len, unsigned flags);
 #define STREAM_SYS_EPOLL_CTL(epoll, op, fd, event) edge_epoll_ctl(epoll, op, fd, event)
 #define STREAM_SYS_EPOLL_WAIT(epoll, events, count, ms) edge_epoll_wait(epoll, events, count, ms)
 #define STREAM_SYS_URING_SETUP(entries, params) edge_uring_setup(entries, params)
-#define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len) edge_uring_enter(fd, submit, want, flags, arg, len)
+#define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len)                                          \
+    edge_uring_enter(fd, submit, want, flags, arg, len)
 #define STREAM_SYS_SPLICE(from, to, len, flags) edge_splice(from, to, len, flags)
 #define STREAM_SYS_TEE(from, to, len, flags) edge_tee(from, to, len, flags)
 #endif
@@ -150,7 +152,8 @@ static inline bool edge_fails(edge_call call, size_t *len) {
     if (!(edge.mask >> call & 1)) return false;
     if (edge.error == EDGE_SHORT && (!EDGE_IS_DATA(call) || *len < 2)) return false;
     /* Not each n-th call but one of n: else a loop of n calls would fail for ever at the same place. */
-    if (edge.fail_every ? (edge.calls * 2654435761u >> 16) % edge.fail_every != 0 : edge.calls != edge.fail_at)
+    if (edge.fail_every ? (edge.calls * 2654435761u >> 16) % edge.fail_every != 0
+                        : edge.calls != edge.fail_at)
         return false;
     edge.injected++;
     if (edge.error == EDGE_SHORT) {
@@ -172,8 +175,8 @@ static uint64_t edge_now(void) { return edge.fake_clock ? edge.now : stream_now_
 
 #if !defined(_WIN32)
 
-/* Whoever is told EAGAIN, or given less than there is, may wait for an edge; the system sends none when it is not
-   true. So the watch on that descriptor is renewed, which reports its present state. */
+/* Whoever is told EAGAIN, or given less than there is, may wait for an edge; the system sends none when it
+   is not true. So the watch on that descriptor is renewed, which reports its present state. */
 static struct edge_watch {
     int queue, fd;
 #if defined(__linux__)
@@ -194,7 +197,8 @@ static void edge_renew(int fd) {
     {
         size_t i;
         for (i = 0; i < 2; i++)
-            if (edge_watch[fd].change[i].flags) kevent(edge_watch[fd].kqueue, &edge_watch[fd].change[i], 1, NULL, 0, NULL);
+            if (edge_watch[fd].change[i].flags)
+                kevent(edge_watch[fd].kqueue, &edge_watch[fd].change[i], 1, NULL, 0, NULL);
     }
 #endif
 }
@@ -210,7 +214,9 @@ static bool edge_fails_at(edge_call call, int fd, size_t *len) {
     return fails;
 }
 
-static ptrdiff_t edge_read(int fd, void *p, size_t n) { return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n); }
+static ptrdiff_t edge_read(int fd, void *p, size_t n) {
+    return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n);
+}
 static ptrdiff_t edge_write(int fd, const void *p, size_t n) {
     return edge_fails_at(EDGE_WRITE, fd, &n) ? -1 : write(fd, p, n);
 }
@@ -273,13 +279,15 @@ static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int
 }
 static bool edge_no_uring, edge_plain_uring;
 static int edge_uring_setup(unsigned entries, void *params) {
-    if (edge_no_uring || (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
+    if (edge_no_uring ||
+        (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
         errno = edge_no_uring ? ENOSYS : EINVAL;
         return -1;
     }
     return (int)syscall(__NR_io_uring_setup, entries, params);
 }
-static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg, size_t len) {
+static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg,
+                            size_t len) {
     size_t n = 0;
     if (edge_fails(EDGE_URING, &n)) return -1;
     return (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
@@ -1121,8 +1129,10 @@ static void handles(void) {
         begin();
         if (overlapped) {
             char name[64];
-            snprintf(name, sizeof name, "\\\\.\\pipe\\stream_io_test_%lu", (unsigned long)GetCurrentProcessId());
-            in = CreateNamedPipeA(name, PIPE_ACCESS_INBOUND | FILE_FLAG_OVERLAPPED, 0, 1, 65536, 65536, 0, NULL);
+            snprintf(name, sizeof name, "\\\\.\\pipe\\stream_io_test_%lu",
+                     (unsigned long)GetCurrentProcessId());
+            in = CreateNamedPipeA(name, PIPE_ACCESS_INBOUND | FILE_FLAG_OVERLAPPED, 0, 1, 65536, 65536, 0,
+                                  NULL);
             out = CreateFileA(name, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
         } else {
             CHECK(CreatePipe(&in, &out, NULL, 65536));
@@ -2039,11 +2049,14 @@ static bool a_bit_of_everything(void) {
                 else stream_io_poll(&io, &watch, &quiet, STREAM_IO_WRITABLE);
             } else if (op == &never) {
                 if (op->status == STREAM_CANCELLED) others--;
-                else stream_io_cancel(&io, (stream_io_read(&io, &never, &quiet, nothing, sizeof nothing), &never));
+                else
+                    stream_io_cancel(
+                        &io, (stream_io_read(&io, &never, &quiet, nothing, sizeof nothing), &never));
             } else if (transfer_go_on((transfer *)op->user, op)) {
                 left--;
             }
-            if (accepted >= 0 && co.state == 0 && co.verb && co.status == STREAM_OK && others > 0 && t[3].from.fd == 0) {
+            if (accepted >= 0 && co.state == 0 && co.verb && co.status == STREAM_OK && others > 0 &&
+                t[3].from.fd == 0) {
                 stream_fd fd = client.fd;
                 stream_io_detach(&io, &client);
                 transfer_begin(&t[3], fd, accepted);
@@ -2074,8 +2087,8 @@ static void every_call_goes_wrong_in_turn(void) {
     } kind[] = {
         {EINTR, ~0u & ~(1u << EDGE_SPLICE)},
         {EDGE_SHORT, ~0u},
-        {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_WRITEV | 1u << EDGE_RECV | 1u << EDGE_SENDMSG |
-                     1u << EDGE_ACCEPT | 1u << EDGE_URING},
+        {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_WRITEV | 1u << EDGE_RECV |
+                     1u << EDGE_SENDMSG | 1u << EDGE_ACCEPT | 1u << EDGE_URING},
         {ENOMEM, ~0u},
         {EMFILE, 1u << EDGE_ACCEPT},
         {ECONNABORTED, 1u << EDGE_ACCEPT},
@@ -2200,7 +2213,15 @@ static void only_poll_allocates_and_only_once(void) {
 
 /* ==[ splice ]======================================================================================= */
 
-typedef enum end_kind { END_PIPE, END_BLOCKING_PIPE, END_SOCKET, END_BLOCKING_SOCKET, END_TCP, END_FILE, END_KINDS } end_kind;
+typedef enum end_kind {
+    END_PIPE,
+    END_BLOCKING_PIPE,
+    END_SOCKET,
+    END_BLOCKING_SOCKET,
+    END_TCP,
+    END_FILE,
+    END_KINDS
+} end_kind;
 
 /* near is for the splice; far is ours. A file is its own far end. */
 static bool make_end(end_kind kind, bool source, int *near, int *far) {
@@ -2235,7 +2256,9 @@ typedef struct sink_state {
 static void take(sink_state *s, const unsigned char *want, size_t total, size_t most, int wait_ms) {
     static unsigned char back[65536];
     struct pollfd p = {s->fd, POLLIN, 0};
-    ptrdiff_t n = wait_ms > 0 && poll(&p, 1, wait_ms) <= 0 ? 0 : read(s->fd, back, most < sizeof back ? most : sizeof back);
+    ptrdiff_t n = wait_ms > 0 && poll(&p, 1, wait_ms) <= 0
+                      ? 0
+                      : read(s->fd, back, most < sizeof back ? most : sizeof back);
     if (n <= 0) return;
     CHECK(s->got + (size_t)n <= total && memcmp(back, want + s->got, (size_t)n) == 0);
     s->got += (size_t)n;
@@ -2283,16 +2306,20 @@ static void move_all(end_kind from, end_kind to, int tee_kind, bool copy, size_t
                 from_far = from_near;
             }
         }
-        if (to != END_FILE && test_random(seed) % 3 == 0) take(&out, data, total, 1 + (size_t)(test_random(seed) % 20000), 0);
+        if (to != END_FILE && test_random(seed) % 3 == 0)
+            take(&out, data, total, 1 + (size_t)(test_random(seed) % 20000), 0);
         if (tee_kind >= 0 && tee_kind != END_FILE && test_random(seed) % 3 == 0)
             take(&tee_out, data, total, 1 + (size_t)(test_random(seed) % 20000), 0);
-        status = stream_splice_step(&s, test_random(seed) % 2 ? SIZE_MAX : 1 + (size_t)(test_random(seed) % 5000), &moved);
+        status = stream_splice_step(
+            &s, test_random(seed) % 2 ? SIZE_MAX : 1 + (size_t)(test_random(seed) % 5000), &moved);
         counted += moved;
-        CHECK(status == STREAM_OK || status == STREAM_EMPTY || status == STREAM_FULL || status == STREAM_END ||
-              (status == STREAM_E_IO && edge.injected && s.os_error == edge.error));
+        CHECK(status == STREAM_OK || status == STREAM_EMPTY || status == STREAM_FULL ||
+              status == STREAM_END || (status == STREAM_E_IO && edge.injected && s.os_error == edge.error));
         if (status == STREAM_E_IO && (s.os_error != edge.error || !edge.injected)) break;
-        if (status == STREAM_FULL) CHECK(stream_splice_blocked(&s) == to_near || stream_splice_blocked(&s) == tee_near);
-        /* A drained source is not a full destination: with everything read over there, it can only be empty. */
+        if (status == STREAM_FULL)
+            CHECK(stream_splice_blocked(&s) == to_near || stream_splice_blocked(&s) == tee_near);
+        /* A drained source is not a full destination: with everything read over there, it can only be
+           empty. */
         if (status == STREAM_EMPTY && edge.fail_at == 0 && edge.fail_every == 0) {
             struct pollfd p = {from_near, POLLIN, 0};
             CHECK(poll(&p, 1, 0) == 0 || from == END_TCP);
@@ -2331,7 +2358,8 @@ static void splices_like_it_copies(void) {
         for (from = 0; from < END_KINDS; from++)
             for (to = 0; to < END_KINDS; to++)
                 for (tee = -1; tee < END_KINDS; tee++) {
-                    move_all((end_kind)from, (end_kind)to, tee, copy != 0, tee < 0 ? total : total / 2 & ~(size_t)7, &seed);
+                    move_all((end_kind)from, (end_kind)to, tee, copy != 0,
+                             tee < 0 ? total : total / 2 & ~(size_t)7, &seed);
                     if (test.failures) {
                         printf("  from %d to %d tee %d copy %d\n", from, to, tee, copy);
                         return;
@@ -2351,8 +2379,11 @@ static void splice_goes_wrong_in_turn(void) {
         {ENOMEM, 1u << EDGE_SPLICE | 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_POLL},
         {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_RECV | 1u << EDGE_SENDMSG},
     };
-    static const int route[][3] = {{END_PIPE, END_PIPE, -1}, {END_SOCKET, END_TCP, -1}, {END_PIPE, END_PIPE, END_PIPE},
-                                   {END_SOCKET, END_PIPE, END_FILE}, {END_FILE, END_BLOCKING_PIPE, END_SOCKET}};
+    static const int route[][3] = {{END_PIPE, END_PIPE, -1},
+                                   {END_SOCKET, END_TCP, -1},
+                                   {END_PIPE, END_PIPE, END_PIPE},
+                                   {END_SOCKET, END_PIPE, END_FILE},
+                                   {END_FILE, END_BLOCKING_PIPE, END_SOCKET}};
     size_t k, r, before = open_descriptors();
     unsigned long n;
     for (k = 0; k < COUNT(kind); k++) {
@@ -2366,7 +2397,8 @@ static void splice_goes_wrong_in_turn(void) {
                     edge.error = kind[k].error;
                     edge.mask = kind[k].mask;
                     edge.fail_at = n;
-                    move_all((end_kind)route[r][0], (end_kind)route[r][1], route[r][2], copy != 0, 40000, &seed);
+                    move_all((end_kind)route[r][0], (end_kind)route[r][1], route[r][2], copy != 0, 40000,
+                             &seed);
                     hits += edge.injected;
                     last = edge.calls >= n;
                     if (test.failures) {
