@@ -1068,6 +1068,7 @@ typedef struct stream__sleepers {
 #ifdef STREAM__SLEEP_PTHREAD
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    long pid; /* of the process that made them */
 #endif
     char apart_too[STREAM_CACHE_LINE];
 } stream__sleepers;
@@ -2950,10 +2951,13 @@ static bool stream__sleepers_init(stream__sleepers *s) {
         done = false;
     }
     pthread_condattr_destroy(&attr);
+    s->pid = (long)getpid();
     return done;
 }
 
+/* In a forked child, threads that the child has not may be asleep here, and glibc would wait for them to leave. */
 static void stream__sleepers_free(stream__sleepers *s) {
+    if (s->pid != (long)getpid()) return;
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
 }
@@ -3099,7 +3103,10 @@ static stream_status stream__channel_send(stream_channel *channel, int urgent, v
             *sent += n;
         }
         if (*sent == count) return STREAM_OK;
-        if (stream__a64_load_relaxed(&lane->tail) & 1) return STREAM_E_STATE; /* relaxed: it stays closed */
+        if (stream__a64_load_relaxed(&lane->tail) & 1) { /* relaxed: it stays closed */
+            stream__tell_if(channel, senders, STREAM__WAITING); /* we may have left with another one's telling */
+            return STREAM_E_STATE;
+        }
         if (timeout_ns == 0 || waited != STREAM_OK) {
             stream__a64_add_relaxed(&channel->queue.refused, count - *sent);
             return waited == STREAM_E_STATE ? STREAM_E_STATE : STREAM_FULL;

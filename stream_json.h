@@ -416,9 +416,10 @@ typedef struct stream_json__block {
     uint64_t quote, backslash, open, close, end;
 } stream_json__block;
 
-/* And those that matter to the grammar; brace: bit 5 is set, which tells { from [. */
+/* And those that matter to the grammar; low: up to the space; brace: bit 5 is
+   set, which tells { from [. */
 typedef struct stream_json__rules {
-    uint64_t colon, comma, brace, low, control, high;
+    uint64_t colon, comma, low, brace, control, high;
 } stream_json__rules;
 
 /* What checking remembers of the value so far. */
@@ -426,12 +427,13 @@ typedef struct stream_json__grammar {
     uint64_t kinds[STREAM_JSON_CHECK_DEPTH / 64]; /* one bit a level: 1 object; the innermost 64 are in top */
     uint64_t top;
     size_t depth;
+    /* 0 or 1: the next token may be a value, may be a name, is a colon; the last one ended a value, began an
+       object or array. */
+    uint64_t value, name, colon, ended, begun;
     uint16_t number;               /* of the number that goes on */
-    uint8_t was;                   /* the last token */
     uint8_t hex, need, second;     /* digits, continuation bytes still to come; after which leads */
     uint8_t literal, literal_at;   /* first letter of the literal that goes on, letters so far */
-    bool scalar;                   /* the last byte belongs to a number or literal */
-    bool after_brace, after_comma; /* so the last colon, comma or bracket was a {, or a comma */
+    bool scalar, in_name;          /* the last byte belongs to a number or literal; to a name */
 } stream_json__grammar;
 
 #define STREAM_JSON__BATCH 16
@@ -700,17 +702,13 @@ STREAM__INLINE unsigned stream_json__highest(uint64_t bits) {
     return n;
 }
 #endif
-/* With an instruction for it where the caller says that there is one. */
-STREAM__INLINE unsigned stream_json__count(uint64_t bits, bool instruction) {
-#if defined(__GNUC__) || defined(__clang__)
-    if (instruction) return (unsigned)__builtin_popcountll(bits);
-#else
-    (void)instruction;
-#endif
+/* In each byte how many are set in it and those below. */
+STREAM__INLINE uint64_t stream_json__sums(uint64_t bits) {
     bits -= bits >> 1 & UINT64_C(0x5555555555555555);
     bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
-    return (unsigned)(((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56);
+    return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101);
 }
+STREAM__INLINE unsigned stream_json__count(uint64_t bits) { return (unsigned)(stream_json__sums(bits) >> 56); }
 
 STREAM__INLINE stream_json_type stream_json__type_of(char first) {
     switch (first) {
@@ -910,6 +908,7 @@ STREAM__AVX2 STREAM__INLINE uint64_t stream__bit5_avx2(stream__v64_avx2 v) {
 STREAM__AVX2 STREAM__INLINE uint64_t stream__parity_avx2(uint64_t x) {
     return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)x), _mm_set1_epi32(-1), 0));
 }
+STREAM__AVX2 STREAM__INLINE unsigned stream__count_avx2(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
 
 typedef __m128i stream__c64_sse2;
 typedef struct stream__v64_sse2 {
@@ -955,6 +954,7 @@ STREAM__INLINE uint64_t stream__bit5_sse2(stream__v64_sse2 v) {
                              _mm_slli_epi16(v.v[3], 2));
 }
 STREAM__INLINE uint64_t stream__parity_sse2(uint64_t x) { return stream__parity_any(x); }
+STREAM__INLINE unsigned stream__count_sse2(uint64_t x) { return stream_json__count(x); }
 
 #elif STREAM__SIMD_NEON
 
@@ -1000,6 +1000,7 @@ STREAM__INLINE uint64_t stream__bit5_neon(stream__v64_neon v) {
     return stream__bits_neon(vtstq_u8(v.v[0], x), vtstq_u8(v.v[1], x), vtstq_u8(v.v[2], x), vtstq_u8(v.v[3], x));
 }
 STREAM__INLINE uint64_t stream__parity_neon(uint64_t x) { return stream__parity_any(x); }
+STREAM__INLINE unsigned stream__count_neon(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
 
 #endif
 
@@ -1068,6 +1069,98 @@ STREAM__INLINE uint64_t stream__bit5_scalar(stream__v64_scalar v) {
     return bits;
 }
 STREAM__INLINE uint64_t stream__parity_scalar(uint64_t x) { return stream__parity_any(x); }
+STREAM__INLINE unsigned stream__count_scalar(uint64_t x) { return stream_json__count(x); }
+
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+/* UTF-8 by three tables of sixteen, after Keiser and Lemire ("Validating UTF-8 In Less Than One Instruction Per
+   Byte", Software: Practice and Experience 51, 2021): what two neighbouring bytes may be wrong with is told by
+   the halves of the first and the upper half of the second; where all three agree on an error, there is one. Only
+   that a third or fourth byte must be a continuation is left to say: there STREAM__TWO is no error but due. */
+#define STREAM__SHORT 1       /* a lead, then no continuation */
+#define STREAM__LONG 2        /* ASCII, then a continuation */
+#define STREAM__OVERLONG_3 4  /* E0, then below A0 */
+#define STREAM__TOO_LARGE 8   /* F4, then above 8F; or F5 and up */
+#define STREAM__SURROGATE 16  /* ED, then above 9F */
+#define STREAM__OVERLONG_2 32 /* C0 or C1 */
+#define STREAM__OVERLONG_4 64 /* F0, then below 90; or F5 and up, then below 90 */
+#define STREAM__TWO 128       /* two continuations */
+#define STREAM__ANY (STREAM__SHORT | STREAM__LONG | STREAM__TWO)
+static const uint8_t stream__utf8_first_high[16] = {
+    STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG,
+    STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__SHORT | STREAM__OVERLONG_2, STREAM__SHORT,
+    STREAM__SHORT | STREAM__OVERLONG_3 | STREAM__SURROGATE,
+    STREAM__SHORT | STREAM__TOO_LARGE | STREAM__OVERLONG_4};
+static const uint8_t stream__utf8_first_low[16] = {
+    STREAM__ANY | STREAM__OVERLONG_3 | STREAM__OVERLONG_2 | STREAM__OVERLONG_4, STREAM__ANY | STREAM__OVERLONG_2,
+    STREAM__ANY, STREAM__ANY, STREAM__ANY | STREAM__TOO_LARGE,
+    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
+    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
+    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
+    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
+    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4 | STREAM__SURROGATE,
+    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4};
+#define STREAM__CONTINUES (STREAM__LONG | STREAM__OVERLONG_2 | STREAM__TWO)
+static const uint8_t stream__utf8_second_high[16] = {
+    STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
+    STREAM__SHORT, STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__OVERLONG_4,
+    STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__TOO_LARGE,
+    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE,
+    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
+    STREAM__SHORT};
+
+#if STREAM__SIMD_X86
+STREAM__AVX2 static bool stream__is_utf8_avx2(const char *p) {
+#define STREAM__TABLE(t) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(t)))
+    const __m256i first_high = STREAM__TABLE(stream__utf8_first_high), low = _mm256_set1_epi8(15);
+    const __m256i first_low = STREAM__TABLE(stream__utf8_first_low);
+    const __m256i second_high = STREAM__TABLE(stream__utf8_second_high);
+#undef STREAM__TABLE
+    __m256i before = _mm256_setzero_si256(), wrong = _mm256_setzero_si256();
+    int i;
+    for (i = 0; i < 2; i++) {
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * i));
+        const __m256i across = _mm256_permute2x128_si256(before, v, 0x21);
+        const __m256i one = _mm256_alignr_epi8(v, across, 15), two = _mm256_alignr_epi8(v, across, 14);
+        const __m256i three = _mm256_alignr_epi8(v, across, 13);
+        const __m256i pair = _mm256_and_si256(
+            _mm256_and_si256(_mm256_shuffle_epi8(first_high, _mm256_and_si256(_mm256_srli_epi16(one, 4), low)),
+                             _mm256_shuffle_epi8(first_low, _mm256_and_si256(one, low))),
+            _mm256_shuffle_epi8(second_high, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+        /* The top bit where the byte two before is E0 and up, or the one three before F0 and up. */
+        const __m256i due = _mm256_or_si256(_mm256_subs_epu8(two, _mm256_set1_epi8(0x60)),
+                                            _mm256_subs_epu8(three, _mm256_set1_epi8(0x70)));
+        wrong = _mm256_or_si256(wrong, _mm256_xor_si256(pair, _mm256_and_si256(due, _mm256_set1_epi8((char)0x80))));
+        before = v;
+    }
+    return _mm256_testz_si256(wrong, wrong);
+}
+#else
+static bool stream__is_utf8_neon(const char *p) {
+    const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
+    const uint8x16_t second_high = vld1q_u8(stream__utf8_second_high);
+    uint8x16_t before = vdupq_n_u8(0), wrong = vdupq_n_u8(0);
+    int i;
+    for (i = 0; i < 4; i++) {
+        const uint8x16_t v = vld1q_u8((const uint8_t *)p + 16 * i), one = vextq_u8(before, v, 15);
+        const uint8x16_t pair = vandq_u8(vandq_u8(vqtbl1q_u8(first_high, vshrq_n_u8(one, 4)),
+                                                  vqtbl1q_u8(first_low, vandq_u8(one, vdupq_n_u8(15)))),
+                                         vqtbl1q_u8(second_high, vshrq_n_u8(v, 4)));
+        const uint8x16_t due = vorrq_u8(vqsubq_u8(vextq_u8(before, v, 14), vdupq_n_u8(0x60)),
+                                        vqsubq_u8(vextq_u8(before, v, 13), vdupq_n_u8(0x70)));
+        wrong = vorrq_u8(wrong, veorq_u8(pair, vandq_u8(due, vdupq_n_u8(0x80))));
+        before = v;
+    }
+    return vmaxvq_u8(wrong) == 0;
+}
+#endif
+#endif
+static bool stream__is_utf8_scalar(const char *p) {
+    (void)p;
+    return false;
+}
+#if STREAM__SIMD_X86
+static bool stream__is_utf8_sse2(const char *p) { return stream__is_utf8_scalar(p); }
+#endif
 
 /* The lowest n bits, n from 1 to 64. */
 STREAM__INLINE uint64_t stream_json__below(unsigned n) { return ~UINT64_C(0) >> (64 - n); }
@@ -1095,54 +1188,43 @@ STREAM__INLINE uint64_t stream_json__escaped(uint64_t backslash, uint64_t carry)
        valid       111111111111  the bytes that belong to the value: from `from` to before `to` */
 typedef struct stream_json__stretch {
     uint64_t quote, escaped, string, open, close, valid;
+    stream_json__rules rules; /* the whole block's, when it is checked */
     unsigned from, to;
-    bool done; /* the value, or its record, ends here */
 } stream_json__stretch;
+
+/* How a kernel tells rare bytes: one mask for each of `total` characters, the first `equal` of them for the
+   bytes that equal it, the others for those that are at most it. And whether 64 bytes of which the first begins
+   a character are UTF-8, as far as they go; false also where it cannot say. */
+typedef struct stream_json__words {
+    void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
+    bool (*is_utf8)(const char *bytes);
+} stream_json__words;
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
    place, 64 when none does. */
-static unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_t open, uint64_t close) {
+STREAM__INLINE unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_t open, uint64_t close) {
+    size_t depth = s->depth, deepest = s->deepest;
+    unsigned closed = 64;
     uint64_t rest;
     for (rest = open | close; rest; rest &= rest - 1) {
-        const unsigned at = stream_json__lowest(rest);
-        if (open >> at & 1) {
-            if (++s->depth > s->deepest) s->deepest = s->depth;
-        } else if (--s->depth == 0) {
-            return at;
+        if (open & rest & (0 - rest)) {
+            if (++depth > deepest) deepest = depth;
+        } else if (--depth == 0) {
+            closed = stream_json__lowest(rest);
+            break;
         }
     }
-    return 64;
+    s->depth = depth;
+    s->deepest = deepest;
+    return closed;
 }
 
-/* Takes a stretch in which something may end: the value, its record, the loan, or, at a backslash outside
-   strings, which escapes nothing, the sums. `stop` has these but for the brackets. */
-STREAM__INLINE void stream_json__take(stream_json__scan *s, stream_json__stretch *t, uint64_t stop, bool popcnt) {
-    unsigned at = 64;
-    if (stop) {
-        const bool end = (stop & (0 - stop) & s->block.end) != 0;
-        stop &= 0 - stop;
-        t->to = stream_json__lowest(stop) + !end;
-        t->done = end || (stop & t->quote);
-        t->valid &= end ? stop - 1 : stop | (stop - 1);
-        t->open &= t->valid;
-        t->close &= t->valid;
-    }
-    if (t->open == 0 && t->close && stream_json__count(t->close, popcnt) == s->depth)
-        at = stream_json__highest(t->close); /* the end of most records */
-    else
-        at = stream_json__walk_brackets(s, t->open, t->close);
-    if (at < 64) {
-        s->depth = 0;
-        t->done = true;
-        t->to = at + 1;
-        t->valid &= stream_json__below(at + 1);
-    } else if (stop) {
-        s->in_string = s->escaped = false;
-        if (t->done && (stop & t->quote)) s->depth = 0;
-    } else {
-        s->in_string = t->string >> 63;
-        s->escaped = t->to == 64 ? (s->block.backslash & ~t->escaped) >> 63 : t->escaped >> t->to & 1;
-    }
+/* Whether a value that is `depth` deep, below 64, stays open through a block, as far as eight groups of eight bytes
+   tell, each taken as if its closing brackets stood first. */
+STREAM__INLINE bool stream_json__stays_open(size_t depth, uint64_t open, uint64_t close) {
+    uint64_t before = stream_json__sums(open) << 8, after = stream_json__sums(close);
+    return ((((before + STREAM__BYTES(depth)) | STREAM__BYTES(0x80)) - (after + STREAM__BYTES(1))) &
+            STREAM__BYTES(0x80)) == STREAM__BYTES(0x80);
 }
 
 /* A value ends at p. Where the next record plainly begins behind it, as most do in a stream of records, its end is
@@ -1164,32 +1246,13 @@ STREAM__INLINE const char *stream_json__padded(char copy[64], const char *base, 
     return copy;
 }
 
-/* How a kernel tells rare bytes: one mask for each of `total` characters, the first `equal` of them for the
-   bytes that equal it, the others for those that are at most it. */
-typedef void (*stream_json__masks)(const char *bytes, const char *set, unsigned equal, unsigned total,
-                                   uint64_t *masks);
-
 /* ==[ grammar: implementation ]======================================================================
-   The grammar of RFC 8259 on masks. Nearly all of it is said by what stands before a token: a value follows
-   [ : or a comma, a comma follows a value, a colon follows a string. What is left needs to know whether an
-   object or an array is innermost (`kinds`, one bit a level): after a comma in an object stands a name, and
-   between a name and the next comma or bracket stands exactly one colon. Each rule yields the bytes that break
-   it; the first of them all is the fault, and it is the same byte a parser that goes byte by byte would stop
-   at, because nothing before it was wrong.
-
-   Rare bytes (white space between tokens, numbers, literals, escapes, characters beyond ASCII) are classified
-   only in blocks that have them. */
-
-/* What the last token was, as of the byte before a stretch. */
-enum {
-    STREAM_JSON__WAS_TEXT = 0, /* the inside of a string */
-    STREAM_JSON__WAS_BRACE,
-    STREAM_JSON__WAS_BRACKET,
-    STREAM_JSON__WAS_COLON,
-    STREAM_JSON__WAS_COMMA,
-    STREAM_JSON__WAS_STRING,
-    STREAM_JSON__WAS_VALUE /* any other value */
-};
+   The grammar of RFC 8259 on masks. What may stand at a byte outside strings is told by the token before it: a
+   value stands behind [ and : and, in an array, behind a comma; a name behind { and, in an object, behind a
+   comma; a comma or a closing bracket behind a value; a colon behind a name and nowhere else. All else is asked of
+   a block only when it has such bytes: white space, the insides of numbers and literals, escapes, characters
+   beyond ASCII. Each question yields the bytes that are wrong, and the first of them all is the fault: the same
+   byte a parser that goes byte by byte would stop at, because nothing before it was wrong. */
 
 /* Of the number that the byte before a stretch belongs to. */
 enum {
@@ -1204,15 +1267,15 @@ enum {
     STREAM_JSON__IN_EXPONENT = 256
 };
 
-/* As behind the first token of a value: its bracket, or a bare first element of an array. */
-static void stream_json__grammar_init(stream_json__grammar *g, uint8_t was) {
-    g->top = was == STREAM_JSON__WAS_BRACE;
+/* As behind the first byte of an object or array, or behind an array's first element. */
+static void stream_json__grammar_init(stream_json__grammar *g, uint8_t last) {
+    memset(&g->top, 0, sizeof *g - offsetof(stream_json__grammar, top));
     g->depth = 1;
-    g->number = 0;
-    g->was = was;
-    g->hex = g->need = g->second = g->literal = g->literal_at = 0;
-    g->scalar = g->after_comma = false;
-    g->after_brace = was == STREAM_JSON__WAS_BRACE;
+    g->top = last == '{';
+    g->name = last == '{';
+    g->value = last == '[';
+    g->begun = last == '{' || last == '[';
+    g->ended = !g->begun;
 }
 
 /* The bytes that come next after those in x; the stretch's first is told by what the last one ended with. */
@@ -1232,13 +1295,22 @@ STREAM__INLINE uint64_t stream_json__carry_after(uint64_t x, unsigned k, unsigne
 
 /* UTF-8 (RFC 3629, section 4): continuation bytes stand just where a lead byte asks for them, and the second
    byte of four leads has narrower bounds. */
-static uint64_t stream_json__check_utf8(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
-                                        const stream_json__stretch *t) {
+static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_json__words *words,
+                                        const char *bytes, const stream_json__stretch *t) {
     const unsigned from = t->from, to = t->to;
     const uint64_t pending = (uint64_t)g->need << from, valid = t->valid;
     enum { E0, ED, F0, F4, TO_7F, TO_8F, TO_9F, TO_BF, TO_C1, TO_DF, TO_EF, TO_F4, ALL };
     uint64_t m[ALL], lead, lead34, lead4, need, tail, fault;
-    masks(bytes, "\xE0\xED\xF0\xF4\x7F\x8F\x9F\xBF\xC1\xDF\xEF\xF4", TO_7F, ALL, m);
+    if (to - from == 64 && !g->need && words->is_utf8(bytes)) {
+        const unsigned char a = (unsigned char)bytes[61], b = (unsigned char)bytes[62],
+                            c = (unsigned char)bytes[63];
+        if (c < 0xC0 || (c > 0xC1 && c < 0xF5)) { /* a lead that no byte can follow is a fault right here */
+            g->need = (uint8_t)((a >= 0xF0) | (b >= 0xF0 ? 3 : b >= 0xE0) | (c >= 0xF0 ? 7 : c >= 0xE0 ? 3 : c >= 0xC0));
+            g->second = (uint8_t)((c == 0xE0) | (c == 0xED) << 1 | (c == 0xF0) << 2 | (c == 0xF4) << 3);
+            return 0;
+        }
+    }
+    words->masks(bytes, "\xE0\xED\xF0\xF4\x7F\x8F\x9F\xBF\xC1\xDF\xEF\xF4", TO_7F, ALL, m);
     tail = m[TO_BF] & ~m[TO_7F];
     lead4 = m[TO_F4] & ~m[TO_EF] & valid;
     lead34 = (m[TO_EF] & ~m[TO_DF] & valid) | lead4;
@@ -1256,21 +1328,28 @@ static uint64_t stream_json__check_utf8(stream_json__grammar *g, stream_json__ma
     return fault;
 }
 
-/* What a backslash may stand before, and the four digits of \u. */
-static uint64_t stream_json__check_escapes(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
-                                           const stream_json__stretch *t, uint64_t escaped) {
+/* What a backslash may stand before: one by one, as they are few, unless the four digits of \u are among it. */
+static uint64_t stream_json__check_escapes(stream_json__grammar *g, const stream_json__words *words,
+                                           const char *bytes, const stream_json__stretch *t, uint64_t escaped) {
+    /* For each 32 characters those that may: " and /, \ alone, b f n r t. */
+    static const uint32_t may[8] = {0, 1u << 2 | 1u << 15, 1u << 28,
+                                    1u << 2 | 1u << 6 | 1u << 14 | 1u << 18 | 1u << 20, 0, 0, 0, 0};
     const unsigned to = t->to;
     const uint64_t pending = (uint64_t)g->hex << t->from;
-    uint64_t m[15], u, need, hex, fault;
-    masks(bytes, "u\"\\/bfnrt/9@F`f", 9, 15, m);
-    u = escaped & m[0];
+    uint64_t rest, fault = 0, u = 0, m[6], need, hex;
+    for (rest = escaped; rest; rest &= rest - 1) {
+        const unsigned char c = (unsigned char)bytes[stream_json__lowest(rest)];
+        if (may[c >> 5] >> (c & 31) & 1) continue;
+        *(c == 'u' ? &u : &fault) |= rest & (0 - rest);
+    }
+    if ((u | pending) == 0) return fault;
+    words->masks(bytes, "/9@F`f", 0, 6, m);
     need = u << 1 | u << 2 | u << 3 | u << 4 | pending;
-    hex = (m[10] & ~m[9]) | (m[12] & ~m[11]) | (m[14] & ~m[13]);
-    fault = (escaped & ~(m[0] | m[1] | m[2] | m[3] | m[4] | m[5] | m[6] | m[7] | m[8])) | (need & ~hex);
+    hex = (m[1] & ~m[0]) | (m[3] & ~m[2]) | (m[5] & ~m[4]);
     g->hex = (uint8_t)(stream_json__carry_after(u, 1, to) | stream_json__carry_after(u, 2, to) |
                        stream_json__carry_after(u, 3, to) | stream_json__carry_after(u, 4, to) |
                        (to < 4 ? pending >> to : 0));
-    return fault;
+    return fault | (need & ~hex);
 }
 
 /* Literals, one by one: their bytes are few. Takes what is theirs out of *scalars. */
@@ -1349,177 +1428,171 @@ static uint64_t stream_json__check_numbers(stream_json__grammar *g, const uint64
     return fault;
 }
 
+/* Whether the numbers and literals that begin at `starts` are all of the most common kinds, and whole: the
+   literals, and integers of up to eight digits. */
+static bool stream_json__plain_scalars(const char *bytes, uint64_t scalar, uint64_t starts, unsigned to) {
+    for (; starts; starts &= starts - 1) {
+        const unsigned at = stream_json__lowest(starts);
+        const uint64_t behind = ~(scalar >> at);
+        const unsigned len = behind ? stream_json__lowest(behind) : 64;
+        const char *p = bytes + at;
+        if (at + len >= to || len > 8) return false;
+        if (*p >= '1' && *p <= '9') {
+            unsigned i, other = 0;
+            for (i = 1; i < len; i++) other |= (unsigned)(unsigned char)p[i] - '0' > 9;
+            if (other) return false;
+        } else if (!(len == 1 && *p == '0') && !(len == 4 && (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)) &&
+                   !(len == 5 && memcmp(p, "false", 5) == 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Tokens that are neither strings nor structure. */
-static uint64_t stream_json__check_scalars(stream_json__grammar *g, stream_json__masks masks, const char *bytes,
-                                           const stream_json__stretch *t, uint64_t scalar) {
-    uint64_t m[8], fault = 0, starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from);
-    masks(bytes, "0-+.eE/9", 6, 8, m);
+static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
+                                           const char *bytes, const stream_json__stretch *t, uint64_t scalar,
+                                           uint64_t starts) {
+    uint64_t m[8], fault = 0;
+    if (!g->number && !g->literal && stream_json__plain_scalars(bytes, scalar, starts, t->to)) return 0;
+    words->masks(bytes, "0-+.eE/9", 6, 8, m);
     starts &= ~((m[7] & ~m[6]) | m[1]);
     if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
     if (scalar || g->number) fault |= stream_json__check_numbers(g, m, t, scalar);
     return fault;
 }
 
-/* What stands outside strings. */
-STREAM__INLINE uint64_t stream_json__check_tokens(stream_json__grammar *g, stream_json__masks masks,
-                                                  const char *bytes, const stream_json__rules *r,
-                                                  const stream_json__stretch *t) {
-    const uint64_t valid = t->valid, brackets = t->open | t->close, brace = r->brace;
-    const uint64_t opening = t->quote & t->string & valid, closing = t->quote & ~t->string & valid;
-    const uint64_t outside = ~(t->string | closing) & valid;
-    const uint64_t colon = r->colon & outside, comma = r->comma & outside;
-    const uint64_t marks = brackets | colon | comma, others = ~marks & valid;
-    const uint64_t low = r->low & outside, scalar = outside & ~(marks | low);
-    const uint64_t left_brace = t->open & brace, left_bracket = t->open & ~brace;
-    const uint64_t first = UINT64_C(1) << t->from, tokens = valid & ~low;
-    uint64_t after_brace = left_brace << 1, after_bracket = left_bracket << 1, after_comma = comma << 1;
-    uint64_t after_colon = colon << 1, after_string = closing << 1, after_value = (t->close | scalar) << 1;
-    uint64_t object = 0 - (g->top & 1), first_name, next_name, ready, whole, fault = 0;
-
-    switch (g->was) {
-    case STREAM_JSON__WAS_BRACE: after_brace |= first; break;
-    case STREAM_JSON__WAS_BRACKET: after_bracket |= first; break;
-    case STREAM_JSON__WAS_COLON: after_colon |= first; break;
-    case STREAM_JSON__WAS_COMMA: after_comma |= first; break;
-    case STREAM_JSON__WAS_STRING: after_string |= first; break;
-    case STREAM_JSON__WAS_VALUE: after_value |= first; break;
-    default: break;
-    }
-    if (low) {
-        uint64_t m[4], space;
-        masks(bytes, " \n\r\t", 4, 4, m);
-        space = (m[0] | m[1] | m[2] | m[3]) & low;
-        fault = low & ~space;
-        after_brace = stream_json__move_over(after_brace, space);
-        after_bracket = stream_json__move_over(after_bracket, space);
-        after_colon = stream_json__move_over(after_colon, space);
-        after_comma = stream_json__move_over(after_comma, space);
-        after_string = stream_json__move_over(after_string, space);
-        after_value = stream_json__move_over(after_value, space);
-    }
-    ready = after_bracket | after_colon | after_comma; /* for a value */
-    whole = after_string | after_value;                /* what a comma or a closing bracket may follow */
-    /* The first colon, comma or bracket after each { and after each comma. */
-    first_name = ((left_brace << 1 | (uint64_t)g->after_brace << t->from) + others) & marks;
-    next_name = ((comma << 1 | (uint64_t)g->after_comma << t->from) + others) & marks;
-    if (brackets) { /* object or array, at each byte: from each bracket on, what is then innermost */
-        uint64_t rest = brackets, now = object, top = g->top;
+/* Object or array, at each byte of a stretch: from each bracket on, what is then innermost. */
+STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, uint64_t open, uint64_t close,
+                                               uint64_t brace) {
+    uint64_t object = 0 - (g->top & 1), rest = open | close;
+    if (rest) {
+        uint64_t top = g->top;
         size_t depth = g->depth;
-        do {
-            const uint64_t bit = rest & (0 - rest), was = now;
-            if (bit & t->open) {
-                if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = top;
-                top = top << 1 | ((bit & brace) != 0);
-                depth++;
-            } else {
-                depth--;
-                top >>= 1;
-                if (depth % 64 == 0 && depth) top = g->kinds[depth / 64 - 1];
-            }
-            now = 0 - (top & 1);
-            object ^= (was ^ now) & ~(bit | (bit - 1));
+        do { /* without a jump that depends on the bracket: nobody could foretell it */
+            const uint64_t bit = rest & (0 - rest), was = top & 1, opens = 0 - (uint64_t)((bit & open) != 0);
+            const uint64_t outer = top >> 1, inner = top << 1 | ((bit & brace) != 0);
+            if (depth % 64 == 0 && depth && opens) g->kinds[depth / 64 - 1] = top;
+            top = (inner & opens) | (outer & ~opens);
+            depth += (size_t)(opens & 2) - 1;
+            if (depth % 64 == 0 && depth && !opens) top = g->kinds[depth / 64 - 1];
+            object ^= (0 - (was ^ (top & 1))) & ~(bit | (bit - 1));
             rest &= rest - 1;
         } while (rest);
         g->top = top;
         g->depth = depth;
     }
-    fault |= ((t->open | (scalar & ~(scalar << 1 | (uint64_t)g->scalar << t->from))) & ~ready) |
-             (opening & ~(ready | after_brace)) |
-             (t->close & ((brace ^ object) | ~(whole | (brace & after_brace) | (~brace & after_bracket)))) |
-             (comma & ~whole) | (colon & ~(after_string & object & (first_name | next_name))) |
-             (after_comma & object & ~opening) | (first_name & ~colon & ~(t->close & after_brace)) |
-             (next_name & object & ~colon);
-    if (scalar || g->number || g->literal) fault |= stream_json__check_scalars(g, masks, bytes, t, scalar);
-
-    if (marks) {
-        const uint64_t last = UINT64_C(1) << stream_json__highest(marks);
-        g->after_brace = (left_brace & last) != 0;
-        g->after_comma = (comma & last) != 0;
-    }
-    if (tokens) {
-        const uint64_t last = UINT64_C(1) << stream_json__highest(tokens);
-        g->was = last & t->string      ? STREAM_JSON__WAS_TEXT
-                 : last & closing      ? STREAM_JSON__WAS_STRING
-                 : last & comma        ? STREAM_JSON__WAS_COMMA
-                 : last & colon        ? STREAM_JSON__WAS_COLON
-                 : last & left_brace   ? STREAM_JSON__WAS_BRACE
-                 : last & left_bracket ? STREAM_JSON__WAS_BRACKET
-                                       : STREAM_JSON__WAS_VALUE;
-    }
-    g->scalar = scalar >> (t->to - 1) & 1;
-    return fault & valid;
+    return object;
 }
 
-/* What may stand after the token `was`. */
-static const char *stream_json__expected(unsigned was) {
-    switch (was) {
-    case STREAM_JSON__WAS_BRACE: return "expected a name or }";
-    case STREAM_JSON__WAS_BRACKET: return "expected a value or ]";
-    case STREAM_JSON__WAS_COLON: return "expected a value";
-    case STREAM_JSON__WAS_COMMA: return "expected a value, in an object a name and its value";
-    case STREAM_JSON__WAS_STRING: return "expected a comma, a closing bracket that matches or, after a name, a colon";
-    default: return "expected a comma or a closing bracket that matches";
-    }
-}
-
-/* Says where and why, once per value, from what the grammar knew before the stretch. */
-static void stream_json__note(stream_json__scan *s, const stream_json__grammar *before, const char *bytes,
-                              const char *base, const stream_json__stretch *t, uint64_t text, uint64_t tokens) {
-    const unsigned at = stream_json__lowest(text | tokens);
-    unsigned i = at, begin = at;
+/* Says where and why, once per value. `text` and `others` are the bytes that are wrong in strings and outside;
+   `expected` is what could have stood there, `hex` what \u still asked for when the stretch began. */
+static void stream_json__note(stream_json__scan *s, const char *bytes, const char *base,
+                              const stream_json__stretch *t, uint64_t text, unsigned at, const char *expected,
+                              unsigned hex) {
     s->checking = s->batching = false;
     s->fault = base + at;
+    s->message = expected;
     if (text >> at & 1) {
-        bool digits = at - t->from < 4 && (before->hex >> (at - t->from) & 1);
+        unsigned i;
+        bool digits = at - t->from < 4 && (hex >> (at - t->from) & 1);
         for (i = 1; i <= 4 && i <= at; i++) digits |= (t->escaped >> (at - i) & 1) && bytes[at - i] == 'u';
         if (digits) s->message = "expected four hexadecimal digits";
         else if (t->escaped >> at & 1) s->message = "no such escape";
         else if ((unsigned char)bytes[at] < 0x20) s->message = "control character in a string";
         else s->message = "not UTF-8";
-        return;
     }
-    while (begin > t->from && stream_json__in_token(bytes[begin - 1])) begin--;
-    if (begin < at || stream_json__in_token(bytes[at])) {
-        uint8_t state = stream_json__token_begin(bytes[begin]), step = 1;
-        for (i = begin + 1; i < at && state; i++)
-            if (!stream_json__token_step(&state, &step, bytes[begin], bytes[i])) state = 0;
-        if (state == 0 || (begin < at && !stream_json__token_whole(state, step, bytes[begin])) ||
-            (begin < at && stream_json__in_token(bytes[at])) || (begin == t->from && before->scalar)) {
-            s->message = "neither a number nor true, false or null";
-            return;
-        }
-        i = begin < at ? at : begin;
-    }
-    while (i > t->from && stream_json__is_space(bytes[i - 1])) i--;
-    if (i == t->from) s->message = stream_json__expected(before->was);
-    else if (bytes[i - 1] == '{') s->message = stream_json__expected(STREAM_JSON__WAS_BRACE);
-    else if (bytes[i - 1] == '[') s->message = stream_json__expected(STREAM_JSON__WAS_BRACKET);
-    else if (bytes[i - 1] == ':') s->message = stream_json__expected(STREAM_JSON__WAS_COLON);
-    else if (bytes[i - 1] == ',') s->message = stream_json__expected(STREAM_JSON__WAS_COMMA);
-    else if (bytes[i - 1] == '"') s->message = stream_json__expected(STREAM_JSON__WAS_STRING);
-    else s->message = stream_json__expected(STREAM_JSON__WAS_VALUE);
 }
 
-/* Checks a stretch of the block at base: false when a byte in it cannot stand where it stands. */
-STREAM__INLINE bool stream_json__valid(stream_json__scan *s, stream_json__masks masks, const char *bytes,
-                                       const char *base, const stream_json__stretch *t, bool inside) {
+/* Checks what is inside strings. Returns the bytes that are wrong. */
+STREAM__INLINE uint64_t stream_json__check_text(stream_json__grammar *g, const stream_json__words *words,
+                                                const char *bytes, const stream_json__stretch *t) {
+    const uint64_t string = t->string & t->valid, escaped = t->escaped & string;
+    uint64_t text = t->rules.control & string;
+    if ((t->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, words, bytes, t);
+    if (escaped || g->hex) text |= stream_json__check_escapes(g, words, bytes, t, escaped);
+    return text & t->valid;
+}
+
+/* Checks a stretch of the block at base, whose bytes are at `bytes`: false when one of them cannot stand where it
+   stands. */
+STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__words *words, const char *bytes,
+                                       const char *base, const stream_json__stretch *t) {
     stream_json__grammar *g = &s->grammar;
-    const uint64_t escaped = t->escaped & t->string & t->valid;
-    uint64_t text = s->rules.control & t->string & t->valid, tokens = 0;
-    stream_json__grammar before;
-    before.was = g->was;
-    before.hex = g->hex;
-    before.scalar = g->scalar;
-    if ((s->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, masks, bytes, t) & t->valid;
-    if (escaped || g->hex) text |= stream_json__check_escapes(g, masks, bytes, t, escaped) & t->valid;
-    if (!inside) tokens = stream_json__check_tokens(g, masks, bytes, &s->rules, t);
-    if ((text | tokens) == 0) return true;
-    stream_json__note(s, &before, bytes, base, t, text, tokens);
-    return false;
+    const unsigned from = t->from, to = t->to, hex = g->hex;
+    const uint64_t valid = t->valid, string = t->string & valid;
+    const uint64_t opening = t->quote & string, closing = t->quote & ~t->string & valid;
+    const uint64_t outside = valid & ~(string | closing), low = t->rules.low & outside;
+    const uint64_t colon = t->rules.colon & outside, comma = t->rules.comma & outside;
+    const uint64_t brace = t->rules.brace, open = t->open, close = t->close;
+    const uint64_t scalar = outside & ~(colon | comma | open | close | low);
+    const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << from);
+    const uint64_t text = stream_json__check_text(g, words, bytes, t);
+    uint64_t object, names, ended, values, value, name, after, begun, due, last, named, rest, fault;
+    uint64_t space = 0, others = 0;
+    if (low) {
+        uint64_t m[4];
+        words->masks(bytes, " \n\r\t", 4, 4, m);
+        space = (m[0] | m[1] | m[2] | m[3]) & low;
+        others = low & ~space;
+    }
+    if (scalar || g->number || g->literal)
+        others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
+    object = stream_json__objects(g, open, close, brace);
+    /* Behind which bytes a value, a name may stand, ... */
+    names = (open & brace) | (comma & object);
+    values = (open & ~brace) | colon | (comma & ~object);
+    ended = closing | scalar | close;
+    /* ... and so where. */
+    value = values << 1 | g->value << from;
+    name = names << 1 | g->name << from;
+    after = ended << 1 | g->ended << from;
+    begun = open << 1 | g->begun << from;
+    due = g->colon << from;
+    last = UINT64_C(1) << (to - 1);
+    if (space) {
+        const uint64_t tokens = valid & ~space;
+        value = stream_json__move_over(value, space);
+        name = stream_json__move_over(name, space);
+        after = stream_json__move_over(after, space);
+        begun = stream_json__move_over(begun, space);
+        due = stream_json__move_over(due, space);
+        last = tokens ? UINT64_C(1) << stream_json__highest(tokens) : 0;
+    }
+    /* The strings that are names: an addition carries from a name's first bit to behind its last. */
+    rest = string + ((opening & name) | (uint64_t)g->in_name << from);
+    named = rest & closing;
+    due |= stream_json__move_over(named << 1, space);
+    fault = ((open | starts) & ~value) | (opening & ~(value | name)) | (comma & ~after) |
+            (close & ((brace ^ object) | ~(after | begun))) | (colon ^ due);
+    fault = (fault & valid) | text | others;
+    if (fault) {
+        const uint64_t bit = fault & (0 - fault);
+        stream_json__note(s, bytes, base, t, text, stream_json__lowest(fault),
+                          bit & ((scalar & ~starts) | (starts & value) | (others & ~scalar & ~low))
+                              ? "neither a number nor true, false or null"
+                          : bit & due    ? "expected a colon"
+                          : bit & value  ? bit & begun ? "expected a value or ]" : "expected a value"
+                          : bit & name   ? bit & begun ? "expected a name or }" : "expected a name"
+                          : bit & object ? "expected a comma or }"
+                                         : "expected a comma or ]",
+                          hex);
+        return false;
+    }
+    g->scalar = scalar >> (to - 1) & 1;
+    g->in_name = (string & ~rest) >> (to - 1) & 1;
+    if (last) {
+        g->value = (values & last) != 0;
+        g->name = (names & last) != 0;
+        g->ended = (ended & last) != 0;
+        g->begun = (open & last) != 0;
+        g->colon = (named & last) != 0;
+    }
+    return true;
 }
 
 /* A bracket in a stretch is one too deep: what stands before it is checked, then it is the fault. */
-static void stream_json__note_depth(stream_json__scan *s, stream_json__masks masks, const char *bytes,
+static void stream_json__note_depth(stream_json__scan *s, const stream_json__words *words, const char *bytes,
                                     const char *base, const stream_json__stretch *t) {
     stream_json__stretch head = *t;
     size_t depth = s->grammar.depth;
@@ -1533,7 +1606,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
         head.valid &= stream_json__below(head.to);
         head.open &= head.valid;
         head.close &= head.valid;
-        if (!stream_json__valid(s, masks, bytes, base, &head, false)) return;
+        if (!stream_json__valid(s, words, bytes, base, &head)) return;
     }
     s->checking = s->batching = false;
     s->fault = base + head.to;
@@ -1541,171 +1614,224 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__masks mas
 }
 
 /* One kernel. `masks` tells rare bytes; the loop goes over blocks of 64 bytes, counted from the loan's beginning,
-   to frame and, with CHECK, to check as well. The masks of the last block are kept: the next value begins in it,
-   and no byte is classified twice. What is short of a block is copied to one first, so nothing past the loan is
-   read. Two things are said early because they are most of the work: a block inside a string, and one in which
-   nothing ends. */
-#define STREAM_JSON__MASKS(K, TARGET)                                                                                 \
-    TARGET static void stream_json__masks_##K(const char *bytes, const char *set, unsigned equal, unsigned total,     \
-                                              uint64_t *masks) {                                                      \
-        const stream__v64_##K v = stream__load_##K(bytes);                                                            \
-        unsigned i;                                                                                                   \
-        for (i = 0; i < equal; i++) masks[i] = stream__is_##K(v, stream__all_##K((unsigned char)set[i]));             \
-        for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));                \
+   to frame and, with CHECK, to check as well. Two things are said in the loop because they are most of the work:
+   a block inside a string, and one in which nothing ends. All others are settled apart, stretch by stretch: up to
+   where something ends, which is the value, its record, the loan, or, at a backslash outside strings, which
+   escapes nothing, the sums. The masks of the last block are kept: the next value begins in it, and no byte is
+   classified twice. What is short of a block is copied to one first, so nothing past the loan is read. */
+#define STREAM_JSON__MASKS(K, TARGET)                                                                        \
+    TARGET static void stream_json__masks_##K(const char *bytes, const char *set, unsigned equal,            \
+                                              unsigned total, uint64_t *masks) {                             \
+        const stream__v64_##K v = stream__load_##K(bytes);                                                   \
+        unsigned i;                                                                                          \
+        for (i = 0; i < equal; i++)                                                                          \
+            masks[i] = stream__is_##K(v, stream__all_##K((unsigned char)set[i]));                            \
+        for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));       \
+    }                                                                                                        \
+    static const stream_json__words stream_json__words_##K = {stream_json__masks_##K, stream__is_utf8_##K};
+
+#define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t);                               \
+    }                                                                                                        \
+    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *base,      \
+                                                                const stream_json__stretch *t) {             \
+        const unsigned hex = s->grammar.hex;                                                                 \
+        const uint64_t text = stream_json__check_text(&s->grammar, &stream_json__words_##K, base, t);        \
+        if (text) stream_json__note(s, base, base, t, text, stream_json__lowest(text), NULL, hex);           \
+        return text == 0;                                                                                    \
     }
 
-#define STREAM_JSON__EXAMINE(K, TARGET)                                                                               \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_##K(stream_json__scan *s, const char *bytes, const char *base,            \
-                                                const stream_json__stretch *t) {                                      \
-        return stream_json__valid(s, stream_json__masks_##K, bytes, base, t, false);                                  \
-    }                                                                                                                 \
-    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *bytes, const stream_json__stretch *t) {\
-        return stream_json__valid(s, stream_json__masks_##K, bytes, bytes, t, true);                                  \
+/* Takes the block at s->block_at from *at on. True: the kernel goes on at *at, in the next block, or unchecked
+   after a fault. False: the value, its record or the loan ends there. */
+#define STREAM_JSON__SETTLE(name, K, TARGET, CHECK)                                                          \
+    TARGET STREAM__NOINLINE static bool name(stream_json__scan *s, const char *bytes, const char **at, const char *e) { \
+        const char *const base = s->block_at;                                                                \
+        const unsigned to = e - base < 64 ? (unsigned)(e - base) : 64;                                       \
+        const uint64_t backslash = s->block.backslash, end = s->block.end;                                   \
+        unsigned from = (unsigned)(*at - base);                                                              \
+        for (;;) {                                                                                           \
+            uint64_t valid = ~UINT64_C(0) << from & stream_json__below(to);                                  \
+            /* Only a block's first byte can be escaped from before the stretch. */                          \
+            const uint64_t escaped = stream_json__escaped(backslash & valid, s->escaped);                    \
+            const uint64_t quote = s->block.quote & valid & ~escaped;                                        \
+            const uint64_t string = stream__parity_##K(quote) ^ (0 - (uint64_t)s->in_string);                \
+            const uint64_t ends = end & ~(s->ends_strings ? 0 : string) & valid;                             \
+            uint64_t stop = ends | (backslash & ~string & valid), open, close;                               \
+            unsigned upto = to, closed;                                                                      \
+            bool done = false;                                                                               \
+            if (CHECK && s->lone) stop |= quote & ~string;                                                   \
+            if (stop) {                                                                                      \
+                stop &= 0 - stop;                                                                            \
+                done = (stop & (ends | quote)) != 0;                                                         \
+                upto = stream_json__lowest(stop) + !(stop & ends);                                           \
+                valid &= stop & ends ? stop - 1 : stop | (stop - 1);                                         \
+            }                                                                                                \
+            open = s->block.open & ~string & valid;                                                          \
+            close = s->block.close & ~string & valid;                                                        \
+            if (open == 0 && close && stream__count_##K(close) == s->depth) { /* as most records end */      \
+                closed = stream_json__highest(close);                                                        \
+                s->depth = 0;                                                                                \
+            } else {                                                                                         \
+                closed = stream_json__walk_brackets(s, open, close);                                         \
+            }                                                                                                \
+            if (closed < 64) {                                                                               \
+                done = true;                                                                                 \
+                upto = closed + 1;                                                                           \
+                valid &= stream_json__below(upto);                                                           \
+                open &= valid;                                                                               \
+                close &= valid;                                                                              \
+            } else if (stop) {                                                                               \
+                s->in_string = s->escaped = false;                                                           \
+                if (stop & quote) s->depth = 0;                                                              \
+            } else {                                                                                         \
+                s->in_string = string >> 63;                                                                 \
+                s->escaped = upto == 64 ? (backslash & ~escaped) >> 63 : escaped >> upto & 1;                \
+            }                                                                                                \
+            if (CHECK) {                                                                                     \
+                stream_json__stretch t;                                                                      \
+                t.quote = quote;                                                                             \
+                t.escaped = escaped;                                                                         \
+                t.string = string;                                                                           \
+                t.open = open;                                                                               \
+                t.close = close;                                                                             \
+                t.valid = valid;                                                                             \
+                t.rules = s->rules;                                                                          \
+                t.from = from;                                                                               \
+                t.to = upto;                                                                                 \
+                if (s->deepest > s->max_depth) stream_json__note_depth(s, &stream_json__words_##K, bytes, base, &t); \
+                else if (upto > from) (void)stream_json__examine_##K(s, bytes, base, &t);                    \
+            }                                                                                                \
+            from = upto;                                                                                     \
+            if (done) {                                                                                      \
+                *at = base + from;                                                                           \
+                if (!stream_json__goes_on(s, base + from, e)) return false;                                  \
+                if (CHECK) stream_json__grammar_init(&s->grammar, '{');                       \
+                from += 2; /* the record's end, the bracket */                                               \
+            }                                                                                                \
+            *at = base + from;                                                                               \
+            if (*at == e) return false;                                                                      \
+            if (from >= 64 || (CHECK && !s->checking)) return true;                                          \
+        }                                                                                                    \
     }
 
-#define STREAM_JSON__LOOP(name, K, TARGET, POPCNT, CHECK)                                                             \
-    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                              \
-        const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');                      \
-        const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                            \
-        const stream__c64_##K end_ = stream__all_##K((unsigned char)s->end_byte), bit5_ = stream__all_##K(0x20);      \
-        const uint64_t ends = s->end_byte ? ~UINT64_C(0) : 0, spared = s->ends_strings ? 0 : ~UINT64_C(0);            \
-        const uint64_t lone = s->lone ? ~UINT64_C(0) : 0;                                                             \
-        const char *base = p - ((size_t)(p - s->loan) & 63), *bytes = base;                                           \
-        const char *const full = s->loan + ((size_t)(e - s->loan) & ~(size_t)63); /* the loan's last whole block ends */\
-        uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped;                                     \
-        uint64_t quote, backslash, end, open, close, escaped, stop, valid;                                            \
-        size_t depth = s->depth, opens, closes;                                                                       \
-        stream__v64_##K v;                                                                                            \
-        stream_json__stretch t;                                                                                       \
-        char copy[64];                                                                                                \
-        if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                             \
-        t.from = (unsigned)(p - base);                                                                                \
-        t.done = false;                                                                                               \
-        if (base == s->block_at) {                                                                                    \
-            if (CHECK && base >= full) bytes = stream_json__padded(copy, base, e);                                    \
-            quote = s->block.quote;                                                                                   \
-            backslash = s->block.backslash;                                                                           \
-            end = s->block.end;                                                                                       \
-            open = s->block.open;                                                                                     \
-            close = s->block.close;                                                                                   \
-            goto partial;                                                                                             \
-        }                                                                                                             \
-        while (base < e) {                                                                                            \
-            bytes = base < full ? base : stream_json__padded(copy, base, e);                                          \
-            v = stream__load_##K(bytes);                                                                              \
-            quote = stream__is_##K(v, quote_);                                                                        \
-            backslash = stream__is_##K(v, backslash_);                                                                \
-            end = stream__is_##K(v, end_) & ends;                                                                     \
-            if (CHECK) {                                                                                              \
-                s->rules.control = stream__upto_##K(v, stream__all_##K(0x1F));                                        \
-                s->rules.high = stream__high_##K(v);                                                                  \
-            }                                                                                                         \
-            if (in_string && base < full && t.from == 0 && (end & ~spared) == 0) {                                    \
-                escaped = stream_json__escaped(backslash, was_escape);                                                \
-                if ((quote & ~escaped) == 0) {                                                                        \
-                    was_escape = (backslash & ~escaped) >> 63;                                                        \
-                    base += 64;                                                                                       \
-                    if (CHECK) {                                                                                      \
-                        t.string = t.valid = ~UINT64_C(0);                                                            \
-                        t.escaped = escaped;                                                                          \
-                        t.to = 64;                                                                                    \
-                        if (!stream_json__inside_##K(s, bytes, &t)) break;            \
-                    }                                                                                                 \
-                    continue;                                                                                         \
-                }                                                                                                     \
-            }                                                                                                         \
-            if (CHECK) {                                                                                              \
-                s->rules.colon = stream__is_##K(v, stream__all_##K(':'));                                             \
-                s->rules.comma = stream__is_##K(v, stream__all_##K(','));                                             \
-                s->rules.low = stream__upto_##K(v, bit5_);                                                            \
-                s->rules.brace = stream__bit5_##K(v);                                                                 \
-            }                                                                                                         \
-            v = stream__or_##K(v, bit5_);                                                                             \
-            open = stream__is_##K(v, open_);                                                                          \
-            close = stream__is_##K(v, close_);                                                                        \
-            if (t.from) {                                                                                             \
-            partial:                                                                                                  \
-                valid = ~UINT64_C(0) << t.from;                                                                       \
-                quote &= valid;                                                                                       \
-                backslash &= valid;                                                                                   \
-                end &= valid;                                                                                         \
-                open &= valid;                                                                                        \
-                close &= valid;                                                                                       \
-            }                                                                                                         \
-            t.escaped = stream_json__escaped(backslash, was_escape);                                                  \
-            t.quote = quote & ~t.escaped;                                                                             \
-            t.string = stream__parity_##K(t.quote) ^ in_string;                                                       \
-            t.open = open & ~t.string;                                                                                \
-            t.close = close & ~t.string;                                                                              \
-            stop = (end & ~(t.string & spared)) | (backslash & ~t.string);                                            \
-            if (CHECK) stop |= t.quote & lone & ~t.string;                                                            \
-            opens = stream_json__count(t.open, POPCNT);                                                               \
-            closes = stream_json__count(t.close, POPCNT);                                                             \
-            if (stop == 0 && depth > closes && depth + opens <= s->max_depth && base < full) {                        \
-                depth += opens - closes; /* can neither reach 0 nor the limit in here */                              \
-                in_string = 0 - (t.string >> 63);                                                                     \
-                was_escape = (backslash & ~t.escaped) >> 63;                                                          \
-                base += 64;                                                                                           \
-                if (CHECK) {                                                                                          \
-                    t.to = 64;                                                                                        \
-                    t.valid = ~UINT64_C(0) << t.from;                                                                 \
-                    if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;           \
-                }                                                                                                     \
-                t.from = 0;                                                                                           \
-                continue;                                                                                             \
-            }                                                                                                         \
-            {                                                                                                         \
-                stream_json__stretch cold = t; /* by value, so that t stays in registers */                           \
-                s->block.quote = quote;                                                                               \
-                s->block.backslash = backslash;                                                                       \
-                s->block.end = end;                                                                                   \
-                s->block.open = open;                                                                                 \
-                s->block.close = close;                                                                               \
-                s->block_at = base;                                                                                   \
-                s->depth = depth;                                                                                     \
-                cold.to = base < full ? 64 : (unsigned)(e - base);                                                    \
-                cold.valid = ~UINT64_C(0) << t.from & stream_json__below(cold.to);                                    \
-                stream_json__take(s, &cold, stop, POPCNT);                                                            \
-                if (CHECK && s->deepest > s->max_depth)                                                               \
-                    stream_json__note_depth(s, stream_json__masks_##K, bytes, base, &cold);                           \
-                else if (CHECK && cold.to > cold.from)                                                                \
-                    (void)stream_json__examine_##K(s, bytes, base, &cold);                   \
-                p = base + cold.to;                                                                                   \
-                if (cold.done && stream_json__goes_on(s, p, e)) {                                                     \
-                    if (CHECK) stream_json__grammar_init(&s->grammar, STREAM_JSON__WAS_BRACE);                        \
-                    cold.to += 2; /* the record's end, the bracket */                                                 \
-                } else if (cold.done || p == e) {                                                                     \
-                    return p;                                                                                         \
-                } else if (CHECK && !s->checking) {                                                                   \
-                    return stream_json__follow_##K(s, p, e);                                                          \
-                }                                                                                                     \
-                depth = s->depth;                                                                                     \
-                in_string = 0 - (uint64_t)s->in_string;                                                               \
-                was_escape = s->escaped;                                                                              \
-                t.from = cold.to & 63;                                                                                \
-                if (cold.to < 64) goto partial;                                                                       \
-                base += 64;                                                                                           \
-            }                                                                                                         \
-        }                                                                                                             \
-        s->depth = depth;                                                                                             \
-        s->in_string = in_string != 0;                                                                                \
-        s->escaped = was_escape != 0;                                                                                 \
-        return CHECK && !s->checking && base < e ? stream_json__follow_##K(s, base, e) : base;                        \
+#define STREAM_JSON__LOOP(name, SETTLE, K, TARGET, CHECK)                                                            \
+    TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                     \
+        const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');             \
+        const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                   \
+        const stream__c64_##K end_ = stream__all_##K((unsigned char)s->end_byte);                            \
+        const stream__c64_##K space_ = stream__all_##K(0x20), control_ = stream__all_##K(0x1F);              \
+        const stream__c64_##K colon_ = stream__all_##K(':'), comma_ = stream__all_##K(',');                  \
+        const uint64_t ends = s->end_byte ? ~UINT64_C(0) : 0, spared = s->ends_strings ? 0 : ~UINT64_C(0);   \
+        const uint64_t lone = s->lone ? ~UINT64_C(0) : 0;                                                    \
+        const char *base = p - ((size_t)(p - s->loan) & 63), *bytes;                                         \
+        const char *const full = s->loan + ((size_t)(e - s->loan) & ~(size_t)63);                            \
+        uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped;                            \
+        size_t depth = s->depth;                                                                             \
+        stream_json__stretch t;                                                                              \
+        char copy[64];                                                                                       \
+        if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                    \
+        while (base < e) {                                                                                   \
+            const bool whole = p == base && base < full;                                                     \
+            uint64_t quote, backslash, end, open, close, escaped, string, stop;                              \
+            stream__v64_##K v;                                                                               \
+            bytes = base < full ? base : stream_json__padded(copy, base, e);                                 \
+            if (base == s->block_at) goto settle;                                                            \
+            v = stream__load_##K(bytes);                                                                     \
+            quote = stream__is_##K(v, quote_);                                                               \
+            backslash = stream__is_##K(v, backslash_);                                                       \
+            end = stream__is_##K(v, end_) & ends;                                                            \
+            escaped = stream_json__escaped(backslash, was_escape);                                           \
+            if (CHECK) {                                                                                     \
+                t.rules.control = stream__upto_##K(v, control_);                                             \
+                t.rules.high = stream__high_##K(v);                                                          \
+            }                                                                                                \
+            if (in_string && whole && ((quote & ~escaped) | (end & ~spared)) == 0) {                         \
+                was_escape = (backslash & ~escaped) >> 63;                                                   \
+                p = base += 64;                                                                              \
+                if (CHECK && (t.rules.control | t.rules.high | escaped | s->grammar.need | s->grammar.hex)) { \
+                    t.string = t.valid = ~UINT64_C(0);                                                       \
+                    t.escaped = escaped;                                                                     \
+                    t.from = 0;                                                                              \
+                    t.to = 64;                                                                               \
+                    if (!stream_json__inside_##K(s, base - 64, &t)) break;                                   \
+                }                                                                                            \
+                continue;                                                                                    \
+            }                                                                                                \
+            if (CHECK) {                                                                                     \
+                t.rules.colon = stream__is_##K(v, colon_);                                                   \
+                t.rules.comma = stream__is_##K(v, comma_);                                                   \
+                t.rules.low = stream__upto_##K(v, space_);                                                   \
+                t.rules.brace = stream__bit5_##K(v);                                                         \
+            }                                                                                                \
+            v = stream__or_##K(v, space_);                                                                   \
+            open = stream__is_##K(v, open_);                                                                 \
+            close = stream__is_##K(v, close_);                                                               \
+            t.quote = quote & ~escaped;                                                                      \
+            string = stream__parity_##K(t.quote) ^ in_string;                                                \
+            t.open = open & ~string;                                                                         \
+            t.close = close & ~string;                                                                       \
+            stop = (end & ~(string & spared)) | (backslash & ~string);                                       \
+            if (CHECK) stop |= t.quote & lone & ~string;                                                     \
+            if (whole && stop == 0) {                                                                        \
+                const size_t closes = stream__count_##K(t.close), opens = stream__count_##K(t.open);         \
+                if ((depth > closes || stream_json__stays_open(depth, t.open, t.close)) &&                   \
+                    depth + opens <= s->max_depth) { /* it can reach neither 0 nor the limit */              \
+                    depth += opens - closes;                                                                 \
+                    in_string = 0 - (string >> 63);                                                          \
+                    was_escape = (backslash & ~escaped) >> 63;                                               \
+                    p = base += 64;                                                                          \
+                    if (CHECK) {                                                                             \
+                        t.string = string;                                                                   \
+                        t.escaped = escaped;                                                                 \
+                        t.valid = ~UINT64_C(0);                                                              \
+                        t.from = 0;                                                                          \
+                        t.to = 64;                                                                           \
+                        if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;                       \
+                    }                                                                                        \
+                    continue;                                                                                \
+                }                                                                                            \
+            }                                                                                                \
+            s->block.quote = quote;                                                                          \
+            s->block.backslash = backslash;                                                                  \
+            s->block.end = end;                                                                              \
+            s->block.open = open;                                                                            \
+            s->block.close = close;                                                                          \
+            if (CHECK) s->rules = t.rules;                                                                   \
+            s->block_at = base;                                                                              \
+        settle:                                                                                              \
+            s->depth = depth;                                                                                \
+            s->in_string = in_string != 0;                                                                   \
+            s->escaped = was_escape != 0;                                                                    \
+            if (!SETTLE(s, bytes, &p, e)) return p;                                                   \
+            depth = s->depth;                                                                                \
+            in_string = 0 - (uint64_t)s->in_string;                                                          \
+            was_escape = s->escaped;                                                                         \
+            if (CHECK && !s->checking) break;                                                                \
+            base += 64;                                                                                      \
+        }                                                                                                    \
+        s->depth = depth;                                                                                    \
+        s->in_string = in_string != 0;                                                                       \
+        s->escaped = was_escape != 0;                                                                        \
+        return CHECK && !s->checking && p < e ? stream_json__follow_##K(s, p, e) : p;                        \
     }
 
-#define STREAM_JSON__KERNEL(K, TARGET, POPCNT)                                                                        \
-    STREAM_JSON__MASKS(K, TARGET)                                                                                     \
-    STREAM_JSON__EXAMINE(K, TARGET)                                                                                   \
-    STREAM_JSON__LOOP(stream_json__follow_##K, K, TARGET, POPCNT, 0)                                                  \
-    STREAM_JSON__LOOP(stream_json__check_##K, K, TARGET, POPCNT, 1)                                                   \
+#define STREAM_JSON__KERNEL(K, TARGET)                                                                       \
+    STREAM_JSON__MASKS(K, TARGET)                                                                            \
+    STREAM_JSON__EXAMINE(K, TARGET)                                                                          \
+    STREAM_JSON__SETTLE(stream_json__settle_##K, K, TARGET, 0)                                               \
+    STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, K, TARGET, 0)                        \
+    STREAM_JSON__SETTLE(stream_json__settle_check_##K, K, TARGET, 1)                                         \
+    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, K, TARGET, 1)                   \
     static const stream_json__kernel stream_json__##K = {#K, stream_json__follow_##K, stream_json__check_##K};
 
-STREAM_JSON__KERNEL(scalar, , false)
+STREAM_JSON__KERNEL(scalar, )
 #if STREAM__SIMD_X86
-STREAM_JSON__KERNEL(sse2, , false)
-STREAM_JSON__KERNEL(avx2, STREAM__AVX2, true)
+STREAM_JSON__KERNEL(sse2, )
+STREAM_JSON__KERNEL(avx2, STREAM__AVX2)
 #elif STREAM__SIMD_NEON
-STREAM_JSON__KERNEL(neon, , true)
+STREAM_JSON__KERNEL(neon, )
 #endif
 
 /* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
@@ -1910,10 +2036,7 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
     json->faulty = false;
     if (s->checking) {
         stream_json__grammar *g = &s->grammar;
-        uint8_t was = STREAM_JSON__WAS_VALUE;
-        if (json->state != STREAM_JSON__FIRST)
-            was = json->first == '{' ? STREAM_JSON__WAS_BRACE : STREAM_JSON__WAS_BRACKET;
-        stream_json__grammar_init(g, was);
+        stream_json__grammar_init(g, json->state == STREAM_JSON__FIRST ? 0 : json->first);
     }
     json->state = state;
 }
@@ -2218,14 +2341,21 @@ STREAM__INLINE const char *stream_json__spaces(const char *p, const char *e) {
     return p;
 }
 
+#if STREAM__SIMD_X86
+/* Which of the 16 bytes at p are a quote or a backslash. */
+STREAM__INLINE unsigned stream_json__mark16(const char *p) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+}
+#endif
+
 /* The first quote or backslash at p or behind it, among at most 64 bytes; else where it gave up. */
 STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
     const char *stop = e - p > 64 ? p + 64 : e;
 #if STREAM__SIMD_X86
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
     for (; stop - p >= 16; p += 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        const unsigned hit = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        const unsigned hit = stream_json__mark16(p);
         if (hit) return p + stream_json__lowest(hit);
     }
 #elif STREAM__LITTLE_ENDIAN
@@ -2249,6 +2379,19 @@ STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
 STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
     const char *const begin = ++p, *near = e - p > 64 ? p + 64 : e;
     *escapes = false;
+#if STREAM__SIMD_X86
+    while (near - p >= 16) {
+        const unsigned hit = stream_json__mark16(p);
+        if (!hit) {
+            p += 16;
+            continue;
+        }
+        p += stream_json__lowest(hit);
+        if (*p == '"') return p + 1;
+        *escapes = true;
+        p += 2;
+    }
+#endif
     while (p < near) {
         p = stream_json__mark(p, near);
         if (p == near) break;
@@ -2581,177 +2724,223 @@ STREAM_API stream_status stream_json_each_next(stream_json_each *each, stream_js
 }
 
 /* A pass descends into the containers on some wanted path and steps over all others. `step` is, for each
-   pointer whose path leads into the innermost open container, the step to be found there. */
+   pointer, where in it the step stands that is looked for in the innermost of them. */
 #define STREAM_JSON__STEPS 32
 
 typedef struct stream_json__level {
     uint64_t inside; /* pointers that lead into this container */
     uint64_t whole;  /* pointers that name it: their length is known when it closes */
     const char *begin;
-    size_t index;
-    bool object, begun;
+    size_t index;    /* members or elements so far */
 } stream_json__level;
 
-typedef struct stream_json__picker {
-    uint64_t wanted;
-    const char *step[64];
-    size_t step_len[64];
-    uint64_t tilde; /* pointers whose present step has a ~ */
-    size_t depth;
-    stream_json__level level[STREAM_JSON__STEPS + 1];
-} stream_json__picker;
-
-static void stream_json__measure(stream_json__picker *k, unsigned i) {
-    const char *s = k->step[i];
-    uint64_t bit = UINT64_C(1) << i;
-    k->tilde &= ~bit;
-    for (; *s && *s != '/'; s++)
-        if (*s == '~') k->tilde |= bit;
-    k->step_len[i] = (size_t)(s - k->step[i]);
-}
-
-static void stream_json__step_in(stream_json__picker *k, uint64_t set) {
-    for (; set; set &= set - 1) {
-        unsigned i = stream_json__lowest(set);
-        k->step[i] += k->step_len[i] + 1;
-        stream_json__measure(k, i);
+/* Whether the text of a key, between its quotes, is the step at `step`: then what follows the step, a slash or the
+   pointer's end; else NULL. Byte by byte, as most keys differ in the first; ~ and escapes are spelled out first. */
+STREAM__INLINE const char *stream_json__step_over(const char *name, size_t len, const char *step) {
+    size_t n;
+    for (n = 0; n < len && name[n] == step[n]; n++) {
+        if (name[n] >= '0' && name[n] <= 'z') continue; /* nearly all are */
+        if (name[n] == '~' || name[n] == '/' || name[n] == '\0') break;
     }
-}
-
-static void stream_json__step_out(stream_json__picker *k, uint64_t set) {
-    for (; set; set &= set - 1) {
-        unsigned i = stream_json__lowest(set);
-        const char *s = k->step[i] - 1; /* the slash before the step */
-        while (s[-1] != '/') s--;
-        k->step[i] = s;
-        stream_json__measure(k, i);
+    if (n == len) {
+        if (step[n] == '/' || step[n] == '\0') return step + n;
+        if (step[n] != '~') return NULL;
     }
-}
-
-/* Which of the pointers in set have `key` (an object's) or `index` (an array's) as their present step. */
-static uint64_t stream_json__matching(const stream_json__picker *k, uint64_t set, stream_json_value key,
-                                      size_t index) {
-    uint64_t hits = 0;
-    const char *name = key.ptr ? key.ptr + 1 : NULL;
-    const size_t len = key.ptr ? key.len - 2 : 0;
-    const bool escaped = len && *stream_json__mark(name, name + len) != '"' && memchr(name, '\\', len);
-    for (; set; set &= set - 1) {
-        unsigned i = stream_json__lowest(set);
-        const char *step = k->step[i];
-        bool hit;
-        if (!name) {
-            size_t n = k->step_len[i], at, v = 0;
-            hit = n > 0 && n < 10 && (n == 1 || step[0] != '0');
-            for (at = 0; hit && at < n; at++) {
-                hit = step[at] >= '0' && step[at] <= '9';
-                v = v * 10 + (size_t)(step[at] - '0');
-            }
-            hit = hit && v == index;
-        } else if (escaped || (k->tilde >> i & 1)) {
-            hit = stream_json__same(name, name + len, step, k->step_len[i], true);
-        } else {
-            hit = len == k->step_len[i] && (len == 0 || (*name == *step && memcmp(name, step, len) == 0));
-        }
-        if (hit) hits |= UINT64_C(1) << i;
+    if (step[n] == '~' || (n < len && name[n] == '\\')) {
+        const char *end = step;
+        while (*end && *end != '/') end++;
+        if (stream_json__same(name, name + len, step, (size_t)(end - step), true)) return end;
     }
-    return hits;
+    return NULL;
 }
 
-static void stream_json__found(stream_json__picker *k, uint64_t set, const char *begin, const char *end,
-                               stream_json_value *out) {
-    k->wanted &= ~set;
-    for (; set; set &= set - 1) {
-        stream_json_value *value = &out[stream_json__lowest(set)];
-        value->ptr = begin;
-        value->len = (size_t)(end - begin);
-        value->type = stream_json__type_of(*begin);
-    }
+/* Whether the step is an array's index, the same way. */
+static const char *stream_json__index_over(size_t index, const char *step) {
+    size_t n = 0, v = 0;
+    while (n < 10 && step[n] >= '0' && step[n] <= '9') v = v * 10 + (size_t)(step[n++] - '0');
+    if (n == 0 || n == 10 || (n > 1 && step[0] == '0') || v != index || (step[n] && step[n] != '/')) return NULL;
+    return step + n;
 }
 
-/* The value at *p, which `whole` pointers name and `inside` ones lead into: steps over it, or opens it. */
-static stream_status stream_json__visit(stream_json__picker *k, const char **p, const char *e, uint64_t whole,
-                                        uint64_t inside, stream_json_value *out) {
+/* The next member that steps of the pointers in `open` name, from *at on: behind the opening brace, or behind a
+   value. OK with *at at its value, END past the closing brace, MORE, E_INVALID. */
+STREAM__NOINLINE static stream_status stream_json__find_member(const char **at, const char *e, bool first,
+                                                               const char **step, uint64_t open, uint64_t *whole,
+                                                               uint64_t *inside) {
+    const char *p = *at, *name;
+    uint64_t set, hits = 0;
     stream_json_value value;
-    stream_status status;
-    if (inside && (**p == '{' || **p == '[')) {
-        stream_json__level *level = &k->level[k->depth++];
-        level->inside = inside;
-        level->whole = whole;
-        level->begin = *p;
-        level->index = 0;
-        level->object = **p == '{';
-        level->begun = false;
-        if (k->depth > 1) stream_json__step_in(k, inside);
-        (*p)++;
-        return STREAM_OK;
+    bool escapes;
+    for (;; first = false) {
+        if (p == e || *p != (first ? '"' : ',')) {
+            p = stream_json__spaces(p, e);
+            if (p == e) return STREAM_MORE;
+            if (*p == '}') {
+                *at = p + 1;
+                return STREAM_END;
+            }
+            if (!first && *p != ',') return STREAM_E_INVALID;
+        }
+        if (!first) {
+            p = stream_json__spaces(p + 1, e);
+            if (p == e) return STREAM_MORE;
+        }
+        if (*p != '"') return STREAM_E_INVALID;
+        name = p + 1;
+        p = stream_json__string_end(p, e, &escapes);
+        if (!p) return STREAM_MORE;
+        for (set = open; set; set &= set - 1) {
+            const unsigned i = stream_json__lowest(set);
+            const char *behind;
+            if (*step[i] != *name && *step[i] != '~' && *name != '\\' && p - name > 1) continue;
+            behind = stream_json__step_over(name, (size_t)(p - 1 - name), step[i]);
+            if (!behind) continue;
+            hits |= set & (0 - set);
+            *(*behind ? inside : whole) |= set & (0 - set);
+            if (*behind) step[i] = behind + 1;
+        }
+        if (p == e || *p != ':') p = stream_json__spaces(p, e);
+        if (p == e) return STREAM_MORE;
+        if (*p != ':') return STREAM_E_INVALID;
+        p = stream_json__spaces(p + 1, e);
+        if (p == e) return STREAM_MORE;
+        if (hits) {
+            *at = p;
+            return STREAM_OK;
+        }
+        if (*p == '"') {
+            p = stream_json__string_end(p, e, &escapes);
+            if (!p) return STREAM_MORE;
+        } else {
+            const stream_status status = stream_json__value_at(p, e, false, &value);
+            if (status != STREAM_OK) return status;
+            p += value.len;
+        }
     }
-    status = stream_json__value_at(*p, e, k->depth == 0, &value);
-    if (status != STREAM_OK) return status;
-    *p += value.len;
-    if (whole) stream_json__found(k, whole, value.ptr, *p, out);
-    return STREAM_OK;
+}
+
+/* The same for the elements of an array, of which *index is the next. */
+STREAM__NOINLINE static stream_status stream_json__find_element(const char **at, const char *e, size_t *index,
+                                                                const char **step, uint64_t open,
+                                                                uint64_t *whole, uint64_t *inside) {
+    const char *p = *at;
+    for (;;) {
+        stream_json_value value;
+        stream_status status;
+        uint64_t set;
+        p = stream_json__spaces(p, e);
+        if (p == e) return STREAM_MORE;
+        if (*p == ']') {
+            *at = p + 1;
+            return STREAM_END;
+        }
+        if (*index > 0) {
+            if (*p != ',') return STREAM_E_INVALID;
+            p = stream_json__spaces(p + 1, e);
+            if (p == e) return STREAM_MORE;
+        }
+        for (set = open; set; set &= set - 1) {
+            const unsigned i = stream_json__lowest(set);
+            const char *behind = stream_json__index_over(*index, step[i]);
+            if (!behind) continue;
+            *(*behind ? inside : whole) |= set & (0 - set);
+            if (*behind) step[i] = behind + 1;
+        }
+        ++*index;
+        if (*whole | *inside) {
+            *at = p;
+            return STREAM_OK;
+        }
+        status = stream_json__value_at(p, e, false, &value);
+        if (status != STREAM_OK) return status;
+        p += value.len;
+    }
+}
+
+/* A container is left, or there was none: the steps that led into it are looked for again. */
+static void stream_json__step_back(const char **step, uint64_t set) {
+    for (; set; set &= set - 1) {
+        const char **s = &step[stream_json__lowest(set)];
+        for (*s -= 1; (*s)[-1] != '/'; *s -= 1) {
+        }
+    }
+}
+
+STREAM__INLINE void stream_json__found(uint64_t set, const stream_json_value *value, stream_json_value *out) {
+    for (; set; set &= set - 1) out[stream_json__lowest(set)] = *value;
 }
 
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out) {
-    stream_json__picker k;
-    const char *e = len ? json + len : json;
-    const char *p = stream_json__spaces(json, e);
-    uint64_t whole = 0;
-    stream_status status;
-    size_t i;
+    const char *step[64];
+    stream_json__level levels[STREAM_JSON__STEPS], *level = levels; /* `depth` of them are open; the innermost */
+    const char *const e = len ? json + len : json, *p = stream_json__spaces(json, e);
+    uint64_t wanted, open, whole = 0, inside = 0;
+    size_t depth = 0, i;
 
     if (count) memset(out, 0, count * sizeof *out);
     if (count > 64) return STREAM_E_ARGUMENT;
-    k.wanted = k.tilde = 0;
-    k.depth = 0;
     for (i = 0; i < count; i++) {
         const char *s = pointers[i];
-        size_t steps = 0;
         if (!s || (*s && *s != '/')) return STREAM_E_ARGUMENT;
         if (*s) {
-            k.wanted |= UINT64_C(1) << i;
-            k.step[i] = s + 1;
-            stream_json__measure(&k, (unsigned)i);
+            inside |= UINT64_C(1) << i;
+            step[i] = s + 1;
         } else {
             whole |= UINT64_C(1) << i;
         }
-        for (; *s; s++) steps += *s == '/';
-        if (steps > STREAM_JSON__STEPS) return STREAM_E_ARGUMENT;
+        if (!memchr(s, 0, STREAM_JSON__STEPS + 1)) { /* else it has no room for more */
+            size_t steps = 0;
+            for (; *s; s++) steps += *s == '/';
+            if (steps > STREAM_JSON__STEPS) return STREAM_E_ARGUMENT;
+        }
     }
     if (p == e) return STREAM_MORE;
-    {
-        uint64_t inside = k.wanted;
-        k.wanted |= whole;
-        status = stream_json__visit(&k, &p, e, whole, inside, out);
-    }
-    while (status == STREAM_OK && k.depth > 0 && k.wanted) {
-        stream_json__level *level = &k.level[k.depth - 1];
-        stream_json_value key;
-        uint64_t open = level->inside & k.wanted, hits, last = 0, set;
-        if (open == 0) { /* all found in here: only its end is of interest */
-            p = stream_json__closed(p, e, 1);
-            status = p ? STREAM_END : STREAM_MORE;
+    wanted = inside | whole;
+    do {
+        stream_status status;
+        /* At a value that `whole` name and `inside` lead into. */
+        if (inside && (*p | 0x20) == '{') {
+            level = &levels[depth++];
+            level->inside = inside;
+            level->whole = whole;
+            level->begin = p++;
+            level->index = 0;
         } else {
-            status = stream_json__member(&p, e, level->object, level->begun, &key);
+            stream_json_value value;
+            status = stream_json__value_at(p, e, depth == 0, &value);
+            if (status != STREAM_OK) return status;
+            p += value.len;
+            stream_json__found(whole, &value, out);
+            wanted &= ~whole;
+            if (depth == 0 || !wanted) return STREAM_OK;
+            stream_json__step_back(step, inside);
         }
-        if (status == STREAM_END) {
-            if (level->whole) stream_json__found(&k, level->whole, level->begin, p, out);
-            k.depth--;
-            if (k.depth > 0) stream_json__step_out(&k, level->inside);
-            status = STREAM_OK;
-            continue;
+        /* To the next one, past the ends of those containers that close before it. */
+        for (;;) {
+            open = level->inside & wanted;
+            whole = inside = 0;
+            if (open == 0) { /* all found in here: only its end is of interest */
+                p = stream_json__closed(p, e, 1);
+                status = p ? STREAM_END : STREAM_MORE;
+            } else if (*level->begin == '{') {
+                status = stream_json__find_member(&p, e, level->index++ == 0, step, open, &whole, &inside);
+            } else {
+                status = stream_json__find_element(&p, e, &level->index, step, open, &whole, &inside);
+            }
+            if (status != STREAM_END) break;
+            if (level->whole) {
+                const stream_json_value value = stream_json_value_of(level->begin, (size_t)(p - level->begin));
+                stream_json__found(level->whole, &value, out);
+                wanted &= ~level->whole;
+            }
+            if (--depth == 0 || !wanted) return STREAM_OK;
+            stream_json__step_back(step, open);
+            level--;
         }
-        if (status != STREAM_OK) break;
-        level->begun = true;
-        hits = stream_json__matching(&k, open, key, level->index++);
-        for (set = hits; set; set &= set - 1) {
-            unsigned at = stream_json__lowest(set);
-            if (k.step[at][k.step_len[at]] == '\0') last |= UINT64_C(1) << at;
-        }
-        status = stream_json__visit(&k, &p, e, last, hits & ~last, out);
-    }
-    return status;
+        if (status != STREAM_OK) return status;
+    } while (wanted);
+    return STREAM_OK;
 }
 
 /* ==[ check: implementation ]======================================================================== */
@@ -2804,7 +2993,7 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
             s->lone = s->in_string = *p == '"';
             s->depth = s->deepest = 1;
             s->checking = true;
-            stream_json__grammar_init(&s->grammar, *p++ == '{' ? STREAM_JSON__WAS_BRACE : STREAM_JSON__WAS_BRACKET);
+            stream_json__grammar_init(&s->grammar, (uint8_t)*p++);
             break;
         case STREAM_JSON__NESTED:
             p = c->kernel->check(s, p, e);
