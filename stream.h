@@ -4504,7 +4504,7 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
         struct msghdr message;
         memset(&message, 0, sizeof message);
         message.msg_iov = v;
-        message.msg_iovlen = (unsigned)used;
+        message.msg_iovlen = (unsigned short)used; /* an int here, a size_t there */
         do n = (ptrdiff_t)STREAM_SYS_SENDMSG(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
     } else {
@@ -5266,14 +5266,13 @@ static void stream__uring_write_entry(struct io_uring_sqe *entry, const stream_i
         entry->addr = (uint64_t)(uintptr_t)(part->ptr + op->part_done);
         entry->len = len < (size_t)INT32_MAX ? (uint32_t)len : (uint32_t)INT32_MAX;
     } else {
-        /* A stream_slice is laid out as an iovec is. */
         struct iovec *v = (struct iovec *)(uintptr_t)part;
         if (rest > 1024) rest = 1024;
         if (socket) {
             struct msghdr *message = (struct msghdr *)(void *)op->os;
             memset(message, 0, sizeof *message);
             message->msg_iov = v;
-            message->msg_iovlen = (unsigned)rest;
+            message->msg_iovlen = (unsigned short)rest;
             entry->opcode = IORING_OP_SENDMSG;
             entry->addr = (uint64_t)(uintptr_t)message;
             entry->len = 1;
@@ -5334,8 +5333,8 @@ static void stream__uring_flush(stream_io *io) {
                 continue;
             }
             if (!cancel && op->verb == STREAM_IO_POLL && (file->flags & STREAM__FD_FREE)) {
-                op->events =
-                    stream__os_events(stream__os_poll_mask(op)); /* the kernel refuses to poll these */
+                /* The kernel refuses to poll these, which never wait. */
+                op->events = stream__os_events(stream__os_poll_mask(op));
                 if (op->events == 0) continue;
                 stream__io_finish(io, op, STREAM_OK, 0);
                 lane--;
@@ -5363,6 +5362,13 @@ static void stream__uring_flush(stream_io *io) {
     }
 }
 
+/* A stream_slice is laid out as an iovec is. */
+typedef char stream__slice_is_iovec[sizeof(struct iovec) == sizeof(stream_slice) &&
+                                            offsetof(struct iovec, iov_base) == offsetof(stream_slice, ptr) &&
+                                            offsetof(struct iovec, iov_len) == offsetof(stream_slice, len)
+                                        ? 1
+                                        : -1];
+
 /* What an operation came to; false: not done yet, submit it (again). */
 static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
     stream_io_file *file = op->file;
@@ -5374,8 +5380,7 @@ static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
         return true;
     }
     if (result == -EINTR || (result >= 0 && polled)) return false;
-    if (result == -EAGAIN &&
-        op->verb != STREAM_IO_CONNECT) { /* O_NONBLOCK: the kernel does not wait for us */
+    if (result == -EAGAIN && op->verb != STREAM_IO_CONNECT) { /* O_NONBLOCK: it does not wait for us */
         op->stage |= STREAM__STAGE_POLLING;
         return false;
     }
@@ -5506,9 +5511,9 @@ static const stream__io_backend stream__io_uring = {
 #endif
 
 #if STREAM_IO_IOCP
-/* ---- I/O completion ports ---- What was not opened for overlapped work (a console, an anonymous pipe,
-   inherited standard handles) cannot be given to a port: a thread of the system's pool waits in the call
-   instead, and posts what it came to. */
+/* ---- I/O completion ports ----
+   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles) cannot be
+   given to a port: a thread of the system's pool waits in the call instead, and posts what it came to. */
 
 /* In op->os: the system's part, then what an accept wants to have beside, or a worker. */
 typedef struct stream__iocp_part {

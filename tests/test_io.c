@@ -10,6 +10,9 @@
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE 1
 #endif
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+#define STREAM_IO_KQUEUE 1
+#endif
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
