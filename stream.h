@@ -4495,7 +4495,7 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
     for (; used < count && used < sizeof v / sizeof v[0] && total < most; used++) {
         size_t len = parts[used].len - skip;
         if (len > most - total) len = most - total;
-        v[used].iov_base = (void *)(uintptr_t)(parts[used].ptr + skip);
+        v[used].iov_base = (void *)((uintptr_t)parts[used].ptr + skip); /* NULL when it is empty */
         v[used].iov_len = len;
         total += len;
         skip = 0;
@@ -5661,7 +5661,7 @@ static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
             size_t i, skip = op->part_done;
             for (i = op->part; i < op->count && used < 16; i++, used++, skip = 0) {
                 size_t len = op->parts[i].len - skip;
-                v[used].buf = (char *)(uintptr_t)(op->parts[i].ptr + skip);
+                v[used].buf = (char *)((uintptr_t)op->parts[i].ptr + skip); /* NULL when it is empty */
                 v[used].len = len < (size_t)INT32_MAX ? (ULONG)len : (ULONG)INT32_MAX;
                 if (v[used].len < len) {
                     used++;
