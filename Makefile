@@ -13,7 +13,7 @@ WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 TOOLS := $(BUILD)/stream_wrap
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz sizes install clean blocks
+.PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool bench-io soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -30,7 +30,7 @@ test: all ## everything that can be tested on this machine; names what it had to
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: bench-json bench-rings bench-pool bench-wrap ## measure against the rivals found on this machine, all of it
+bench: bench-json bench-rings bench-pool bench-io bench-wrap ## measure against the rivals found on this machine, all of it
 
 bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
@@ -48,6 +48,9 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh
+
+bench-io: ## ... only stream_io beside libuv and libevent, and stream_splice beside cat and pv
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/io.sh
 
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh

@@ -61,7 +61,8 @@ LIMITS
       [ring] to [broadcast] are not: who may call what is said at each.
     - Rings and their kin work between the threads of one process, not in memory shared by several.
     - 64-bit atomics are taken for granted; a 32-bit processor without them needs STREAM_NO_THREADS.
-    - Channels on Windows link with synchronization.lib (-lsynchronization), and have no wake descriptor.
+    - On Windows link with synchronization.lib and ws2_32.lib (-lsynchronization -lws2_32); channels have no wake
+      descriptor there, stream_io no poll, and there is no splice.
     - On Windows the reader takes C runtime descriptors (set them to binary mode yourself).
 
 CONFIGURATION (define before including, the same in every file)
@@ -83,6 +84,11 @@ CONFIGURATION (define before including, the same in every file)
                             the one that wakes an event loop               write
     STREAM_SYS_FUTEX(word, op, value, deadline)
                             the one that sleeps and wakes on Linux         futex
+    STREAM_SYS_WRITEV, _RECV, _SENDMSG, _ACCEPT, _CONNECT, _POLL, _EPOLL_CTL, _EPOLL_WAIT, _KEVENT,
+    _URING_SETUP, _URING_ENTER, _SPLICE, _TEE, _NOW
+                            those behind stream_io and stream_splice, by the same names
+    STREAM_IO_EPOLL, STREAM_IO_URING, STREAM_IO_KQUEUE, STREAM_IO_IOCP
+                            1 or 0: compile that backend in                what the system has
     STREAM_CACHE_LINE       what keeps two threads' fields apart, bytes    64 (128 on Apple arm64)
 
 CONTENTS (search for the banner)
@@ -105,6 +111,8 @@ CONTENTS (search for the banner)
     [sse]       server-sent events, both ways; or only where they end
     [metrics]   counters, gauges, latency histogram; Prometheus and JSON text
     [pipeline]  source -> borrowed buffer -> decoder -> you, with metrics wired
+    [io]        many descriptors in one thread: epoll, io_uring, kqueue, poll, completion ports
+    [splice]    bytes from one descriptor to another without a copy
 */
 
 /* ==[ shared block: base ]== the same bytes in stream.h, stream_json.h and stream_pool.h; kept so by
@@ -1712,7 +1720,7 @@ typedef struct stream_io_op {
     void *user; /* yours; never touched */
     /* what it came to (read only, once handed out) */
     stream_io_verb verb;
-    stream_status status; /* OK; END (a read only); CANCELLED; E_IO, see os_error; E_TYPE: not with this file */
+    stream_status status; /* OK; END of a read; CANCELLED; E_IO, see os_error; E_TYPE: not with this file */
     int os_error;         /* errno's or GetLastError's value with E_IO, else 0 */
     uint32_t events;      /* of a poll: STREAM_IO_READABLE and so on */
     size_t bytes;         /* read or written; a write that failed or was cancelled tells how far it came */
@@ -1743,6 +1751,9 @@ typedef struct stream_io_file {
     stream_fd own;                          /* what is really read and written: fd, or opened by us */
     uint32_t flags;
     uint8_t ready, watched;
+#if defined(_WIN32)
+    uint64_t position; /* in a regular file */
+#endif
 } stream_io_file;
 
 typedef struct stream_io_desc {
@@ -1785,8 +1796,8 @@ typedef struct stream_io {
     char apart_too[STREAM_CACHE_LINE];
 } stream_io;
 
-/* desc NULL: all defaults. OK; E_TYPE when no such backend was compiled in; E_IO with os_error when the system
-   has none of those named, or no descriptor to give. The object must not be moved afterwards. */
+/* desc NULL: all defaults. OK; E_TYPE when no such backend was compiled in; E_IO with os_error when the
+   system has none of those named, or no descriptor to give. The object must not be moved afterwards. */
 STREAM_API stream_status stream_io_init(stream_io *io, const stream_io_desc *desc);
 /* What is in flight never comes out, and the system no longer touches its memory. Files are detached, their
    descriptors stay open. A zeroed object is fine. */
@@ -1794,8 +1805,9 @@ STREAM_API void stream_io_free(stream_io *io);
 /* The backend's name, constant text. */
 STREAM_API const char *stream_io_backend(const stream_io *io);
 
-/* Begins to work with fd: one file for each descriptor, one stream_io at a time; on Windows a handle belongs to the
-   first one for ever. OK; E_IO with io's os_error when fd is none; E_STATE while the file is in use. */
+/* Begins to work with fd: one file for each descriptor, one stream_io at a time; on Windows a handle
+   belongs to the first one for ever. OK; E_IO with io's os_error when fd is none; E_STATE while the file is
+   in use. */
 STREAM_API stream_status stream_io_attach(stream_io *io, stream_io_file *file, stream_fd fd);
 /* Ends that: what is in flight comes out CANCELLED, and fd is yours again, open. */
 STREAM_API void stream_io_detach(stream_io *io, stream_io_file *file);
@@ -1803,55 +1815,58 @@ STREAM_API void stream_io_detach(stream_io *io, stream_io_file *file);
 STREAM_API void stream_io_close(stream_io *io, stream_io_file *file);
 
 /* Submission. OK: it will come out of stream_io_next, once, with its result; everything that can go wrong
-   outside your program is told there. E_STATE when op is in flight already or file is not attached, E_ARGUMENT
-   when there is no room to read into: then nothing was submitted. */
+   outside your program is told there. E_STATE when op is in flight already or file is not attached,
+   E_ARGUMENT when there is no room to read into: then nothing was submitted. */
 STREAM_API stream_status stream_io_read(stream_io *io, stream_io_op *op, stream_io_file *file, void *data,
                                         size_t cap);
-STREAM_API stream_status stream_io_write(stream_io *io, stream_io_op *op, stream_io_file *file, const void *data,
-                                         size_t len);
+STREAM_API stream_status stream_io_write(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                         const void *data, size_t len);
 /* Several pieces in a row; the array, too, must stay until the operation is done. */
 STREAM_API stream_status stream_io_writev(stream_io *io, stream_io_op *op, stream_io_file *file,
                                           const stream_slice *parts, size_t count);
-/* file is a listening socket; op->fd is the new one: non-blocking, closed on exec, still to be attached. When the
-   process has no descriptor left (EMFILE) the connection stays queued: accept again when one is free. */
+/* file is a listening socket; op->fd is the new one: non-blocking, closed on exec, still to be attached.
+   When the process has no descriptor left (EMFILE) the connection stays queued: accept again when one is
+   free. */
 STREAM_API stream_status stream_io_accept(stream_io *io, stream_io_op *op, stream_io_file *file);
-/* file is a fresh socket, address a struct sockaddr of len bytes that stays until the operation is done. After a
-   failure or a cancel close the socket. */
+/* file is a fresh socket, address a struct sockaddr of len bytes that stays until the operation is done.
+   After a failure or a cancel close the socket. */
 STREAM_API stream_status stream_io_connect(stream_io *io, stream_io_op *op, stream_io_file *file,
                                            const void *address, size_t len);
-/* Waits until the descriptor is what events asks for, and takes nothing from it: for a reader of standard output
-   that leaves (events 0), a channel's wake descriptor, a library with a descriptor of its own. One for each
-   file at a time is served. E_TYPE on Windows. */
-STREAM_API stream_status stream_io_poll(stream_io *io, stream_io_op *op, stream_io_file *file, uint32_t events);
+/* Waits until the descriptor is what events asks for, and takes nothing from it: for a reader of standard
+   output that leaves (events 0), a channel's wake descriptor, a library with a descriptor of its own. One for
+   each file at a time is served. E_TYPE on Windows. */
+STREAM_API stream_status stream_io_poll(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                        uint32_t events);
 /* Done, OK, when stream_now_ns() has reached deadline_ns: never before, at most about a millisecond after. */
 STREAM_API stream_status stream_io_timer(stream_io *io, stream_io_op *op, uint64_t deadline_ns);
 
-/* Asks for op back: it comes out CANCELLED, or with its result if that was faster. One that is not in flight is
-   left alone. */
+/* Asks for op back: it comes out CANCELLED, or with its result if that was faster. One that is not in
+   flight is left alone. */
 STREAM_API void stream_io_cancel(stream_io *io, stream_io_op *op);
 
-/* Collects what is done, and if there is nothing waits for it up to timeout_ns. OK: call stream_io_next. EMPTY: the
-   time is up, or stream_io_wake was called, or a signal came. E_IO with os_error, E_NOMEM (poll only): nothing
-   was lost, and it may work the next time. */
+/* Collects what is done, and if there is nothing waits for it up to timeout_ns. OK: call stream_io_next.
+   EMPTY: the time is up, or stream_io_wake was called, or a signal came. E_IO with os_error, E_NOMEM (poll
+   only): nothing was lost, and it may work the next time. */
 STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns);
-/* The next operation that is done; its memory, and its file's if that has no other, is yours again. NULL: wait.
-   One by one, so that what you do about this one (close!) counts for the next. */
+/* The next operation that is done; its memory, and its file's if that has no other, is yours again. NULL:
+   wait. One by one, so that what you do about this one (close!) counts for the next. */
 STREAM_API stream_io_op *stream_io_next(stream_io *io);
 
-/* Makes the wait that runs now, or else the next one, return. Any thread, and signal handlers. A system call only
-   if the loop sleeps; many wakes before one wait are one. */
+/* Makes the wait that runs now, or else the next one, return. Any thread, and signal handlers. A system
+   call only if the loop sleeps; many wakes before one wait are one. */
 STREAM_API void stream_io_wake(stream_io *io);
-/* Any thread: op, with whatever you made it carry, comes out of stream_io_next over there, OK. Order is kept for
-   each posting thread. E_STATE when it is in flight. */
+/* Any thread: op, with whatever you made it carry, comes out of stream_io_next over there, OK. Order is
+   kept for each posting thread. E_STATE when it is in flight. */
 STREAM_API stream_status stream_io_post(stream_io *io, stream_io_op *op);
 
 #if !defined(_WIN32)
 
 /* ==[ splice ]=======================================================================================
-   Moves bytes from one descriptor to another, and if you like to a second one as well, without copying them where
-   the system can do that (Linux: splice, tee), and by reading and writing where it cannot. Which of both it is
-   makes no difference to the bytes. It never waits, whether the descriptors are blocking or not, and leaves
-   their flags alone: wait as the result says, with stream_io_poll for example, and go on. One thread.
+   Moves bytes from one descriptor to another, and if you like to a second one as well, without copying them
+   where the system can do that (Linux: splice, tee), and by reading and writing where it cannot. Which of
+   both it is makes no difference to the bytes. It never waits, whether the descriptors are blocking or not,
+   and leaves their flags alone: wait as the result says, with stream_io_poll for example, and go on. One
+   thread.
 
        while ((st = stream_splice_step(&s, SIZE_MAX, &moved)) != STREAM_END) {
            if (st == STREAM_EMPTY)     wait_until_readable(from);
@@ -1881,7 +1896,7 @@ typedef struct stream_splice {
     stream_splice_desc desc;
     uint32_t from_flags, to_flags, tee_flags;
     int mid[2], mid_tee[2]; /* pipes of our own: for `to`, for `tee` */
-    size_t in_mid, teed, in_mid_tee; /* bytes in mid; of these the first, also given to mid_tee; bytes there */
+    size_t in_mid, teed, in_mid_tee; /* bytes in mid; of these the first, given to mid_tee too; bytes there */
     char *buffer;
     size_t len, to_done, tee_done; /* bytes in the buffer, and how far each side has them */
     int blocked;
@@ -1893,9 +1908,9 @@ STREAM_API stream_status stream_splice_init(stream_splice *splice, const stream_
 /* What is still on its way (see stream_splice_held) is lost. A zeroed object is fine. */
 STREAM_API void stream_splice_free(stream_splice *splice);
 /* Moves up to max bytes, as much as goes without waiting. OK: *moved bytes reached `to`, go on. EMPTY: the
-   source has none now. FULL: a destination takes none now, see stream_splice_blocked. END: the source has ended
-   and everything has arrived. E_IO: see os_error and failed; when that is the tee, stream_splice_untee and go
-   on. E_NOMEM: call again when there is memory. *moved counts whatever the result. */
+   source has none now. FULL: a destination takes none now, see stream_splice_blocked. END: the source has
+   ended and everything has arrived. E_IO: see os_error and failed; when that is the tee, stream_splice_untee
+   and go on. E_NOMEM: call again when there is memory. *moved counts whatever the result. */
 STREAM_API stream_status stream_splice_step(stream_splice *splice, size_t max, size_t *moved);
 /* After FULL: the descriptor to wait for. */
 STREAM_API int stream_splice_blocked(const stream_splice *splice);
@@ -1961,10 +1976,14 @@ STREAM_API void stream_splice_untee(stream_splice *splice);
 #ifndef NOMINMAX
 #define NOMINMAX
 #endif
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <mswsock.h>
 #include <windows.h>
 #include <io.h>
 #ifdef _MSC_VER
 #pragma comment(lib, "synchronization.lib") /* WaitOnAddress */
+#pragma comment(lib, "ws2_32.lib")
 #endif
 #else
 #include <fcntl.h>
@@ -5260,7 +5279,13 @@ enum {
     STREAM__FD_LEVEL = 2048 /* watched for states, not for edges */
 };
 
-enum { STREAM__IO_BUDGET = 256, STREAM__IO_BATCH = 32, STREAM__AWAKE = 0, STREAM__WOKEN = 1, STREAM__ASLEEP = 2 };
+enum {
+    STREAM__IO_BUDGET = 256,
+    STREAM__IO_BATCH = 32,
+    STREAM__AWAKE = 0,
+    STREAM__WOKEN = 1,
+    STREAM__ASLEEP = 2
+};
 
 typedef struct stream__io_backend {
     const char *name;
@@ -5349,9 +5374,9 @@ static void stream__io_clean(stream_io *io, stream_io_file *file) {
     file->dirty_next = file->dirty_prev = NULL;
 }
 
-/* Timers: a pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) through the operations themselves. `child` is the
-   first child, `next` the next sibling, `prev` the sibling before or, for the first, the parent. Equal deadlines
-   come out in the order in which they went in. */
+/* Timers: a pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) through the operations themselves.
+   `child` is the first child, `next` the next sibling, `prev` the sibling before or, for the first, the
+   parent. Equal deadlines come out in the order in which they went in. */
 static stream_io_op *stream__timer_meld(stream_io_op *a, stream_io_op *b) {
     if (!a || !b) return a ? a : b;
     if (b->deadline_ns < a->deadline_ns || (b->deadline_ns == a->deadline_ns && b->order < a->order)) {
@@ -5576,7 +5601,8 @@ static ptrdiff_t stream__os_read(int fd, uint32_t flags, void *data, size_t cap)
 }
 
 /* Writes what goes of parts, from byte `skip` of the first on. As stream__os_read. */
-static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *parts, size_t count, size_t skip) {
+static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *parts, size_t count,
+                                  size_t skip) {
     struct iovec v[16];
     size_t used = 0, total = 0, most = (size_t)INT32_MAX;
     ptrdiff_t n;
@@ -5592,7 +5618,7 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
     for (; used < count && used < sizeof v / sizeof v[0] && total < most; used++) {
         size_t len = parts[used].len - skip;
         if (len > most - total) len = most - total;
-        v[used].iov_base = (void *)(uintptr_t)(parts[used].ptr + skip);
+        v[used].iov_base = (void *)((uintptr_t)parts[used].ptr + skip); /* NULL when it is empty */
         v[used].iov_len = len;
         total += len;
         skip = 0;
@@ -5601,7 +5627,7 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
         struct msghdr message;
         memset(&message, 0, sizeof message);
         message.msg_iov = v;
-        message.msg_iovlen = (uint8_t)used; /* int, unsigned or size_t: no sign of its own */
+        message.msg_iovlen = (unsigned short)used; /* an int here, a size_t there */
         do n = (ptrdiff_t)STREAM_SYS_SENDMSG(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         while (n < 0 && errno == EINTR);
     } else {
@@ -5690,7 +5716,8 @@ static bool stream__io_attempt(stream_io *io, stream_io_file *file, stream_io_op
         return true;
     case STREAM_IO_WRITE:
         while (op->part < op->count) {
-            n = stream__os_write(file->own, file->flags, op->parts + op->part, op->count - op->part, op->part_done);
+            n = stream__os_write(file->own, file->flags, op->parts + op->part, op->count - op->part,
+                                 op->part_done);
             if (n < 0) return stream__io_failed(io, op, (int)-n);
             stream__io_advance(op, (size_t)n);
         }
@@ -5768,7 +5795,8 @@ static STREAM__UNUSED void stream__io_reopen(stream_io_file *file) {
     size_t len = sizeof prefix - 1, n = 0;
     unsigned fd = (unsigned)file->fd;
     struct stat st;
-    int mode = file->flags & STREAM__FD_READS ? file->flags & STREAM__FD_WRITES ? O_RDWR : O_RDONLY : O_WRONLY;
+    int mode =
+        file->flags & STREAM__FD_READS ? file->flags & STREAM__FD_WRITES ? O_RDWR : O_RDONLY : O_WRONLY;
     if (!(file->flags & (STREAM__FD_PIPE | STREAM__FD_TERMINAL))) return;
     /* The master's side of a pseudo-terminal: opened again it would be another one. */
     if (fstat(file->fd, &st) != 0 || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(5, 2))) return;
@@ -5904,7 +5932,8 @@ static stream_status stream__epoll_init(stream_io *io, const stream_io_desc *des
     memset(&event, 0, sizeof event);
     event.events = (uint32_t)EPOLLIN;
     io->fd = epoll_create1(EPOLL_CLOEXEC);
-    if (io->fd >= 0 && STREAM_SYS_EPOLL_CTL(io->fd, EPOLL_CTL_ADD, io->wake_read, &event) == 0) return STREAM_OK;
+    if (io->fd >= 0 && STREAM_SYS_EPOLL_CTL(io->fd, EPOLL_CTL_ADD, io->wake_read, &event) == 0)
+        return STREAM_OK;
     io->os_error = errno;
     if (io->fd >= 0) (void)close(io->fd);
     stream__io_wake_close(io);
@@ -5916,7 +5945,8 @@ static void stream__epoll_free(stream_io *io) {
     stream__io_wake_close(io);
 }
 
-/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps it. */
+/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps
+   it. */
 static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
     uint8_t needs = 0;
     int lane;
@@ -5968,7 +5998,7 @@ static stream_status stream__epoll_attach(stream_io *io, stream_io_file *file) {
 }
 
 static const stream__io_backend stream__io_epoll = {
-    "epoll",           stream__epoll_init,      stream__epoll_free,   stream__epoll_attach, stream__epoll_detach,
+    "epoll", stream__epoll_init, stream__epoll_free, stream__epoll_attach, stream__epoll_detach,
     stream__epoll_start, stream__io_cancel_none, stream__epoll_collect, stream__io_wake_write};
 #endif
 
@@ -6048,7 +6078,8 @@ static stream_status stream__poll_collect(stream_io *io, uint64_t wait_ns) {
         bool over = (e & (POLLHUP | POLLERR | POLLNVAL)) != 0;
         if (e == 0) continue;
         stream__io_edge(io, files[i],
-                        (e & POLLIN || over ? 1u << STREAM__IN : 0) | (e & POLLOUT || over ? 1u << STREAM__OUT : 0),
+                        (e & POLLIN || over ? 1u << STREAM__IN : 0) |
+                            (e & POLLOUT || over ? 1u << STREAM__OUT : 0),
                         over, stream__poll_watch);
     }
     if (fds[0].revents) stream__io_wake_drain(io);
@@ -6056,7 +6087,7 @@ static stream_status stream__poll_collect(stream_io *io, uint64_t wait_ns) {
 }
 
 static const stream__io_backend stream__io_poll = {
-    "poll",           stream__poll_init,      stream__poll_free,   stream__poll_attach, stream__poll_detach,
+    "poll", stream__poll_init, stream__poll_free, stream__poll_attach, stream__poll_detach,
     stream__poll_start, stream__io_cancel_none, stream__poll_collect, stream__io_wake_write};
 #endif
 
@@ -6102,6 +6133,12 @@ static int stream__kqueue_watch(stream_io *io, stream_io_file *file, uint8_t nee
     return error;
 }
 
+static stream_status stream__kqueue_attach(stream_io *io, stream_io_file *file) {
+    stream_status status = stream__io_attach_ready(io, file);
+    file->flags &= ~(uint32_t)STREAM__FD_TCP; /* an urgent byte makes no edge here: ask until it would wait */
+    return status;
+}
+
 static void stream__kqueue_start(stream_io *io, stream_io_file *file, int lane) {
     if (lane == STREAM__WATCH) file->ready |= 1u << STREAM__WATCH;
     stream__io_run(io, file, lane, stream__kqueue_watch);
@@ -6122,7 +6159,7 @@ static stream_status stream__kqueue_init(stream_io *io, const stream_io_desc *de
         io->os_error = errno;
         return STREAM_E_IO;
     }
-    (void)fcntl(io->fd, F_SETFD, FD_CLOEXEC); /* not inherited by a fork anyway, only by an exec without one */
+    (void)fcntl(io->fd, F_SETFD, FD_CLOEXEC); /* a fork does not inherit it, only an exec without one */
 #if defined(EVFILT_USER) && defined(NOTE_TRIGGER)
     io->os_error = stream__kqueue_change(io, 0, EVFILT_USER, EV_ADD | EV_CLEAR, 0, NULL);
 #else
@@ -6148,7 +6185,8 @@ static stream_status stream__kqueue_collect(stream_io *io, uint64_t wait_ns) {
     if (wait_ns != STREAM_FOREVER && wait_ns > UINT64_C(86400000000000)) wait_ns = UINT64_C(86400000000000);
     timeout.tv_sec = (time_t)(wait_ns / 1000000000);
     timeout.tv_nsec = (long)(wait_ns % 1000000000);
-    n = STREAM_SYS_KEVENT(io->fd, NULL, 0, events, STREAM__IO_BATCH, wait_ns == STREAM_FOREVER ? NULL : &timeout);
+    n = STREAM_SYS_KEVENT(io->fd, NULL, 0, events, STREAM__IO_BATCH,
+                          wait_ns == STREAM_FOREVER ? NULL : &timeout);
     if (n < 0) {
         io->os_error = errno;
         return errno == EINTR ? STREAM_EMPTY : STREAM_E_IO;
@@ -6178,7 +6216,7 @@ static void stream__kqueue_wake(stream_io *io) {
 }
 
 static const stream__io_backend stream__io_kqueue = {
-    "kqueue",           stream__kqueue_init,      stream__kqueue_free,   stream__io_attach_ready, stream__kqueue_detach,
+    "kqueue", stream__kqueue_init, stream__kqueue_free, stream__kqueue_attach, stream__kqueue_detach,
     stream__kqueue_start, stream__io_cancel_none, stream__kqueue_collect, stream__kqueue_wake};
 #endif
 
@@ -6195,8 +6233,8 @@ static const stream__io_backend stream__io_kqueue = {
     (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len)
 #endif
 
-/* The last argument of a submission comes back with its completion: an operation, with bit 0 set the request to
-   cancel it, or this one. */
+/* The last argument of a submission comes back with its completion: an operation, with bit 0 set the
+   request to cancel it, or this one. */
 #define STREAM__URING_WAKE UINT64_C(2)
 
 static int stream__uring_setup(stream_io *io, unsigned entries, unsigned flags, struct io_uring_params *p) {
@@ -6275,8 +6313,8 @@ static struct io_uring_sqe *stream__uring_entry(stream_io *io, uint32_t at) {
     return (struct io_uring_sqe *)io->ring.entries + (at & io->ring.sq_mask);
 }
 
-/* Hands the kernel what is in the queue, and with wait_ns above 0 sleeps until something is done. 0 or an error
-   number; what was not taken is back in its lane. */
+/* Hands the kernel what is in the queue, and with wait_ns above 0 sleeps until something is done. 0 or an
+   error number; what was not taken is back in its lane. */
 static int stream__uring_enter(stream_io *io, uint64_t wait_ns) {
     stream__io_ring *ring = &io->ring;
     uint32_t head = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE), count = ring->tail - head;
@@ -6284,7 +6322,8 @@ static int stream__uring_enter(stream_io *io, uint64_t wait_ns) {
     struct __kernel_timespec timeout;
     int n, error = 0;
     if (ring->disabled) {
-        if (syscall(__NR_io_uring_register, io->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0) error = errno;
+        if (syscall(__NR_io_uring_register, io->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0)
+            error = errno;
         ring->disabled = error != 0;
     }
     memset(&arg, 0, sizeof arg);
@@ -6296,8 +6335,8 @@ static int stream__uring_enter(stream_io *io, uint64_t wait_ns) {
     __atomic_store_n(ring->sq_tail, ring->tail, __ATOMIC_RELEASE);
     n = error ? -1
               : STREAM_SYS_URING_ENTER(io->fd, count, wait_ns > 0 ? 1u : 0u,
-                                       (uint32_t)IORING_ENTER_GETEVENTS | (uint32_t)IORING_ENTER_EXT_ARG, &arg,
-                                       sizeof arg);
+                                       (uint32_t)IORING_ENTER_GETEVENTS | (uint32_t)IORING_ENTER_EXT_ARG,
+                                       &arg, sizeof arg);
     if (n < 0 && error == 0) error = errno;
     head = __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE);
     while (ring->tail != head) {
@@ -6339,7 +6378,8 @@ static void stream__uring_poll_entry(struct io_uring_sqe *entry, int fd, int eve
 #endif
 }
 
-static void stream__uring_write_entry(struct io_uring_sqe *entry, const stream_io_file *file, stream_io_op *op) {
+static void stream__uring_write_entry(struct io_uring_sqe *entry, const stream_io_file *file,
+                                      stream_io_op *op) {
     const stream_slice *part = op->parts + op->part;
     size_t rest = op->count - op->part;
     bool socket = (file->flags & STREAM__FD_SOCKET) != 0;
@@ -6349,14 +6389,13 @@ static void stream__uring_write_entry(struct io_uring_sqe *entry, const stream_i
         entry->addr = (uint64_t)(uintptr_t)(part->ptr + op->part_done);
         entry->len = len < (size_t)INT32_MAX ? (uint32_t)len : (uint32_t)INT32_MAX;
     } else {
-        /* A stream_slice is laid out as an iovec is. */
         struct iovec *v = (struct iovec *)(uintptr_t)part;
         if (rest > 1024) rest = 1024;
         if (socket) {
             struct msghdr *message = (struct msghdr *)(void *)op->os;
             memset(message, 0, sizeof *message);
             message->msg_iov = v;
-            message->msg_iovlen = (unsigned)rest;
+            message->msg_iovlen = (unsigned short)rest;
             entry->opcode = IORING_OP_SENDMSG;
             entry->addr = (uint64_t)(uintptr_t)message;
             entry->len = 1;
@@ -6408,7 +6447,8 @@ static void stream__uring_flush(stream_io *io) {
             stream_io_op *op = file->head[lane];
             bool cancel = op && op->state == STREAM__OP_ACTIVE;
             struct io_uring_sqe *entry;
-            if (!op || (cancel && (op->stage & (STREAM__STAGE_CANCEL | STREAM__STAGE_CANCELLED)) != STREAM__STAGE_CANCEL))
+            if (!op || (cancel && (op->stage & (STREAM__STAGE_CANCEL | STREAM__STAGE_CANCELLED)) !=
+                                      STREAM__STAGE_CANCEL))
                 continue;
             if (!cancel && op->verb == STREAM_IO_WRITE && op->part == op->count) {
                 stream__io_finish(io, op, STREAM_OK, 0); /* of nothing */
@@ -6416,7 +6456,8 @@ static void stream__uring_flush(stream_io *io) {
                 continue;
             }
             if (!cancel && op->verb == STREAM_IO_POLL && (file->flags & STREAM__FD_FREE)) {
-                op->events = stream__os_events(stream__os_poll_mask(op)); /* the kernel refuses to poll these */
+                /* The kernel refuses to poll these, which never wait. */
+                op->events = stream__os_events(stream__os_poll_mask(op));
                 if (op->events == 0) continue;
                 stream__io_finish(io, op, STREAM_OK, 0);
                 lane--;
@@ -6444,6 +6485,13 @@ static void stream__uring_flush(stream_io *io) {
     }
 }
 
+/* A stream_slice is laid out as an iovec is. */
+typedef char stream__slice_is_iovec[sizeof(struct iovec) == sizeof(stream_slice) &&
+                                            offsetof(struct iovec, iov_base) == offsetof(stream_slice, ptr) &&
+                                            offsetof(struct iovec, iov_len) == offsetof(stream_slice, len)
+                                        ? 1
+                                        : -1];
+
 /* What an operation came to; false: not done yet, submit it (again). */
 static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
     stream_io_file *file = op->file;
@@ -6455,7 +6503,7 @@ static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
         return true;
     }
     if (result == -EINTR || (result >= 0 && polled)) return false;
-    if (result == -EAGAIN && op->verb != STREAM_IO_CONNECT) { /* O_NONBLOCK: the kernel does not wait for us */
+    if (result == -EAGAIN && op->verb != STREAM_IO_CONNECT) { /* O_NONBLOCK: it does not wait for us */
         op->stage |= STREAM__STAGE_POLLING;
         return false;
     }
@@ -6472,7 +6520,8 @@ static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
     switch (op->verb) {
     case STREAM_IO_READ:
         op->bytes = (size_t)result;
-        stream__io_finish(io, op, result > 0 || (file->flags & STREAM__FD_DATAGRAM) ? STREAM_OK : STREAM_END, 0);
+        stream__io_finish(io, op,
+                          result > 0 || (file->flags & STREAM__FD_DATAGRAM) ? STREAM_OK : STREAM_END, 0);
         return true;
     case STREAM_IO_WRITE:
         if (result == 0) {
@@ -6498,7 +6547,8 @@ static bool stream__uring_result(stream_io *io, stream_io_op *op, int result) {
 /* Takes what is done out of the completion queue; how many. */
 static uint32_t stream__uring_reap(stream_io *io) {
     stream__io_ring *ring = &io->ring;
-    uint32_t head = *ring->cq_head, tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE), count = tail - head;
+    uint32_t head = *ring->cq_head, tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE),
+             count = tail - head;
     for (; head != tail; head++) {
         const struct io_uring_cqe *entry = (const struct io_uring_cqe *)ring->cqes + (head & ring->cq_mask);
         stream_io_op *op;
@@ -6536,7 +6586,8 @@ static stream_status stream__uring_collect(stream_io *io, uint64_t wait_ns) {
     }
     stream__uring_flush(io);
     /* A write of nothing is done already; and without the wake descriptor nobody may sleep. */
-    if (io->done || !ring->polling || *ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE)) wait_ns = 0;
+    if (io->done || !ring->polling || *ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE))
+        wait_ns = 0;
     error = stream__uring_enter(io, wait_ns);
     if (stream__uring_reap(io) > 0 || error == 0) return STREAM_OK;
     io->os_error = error;
@@ -6556,7 +6607,8 @@ static void stream__uring_start(stream_io *io, stream_io_file *file, int lane) {
 static void stream__uring_cancel(stream_io *io, stream_io_op *op) { stream__io_dirty(io, op->file); }
 
 /* The kernel keeps the descriptors of what it works on alive, and is told now to stop. If it takes no
-   submissions now, the request stays with the file, which names no descriptor, and goes with the next flush. */
+   submissions now, the request stays with the file, which names no descriptor, and goes with the next flush.
+   */
 static void stream__uring_detach(stream_io *io, stream_io_file *file) {
     if (!file->head[STREAM__IN] && !file->head[STREAM__OUT] && !file->head[STREAM__WATCH]) {
         stream__io_clean(io, file);
@@ -6577,8 +6629,340 @@ static void stream__uring_free(stream_io *io) {
 }
 
 static const stream__io_backend stream__io_uring = {
-    "io_uring",         stream__uring_init,   stream__uring_free,    stream__uring_attach,  stream__uring_detach,
+    "io_uring", stream__uring_init, stream__uring_free, stream__uring_attach, stream__uring_detach,
     stream__uring_start, stream__uring_cancel, stream__uring_collect, stream__io_wake_write};
+#endif
+
+#if STREAM_IO_IOCP
+/* ---- I/O completion ports ----
+   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles) cannot be
+   given to a port: a thread of the system's pool waits in the call instead, and posts what it came to. */
+
+/* In op->os: the system's part, then what an accept wants to have beside, or a worker. */
+typedef struct stream__iocp_part {
+    OVERLAPPED overlapped;
+    union {
+        char addresses[2 * (sizeof(struct sockaddr_in6) + 16)];
+        struct {
+            HANDLE thread, port;
+            volatile LONG stage; /* 0 not begun, 1 in the call, 2 over, or cancelled before it began */
+            DWORD error;
+        } work;
+    } u;
+} stream__iocp_part;
+
+typedef char stream__iocp_part_fits[sizeof(stream__iocp_part) <= sizeof(((stream_io_op *)0)->os) ? 1 : -1];
+
+static stream__iocp_part *stream__iocp_part_of(stream_io_op *op) {
+    return (stream__iocp_part *)(void *)op->os;
+}
+
+static stream_io_op *stream__iocp_op(OVERLAPPED *overlapped) {
+    return (stream_io_op *)(void *)((char *)overlapped - offsetof(stream_io_op, os));
+}
+
+static stream_status stream__iocp_init(stream_io *io, const stream_io_desc *desc) {
+    WSADATA data;
+    HANDLE port;
+    int error = WSAStartup(MAKEWORD(2, 2), &data);
+    (void)desc;
+    if (error) {
+        io->os_error = error;
+        return STREAM_E_IO;
+    }
+    port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    if (!port) {
+        io->os_error = (int)GetLastError();
+        WSACleanup();
+        return STREAM_E_IO;
+    }
+    io->fd = (stream_fd)port;
+    return STREAM_OK;
+}
+
+static stream_status stream__iocp_attach(stream_io *io, stream_io_file *file) {
+    int type = 0, len = (int)sizeof type;
+    if (getsockopt((SOCKET)file->fd, SOL_SOCKET, SO_TYPE, (char *)&type, &len) == 0) {
+        file->flags = STREAM__FD_SOCKET | (type == SOCK_DGRAM ? (uint32_t)STREAM__FD_DATAGRAM : 0u);
+        /* Refused when it was associated before, with this port as we take it. */
+        (void)CreateIoCompletionPort((HANDLE)file->fd, (HANDLE)io->fd, 0, 0);
+        return STREAM_OK;
+    }
+    SetLastError(NO_ERROR);
+    switch (file->fd == -1 ? FILE_TYPE_UNKNOWN : GetFileType((HANDLE)file->fd)) {
+    case FILE_TYPE_DISK: file->flags = STREAM__FD_FREE; break;
+    case FILE_TYPE_PIPE: file->flags = STREAM__FD_PIPE; break;
+    case FILE_TYPE_CHAR: file->flags = STREAM__FD_TERMINAL; break;
+    default:
+        io->os_error = GetLastError() ? (int)GetLastError() : ERROR_INVALID_HANDLE;
+        return STREAM_E_IO;
+    }
+    if (CreateIoCompletionPort((HANDLE)file->fd, (HANDLE)io->fd, 0, 0)) file->flags |= STREAM__FD_NONBLOCK;
+    return STREAM_OK;
+}
+
+/* In a thread of the pool. */
+static DWORD WINAPI stream__iocp_work(void *arg) {
+    stream_io_op *op = (stream_io_op *)arg;
+    stream__iocp_part *part = stream__iocp_part_of(op);
+    HANDLE port = part->u.work.port;
+    DWORD n = 0;
+    (void)DuplicateHandle(GetCurrentProcess(), GetCurrentThread(), GetCurrentProcess(),
+                          &part->u.work.thread, 0, FALSE, DUPLICATE_SAME_ACCESS);
+    if (InterlockedCompareExchange(&part->u.work.stage, 1, 0) != 0) {
+        part->u.work.error = ERROR_OPERATION_ABORTED;
+    } else {
+        HANDLE handle = (HANDLE)op->file->own;
+        BOOL ok;
+        if (op->verb == STREAM_IO_READ) {
+            ok = ReadFile(handle, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, &n, NULL);
+        } else {
+            const stream_slice *piece = op->parts + op->part;
+            size_t len = piece->len - op->part_done;
+            ok = WriteFile(handle, piece->ptr + op->part_done, len < 65536 ? (DWORD)len : 65536, &n, NULL);
+        }
+        part->u.work.error = ok ? NO_ERROR : GetLastError();
+        InterlockedExchange(&part->u.work.stage, 2);
+    }
+    PostQueuedCompletionStatus(port, n, 1, &part->overlapped);
+    return 0;
+}
+
+static DWORD stream__iocp_accept(stream_io_file *file, stream_io_op *op) {
+    stream__iocp_part *part = stream__iocp_part_of(op);
+    struct sockaddr_storage address;
+    int len = (int)sizeof address;
+    GUID id = WSAID_ACCEPTEX;
+    LPFN_ACCEPTEX accept_ex = NULL;
+    DWORD n = 0;
+    SOCKET s;
+    if (getsockname((SOCKET)file->own, (struct sockaddr *)(void *)&address, &len) != 0 ||
+        WSAIoctl((SOCKET)file->own, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &accept_ex,
+                 sizeof accept_ex, &n, NULL, NULL) != 0)
+        return (DWORD)WSAGetLastError();
+    s = WSASocketW(address.ss_family, SOCK_STREAM, 0, NULL, 0,
+                   WSA_FLAG_OVERLAPPED | 0x80 /* not inherited */);
+    if (s == INVALID_SOCKET) return (DWORD)WSAGetLastError();
+    op->fd = (stream_fd)s;
+    n = (DWORD)(sizeof part->u.addresses / 2);
+    if (accept_ex((SOCKET)file->own, s, part->u.addresses, 0, n, n, &n, &part->overlapped)) return NO_ERROR;
+    return (DWORD)WSAGetLastError();
+}
+
+static DWORD stream__iocp_connect(stream_io_file *file, stream_io_op *op) {
+    const struct sockaddr *address = (const struct sockaddr *)(const void *)op->one.ptr;
+    struct sockaddr_storage any;
+    GUID id = WSAID_CONNECTEX;
+    LPFN_CONNECTEX connect_ex = NULL;
+    DWORD n = 0;
+    memset(&any, 0, sizeof any);
+    memcpy(&any.ss_family, &address->sa_family, sizeof any.ss_family); /* of different types, the same size */
+    /* It insists on a bound socket; one that is already is fine. */
+    (void)bind((SOCKET)file->own, (struct sockaddr *)(void *)&any, (int)op->one.len);
+    if (WSAIoctl((SOCKET)file->own, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, &connect_ex,
+                 sizeof connect_ex, &n, NULL, NULL) != 0)
+        return (DWORD)WSAGetLastError();
+    if (connect_ex((SOCKET)file->own, address, (int)op->one.len, NULL, 0, &n,
+                   &stream__iocp_part_of(op)->overlapped))
+        return NO_ERROR;
+    return (DWORD)WSAGetLastError();
+}
+
+/* Gives the system a read or a write. */
+static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
+    OVERLAPPED *overlapped = &stream__iocp_part_of(op)->overlapped;
+    BOOL ok;
+    if (file->flags & STREAM__FD_SOCKET) {
+        WSABUF v[16];
+        DWORD used = 0, flags = 0;
+        int result;
+        if (op->verb == STREAM_IO_READ) {
+            v[0].buf = (char *)(uintptr_t)op->one.ptr;
+            v[0].len = (ULONG)op->one.len;
+            result = WSARecv((SOCKET)file->own, v, 1, NULL, &flags, overlapped, NULL);
+        } else {
+            size_t i, skip = op->part_done;
+            for (i = op->part; i < op->count && used < 16; i++, used++, skip = 0) {
+                size_t len = op->parts[i].len - skip;
+                v[used].buf = (char *)((uintptr_t)op->parts[i].ptr + skip); /* NULL when it is empty */
+                v[used].len = len < (size_t)INT32_MAX ? (ULONG)len : (ULONG)INT32_MAX;
+                if (v[used].len < len) {
+                    used++;
+                    break;
+                }
+            }
+            result = WSASend((SOCKET)file->own, v, used, NULL, 0, overlapped, NULL);
+        }
+        return result == 0 ? NO_ERROR : (DWORD)WSAGetLastError();
+    }
+    if (file->flags & STREAM__FD_FREE) { /* a place of its own in the file, as elsewhere */
+        overlapped->Offset = (DWORD)file->position;
+        overlapped->OffsetHigh = (DWORD)(file->position >> 32);
+    }
+    if (op->verb == STREAM_IO_READ) {
+        ok = ReadFile((HANDLE)file->own, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, NULL,
+                      overlapped);
+    } else {
+        const stream_slice *piece = op->parts + op->part;
+        size_t len = piece->len - op->part_done;
+        ok = WriteFile((HANDLE)file->own, piece->ptr + op->part_done,
+                       len < (size_t)INT32_MAX ? (DWORD)len : (DWORD)INT32_MAX, NULL, overlapped);
+    }
+    return ok ? NO_ERROR : GetLastError();
+}
+
+static void stream__iocp_result(stream_io *io, stream_io_op *op, DWORD error, size_t n);
+
+static void stream__iocp_start(stream_io *io, stream_io_file *file, int lane) {
+    stream_io_op *op;
+    while ((op = file->head[lane]) != NULL && op->state == STREAM__OP_QUEUED) {
+        stream__iocp_part *part = stream__iocp_part_of(op);
+        bool ported = (file->flags & (STREAM__FD_SOCKET | STREAM__FD_NONBLOCK)) != 0;
+        DWORD error = NO_ERROR;
+        if (op->verb == STREAM_IO_POLL ||
+            ((op->verb == STREAM_IO_ACCEPT || op->verb == STREAM_IO_CONNECT) &&
+             !(file->flags & STREAM__FD_SOCKET))) {
+            stream__io_finish(io, op, STREAM_E_TYPE, 0);
+            continue;
+        }
+        if (op->verb == STREAM_IO_WRITE && op->part == op->count) {
+            stream__io_finish(io, op, STREAM_OK, 0);
+            continue;
+        }
+        memset(part, 0, sizeof *part);
+        op->state = STREAM__OP_ACTIVE;
+        io->ring.active++;
+        if (!ported && !(file->flags & STREAM__FD_FREE)) {
+            part->u.work.port = (HANDLE)io->fd;
+            if (QueueUserWorkItem(stream__iocp_work, op, WT_EXECUTELONGFUNCTION)) return;
+            error = GetLastError();
+        } else if (op->verb == STREAM_IO_ACCEPT) {
+            error = stream__iocp_accept(file, op);
+        } else if (op->verb == STREAM_IO_CONNECT) {
+            error = stream__iocp_connect(file, op);
+        } else {
+            error = stream__iocp_transfer(file, op);
+        }
+        /* A port hears of success, too, also when there was no wait. */
+        if (ported && (error == NO_ERROR || error == ERROR_IO_PENDING || error == ERROR_MORE_DATA)) return;
+        io->ring.active--;
+        op->state = STREAM__OP_QUEUED;
+        stream__iocp_result(io, op, error, error == NO_ERROR ? (size_t)part->overlapped.InternalHigh : 0);
+    }
+}
+
+static bool stream__iocp_ended(DWORD error) {
+    return error == ERROR_HANDLE_EOF || error == ERROR_BROKEN_PIPE || error == ERROR_PIPE_NOT_CONNECTED;
+}
+
+/* What an operation, in its lane and no longer ACTIVE, came to; a write may go on. */
+static void stream__iocp_result(stream_io *io, stream_io_op *op, DWORD error, size_t n) {
+    stream_io_file *file = op->file;
+    bool attached = (file->flags & STREAM__FD_ATTACHED) != 0;
+    if (file->flags & STREAM__FD_FREE) file->position += n;
+    if (error == ERROR_MORE_DATA && op->verb == STREAM_IO_READ) error = NO_ERROR;
+    if (op->verb == STREAM_IO_READ && error == NO_ERROR) op->bytes = n;
+    if (op->verb == STREAM_IO_WRITE && !stream__io_advance(op, n) && error == NO_ERROR) {
+        if (attached && !(op->stage & STREAM__STAGE_CANCEL) && n > 0) return;
+        error = n > 0 ? ERROR_OPERATION_ABORTED : ERROR_WRITE_FAULT;
+    }
+    if (op->verb == STREAM_IO_ACCEPT && op->fd != -1 && (error || !attached)) {
+        (void)closesocket((SOCKET)op->fd);
+        op->fd = -1;
+    }
+    if (!attached || (error == ERROR_OPERATION_ABORTED && (op->stage & STREAM__STAGE_CANCEL))) {
+        stream__io_finish(io, op, STREAM_CANCELLED, 0);
+    } else if (op->verb == STREAM_IO_READ &&
+               (stream__iocp_ended(error) ||
+                (error == NO_ERROR && n == 0 && !(file->flags & STREAM__FD_DATAGRAM)))) {
+        stream__io_finish(io, op, STREAM_END, 0);
+    } else if (error) {
+        stream__io_finish(io, op, STREAM_E_IO, (int)error);
+    } else {
+        if (op->verb == STREAM_IO_ACCEPT) {
+            SOCKET listener = (SOCKET)file->own;
+            (void)setsockopt((SOCKET)op->fd, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&listener,
+                             (int)sizeof listener);
+        } else if (op->verb == STREAM_IO_CONNECT) {
+            (void)setsockopt((SOCKET)file->own, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0);
+        }
+        stream__io_finish(io, op, STREAM_OK, 0);
+    }
+}
+
+static void stream__iocp_cancel(stream_io *io, stream_io_op *op) {
+    stream__iocp_part *part = stream__iocp_part_of(op);
+    (void)io;
+    if (op->file->flags & (STREAM__FD_SOCKET | STREAM__FD_NONBLOCK)) {
+        (void)CancelIoEx((HANDLE)op->file->own, &part->overlapped);
+        return;
+    }
+    if (InterlockedCompareExchange(&part->u.work.stage, 2, 0) == 0) return; /* before it began */
+    /* In the call, or on its way in or out: a few instructions, so this does not go round often. */
+    while (InterlockedCompareExchange(&part->u.work.stage, 1, 1) == 1 &&
+           !CancelSynchronousIo(part->u.work.thread)) {
+        if (GetLastError() != ERROR_NOT_FOUND) break;
+        SwitchToThread();
+    }
+}
+
+static void stream__iocp_detach(stream_io *io, stream_io_file *file) {
+    int lane;
+    for (lane = 0; lane < STREAM__LANES; lane++)
+        if (file->head[lane]) stream__iocp_cancel(io, file->head[lane]);
+}
+
+static stream_status stream__iocp_collect(stream_io *io, uint64_t wait_ns) {
+    OVERLAPPED_ENTRY entries[STREAM__IO_BATCH];
+    ULONG i, n = 0;
+    DWORD ms = wait_ns == STREAM_FOREVER ? INFINITE : (DWORD)stream__io_ms(wait_ns);
+    if (!GetQueuedCompletionStatusEx((HANDLE)io->fd, entries, STREAM__IO_BATCH, &n, ms, FALSE)) {
+        if (GetLastError() == WAIT_TIMEOUT) return STREAM_OK;
+        io->os_error = (int)GetLastError();
+        return STREAM_E_IO;
+    }
+    for (i = 0; i < n; i++) {
+        stream_io_op *op;
+        stream_io_file *file;
+        DWORD error = NO_ERROR, bytes = entries[i].dwNumberOfBytesTransferred, flags = 0;
+        int lane;
+        if (!entries[i].lpOverlapped) continue; /* a wake */
+        op = stream__iocp_op(entries[i].lpOverlapped);
+        file = op->file;
+        lane = stream__io_lane(op);
+        if (entries[i].lpCompletionKey == 1) {
+            stream__iocp_part *part = stream__iocp_part_of(op);
+            error = part->u.work.error;
+            if (part->u.work.thread) (void)CloseHandle(part->u.work.thread);
+        } else if (!(file->flags & STREAM__FD_ATTACHED)) {
+            error = ERROR_OPERATION_ABORTED;
+        } else if (file->flags & STREAM__FD_SOCKET) {
+            if (!WSAGetOverlappedResult((SOCKET)file->own, entries[i].lpOverlapped, &bytes, FALSE, &flags))
+                error = (DWORD)WSAGetLastError();
+        } else if (!GetOverlappedResult((HANDLE)file->own, entries[i].lpOverlapped, &bytes, FALSE)) {
+            error = GetLastError();
+        }
+        io->ring.active--;
+        op->state = STREAM__OP_QUEUED;
+        stream__iocp_result(io, op, error, bytes);
+        if (file->flags & STREAM__FD_ATTACHED) stream__iocp_start(io, file, lane);
+    }
+    return STREAM_OK;
+}
+
+static void stream__iocp_wake(stream_io *io) { (void)PostQueuedCompletionStatus((HANDLE)io->fd, 0, 0, NULL); }
+
+static void stream__iocp_free(stream_io *io) {
+    int tries = 0;
+    while (io->ring.active > 0 && tries < 1000)
+        if (stream__iocp_collect(io, UINT64_C(100000000)) < 0) tries++;
+    (void)CloseHandle((HANDLE)io->fd);
+    WSACleanup();
+}
+
+static const stream__io_backend stream__io_iocp = {
+    "iocp", stream__iocp_init, stream__iocp_free, stream__iocp_attach, stream__iocp_detach,
+    stream__iocp_start, stream__iocp_cancel, stream__iocp_collect, stream__iocp_wake};
 #endif
 
 /* ---- the verbs ---- */
@@ -6647,7 +7031,9 @@ STREAM_API void stream_io_free(stream_io *io) {
     memset(io, 0, sizeof *io);
 }
 
-STREAM_API const char *stream_io_backend(const stream_io *io) { return io->backend ? io->backend->name : "none"; }
+STREAM_API const char *stream_io_backend(const stream_io *io) {
+    return io->backend ? io->backend->name : "none";
+}
 
 STREAM_API stream_status stream_io_attach(stream_io *io, stream_io_file *file, stream_fd fd) {
     stream_status status;
@@ -6740,8 +7126,8 @@ STREAM_API stream_status stream_io_writev(stream_io *io, stream_io_op *op, strea
     return stream__io_submit(io, op, file);
 }
 
-STREAM_API stream_status stream_io_write(stream_io *io, stream_io_op *op, stream_io_file *file, const void *data,
-                                         size_t len) {
+STREAM_API stream_status stream_io_write(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                         const void *data, size_t len) {
     if (op->state != STREAM__OP_IDLE) return STREAM_E_STATE;
     op->one.ptr = (const char *)data;
     op->one.len = len;
@@ -6763,7 +7149,8 @@ STREAM_API stream_status stream_io_connect(stream_io *io, stream_io_op *op, stre
     return stream__io_submit(io, op, file);
 }
 
-STREAM_API stream_status stream_io_poll(stream_io *io, stream_io_op *op, stream_io_file *file, uint32_t events) {
+STREAM_API stream_status stream_io_poll(stream_io *io, stream_io_op *op, stream_io_file *file,
+                                        uint32_t events) {
     if (!stream__io_idle(io, op, file)) return STREAM_E_STATE;
     stream__io_begin(op, STREAM_IO_POLL);
     op->count = events;
@@ -6888,9 +7275,9 @@ STREAM_API stream_status stream_io_post(stream_io *io, stream_io_op *op) {
 #if !defined(_WIN32)
 
 /* ==[ splice: implementation ]=======================================================================
-   Three ways. Direct: one side is a pipe, and splice moves from the one to the other. Through `mid`, a pipe of our
-   own, when none is, or when there is a tee: then tee duplicates what mid holds into mid_tee, and each is emptied
-   into its destination. Copying: a buffer.
+   Three ways. Direct: one side is a pipe, and splice moves from the one to the other. Through `mid`, a pipe
+   of our own, when none is, or when there is a tee: then tee duplicates what mid holds into mid_tee, and
+   each is emptied into its destination. Copying: a buffer.
 
    Two pipes of which one says EAGAIN do not tell which: the source is asked, for if it has bytes it was the
    destination that took none. With mid there is no doubt, since it is only filled when empty.
@@ -6906,7 +7293,9 @@ STREAM_API stream_status stream_io_post(stream_io *io, stream_io_op *op) {
 #endif
 
 /* Whoever holds a byte of the buffer back. */
-static bool stream__splice_copied(const stream_splice *s) { return s->to_done == s->len && s->tee_done == s->len; }
+static bool stream__splice_copied(const stream_splice *s) {
+    return s->to_done == s->len && s->tee_done == s->len;
+}
 
 static stream_status stream__splice_failed(stream_splice *s, int fd, int os_error) {
     s->failed = fd;
@@ -7041,8 +7430,8 @@ static int stream__splice_direct(stream_splice *s, size_t max, size_t *moved) {
             return STREAM__SPLICE_REFUSED;
         } else {
             /* The destination's errors are its own; all others are the source's. */
-            return stream__splice_failed(s, n == -EPIPE || n == -ENOSPC || n == -EFBIG ? s->desc.to : s->desc.from,
-                                         (int)-n);
+            return stream__splice_failed(
+                s, n == -EPIPE || n == -ENOSPC || n == -EFBIG ? s->desc.to : s->desc.from, (int)-n);
         }
     }
     return STREAM_OK;
@@ -7053,7 +7442,9 @@ static int stream__splice_drain(stream_splice *s, int mid, int to, uint32_t flag
                                 size_t *moved) {
     while (most > 0) {
         ptrdiff_t n;
-        n = flags & (STREAM__FD_NONBLOCK | STREAM__FD_PIPE | STREAM__FD_FREE) ? POLLOUT : stream__os_poll(to, POLLOUT);
+        n = flags & (STREAM__FD_NONBLOCK | STREAM__FD_PIPE | STREAM__FD_FREE)
+                ? POLLOUT
+                : stream__os_poll(to, POLLOUT);
         n = n > 0 ? stream__splice_move(mid, to, most) : n < 0 ? n : -EAGAIN;
         if (n == -EAGAIN) {
             s->blocked = to;
@@ -7127,7 +7518,8 @@ static int stream__splice_choose(stream_splice *s) {
     if ((s->to_flags & (sock | nonblock)) == sock || (s->to_flags & STREAM__FD_TERMINAL) ||
         (s->from_flags & (STREAM__FD_TERMINAL | STREAM__FD_DATAGRAM)))
         s->desc.copy = true;
-    if (s->desc.tee >= 0 && ((s->tee_flags & (sock | nonblock)) == sock || (s->tee_flags & STREAM__FD_TERMINAL)))
+    if (s->desc.tee >= 0 &&
+        ((s->tee_flags & (sock | nonblock)) == sock || (s->tee_flags & STREAM__FD_TERMINAL)))
         s->desc.copy = true;
     if (s->desc.copy) return 0;
     s->direct = s->desc.tee < 0 && ((s->from_flags | s->to_flags) & STREAM__FD_PIPE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Echo: N connections, each with one small message under way. All ends are in one process and one thread, so
-   that what is measured is the work of an operation and not the scheduler's luck. Each program reads and writes
-   both ends through its own loop: 4 operations a round trip.
+   Echo: N connections, each with one small message under way. All ends are in one process and one thread,
+   so that what is measured is the work of an operation and not the scheduler's luck. Each program reads and
+   writes both ends through its own loop: 4 operations a round trip.
 
    io NAME CONNECTIONS [tcp|unix]   NAME: a backend of stream_io, libuv, libevent, or raw (epoll by hand)
    Prints the nanoseconds of processor time an operation took, the best of several spells. */
@@ -69,11 +69,13 @@ static void make_pairs(bool tcp) {
     pair = (int(*)[2])calloc(connections, sizeof *pair);
     for (i = 0; i < connections; i++) {
         if (!tcp) {
-            if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair[i])) die("socketpair");
+            if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair[i]))
+                die("socketpair");
             continue;
         }
         pair[i][0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (pair[i][0] < 0 || connect(pair[i][0], (struct sockaddr *)&address, sizeof address)) die("connect");
+        if (pair[i][0] < 0 || connect(pair[i][0], (struct sockaddr *)&address, sizeof address))
+            die("connect");
         pair[i][1] = accept4(l, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (pair[i][1] < 0) die("accept");
         fcntl(pair[i][0], F_SETFL, O_NONBLOCK);
@@ -140,7 +142,8 @@ static void run_raw(void) {
     for (;;) {
         int n = epoll_wait(epoll, events, 256, -1), k;
         for (k = 0; k < n; k++) {
-            if (recv(events[k].data.fd, data, ROOM, 0) != MESSAGE || send(events[k].data.fd, data, MESSAGE, 0) != MESSAGE)
+            if (recv(events[k].data.fd, data, ROOM, 0) != MESSAGE ||
+                send(events[k].data.fd, data, MESSAGE, 0) != MESSAGE)
                 die("echo");
             if (count() | count()) return;
         }

@@ -14,7 +14,7 @@ apt-get install -y -qq --no-install-recommends \
     gcc-mingw-w64-x86-64 gcc-i686-linux-gnu libc6-dev-i386-cross \
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
-    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross wine64 cmake pkg-config \
+    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross wine64 cmake pkg-config libuv1-dev libevent-dev pv \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
     procps util-linux jq nodejs python3 hyperfine spin

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   stream.h: io and splice. One set of cases, run against every backend this machine can run; a backend that it
-   cannot is named and skipped. At the edge of the library every system call passes through here, is counted, and
-   can be made to fail: interrupted, short, would wait, out of descriptors or memory, reset.
+   stream.h: io and splice. One set of cases, run against every backend this machine can run; a backend that
+   it cannot is named and skipped. At the edge of the library every system call passes through here, is
+   counted, and can be made to fail: interrupted, short, would wait, out of descriptors or memory, reset.
 
    TEST_SCALE=percent scales the random and threaded parts (100 by default, 15 under a sanitizer).
 
@@ -9,6 +9,9 @@
    kqueue on a system without it: -DSTREAM_IO_KQUEUE=1 and a directory with sys/event.h (tests/kqueue). */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE 1
+#endif
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+#define STREAM_IO_KQUEUE 1
 #endif
 #include <errno.h>
 #include <stdbool.h>
@@ -42,7 +45,7 @@ static pthread_t edge_thread; /* the one that is counted */
 #define EDGE_IS_DATA(call) ((call) <= EDGE_SENDMSG || (call) == EDGE_SPLICE || (call) == EDGE_TEE)
 
 /* Whether this call goes wrong; then errno is set, or (false, *len) it is made short. */
-static bool edge_fails(edge_call call, size_t *len);
+static inline bool edge_fails(edge_call call, size_t *len);
 
 #if !defined(_WIN32)
 #include <poll.h>
@@ -75,13 +78,15 @@ static int edge_poll(struct pollfd *p, nfds_t n, int ms);
 static int edge_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int ms);
 static int edge_uring_setup(unsigned entries, void *params);
-static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg, size_t len);
+static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg,
+                            size_t len);
 static ptrdiff_t edge_splice(int from, int to, size_t len, unsigned flags);
 static ptrdiff_t edge_tee(int from, int to, size_t len, unsigned flags);
 #define STREAM_SYS_EPOLL_CTL(epoll, op, fd, event) edge_epoll_ctl(epoll, op, fd, event)
 #define STREAM_SYS_EPOLL_WAIT(epoll, events, count, ms) edge_epoll_wait(epoll, events, count, ms)
 #define STREAM_SYS_URING_SETUP(entries, params) edge_uring_setup(entries, params)
-#define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len) edge_uring_enter(fd, submit, want, flags, arg, len)
+#define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len)                                          \
+    edge_uring_enter(fd, submit, want, flags, arg, len)
 #define STREAM_SYS_SPLICE(from, to, len, flags) edge_splice(from, to, len, flags)
 #define STREAM_SYS_TEE(from, to, len, flags) edge_tee(from, to, len, flags)
 #endif
@@ -99,7 +104,10 @@ static uint64_t edge_now(void);
 #include "stream.h"
 #include "test.h"
 
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#undef near /* of another age */
+#undef far
+#else
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -128,7 +136,7 @@ static uint64_t edge_now(void);
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static size_t scaled(size_t full) {
+static inline size_t scaled(size_t full) {
     static size_t percent;
     if (percent == 0) {
         const char *text = getenv("TEST_SCALE");
@@ -138,7 +146,7 @@ static size_t scaled(size_t full) {
     return (size_t)((uint64_t)full * percent / 100 + 1);
 }
 
-static bool edge_fails(edge_call call, size_t *len) {
+static inline bool edge_fails(edge_call call, size_t *len) {
 #if !defined(_WIN32)
     if (!pthread_equal(pthread_self(), edge_thread)) return false; /* a waker */
 #endif
@@ -147,7 +155,8 @@ static bool edge_fails(edge_call call, size_t *len) {
     if (!(edge.mask >> call & 1)) return false;
     if (edge.error == EDGE_SHORT && (!EDGE_IS_DATA(call) || *len < 2)) return false;
     /* Not each n-th call but one of n: else a loop of n calls would fail for ever at the same place. */
-    if (edge.fail_every ? (edge.calls * 2654435761u >> 16) % edge.fail_every != 0 : edge.calls != edge.fail_at)
+    if (edge.fail_every ? (edge.calls * 2654435761u >> 16) % edge.fail_every != 0
+                        : edge.calls != edge.fail_at)
         return false;
     edge.injected++;
     if (edge.error == EDGE_SHORT) {
@@ -169,8 +178,8 @@ static uint64_t edge_now(void) { return edge.fake_clock ? edge.now : stream_now_
 
 #if !defined(_WIN32)
 
-/* Whoever is told EAGAIN, or given less than there is, may wait for an edge; the system sends none when it is not
-   true. So the watch on that descriptor is renewed, which reports its present state. */
+/* Whoever is told EAGAIN, or given less than there is, may wait for an edge; the system sends none when it
+   is not true. So the watch on that descriptor is renewed, which reports its present state. */
 static struct edge_watch {
     int queue, fd;
 #if defined(__linux__)
@@ -191,7 +200,8 @@ static void edge_renew(int fd) {
     {
         size_t i;
         for (i = 0; i < 2; i++)
-            if (edge_watch[fd].change[i].flags) kevent(edge_watch[fd].kqueue, &edge_watch[fd].change[i], 1, NULL, 0, NULL);
+            if (edge_watch[fd].change[i].flags)
+                kevent(edge_watch[fd].kqueue, &edge_watch[fd].change[i], 1, NULL, 0, NULL);
     }
 #endif
 }
@@ -207,7 +217,9 @@ static bool edge_fails_at(edge_call call, int fd, size_t *len) {
     return fails;
 }
 
-static ptrdiff_t edge_read(int fd, void *p, size_t n) { return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n); }
+static ptrdiff_t edge_read(int fd, void *p, size_t n) {
+    return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n);
+}
 static ptrdiff_t edge_write(int fd, const void *p, size_t n) {
     return edge_fails_at(EDGE_WRITE, fd, &n) ? -1 : write(fd, p, n);
 }
@@ -270,13 +282,15 @@ static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int
 }
 static bool edge_no_uring, edge_plain_uring;
 static int edge_uring_setup(unsigned entries, void *params) {
-    if (edge_no_uring || (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
+    if (edge_no_uring ||
+        (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
         errno = edge_no_uring ? ENOSYS : EINVAL;
         return -1;
     }
     return (int)syscall(__NR_io_uring_setup, entries, params);
 }
-static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg, size_t len) {
+static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg,
+                            size_t len) {
     size_t n = 0;
     if (edge_fails(EDGE_URING, &n)) return -1;
     return (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
@@ -951,7 +965,7 @@ static void accepts_and_connects(void) {
     stream_io_connect(&io, &connect_op[0], &client[0], &address, sizeof address);
     expect(&connect_op[0], STREAM_E_IO);
 #if defined(_WIN32)
-    CHECK_EQ(connect_op[0].os_error, ERROR_CONNECTION_REFUSED);
+    CHECK(connect_op[0].os_error == ERROR_CONNECTION_REFUSED || connect_op[0].os_error == WSAECONNREFUSED);
 #else
     CHECK_EQ(connect_op[0].os_error, ECONNREFUSED);
 #endif
@@ -1094,6 +1108,137 @@ static void wakes(void) {
     }
     end();
 }
+
+/* ==[ io: Windows ]================================================================================== */
+
+#if defined(_WIN32)
+
+/* Overlapped, or not: then a thread of the pool waits in the call. */
+static void handles(void) {
+    int overlapped;
+    for (overlapped = 0; overlapped < 2; overlapped++) {
+        static char big[300000];
+        HANDLE in, out;
+        stream_io_file file, other;
+        stream_io_op op, wr;
+        char data[8];
+        DWORD n;
+        size_t got = 0;
+        int i;
+        memset(&file, 0, sizeof file);
+        memset(&other, 0, sizeof other);
+        memset(&op, 0, sizeof op);
+        memset(&wr, 0, sizeof wr);
+        begin();
+        if (overlapped) {
+            char name[64];
+            snprintf(name, sizeof name, "\\\\.\\pipe\\stream_io_test_%lu",
+                     (unsigned long)GetCurrentProcessId());
+            in = CreateNamedPipeA(name, PIPE_ACCESS_INBOUND | FILE_FLAG_OVERLAPPED, 0, 1, 65536, 65536, 0,
+                                  NULL);
+            out = CreateFileA(name, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+        } else {
+            CHECK(CreatePipe(&in, &out, NULL, 65536));
+        }
+        CHECK(in != INVALID_HANDLE_VALUE && out != INVALID_HANDLE_VALUE);
+        CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
+        CHECK_EQ(stream_io_attach(&io, &other, (stream_fd)out), STREAM_OK);
+        for (i = 0; i < 3; i++) {
+            stream_io_read(&io, &op, &file, data, sizeof data);
+            if (i) expect_nothing();
+            stream_io_cancel(&io, &op);
+            expect(&op, STREAM_CANCELLED);
+        }
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        stream_io_write(&io, &wr, &other, "hello", 5);
+        for (i = 0; i < 2; i++) next_op();
+        CHECK_TEXT(data, op.bytes, "hello");
+        CHECK_EQ(wr.bytes, 5);
+        stream_io_write(&io, &wr, &other, big, sizeof big); /* more than it holds */
+        while (got < sizeof big) {
+            stream_io_op *o;
+            if (op.file == NULL) stream_io_read(&io, &op, &file, data, sizeof data);
+            o = next_op();
+            if (!o) break;
+            CHECK_EQ(o->status, STREAM_OK);
+            if (o == &op) got += o->bytes;
+            else stream_io_close(&io, &other);
+        }
+        CHECK_EQ(got, sizeof big);
+        if (op.file == NULL) stream_io_read(&io, &op, &file, data, sizeof data);
+        for (;;) { /* the write, if it is not out yet, and the end */
+            stream_io_op *o = next_op();
+            if (!o || o == &op) break;
+            stream_io_close(&io, &other);
+        }
+        CHECK_EQ(op.status, STREAM_END);
+        stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+        expect(&op, STREAM_E_TYPE);
+        stream_io_close(&io, &file);
+        CHECK_EQ(io.in_flight, 0);
+        end();
+        /* A file has one position for reads and writes. */
+        {
+            char path[MAX_PATH + 1], name[MAX_PATH + 1];
+            GetTempPathA(MAX_PATH, path);
+            GetTempFileNameA(path, "sio", 0, name);
+            in = CreateFileA(name, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+                             FILE_FLAG_DELETE_ON_CLOSE | (overlapped ? FILE_FLAG_OVERLAPPED : 0), NULL);
+            CHECK(in != INVALID_HANDLE_VALUE);
+            memset(&file, 0, sizeof file);
+            begin();
+            if (overlapped) {
+                n = 0;
+            } else {
+                CHECK(WriteFile(in, "01234567", 8, &n, NULL));
+            }
+            CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
+            if (overlapped) {
+                stream_io_write(&io, &wr, &file, "01234567", 8);
+                expect(&wr, STREAM_OK);
+                stream_io_write(&io, &wr, &file, "ab", 2);
+                expect(&wr, STREAM_OK);
+                CHECK_EQ(file.position, 10);
+                file.position = 0;
+            }
+            stream_io_read(&io, &op, &file, data, 8);
+            expect_read(&op, "01234567");
+            stream_io_read(&io, &op, &file, data, 8);
+            if (overlapped) {
+                expect_read(&op, "ab");
+                stream_io_read(&io, &op, &file, data, 8);
+            }
+            expect(&op, STREAM_END);
+            stream_io_close(&io, &file);
+            end();
+        }
+    }
+}
+
+static DWORD WINAPI waker(void *arg) {
+    stream_io_op *op = (stream_io_op *)arg;
+    int i;
+    for (i = 0; i < 1000; i++) stream_io_wake(&io);
+    stream_io_post(&io, op);
+    return 0;
+}
+
+static void threads_wake_and_post(void) {
+    int i;
+    for (i = 0; i < 50; i++) {
+        stream_io_op op;
+        HANDLE thread;
+        memset(&op, 0, sizeof op);
+        begin();
+        thread = CreateThread(NULL, 0, waker, &op, 0, NULL);
+        expect(&op, STREAM_OK);
+        WaitForSingleObject(thread, INFINITE);
+        CloseHandle(thread);
+        end();
+    }
+}
+
+#endif
 
 /* ==[ io: POSIX ]==================================================================================== */
 
@@ -1907,11 +2052,14 @@ static bool a_bit_of_everything(void) {
                 else stream_io_poll(&io, &watch, &quiet, STREAM_IO_WRITABLE);
             } else if (op == &never) {
                 if (op->status == STREAM_CANCELLED) others--;
-                else stream_io_cancel(&io, (stream_io_read(&io, &never, &quiet, nothing, sizeof nothing), &never));
+                else
+                    stream_io_cancel(
+                        &io, (stream_io_read(&io, &never, &quiet, nothing, sizeof nothing), &never));
             } else if (transfer_go_on((transfer *)op->user, op)) {
                 left--;
             }
-            if (accepted >= 0 && co.state == 0 && co.verb && co.status == STREAM_OK && others > 0 && t[3].from.fd == 0) {
+            if (accepted >= 0 && co.state == 0 && co.verb && co.status == STREAM_OK && others > 0 &&
+                t[3].from.fd == 0) {
                 stream_fd fd = client.fd;
                 stream_io_detach(&io, &client);
                 transfer_begin(&t[3], fd, accepted);
@@ -1942,8 +2090,8 @@ static void every_call_goes_wrong_in_turn(void) {
     } kind[] = {
         {EINTR, ~0u & ~(1u << EDGE_SPLICE)},
         {EDGE_SHORT, ~0u},
-        {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_WRITEV | 1u << EDGE_RECV | 1u << EDGE_SENDMSG |
-                     1u << EDGE_ACCEPT | 1u << EDGE_URING},
+        {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_WRITEV | 1u << EDGE_RECV |
+                     1u << EDGE_SENDMSG | 1u << EDGE_ACCEPT | 1u << EDGE_URING},
         {ENOMEM, ~0u},
         {EMFILE, 1u << EDGE_ACCEPT},
         {ECONNABORTED, 1u << EDGE_ACCEPT},
@@ -2068,7 +2216,15 @@ static void only_poll_allocates_and_only_once(void) {
 
 /* ==[ splice ]======================================================================================= */
 
-typedef enum end_kind { END_PIPE, END_BLOCKING_PIPE, END_SOCKET, END_BLOCKING_SOCKET, END_TCP, END_FILE, END_KINDS } end_kind;
+typedef enum end_kind {
+    END_PIPE,
+    END_BLOCKING_PIPE,
+    END_SOCKET,
+    END_BLOCKING_SOCKET,
+    END_TCP,
+    END_FILE,
+    END_KINDS
+} end_kind;
 
 /* near is for the splice; far is ours. A file is its own far end. */
 static bool make_end(end_kind kind, bool source, int *near, int *far) {
@@ -2103,7 +2259,9 @@ typedef struct sink_state {
 static void take(sink_state *s, const unsigned char *want, size_t total, size_t most, int wait_ms) {
     static unsigned char back[65536];
     struct pollfd p = {s->fd, POLLIN, 0};
-    ptrdiff_t n = wait_ms > 0 && poll(&p, 1, wait_ms) <= 0 ? 0 : read(s->fd, back, most < sizeof back ? most : sizeof back);
+    ptrdiff_t n = wait_ms > 0 && poll(&p, 1, wait_ms) <= 0
+                      ? 0
+                      : read(s->fd, back, most < sizeof back ? most : sizeof back);
     if (n <= 0) return;
     CHECK(s->got + (size_t)n <= total && memcmp(back, want + s->got, (size_t)n) == 0);
     s->got += (size_t)n;
@@ -2151,16 +2309,20 @@ static void move_all(end_kind from, end_kind to, int tee_kind, bool copy, size_t
                 from_far = from_near;
             }
         }
-        if (to != END_FILE && test_random(seed) % 3 == 0) take(&out, data, total, 1 + (size_t)(test_random(seed) % 20000), 0);
+        if (to != END_FILE && test_random(seed) % 3 == 0)
+            take(&out, data, total, 1 + (size_t)(test_random(seed) % 20000), 0);
         if (tee_kind >= 0 && tee_kind != END_FILE && test_random(seed) % 3 == 0)
             take(&tee_out, data, total, 1 + (size_t)(test_random(seed) % 20000), 0);
-        status = stream_splice_step(&s, test_random(seed) % 2 ? SIZE_MAX : 1 + (size_t)(test_random(seed) % 5000), &moved);
+        status = stream_splice_step(
+            &s, test_random(seed) % 2 ? SIZE_MAX : 1 + (size_t)(test_random(seed) % 5000), &moved);
         counted += moved;
-        CHECK(status == STREAM_OK || status == STREAM_EMPTY || status == STREAM_FULL || status == STREAM_END ||
-              (status == STREAM_E_IO && edge.injected && s.os_error == edge.error));
+        CHECK(status == STREAM_OK || status == STREAM_EMPTY || status == STREAM_FULL ||
+              status == STREAM_END || (status == STREAM_E_IO && edge.injected && s.os_error == edge.error));
         if (status == STREAM_E_IO && (s.os_error != edge.error || !edge.injected)) break;
-        if (status == STREAM_FULL) CHECK(stream_splice_blocked(&s) == to_near || stream_splice_blocked(&s) == tee_near);
-        /* A drained source is not a full destination: with everything read over there, it can only be empty. */
+        if (status == STREAM_FULL)
+            CHECK(stream_splice_blocked(&s) == to_near || stream_splice_blocked(&s) == tee_near);
+        /* A drained source is not a full destination: with everything read over there, it can only be
+           empty. */
         if (status == STREAM_EMPTY && edge.fail_at == 0 && edge.fail_every == 0) {
             struct pollfd p = {from_near, POLLIN, 0};
             CHECK(poll(&p, 1, 0) == 0 || from == END_TCP);
@@ -2199,7 +2361,8 @@ static void splices_like_it_copies(void) {
         for (from = 0; from < END_KINDS; from++)
             for (to = 0; to < END_KINDS; to++)
                 for (tee = -1; tee < END_KINDS; tee++) {
-                    move_all((end_kind)from, (end_kind)to, tee, copy != 0, tee < 0 ? total : total / 2 & ~(size_t)7, &seed);
+                    move_all((end_kind)from, (end_kind)to, tee, copy != 0,
+                             tee < 0 ? total : total / 2 & ~(size_t)7, &seed);
                     if (test.failures) {
                         printf("  from %d to %d tee %d copy %d\n", from, to, tee, copy);
                         return;
@@ -2219,8 +2382,11 @@ static void splice_goes_wrong_in_turn(void) {
         {ENOMEM, 1u << EDGE_SPLICE | 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_POLL},
         {EAGAIN, 1u << EDGE_READ | 1u << EDGE_WRITE | 1u << EDGE_RECV | 1u << EDGE_SENDMSG},
     };
-    static const int route[][3] = {{END_PIPE, END_PIPE, -1}, {END_SOCKET, END_TCP, -1}, {END_PIPE, END_PIPE, END_PIPE},
-                                   {END_SOCKET, END_PIPE, END_FILE}, {END_FILE, END_BLOCKING_PIPE, END_SOCKET}};
+    static const int route[][3] = {{END_PIPE, END_PIPE, -1},
+                                   {END_SOCKET, END_TCP, -1},
+                                   {END_PIPE, END_PIPE, END_PIPE},
+                                   {END_SOCKET, END_PIPE, END_FILE},
+                                   {END_FILE, END_BLOCKING_PIPE, END_SOCKET}};
     size_t k, r, before = open_descriptors();
     unsigned long n;
     for (k = 0; k < COUNT(kind); k++) {
@@ -2234,7 +2400,8 @@ static void splice_goes_wrong_in_turn(void) {
                     edge.error = kind[k].error;
                     edge.mask = kind[k].mask;
                     edge.fail_at = n;
-                    move_all((end_kind)route[r][0], (end_kind)route[r][1], route[r][2], copy != 0, 40000, &seed);
+                    move_all((end_kind)route[r][0], (end_kind)route[r][1], route[r][2], copy != 0, 40000,
+                             &seed);
                     hits += edge.injected;
                     last = edge.calls >= n;
                     if (test.failures) {
@@ -2424,7 +2591,10 @@ static void run_io(const char *label) {
     RUN_IO(timers_are_never_early);
     RUN_IO(nobody_starves);
     RUN_IO(wakes);
-#if !defined(_WIN32)
+#if defined(_WIN32)
+    RUN_IO(handles);
+    RUN_IO(threads_wake_and_post);
+#else
     RUN_IO(pipes_hang_up_once);
     RUN_IO(shared_descriptors_keep_their_flags);
     RUN_IO(regular_files);
@@ -2445,16 +2615,28 @@ static void run_io(const char *label) {
 #endif
 }
 
+/* Arguments name what to run; without any, all of it. */
+static bool asked_for(int argc, char **argv, const char *name) {
+    int i;
+    for (i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0) return true;
+    return argc < 2;
+}
+
 int main(int argc, char **argv) {
     size_t i;
+#if defined(_WIN32)
+    WSADATA data;
     TEST_PROGRAM("io");
-#if !defined(_WIN32)
+    WSAStartup(MAKEWORD(2, 2), &data);
+#else
+    TEST_PROGRAM("io");
     signal(SIGPIPE, SIG_DFL);
 #endif
     for (i = 0; i < COUNT(backends); i++) {
         stream_io_desc desc;
         stream_status status;
-        if (argc > 1 && strcmp(argv[1], backends[i]) != 0) continue;
+        if (!asked_for(argc, argv, backends[i])) continue;
         memset(&desc, 0, sizeof desc);
         desc.backends = backend = backends[i];
         status = stream_io_init(&io, &desc);
@@ -2473,7 +2655,7 @@ int main(int argc, char **argv) {
         stream_io_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.backends = backend = "io_uring";
-        if ((argc < 2 || strcmp(argv[1], "io_uring.2") == 0) && stream_io_init(&io, &desc) == STREAM_OK) {
+        if (asked_for(argc, argv, "io_uring.2") && stream_io_init(&io, &desc) == STREAM_OK) {
             stream_io_free(&io);
             run_io("io_uring.2");
         }
@@ -2482,6 +2664,7 @@ int main(int argc, char **argv) {
     edge_plain_uring = false;
 #endif
 #if !defined(_WIN32)
+    if (!asked_for(argc, argv, "splice")) return test_end();
     RUN(backends_are_tried_in_order);
     RUN(splices_like_it_copies);
     RUN(splice_tells_full_from_drained);
