@@ -11,6 +11,10 @@ HEADERS := stream.h stream_json.h stream_pool.h
 COMMON := $(wildcard examples/common/*.c examples/common/*.h)
 WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 TOOLS := $(BUILD)/stream_wrap
+DEST = $(DESTDIR)$(PREFIX)
+# The version stands in stream.h and nowhere else.
+VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' stream.h)
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool bench-io soak-rings fuzz sizes install clean blocks
@@ -58,10 +62,13 @@ fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 sizes: ## what each object takes of RAM and each header of flash on a Cortex-M0 and M4
 	@sh bench/sizes.sh
 
-install: all ## headers and tools below DESTDIR/PREFIX
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include
-	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+install: all ## headers, tools, and files for pkg-config and CMake below DESTDIR/PREFIX
+	install -d $(DEST)/include $(DEST)/bin $(DEST)/share/pkgconfig $(DEST)/share/cmake/stream_h
+	install -m 644 $(HEADERS) $(DEST)/include
+	install -m 755 $(TOOLS) $(DEST)/bin
+	$(FILL) packaging/stream_h.pc.in >$(DEST)/share/pkgconfig/stream_h.pc
+	$(FILL) packaging/stream_hConfig.cmake.in >$(DEST)/share/cmake/stream_h/stream_hConfig.cmake
+	$(FILL) packaging/stream_hConfigVersion.cmake.in >$(DEST)/share/cmake/stream_h/stream_hConfigVersion.cmake
 
 clean: ## remove build/
 	rm -rf $(BUILD)

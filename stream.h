@@ -134,7 +134,10 @@ CONTENTS (search for the banner)
 #define STREAM_VERSION_MAJOR 0
 #define STREAM_VERSION_MINOR 1
 #define STREAM_VERSION_PATCH 0
-#define STREAM_VERSION "0.1.0"
+#define STREAM_VERSION /* "major.minor.patch" */ \
+    STREAM__TEXT(STREAM_VERSION_MAJOR) "." STREAM__TEXT(STREAM_VERSION_MINOR) "." STREAM__TEXT(STREAM_VERSION_PATCH)
+#define STREAM__TEXT(x) STREAM__TEXT_OF(x)
+#define STREAM__TEXT_OF(x) #x
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STREAM__UNUSED __attribute__((unused))
@@ -574,6 +577,9 @@ STREAM__FN void stream__a64_raise(stream__a64 *a, uint64_t v) {
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* STREAM_VERSION as it was where the implementation was compiled. Constant text; any thread. */
+STREAM_API const char *stream_version(void);
 
 /* ==[ bytes ]========================================================================================
    Index of the first match in ptr[0, len), or len when there is none. Any thread. */
@@ -2028,6 +2034,8 @@ STREAM_API void stream_splice_untee(stream_splice *splice);
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+STREAM_API const char *stream_version(void) { return STREAM_VERSION; }
 
 /* ==[ bytes: implementation ]======================================================================== */
 

@@ -117,7 +117,10 @@ CONTENTS (search for the banner)
 #define STREAM_VERSION_MAJOR 0
 #define STREAM_VERSION_MINOR 1
 #define STREAM_VERSION_PATCH 0
-#define STREAM_VERSION "0.1.0"
+#define STREAM_VERSION /* "major.minor.patch" */ \
+    STREAM__TEXT(STREAM_VERSION_MAJOR) "." STREAM__TEXT(STREAM_VERSION_MINOR) "." STREAM__TEXT(STREAM_VERSION_PATCH)
+#define STREAM__TEXT(x) STREAM__TEXT_OF(x)
+#define STREAM__TEXT_OF(x) #x
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STREAM__UNUSED __attribute__((unused))
@@ -346,6 +349,9 @@ STREAM__FN void stream__assembly_add(stream__assembly *b, const char *ptr, size_
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* STREAM_VERSION as it was where the implementation was compiled. Constant text; any thread. */
+STREAM_API const char *stream_json_version(void);
 
 /* What a value is; the `kind` of a framed item. */
 typedef enum stream_json_type {
@@ -884,6 +890,8 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+STREAM_API const char *stream_json_version(void) { return STREAM_VERSION; }
 
 /* The number of the lowest bit that is set, and of the highest; bits is not 0. How many are set. */
 #if defined(__GNUC__) || defined(__clang__)

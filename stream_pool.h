@@ -128,7 +128,10 @@ CONTENTS (search for the banner)
 #define STREAM_VERSION_MAJOR 0
 #define STREAM_VERSION_MINOR 1
 #define STREAM_VERSION_PATCH 0
-#define STREAM_VERSION "0.1.0"
+#define STREAM_VERSION /* "major.minor.patch" */ \
+    STREAM__TEXT(STREAM_VERSION_MAJOR) "." STREAM__TEXT(STREAM_VERSION_MINOR) "." STREAM__TEXT(STREAM_VERSION_PATCH)
+#define STREAM__TEXT(x) STREAM__TEXT_OF(x)
+#define STREAM__TEXT_OF(x) #x
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STREAM__UNUSED __attribute__((unused))
@@ -569,6 +572,9 @@ STREAM__FN void stream__a64_raise(stream__a64 *a, uint64_t v) {
 extern "C" {
 #endif
 
+/* STREAM_VERSION as it was where the implementation was compiled. Constant text; any thread. */
+STREAM_API const char *stream_pool_version(void);
+
 /* ==[ pool ]== everyday ------------------------------------------------------------------------- */
 
 #define STREAM_POOL_MAX_TIERS 8
@@ -826,6 +832,8 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+STREAM_API const char *stream_pool_version(void) { return STREAM_VERSION; }
 
 /* ==[ core ]== what a pool is made of, and who may write which word ------------------------------
 

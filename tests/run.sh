@@ -32,6 +32,7 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job macos "sh tests/macos.sh"
+job install "sh tests/install.sh"
 job docs "sh tests/docs.sh"
 net="sse http websocket"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
