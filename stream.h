@@ -5367,7 +5367,7 @@ static bool stream__io_advance(stream_io_op *op, size_t n) {
 }
 
 /* Files with something to hand to the system, for backends that do so in batches. */
-static STREAM__UNUSED void stream__io_dirty(stream_io *io, stream_io_file *file) {
+STREAM__FN void stream__io_dirty(stream_io *io, stream_io_file *file) {
     if (file->dirty_prev || io->dirty == file) return;
     file->dirty_next = io->dirty;
     if (io->dirty) io->dirty->dirty_prev = file;

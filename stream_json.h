@@ -2644,10 +2644,10 @@ STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
    memchr, and a quote it finds closes the string unless an odd number of backslashes stands before it. Every byte
    is passed once, but for the backslashes before a quote. *escapes: whether one may be in it. */
 STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
-    const char *const begin = ++p, *near = e - p > 64 ? p + 64 : e;
+    const char *const begin = ++p, *soon = e - p > 64 ? p + 64 : e;
     *escapes = false;
 #if STREAM__SIMD_X86
-    while (near - p >= 16) {
+    while (soon - p >= 16) {
         const unsigned hit = stream_json__mark16(p);
         if (!hit) {
             p += 16;
@@ -2659,9 +2659,9 @@ STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e,
         p += 2;
     }
 #endif
-    while (p < near) {
-        p = stream_json__mark(p, near);
-        if (p == near) break;
+    while (p < soon) {
+        p = stream_json__mark(p, soon);
+        if (p == soon) break;
         if (*p == '"') return p + 1;
         *escapes = true;
         p += 2;
@@ -2681,9 +2681,9 @@ STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e,
 /* Past `depth` closing brackets, or NULL when the bytes end before them. What is not closed soon is left to the
    framing kernel. */
 static const char *stream_json__closed(const char *p, const char *e, size_t depth) {
-    const char *near = e - p > 256 ? p + 256 : e;
+    const char *soon = e - p > 256 ? p + 256 : e;
     bool escapes;
-    while (p < near) {
+    while (p < soon) {
         const char c = *p;
         if (c == '"') {
             p = stream_json__string_end(p, e, &escapes);
@@ -3806,14 +3806,14 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
 static const char *stream_json__plain(const char *p, const char *e) {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
 #if STREAM__SIMD_X86 || STREAM__SIMD_NEON
-    const char *far = e - p >= 128 ? p + 32 : e;
+    const char *blocks = e - p >= 128 ? p + 32 : e;
 #else
-    const char *const far = e;
+    const char *const blocks = e;
 #endif
     while (e - p >= 8) {
         uint64_t x;
 #if STREAM__SIMD_X86 || STREAM__SIMD_NEON
-        for (; p >= far && e - p >= 64; p += 64) {
+        for (; p >= blocks && e - p >= 64; p += 64) {
 #if STREAM__SIMD_X86
             const stream__v64_sse2 v = stream__load_sse2(p);
             x = stream__upto_sse2(v, stream__all_sse2(0x1F)) | stream__high_sse2(v);
@@ -3838,7 +3838,7 @@ static const char *stream_json__plain(const char *p, const char *e) {
         }
         p += 8;
     }
-    (void)far;
+    (void)blocks;
     while (p < e && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x80 && *p != '"' && *p != '\\') p++;
     return p;
 }

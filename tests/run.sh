@@ -33,6 +33,7 @@ job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_
 job matrix "sh tests/matrix.sh"
 job macos "sh tests/macos.sh"
 job install "sh tests/install.sh"
+job msvc "sh tests/msvc.sh"
 job docs "sh tests/docs.sh"
 net="sse http websocket"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
