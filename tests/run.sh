@@ -131,10 +131,10 @@ if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then job order "sh tests/order.
 else job order "echo 'skip order: the checker is for Linux on x86-64'"; fi
 job models "sh tests/models.sh"
 
-# stream_io: kqueue on an emulation of it; completion ports under wine.
+# stream_io: kqueue on an emulation of it. On Windows, as far as wine is that: completion ports, the decoders.
 variant .kqueue "$CC -O2 -DSTREAM_IO_KQUEUE=1 -Itests/kqueue" io
 variant .kqueue.asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -DSTREAM_IO_KQUEUE=1 -Itests/kqueue" io
-job io.wine "sh tests/wine.sh"
+job wine "sh tests/wine.sh"
 
 list=$out/list
 cut -f1 "$list" | TEST_OUT=$out xargs -P 2 -I{} sh tests/one.sh {} "$list"
