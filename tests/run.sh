@@ -104,7 +104,7 @@ for k in scalar sse2 avx2; do
     fi
 done
 variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
-for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf i386:i686-linux-gnu; do
+for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf; do
     a=${pair%%:*} cross=${pair##*:}-gcc
     if command -v "$cross" >/dev/null && command -v qemu-$a >/dev/null; then
         for t in stream rings json json_edit pool io $net; do
@@ -118,6 +118,8 @@ for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueab
         job $a "echo 'skip $a: needs $cross and qemu-$a'"
     fi
 done
+# 32 bits of x86 run as they are: qemu's 64-bit loads and stores tear there.
+variant .i686 "i686-linux-gnu-gcc -O2 -static -D_FILE_OFFSET_BITS=64" stream rings json json_edit pool io $net
 # Beside what others read these protocols with; the test names what is missing.
 if command -v node >/dev/null; then
     job peer "$CC -O2 $W tests/peer.c -o $out/peer && node tests/peer.mjs $out/peer $BUILD/npm"

@@ -1302,7 +1302,7 @@ static void utf8_of_random_text_is_judged_the_same_in_fragments(void) {
 /* Offsets add up over fragments, an error stays, and the object is what it says. */
 static void utf8_state_keeps_its_word(void) {
     stream_utf8 s, copy;
-    CHECK_EQ(sizeof s, 16);
+    CHECK(sizeof s <= 16); /* 12 where 64 bits are aligned to 32 */
     memset(&s, 0, sizeof s);
     CHECK_EQ(stream_utf8_finish(&s), STREAM_OK);
     CHECK_EQ(stream_utf8_feed(&s, NULL, 0), STREAM_OK);
