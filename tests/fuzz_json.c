@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: framing and checking, with every kernel, whole and split, all alike; and every reader over every
-   framed value. The first four bytes of the input choose mode, limits and cuts. */
+   Fuzz target: framing and checking, with every kernel, whole and split, all alike; and every reader over
+   every framed value. The first four bytes of the input choose mode, limits and cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #define STREAM_JSON_IMPLEMENTATION
@@ -24,7 +24,8 @@ static void read_everything(const char *ptr, size_t len) {
     stream_status valid = stream_json_check(ptr, len, &at);
     FUZZ_CHECK(at <= len);
     FUZZ_CHECK(stream_json_pick(ptr, len, want, 6, v) != STREAM_E_INVALID || valid != STREAM_OK);
-    for (n = 0; n < 6; n++) FUZZ_CHECK(v[n].type == STREAM_JSON_NONE || (v[n].ptr >= ptr && v[n].ptr + v[n].len <= ptr + len));
+    for (n = 0; n < 6; n++)
+        FUZZ_CHECK(v[n].type == STREAM_JSON_NONE || (v[n].ptr >= ptr && v[n].ptr + v[n].len <= ptr + len));
     if (stream_json_each_init(&each, stream_json_value_of(ptr, len)) == STREAM_OK) {
         stream_status status;
         while ((status = stream_json_each_next(&each, &key, &value)) == STREAM_OK) {
@@ -43,7 +44,8 @@ static void read_everything(const char *ptr, size_t len) {
 }
 
 /* Through a kernel's checker in fragments; the first fragment is the whole when there are no cuts. */
-static trace check_run(const char *kernel, const uint8_t *data, size_t len, const uint8_t *cuts, size_t count) {
+static trace check_run(const char *kernel, const uint8_t *data, size_t len, const uint8_t *cuts,
+                       size_t count) {
     trace t = {0, 0, 0};
     stream_json_checker checker;
     size_t at = 0, turn = 0;
@@ -61,7 +63,8 @@ static trace check_run(const char *kernel, const uint8_t *data, size_t len, cons
     }
     trace_add(&t, (uint64_t)(int64_t)checker.status);
     trace_add(&t, checker.offset);
-    for (at = 0; checker.message && checker.message[at]; at++) trace_add(&t, (unsigned char)checker.message[at]);
+    for (at = 0; checker.message && checker.message[at]; at++)
+        trace_add(&t, (unsigned char)checker.message[at]);
     return t;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: a partial view whole, in fragments and beside pick; rewriting; diff and merge. The input is one byte
-   of choices, one of cuts, three rules (an operation's letter, a pointer, a NUL each, a value, a NUL), one document, a
-   NUL, another document. */
+   Fuzz target: a partial view whole, in fragments and beside pick; rewriting; diff and merge. The input is
+   one byte of choices, one of cuts, three rules (an operation's letter, a pointer, a NUL each, a value, a
+   NUL), one document, a NUL, another document. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #define STREAM_JSON_IMPLEMENTATION
@@ -61,8 +61,12 @@ static void look(const char *json, size_t n, const char *const *pointers, size_t
     FUZZ_CHECK(whole.status == picked || whole.status == STREAM_E_INVALID);
     for (i = 0; i < count; i++) {
         const stream_json_field *f = &whole.field[i];
-        if (f->whole) FUZZ_CHECK(found[i].ptr == json + f->offset && found[i].len == f->len && found[i].type == f->type);
-        else FUZZ_CHECK(found[i].type == STREAM_JSON_NONE || (f->type == found[i].type && f->type < STREAM_JSON_STRING));
+        if (f->whole)
+            FUZZ_CHECK(found[i].ptr == json + f->offset && found[i].len == f->len &&
+                       found[i].type == f->type);
+        else
+            FUZZ_CHECK(found[i].type == STREAM_JSON_NONE ||
+                       (f->type == found[i].type && f->type < STREAM_JSON_STRING));
     }
 }
 
@@ -75,7 +79,9 @@ static void rewrite(const char *json, size_t n, const stream_json_rule *rules, s
     stream_status status, valid = stream_json_check(json, n, &at), end;
     bool values = true;
     for (i = 0; i < count; i++)
-        if (rules[i].value.type && stream_json_check(rules[i].value.ptr, rules[i].value.len, &at) != STREAM_OK) values = false;
+        if (rules[i].value.type &&
+            stream_json_check(rules[i].value.ptr, rules[i].value.len, &at) != STREAM_OK)
+            values = false;
     stream_json_writer_init(&w, NULL, 0);
     status = stream_json_rewrite(json, n, rules, count, &w, &hits, &offset);
     end = stream_json_writer_finish(&w, &need);
@@ -84,7 +90,8 @@ static void rewrite(const char *json, size_t n, const stream_json_rule *rules, s
     dst = (char *)malloc(need ? need : 1);
     if (!dst) exit(1);
     stream_json_writer_init(&w, dst, need);
-    FUZZ_CHECK(stream_json_rewrite(json, n, rules, count, &w, &again_hits, NULL) == status && again_hits == hits);
+    FUZZ_CHECK(stream_json_rewrite(json, n, rules, count, &w, &again_hits, NULL) == status &&
+               again_hits == hits);
     FUZZ_CHECK(stream_json_writer_finish(&w, &len) == status && len == need);
     to_sum(&in_memory, dst, len);
     stream_json_writer_init_flush(&w, buffer, cap, to_sum, &through);
@@ -93,7 +100,8 @@ static void rewrite(const char *json, size_t n, const stream_json_rule *rules, s
     FUZZ_CHECK(status != STREAM_OK || in_memory.sum == through.sum);
     if (valid == STREAM_OK) FUZZ_CHECK(status == STREAM_OK || status == STREAM_E_ARGUMENT);
     if (valid == STREAM_OK && status == STREAM_OK && values)
-        FUZZ_CHECK(stream_json_check(dst, need, &at) == STREAM_OK || stream_json_check(dst, need, &at) == STREAM_E_TOO_DEEP);
+        FUZZ_CHECK(stream_json_check(dst, need, &at) == STREAM_OK ||
+                   stream_json_check(dst, need, &at) == STREAM_E_TOO_DEEP);
     if (status == STREAM_OK && hits == 0) FUZZ_CHECK(need == n && memcmp(dst, json, n) == 0);
     free(dst);
 }
@@ -142,7 +150,8 @@ static void patch(const char *a, size_t an, const char *b, size_t bn) {
     stream_status status;
     size_t at, len, merged_len, left_len;
     char *difference, *merged, *left;
-    const bool valid = stream_json_check(a, an, &at) == STREAM_OK && stream_json_check(b, bn, &at) == STREAM_OK;
+    const bool valid =
+        stream_json_check(a, an, &at) == STREAM_OK && stream_json_check(b, bn, &at) == STREAM_OK;
     difference = make(false, x, y, &len, &status);
     if (valid) FUZZ_CHECK(status == STREAM_OK || status == STREAM_E_TOO_DEEP);
     if (valid && difference) {

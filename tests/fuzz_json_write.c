@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: the input says which calls a writer gets, right ones and wrong ones. Whatever they are, the output
-   is the same into memory of any size and through any buffer, what was written without an error is valid JSON, and
-   what was put in reads back. */
+   Fuzz target: the input says which calls a writer gets, right ones and wrong ones. Whatever they are, the
+   output is the same into memory of any size and through any buffer, what was written without an error is
+   valid JSON, and what was put in reads back. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #define STREAM_JSON_IMPLEMENTATION
@@ -80,7 +80,8 @@ static void read_back(stream_json_value v, const written *last) {
     double d;
     switch (last->kind) {
     case 4:
-        if (stream_utf8_valid(last->text, last->len)) FUZZ_CHECK(stream_json_equals(v, last->text, last->len));
+        if (stream_utf8_valid(last->text, last->len))
+            FUZZ_CHECK(stream_json_equals(v, last->text, last->len));
         FUZZ_CHECK(v.type == STREAM_JSON_STRING);
         break;
     case 5: FUZZ_CHECK(stream_json_int64(v, &i) == STREAM_OK && (uint64_t)i == last->bits); break;

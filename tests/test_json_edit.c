@@ -264,7 +264,9 @@ static bool equal(const node *a, const node *b) {
     if (!a || !b || a->type != b->type) return false;
     switch (a->type) {
     case STREAM_JSON_STRING: return a->text_len == b->text_len && memcmp(a->text, b->text, a->text_len) == 0;
-    case STREAM_JSON_NUMBER: return a->end - a->begin == b->end - b->begin && memcmp(a->begin, b->begin, (size_t)(a->end - a->begin)) == 0;
+    case STREAM_JSON_NUMBER:
+        return a->end - a->begin == b->end - b->begin &&
+               memcmp(a->begin, b->begin, (size_t)(a->end - a->begin)) == 0;
     case STREAM_JSON_ARRAY:
         for (c = a->child, d = b->child; c && d; c = c->next, d = d->next)
             if (!equal(c, d)) return false;
@@ -287,11 +289,34 @@ typedef struct document {
 } document;
 
 /* Strings as they may be written; the first few often, so that keys meet. */
-static const char *const spellings[] = {"a",        "b",      "c",         "\\u0061",        "\\u0062", "a/b",   "a\\/b",
-                                        "m~n",      "~1",     "\\u007e",   "0",              "1",       "01",    "",
-                                        "\xC3\xA9", "\\u00E9", "\\ud83d\\ude00", "\xF0\x9F\x98\x80", "\\n\\\"", "}]",  "\\\\",
-                                        ",:",       "\\ud83d", "\\ude00x", "\\ud83d\\ud83d\\ude00", "\xE4\xB8\xAD\xE6\x96\x87",
-                                        "some longer text that fills more than one word of eight bytes \\t and then some \xC2\xA7 more"};
+static const char *const spellings[] = {
+    "a",
+    "b",
+    "c",
+    "\\u0061",
+    "\\u0062",
+    "a/b",
+    "a\\/b",
+    "m~n",
+    "~1",
+    "\\u007e",
+    "0",
+    "1",
+    "01",
+    "",
+    "\xC3\xA9",
+    "\\u00E9",
+    "\\ud83d\\ude00",
+    "\xF0\x9F\x98\x80",
+    "\\n\\\"",
+    "}]",
+    "\\\\",
+    ",:",
+    "\\ud83d",
+    "\\ude00x",
+    "\\ud83d\\ud83d\\ude00",
+    "\xE4\xB8\xAD\xE6\x96\x87",
+    "some longer text that fills more than one word of eight bytes \\t and then some \xC2\xA7 more"};
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
 static void say(document *d, const char *text) {
@@ -312,7 +337,8 @@ static void say_string(document *d) {
 }
 
 static void say_value(document *d, unsigned depth) {
-    static const char *const numbers[] = {"0", "-0", "1", "1.0", "12", "-7.5e+3", "1e9", "123456789012345678901234567890"};
+    static const char *const numbers[] = {"0",  "-0",      "1",   "1.0",
+                                          "12", "-7.5e+3", "1e9", "123456789012345678901234567890"};
     size_t what = below(d->random, depth == 0 ? 6 : depth < 5 ? 12 : 6), i, count, used[5];
     if (depth == 0 && below(d->random, 10)) what = 8 + below(d->random, 4);
     if (what >= 6 && d->n + 400 < d->limit) {
@@ -323,7 +349,11 @@ static void say_value(document *d, unsigned depth) {
             if (i) say(d, ",");
             say_space(d);
             if (object && d->unique) { /* a key of five that was not yet, in one of its spellings */
-                static const char *const keys[][2] = {{"a", "\\u0061"}, {"b", "\\u0062"}, {"a/b", "a\\/b"}, {"\xC3\xA9", "\\u00e9"}, {"long key", "long\\u0020key"}};
+                static const char *const keys[][2] = {{"a", "\\u0061"},
+                                                      {"b", "\\u0062"},
+                                                      {"a/b", "a\\/b"},
+                                                      {"\xC3\xA9", "\\u00e9"},
+                                                      {"long key", "long\\u0020key"}};
                 size_t k, again;
                 do {
                     used[i] = below(d->random, 5);
@@ -378,7 +408,8 @@ static void make_pointer(char *to, const node *v, uint64_t *random) {
         }
         *to++ = '/';
         if (!c || below(random, 10) == 0 || (c->key && memchr(c->key, '\0', c->key_len))) {
-            if (v && v->type == STREAM_JSON_ARRAY && below(random, 2)) to += sprintf(to, "%u", (unsigned)length(v));
+            if (v && v->type == STREAM_JSON_ARRAY && below(random, 2))
+                to += sprintf(to, "%u", (unsigned)length(v));
             else to += sprintf(to, "%s", strays[below(random, sizeof strays / sizeof *strays)]);
             v = NULL;
             continue;
@@ -476,7 +507,8 @@ static void random_pointers(size_t count, const node *root, uint64_t *random) {
 }
 
 /* What the view must say when the first n bytes have arrived. */
-static void check_fields(const stream_json_view *view, const node *root, const char *text, size_t n, size_t count) {
+static void check_fields(const stream_json_view *view, const node *root, const char *text, size_t n,
+                         size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
         const stream_json_field *f = &view->field[i];
@@ -521,12 +553,14 @@ static void the_view_knows_at_every_byte_how_far_each_field_has_come(void) {
             stream_status status = stream_json_view_feed(&view, lend(doc.text + n, 1), 1);
             CHECK_EQ(view.offset, n + 1);
             check_fields(&view, root, doc.text, n + 1, count);
-            if (n + 1 < doc.n && root->type >= STREAM_JSON_STRING) CHECK_EQ(status, doc.text + n + 1 < root->end ? STREAM_MORE : STREAM_OK);
+            if (n + 1 < doc.n && root->type >= STREAM_JSON_STRING)
+                CHECK_EQ(status, doc.text + n + 1 < root->end ? STREAM_MORE : STREAM_OK);
             if (n % 7 == i % 7) { /* cut in two parts, here */
                 stream_json_view_init(&at_once, pointers, count);
                 stream_json_view_feed(&at_once, lend(doc.text, n), n);
                 check_fields(&at_once, root, doc.text, n, count);
-                CHECK_EQ(stream_json_view_feed(&at_once, lend(doc.text + n, doc.n - n), doc.n - n), STREAM_OK);
+                CHECK_EQ(stream_json_view_feed(&at_once, lend(doc.text + n, doc.n - n), doc.n - n),
+                         STREAM_OK);
                 check_fields(&at_once, root, doc.text, doc.n, count);
                 for (k = 0; k < count; k++) CHECK(!at_once.field[k].whole || at_once.field[k].len > 0);
             }
@@ -592,7 +626,8 @@ static void the_view_finds_what_pick_finds(void) {
                 CHECK_EQ(found[k].len, f->len);
                 CHECK(found[k].ptr == doc.text + f->offset);
             } else if (found[k].type != STREAM_JSON_NONE) { /* alone, to pick it is whole */
-                CHECK(f->type == found[k].type && f->type < STREAM_JSON_STRING && f->offset + f->len == doc.n);
+                CHECK(f->type == found[k].type && f->type < STREAM_JSON_STRING &&
+                      f->offset + f->len == doc.n);
             }
         }
         if (test.failures) {
@@ -607,7 +642,8 @@ static void the_view_finds_what_pick_finds(void) {
 /* A string of any bytes, cut anywhere: its safe parts, unescaped one by one, are the whole unescaped. */
 static void check_parts(const char *raw, size_t n, uint64_t *random) {
     static const char *const whole_pointer[] = {""};
-    static const stream_json_surrogates policies[] = {STREAM_JSON_PASS, STREAM_JSON_REPLACE, STREAM_JSON_REJECT};
+    static const stream_json_surrogates policies[] = {STREAM_JSON_PASS, STREAM_JSON_REPLACE,
+                                                      STREAM_JSON_REJECT};
     static char text[400], want[400], got[400];
     size_t which, at, len, used, shown;
     text[0] = '"';
@@ -615,7 +651,8 @@ static void check_parts(const char *raw, size_t n, uint64_t *random) {
     text[n + 1] = '"';
     for (which = 0; which < 3; which++) {
         stream_json_view view;
-        stream_status status = stream_json_string(stream_json_value_of(text, n + 2), policies[which], want, sizeof want, &len);
+        stream_status status =
+            stream_json_string(stream_json_value_of(text, n + 2), policies[which], want, sizeof want, &len);
         stream_status part = STREAM_OK;
         stream_json_view_init(&view, whole_pointer, 1);
         for (at = used = shown = 0; at < n + 2;) {
@@ -625,8 +662,9 @@ static void check_parts(const char *raw, size_t n, uint64_t *random) {
             at += step;
             CHECK(view.field[0].safe >= shown && view.field[0].safe < at);
             if (part == STREAM_OK)
-                part = stream_json_unescape(lend(text + 1 + shown, view.field[0].safe - shown), view.field[0].safe - shown,
-                                            policies[which], got + used, sizeof got - used, &more);
+                part = stream_json_unescape(lend(text + 1 + shown, view.field[0].safe - shown),
+                                            view.field[0].safe - shown, policies[which], got + used,
+                                            sizeof got - used, &more);
             used += more;
             shown = view.field[0].safe;
         }
@@ -639,8 +677,26 @@ static void check_parts(const char *raw, size_t n, uint64_t *random) {
 }
 
 static void safe_parts_unescaped_are_the_whole_unescaped(void) {
-    static const char *const pieces[] = {"\\ud83d", "\\ude00", "\\uD83D\\uDE00", "\\n", "\\\\", "\\\"", "\\u0041", "\\u00e9", "x", "yz",
-                                         "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x98\x80", "\xC3", "\xE4\xB8", "\xF0\x9F", "\x80", "\xFF", "\\u12", "\\q"};
+    static const char *const pieces[] = {"\\ud83d",
+                                         "\\ude00",
+                                         "\\uD83D\\uDE00",
+                                         "\\n",
+                                         "\\\\",
+                                         "\\\"",
+                                         "\\u0041",
+                                         "\\u00e9",
+                                         "x",
+                                         "yz",
+                                         "\xC3\xA9",
+                                         "\xE4\xB8\xAD",
+                                         "\xF0\x9F\x98\x80",
+                                         "\xC3",
+                                         "\xE4\xB8",
+                                         "\xF0\x9F",
+                                         "\x80",
+                                         "\xFF",
+                                         "\\u12",
+                                         "\\q"};
     unsigned long i, count = scaled(40000);
     for (i = 0; i < count && !test.failures; i++) {
         uint64_t seed = seed_of(i + 2000000), random = seed;
@@ -704,7 +760,8 @@ static void a_field_is_open_until_its_end_is_seen(void) {
     CHECK_VIEW("-", "", STREAM_MORE, STREAM_JSON_NUMBER, 0, 1, 0, 0);
     CHECK_VIEW("{\"a\":{\"b\":1},\"a\":{\"c\":2}}", "/a/c", STREAM_OK, STREAM_JSON_NUMBER, 22, 1, 0, 1);
     CHECK_VIEW("{\"a\":1,\"a\":22}", "/a", STREAM_OK, STREAM_JSON_NUMBER, 5, 1, 0, 1);
-    CHECK_VIEW("{\"\\u0061\\u002Fb\\ud83d\\ude00\":1}", "/a~1b\xF0\x9F\x98\x80", STREAM_OK, STREAM_JSON_NUMBER, 29, 1, 0, 1);
+    CHECK_VIEW("{\"\\u0061\\u002Fb\\ud83d\\ude00\":1}", "/a~1b\xF0\x9F\x98\x80", STREAM_OK,
+               STREAM_JSON_NUMBER, 29, 1, 0, 1);
     CHECK_VIEW("{\"a\\q\":1,\"\\ud83d\":2}", "/\xED\xA0\xBD", STREAM_OK, STREAM_JSON_NUMBER, 18, 1, 0, 1);
 }
 
@@ -712,9 +769,11 @@ static void the_view_stops_where_the_structure_breaks(void) {
     static const struct {
         const char *json;
         size_t at;
-    } cases[] = {{"x", 0}, {"{x", 1}, {"{\"a\"1", 4}, {"{\"a\":x", 5}, {"{\"a\":1x", 6}, {"{\"a\":01", 6}, {"{\"a\":truf", 8},
-                 {"{\"a\":1,}", 7}, {"{,", 1}, {"[,", 1}, {"[1,]", 3}, {"[1 2", 3}, {"[1}", 2}, {"{\"a\":1]", 6}, {"{}x", 2},
-                 {"{} {", 3}, {"1 2", 2}, {"\"a\"\"", 3}, {"]", 0}, {"[-]", 2}, {"[1.]", 3}};
+    } cases[] = {{"x", 0},         {"{x", 1},          {"{\"a\"1", 4},    {"{\"a\":x", 5},  {"{\"a\":1x", 6},
+                 {"{\"a\":01", 6}, {"{\"a\":truf", 8}, {"{\"a\":1,}", 7}, {"{,", 1},        {"[,", 1},
+                 {"[1,]", 3},      {"[1 2", 3},        {"[1}", 2},        {"{\"a\":1]", 6}, {"{}x", 2},
+                 {"{} {", 3},      {"1 2", 2},         {"\"a\"\"", 3},    {"]", 0},         {"[-]", 2},
+                 {"[1.]", 3}};
     static const char *const want[] = {"/b/c", "/7/x"};
     size_t i, cut;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -763,7 +822,9 @@ static void the_view_refuses_pointers_that_cannot_be_meant(void) {
     for (i = 0; i < STREAM_JSON_VIEW_STEPS; i++) CHECK_EQ(stream_json_view_feed(&view, "[", 1), STREAM_MORE);
     stream_json_view_feed(&view, "7 ", 2);
     CHECK(view.field[0].whole && view.field[0].offset == STREAM_JSON_VIEW_STEPS);
-    for (i = 0; i < STREAM_JSON_VIEW_STEPS; i++) CHECK_EQ(view.status = stream_json_view_feed(&view, "]", 1), i + 1 < STREAM_JSON_VIEW_STEPS ? STREAM_MORE : STREAM_OK);
+    for (i = 0; i < STREAM_JSON_VIEW_STEPS; i++)
+        CHECK_EQ(view.status = stream_json_view_feed(&view, "]", 1),
+                 i + 1 < STREAM_JSON_VIEW_STEPS ? STREAM_MORE : STREAM_OK);
 }
 
 /* Nesting that no pointer leads into is counted, not kept. */
@@ -779,10 +840,11 @@ static void the_view_is_as_deep_as_the_value(void) {
     CHECK(view.field[0].whole && view.field[0].offset == 800002);
 }
 
-/* The open value of a stream, seen after every fragment: the bytes that next hands out in the end, as far as they
-   have come; and a view that follows it there. */
+/* The open value of a stream, seen after every fragment: the bytes that next hands out in the end, as far as
+   they have come; and a view that follows it there. */
 static void the_open_value_can_be_seen(void) {
-    static const char *const between[] = {"\n", " \r\n", "\nlog {line [12\n", "\nx", "", "\n12\n", "\n\"a\\\"[\"\n"};
+    static const char *const between[] = {"\n", " \r\n",  "\nlog {line [12\n", "\nx",
+                                          "",   "\n12\n", "\n\"a\\\"[\"\n"};
     unsigned long i, streams = scaled(3000), seen = 0;
     for (i = 0; i < streams && !test.failures; i++) {
         static char text[8000];
@@ -836,7 +898,8 @@ static void the_open_value_can_be_seen(void) {
             CHECK(status == STREAM_OK || status == STREAM_EMPTY);
             if (status == STREAM_EMPTY) { /* nothing is, or no more than a bracket and a bare element of it */
                 CHECK_EQ(item.len, 0);
-                for (k = open ? (size_t)open->offset + 1 : at + step; k < at + step; k++) CHECK(!strchr("{}[]\",:", text[k]));
+                for (k = open ? (size_t)open->offset + 1 : at + step; k < at + step; k++)
+                    CHECK(!strchr("{}[]\",:", text[k]));
                 continue;
             }
             seen++;
@@ -946,8 +1009,9 @@ static void write_sample(stream_json_writer *w) {
 }
 
 static void every_capacity_and_every_buffer_gives_the_same_output(void) {
-    static const char want[] = "{\"text\":\"line\\n\xF0\x9F\x98\x80\\u0001\xEF\xBF\xBD and more than one word of eight\",\"n\\\"\":"
-                               "[-9223372036854775808,18446744073709551615,-0.1,false,null,[1, 2],\"\"]}";
+    static const char want[] =
+        "{\"text\":\"line\\n\xF0\x9F\x98\x80\\u0001\xEF\xBF\xBD and more than one word of eight\",\"n\\\"\":"
+        "[-9223372036854775808,18446744073709551615,-0.1,false,null,[1, 2],\"\"]}";
     check_output(write_sample, want, sizeof want - 1);
 }
 
@@ -976,10 +1040,12 @@ static void text_is_spliced_when_it_is_json(void) {
     static const struct {
         const char *text;
         stream_status status;
-    } cases[] = {{" {\"a\" : [1]}\n", STREAM_OK},  {"12", STREAM_OK},         {"", STREAM_E_TRUNCATED},
-                 {" ", STREAM_E_TRUNCATED},        {"{\"a\":", STREAM_E_TRUNCATED}, {"tru", STREAM_E_TRUNCATED},
-                 {"1,2", STREAM_E_INVALID},        {"{} {}", STREAM_E_INVALID}, {"\"\xFF\"", STREAM_E_INVALID},
-                 {"\"a\",\"b\":1", STREAM_E_INVALID}, {"[\x01]", STREAM_E_INVALID}, {"NaN", STREAM_E_INVALID}};
+    } cases[] = {{" {\"a\" : [1]}\n", STREAM_OK}, {"12", STREAM_OK},
+                 {"", STREAM_E_TRUNCATED},        {" ", STREAM_E_TRUNCATED},
+                 {"{\"a\":", STREAM_E_TRUNCATED}, {"tru", STREAM_E_TRUNCATED},
+                 {"1,2", STREAM_E_INVALID},       {"{} {}", STREAM_E_INVALID},
+                 {"\"\xFF\"", STREAM_E_INVALID},  {"\"a\",\"b\":1", STREAM_E_INVALID},
+                 {"[\x01]", STREAM_E_INVALID},    {"NaN", STREAM_E_INVALID}};
     static char deep[STREAM_JSON_CHECK_DEPTH + 1];
     stream_json_value nothing;
     stream_json_writer w;
@@ -995,7 +1061,8 @@ static void text_is_spliced_when_it_is_json(void) {
         if (cases[i].status == STREAM_OK) CHECK_TEXT(dst, len, i ? "[12]" : "[{\"a\" : [1]}]");
         else CHECK_TEXT(dst, len, "[");
         stream_json_write_json(&w, "1", 1); /* done, or an error already */
-        CHECK_EQ(stream_json_writer_finish(&w, &len), cases[i].status == STREAM_OK ? STREAM_E_STATE : cases[i].status);
+        CHECK_EQ(stream_json_writer_finish(&w, &len),
+                 cases[i].status == STREAM_OK ? STREAM_E_STATE : cases[i].status);
     }
     memset(deep, '[', sizeof deep);
     stream_json_writer_init(&w, dst, sizeof dst);
@@ -1009,10 +1076,12 @@ static void text_is_spliced_when_it_is_json(void) {
     CHECK_EQ(len, 0);
 }
 
-/* What a string must come out as: one character after the other, table 3-7 of the Unicode standard by hand. */
+/* What a string must come out as: one character after the other, table 3-7 of the Unicode standard by hand.
+ */
 static size_t slow_escape(char *to, const char *text, size_t n) {
-    static const unsigned char second[][4] = {{0xC2, 0xDF, 0x80, 0xBF}, {0xE0, 0xE0, 0xA0, 0xBF}, {0xE1, 0xEC, 0x80, 0xBF},
-                                              {0xED, 0xED, 0x80, 0x9F}, {0xEE, 0xEF, 0x80, 0xBF}, {0xF0, 0xF0, 0x90, 0xBF},
+    static const unsigned char second[][4] = {{0xC2, 0xDF, 0x80, 0xBF}, {0xE0, 0xE0, 0xA0, 0xBF},
+                                              {0xE1, 0xEC, 0x80, 0xBF}, {0xED, 0xED, 0x80, 0x9F},
+                                              {0xEE, 0xEF, 0x80, 0xBF}, {0xF0, 0xF0, 0x90, 0xBF},
                                               {0xF1, 0xF3, 0x80, 0xBF}, {0xF4, 0xF4, 0x80, 0x8F}};
     const unsigned char *p = (const unsigned char *)text;
     char *begin = to;
@@ -1055,7 +1124,23 @@ static void check_escape(const char *text, size_t n) {
 }
 
 static void a_stop_is_found_wherever_it_stands(void) {
-    static const char stops[][5] = {"\"", "\\", "\x1F", "\x01", "\n", "\x7F", "\x80", "\xFF", "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x98\x80", "\xE4\xB8", "\x20", "!", "#", "[", "]"};
+    static const char stops[][5] = {"\"",
+                                    "\\",
+                                    "\x1F",
+                                    "\x01",
+                                    "\n",
+                                    "\x7F",
+                                    "\x80",
+                                    "\xFF",
+                                    "\xC3\xA9",
+                                    "\xE4\xB8\xAD",
+                                    "\xF0\x9F\x98\x80",
+                                    "\xE4\xB8",
+                                    "\x20",
+                                    "!",
+                                    "#",
+                                    "[",
+                                    "]"};
     char text[300];
     size_t n, at, i;
     for (n = 0; n < 210; n += n < 80 ? 1 : 13)
@@ -1072,8 +1157,28 @@ static void a_stop_is_found_wherever_it_stands(void) {
 }
 
 static void text_is_escaped_and_mended_as_by_hand(void) {
-    static const char *const pieces[] = {"plain text of some length, ", "x", "\"", "\\", "\n", "\x02", "\xC3\xA9", "\xE4\xB8\xAD", "\xF0\x9F\x98\x80", "\xC3", "\xE0\x80", "\xE0\xA0",
-                                         "\xED\xA0\x80", "\xED\x9F\xBF", "\xF0\x80", "\xF0\x90\x80", "\xF4\x90\x80\x80", "\xF4\x8F\xBF", "\x80", "\xC0\xAF", "\xFF", "\xF5\x80"};
+    static const char *const pieces[] = {"plain text of some length, ",
+                                         "x",
+                                         "\"",
+                                         "\\",
+                                         "\n",
+                                         "\x02",
+                                         "\xC3\xA9",
+                                         "\xE4\xB8\xAD",
+                                         "\xF0\x9F\x98\x80",
+                                         "\xC3",
+                                         "\xE0\x80",
+                                         "\xE0\xA0",
+                                         "\xED\xA0\x80",
+                                         "\xED\x9F\xBF",
+                                         "\xF0\x80",
+                                         "\xF0\x90\x80",
+                                         "\xF4\x90\x80\x80",
+                                         "\xF4\x8F\xBF",
+                                         "\x80",
+                                         "\xC0\xAF",
+                                         "\xFF",
+                                         "\xF5\x80"};
     unsigned long i, count = scaled(60000);
     for (i = 0; i < count && !test.failures; i++) {
         uint64_t seed = seed_of(i + 3000000), random = seed;
@@ -1094,7 +1199,11 @@ static void what_is_not_utf8_is_mended_by_maximal_subparts(void) {
     static const struct {
         const char *text;
         unsigned marks;
-    } cases[] = {{"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82", 8}, {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF", 8}, {"\xF4\x91\x92\x93\xFF", 5}, {"\x80\xBF", 2}, {"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF", 4}};
+    } cases[] = {{"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82", 8},
+                 {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF", 8},
+                 {"\xF4\x91\x92\x93\xFF", 5},
+                 {"\x80\xBF", 2},
+                 {"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF", 4}};
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         stream_json_writer w;
@@ -1162,7 +1271,8 @@ static void doubles_are_written_short_and_come_back(void) {
 }
 
 static void what_is_no_number_is_not_written(void) {
-    static const uint64_t none[] = {UINT64_C(0x7FF0000000000000), UINT64_C(0xFFF0000000000000), UINT64_C(0x7FF8000000000000), UINT64_C(0xFFF8000000000001)};
+    static const uint64_t none[] = {UINT64_C(0x7FF0000000000000), UINT64_C(0xFFF0000000000000),
+                                    UINT64_C(0x7FF8000000000000), UINT64_C(0xFFF8000000000001)};
     size_t i, len;
     for (i = 0; i < 4; i++) {
         stream_json_writer w;
@@ -1378,11 +1488,13 @@ static void slow_rewrite(text *t, const node *v, const char *const *tails, size_
         bool last = tails[i] && *tails[i] && !strchr(step, '/'), done = false;
         char digits[30], plain[1300];
         size_t n = 0;
-        if (!last || there[i] || (rules[i].op != STREAM_JSON_OP_SET && rules[i].op != STREAM_JSON_OP_ADD)) continue;
+        if (!last || there[i] || (rules[i].op != STREAM_JSON_OP_SET && rules[i].op != STREAM_JSON_OP_ADD))
+            continue;
         sprintf(digits, "%u", (unsigned)index);
         if (v->type == STREAM_JSON_ARRAY && strcmp(step, "-") != 0 && strcmp(step, digits) != 0) continue;
         for (k = 0; k < i; k++)
-            done = done || (v->type == STREAM_JSON_OBJECT && (*hits >> k & 1) && strcmp(rules[k].pointer, rules[i].pointer) == 0);
+            done = done || (v->type == STREAM_JSON_OBJECT && (*hits >> k & 1) &&
+                            strcmp(rules[k].pointer, rules[i].pointer) == 0);
         if (done) continue;
         if (!first) put(t, ",", 1);
         first = false;
@@ -1448,7 +1560,9 @@ static void rewriting_is_what_the_tree_makes(void) {
         if (test.failures) {
             printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(doc.text, doc.n);
-            for (k = 0; k < count; k++) printf("\n      %c %s %.*s", "=~+-"[rules[k].op], rules[k].pointer, (int)rules[k].value.len, rules[k].value.len ? rules[k].value.ptr : "");
+            for (k = 0; k < count; k++)
+                printf("\n      %c %s %.*s", "=~+-"[rules[k].op], rules[k].pointer, (int)rules[k].value.len,
+                       rules[k].value.len ? rules[k].value.ptr : "");
             printf("\n");
         }
     }
@@ -1510,7 +1624,9 @@ static void rewriting_says_where_the_input_ends_or_breaks(void) {
     static const struct {
         const char *json;
         size_t at;
-    } cases[] = {{"{\"a\" 1}", 5}, {"{\"a\":1 \"b\":2}", 7}, {"[1,,2]", 3}, {"[1 2]", 3}, {"{\"a\":[1,]}", 8}, {"{} {}", 3}, {"x", 0}, {"{\"a\":tru}", 8}, {"[01]", 2}};
+    } cases[] = {{"{\"a\" 1}", 5}, {"{\"a\":1 \"b\":2}", 7}, {"[1,,2]", 3},
+                 {"[1 2]", 3},     {"{\"a\":[1,]}", 8},      {"{} {}", 3},
+                 {"x", 0},         {"{\"a\":tru}", 8},       {"[01]", 2}};
     char dst[200];
     stream_json_writer w;
     size_t i, at, len;
@@ -1546,21 +1662,22 @@ static stream_status patched(bool merge, const char *a, const char *b, char *dst
 
 /* The table of RFC 7386, appendix A: original, patch, result. */
 static void the_examples_of_the_rfc_come_out(void) {
-    static const char *const cases[][3] = {{"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
-                                           {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
-                                           {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
-                                           {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
-                                           {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
-                                           {"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
-                                           {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
-                                           {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
-                                           {"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
-                                           {"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
-                                           {"{\"a\":\"foo\"}", "null", "null"},
-                                           {"{\"a\":\"foo\"}", "\"bar\"", "\"bar\""},
-                                           {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
-                                           {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
-                                           {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"}};
+    static const char *const cases[][3] = {
+        {"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
+        {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
+        {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
+        {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+        {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
+        {"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
+        {"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
+        {"{\"a\":\"foo\"}", "null", "null"},
+        {"{\"a\":\"foo\"}", "\"bar\"", "\"bar\""},
+        {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
+        {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
+        {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"}};
     size_t i, len;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         char dst[100];
@@ -1570,22 +1687,24 @@ static void the_examples_of_the_rfc_come_out(void) {
 }
 
 static void a_difference_is_said_in_few_words(void) {
-    static const char *const cases[][3] = {{"{}", "{}", "{}"},
-                                           {"{\"a\":1}", "{\"a\" : 1}", "{}"},
-                                           {"{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "{}"},
-                                           {"{\"a\":\"x\"}", "{\"\\u0061\":\"\\u0078\"}", "{}"},
-                                           {"{\"a\":1}", "{\"a\":1.0}", "{\"a\":1.0}"},
-                                           {"{\"a\":1}", "{}", "{\"a\":null}"},
-                                           {"{}", "{\"a\":[1 ,2]}", "{\"a\":[1 ,2]}"},
-                                           {"{\"a\":[1,2]}", "{\"a\":[ 1,2 ]}", "{}"},
-                                           {"{\"a\":[1,{\"x\":1,\"y\":2}]}", "{\"a\":[1,{\"y\":2,\"x\":1}]}", "{}"},
-                                           {"{\"a\":[1,2]}", "{\"a\":[1,2,3]}", "{\"a\":[1,2,3]}"},
-                                           {"{\"a\":{\"b\":{\"c\":1,\"d\":2}},\"e\":3}", "{\"a\":{\"b\":{\"c\":1,\"d\":4}},\"e\":3}", "{\"a\":{\"b\":{\"d\":4}}}"},
-                                           {"{\"a\":{\"b\":1}}", "{\"a\":2}", "{\"a\":2}"},
-                                           {"{\"a\":2}", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}"},
-                                           {"[1]", "[1]", "[1]"},
-                                           {"", "{\"a\":1}", "{\"a\":1}"},
-                                           {"{\"a\":1}", "7", "7"}};
+    static const char *const cases[][3] = {
+        {"{}", "{}", "{}"},
+        {"{\"a\":1}", "{\"a\" : 1}", "{}"},
+        {"{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "{}"},
+        {"{\"a\":\"x\"}", "{\"\\u0061\":\"\\u0078\"}", "{}"},
+        {"{\"a\":1}", "{\"a\":1.0}", "{\"a\":1.0}"},
+        {"{\"a\":1}", "{}", "{\"a\":null}"},
+        {"{}", "{\"a\":[1 ,2]}", "{\"a\":[1 ,2]}"},
+        {"{\"a\":[1,2]}", "{\"a\":[ 1,2 ]}", "{}"},
+        {"{\"a\":[1,{\"x\":1,\"y\":2}]}", "{\"a\":[1,{\"y\":2,\"x\":1}]}", "{}"},
+        {"{\"a\":[1,2]}", "{\"a\":[1,2,3]}", "{\"a\":[1,2,3]}"},
+        {"{\"a\":{\"b\":{\"c\":1,\"d\":2}},\"e\":3}", "{\"a\":{\"b\":{\"c\":1,\"d\":4}},\"e\":3}",
+         "{\"a\":{\"b\":{\"d\":4}}}"},
+        {"{\"a\":{\"b\":1}}", "{\"a\":2}", "{\"a\":2}"},
+        {"{\"a\":2}", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}"},
+        {"[1]", "[1]", "[1]"},
+        {"", "{\"a\":1}", "{\"a\":1}"},
+        {"{\"a\":1}", "7", "7"}};
     size_t i, len;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         char dst[100];
@@ -1719,7 +1838,9 @@ static void objects_of_many_members_are_matched_in_any_order(void) {
             size_t at = order == 0 ? i : order == 1 ? MANY - 1 - i : order == 2 ? i * 7 % MANY : i ^ 1;
             p += sprintf(p, "%s\"k%u\":%u", i ? "," : "", (unsigned)i, (unsigned)i);
             if (at == 100) q += sprintf(q, "%s\"new\":1", i ? "," : "");
-            else q += sprintf(q, "%s\"\\u006b%u\":%u", i ? "," : "", (unsigned)at, (unsigned)(at == 70 ? 7 : at));
+            else
+                q += sprintf(q, "%s\"\\u006b%u\":%u", i ? "," : "", (unsigned)at,
+                             (unsigned)(at == 70 ? 7 : at));
         }
         sprintf(p, "}");
         sprintf(q, "}");
@@ -1755,17 +1876,20 @@ static void patches_say_what_is_wrong(void) {
             cut.ptr = lend(json, k);
             cut.len = k;
             stream_json_writer_init(&w, dst, sizeof dst);
-            CHECK_EQ(i ? stream_json_merge(whole, cut, &w) : stream_json_diff(cut, whole, &w), STREAM_E_TRUNCATED);
+            CHECK_EQ(i ? stream_json_merge(whole, cut, &w) : stream_json_diff(cut, whole, &w),
+                     STREAM_E_TRUNCATED);
             CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_TRUNCATED);
             stream_json_writer_init(&w, dst, sizeof dst);
-            CHECK_EQ(i ? stream_json_merge(cut, whole, &w) : stream_json_diff(whole, cut, &w), STREAM_E_TRUNCATED);
+            CHECK_EQ(i ? stream_json_merge(cut, whole, &w) : stream_json_diff(whole, cut, &w),
+                     STREAM_E_TRUNCATED);
         }
         for (k = 0; k < sizeof broken / sizeof *broken; k++) {
             CHECK_EQ(patched(i, broken[k], "{\"a\":2}", dst, sizeof dst, &len), STREAM_E_INVALID);
             CHECK_EQ(patched(i, "{\"a\":2}", broken[k], dst, sizeof dst, &len), STREAM_E_INVALID);
         }
         stream_json_writer_init(&w, dst, sizeof dst);
-        CHECK_EQ(i ? stream_json_merge(value("{}"), none, &w) : stream_json_diff(value("{}"), none, &w), STREAM_E_ARGUMENT);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), none, &w) : stream_json_diff(value("{}"), none, &w),
+                 STREAM_E_ARGUMENT);
         CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
         CHECK_EQ(len, 0);
         for (k = 0; k < 2; k++) { /* as many objects as there may be, and one more */
@@ -1787,15 +1911,21 @@ static void patches_say_what_is_wrong(void) {
         /* Objects of which nothing is there, as a lost item's value may be. */
         none.type = STREAM_JSON_OBJECT;
         stream_json_writer_init(&w, dst, sizeof dst);
-        CHECK_EQ(i ? stream_json_merge(none, value("{}"), &w) : stream_json_diff(none, value("{}"), &w), STREAM_E_TRUNCATED);
+        CHECK_EQ(i ? stream_json_merge(none, value("{}"), &w) : stream_json_diff(none, value("{}"), &w),
+                 STREAM_E_TRUNCATED);
         stream_json_writer_init(&w, dst, sizeof dst);
-        CHECK_EQ(i ? stream_json_merge(value("{}"), none, &w) : stream_json_diff(value("{}"), none, &w), STREAM_E_TRUNCATED);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), none, &w) : stream_json_diff(value("{}"), none, &w),
+                 STREAM_E_TRUNCATED);
         memset(&none, 0, sizeof none);
         /* Where no value may stand. */
-        CHECK_EQ(i ? stream_json_merge(value("{}"), value("{}"), &w) : stream_json_diff(value("{}"), value("{}"), &w), STREAM_E_TRUNCATED);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), value("{}"), &w)
+                   : stream_json_diff(value("{}"), value("{}"), &w),
+                 STREAM_E_TRUNCATED);
         stream_json_writer_init(&w, dst, sizeof dst);
         stream_json_write_object(&w);
-        CHECK_EQ(i ? stream_json_merge(value("{}"), value("{}"), &w) : stream_json_diff(value("{}"), value("{}"), &w), STREAM_E_STATE);
+        CHECK_EQ(i ? stream_json_merge(value("{}"), value("{}"), &w)
+                   : stream_json_diff(value("{}"), value("{}"), &w),
+                 STREAM_E_STATE);
     }
 }
 
@@ -1812,7 +1942,8 @@ static void write_edited(stream_json_writer *w) {
 }
 
 static void edited_output_fits_any_room(void) {
-    static const char want[] = "[ {\"a\" : [ 2], \"b\":{\"c\":null,\"d/\":\"x\"} },{\"b\":{\"d\":4,\"c\":null},\"e\":[5],\"a\":null},"
+    static const char want[] = "[ {\"a\" : [ 2], \"b\":{\"c\":null,\"d/\":\"x\"} "
+                               "},{\"b\":{\"d\":4,\"c\":null},\"e\":[5],\"a\":null},"
                                "{\"b\":{\"c\":2,\"d\":4}}]";
     check_output(write_edited, want, sizeof want - 1);
 }
