@@ -1244,10 +1244,12 @@ STREAM__FN stream_pool_buf *stream_pool__recall(stream_pool__core *core, stream_
                                                 unsigned tier) {
     while (cache->n[tier] > 0) {
         uint32_t place = cache->place[tier][--cache->n[tier]];
-        stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
+        stream_pool_buf *buf;
         /* The cache may be thinking of a freed pool that lay at the same address: any place will do, if
            there is such a one. */
-        if (place <= core->count[tier] && stream_pool__claim(buf, STREAM_POOL__CACHED, STREAM_POOL__OUT | 1))
+        if (place > core->count[tier]) continue;
+        buf = stream_pool__at(core->table[tier], place);
+        if (stream_pool__claim(buf, STREAM_POOL__CACHED, STREAM_POOL__OUT | 1))
             return stream_pool__hand_out(buf);
     }
     return NULL;
@@ -1531,13 +1533,11 @@ STREAM_POOL__RARE_FN stream_status stream_pool__acquire_slow(stream_pool__core *
 STREAM__FN stream_status stream_pool__acquire(stream_pool__core *core, stream_pool_cache *cache, size_t size,
                                               stream_pool_buf **out) {
     unsigned tier = stream_pool__tier_of(core, size);
-    uint32_t n = cache->n[tier];
-    if (n > 0) {
-        uint32_t place = cache->place[tier][n - 1];
-        uint64_t kept = STREAM_POOL__CACHED, out_once = STREAM_POOL__OUT | 1;
+    uint32_t n = cache->n[tier], place;
+    if (n > 0 && (place = cache->place[tier][n - 1]) <= core->count[tier]) { /* both as in recall and claim */
+        uint64_t kept = STREAM_POOL__CACHED;
         stream_pool_buf *buf = stream_pool__at(core->table[tier], place);
-        /* As in recall and claim. */
-        if (place <= core->count[tier] && stream__a64_cas_acq_rel(&buf->state, &kept, out_once)) {
+        if (stream__a64_cas_acq_rel(&buf->state, &kept, STREAM_POOL__OUT | 1)) {
             cache->n[tier] = n - 1;
             *out = stream_pool__hand_out(buf);
             return STREAM_OK;
