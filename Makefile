@@ -28,7 +28,7 @@ test: all ## everything that can be tested on this machine; names what it had to
 	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
-	sh tests/deps.sh
+	@BUILD=$(BUILD) sh tests/deps.sh
 
 bench: bench-json bench-rings bench-pool bench-wrap ## measure against the rivals found on this machine, all of it
 

@@ -2,8 +2,8 @@
 stream.h 0.1.0 - handle endless input in C with bounded memory
 SPDX-License-Identifier: MIT-0 (full text at the end of this file)
 
-Lines, UTF-8, backpressure, batching, rings and channels between threads, metrics and a ready-made
-pipeline for programs that read streams: pipes, sockets, children that talk all day. Bytes in, items
+Lines, UTF-8, backpressure, batching, rings and channels between threads, frames, server-sent events,
+metrics and a ready-made pipeline for programs that read streams: pipes, sockets, children that talk all day. Bytes in, items
 out, and no I/O inside the decoders: you lend bytes, you pull items, and what you hold never grows
 with the input.
 
@@ -101,6 +101,8 @@ CONTENTS (search for the banner)
     [channel]   a queue that waits, closes, and wakes event loops
     [broadcast] one writer, many readers, each at its own place
     [diff]      which rows of a screen changed
+    [frame]     [type][length][payload], both ways
+    [sse]       server-sent events, both ways; or only where they end
     [metrics]   counters, gauges, latency histogram; Prometheus and JSON text
     [pipeline]  source -> borrowed buffer -> decoder -> you, with metrics wired
 */
@@ -570,6 +572,10 @@ STREAM_API size_t stream_find_byte(const void *ptr, size_t len, char byte);
 STREAM_API size_t stream_find_newline(const void *ptr, size_t len);
 /* Any of the set_len bytes of `set`, NUL included if it is among them. */
 STREAM_API size_t stream_find_any(const void *ptr, size_t len, const char *set, size_t set_len);
+
+/* A slice of bytes, or of a text without its NUL. */
+STREAM_API stream_slice stream_slice_of(const void *ptr, size_t len);
+STREAM_API stream_slice stream_slice_text(const char *text);
 
 /* ==[ utf8 ]=========================================================================================
    UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF. */
@@ -1273,6 +1279,197 @@ STREAM_API void stream_diff_init(stream_diff *diff, const void *was, size_t was_
 /* The next row that differs: OK, or END. */
 STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *row);
 
+/* ==[ frame ]========================================================================================
+   Messages as [1 byte type][4 bytes length, big endian][payload]: bytes in, frames out. Follows the protocol
+   at stream_decoder above: item.kind is the type, ptr/len the payload, offset where the payload begins. One
+   thread at a time. The object may be moved while no loan is open.
+
+   A frame announced to be over max_len is reported at once, before any of it is kept: STREAM_E_TOO_LONG,
+   len 0, size the length announced. Its payload is stepped over, and the frame behind it comes out whole. If
+   the allocator refuses, the frame is lost (STREAM_E_NOMEM, with what could be kept). A frame that the end of
+   the input cuts is STREAM_E_TRUNCATED, with what came of it; cut inside its head, len and size are 0. */
+
+#define STREAM_FRAME_HEAD 5 /* bytes before the payload */
+
+typedef struct stream_frame_desc {
+    size_t max_len;             /* longest payload handed out, bytes; 0: 1 MiB; at most 4 GiB - 1 */
+    size_t first_len;           /* first assembly buffer, bytes; 0: 4 KiB; doubles from there */
+    void *memory;               /* NULL, or the assembly buffer: then nothing is ever allocated */
+    size_t memory_len;          /* its size, at least 1; max_len becomes at most this */
+    stream_allocator allocator; /* zero: malloc */
+} stream_frame_desc;
+
+typedef struct stream_frame {
+    uint64_t scanned; /* bytes stepped over so far: never above the bytes fed (read only) */
+    /* private */
+    const char *cur, *end; /* what is left of the loan */
+    stream__assembly held; /* the open frame's payload from earlier loans */
+    uint64_t offset;       /* stream offset of cur */
+    size_t max_len;
+    uint32_t size, seen;   /* of the open frame's payload: announced; gone by */
+    uint8_t head[STREAM_FRAME_HEAD], head_len;
+    bool skip, finished;   /* skip: the open frame has been reported already */
+} stream_frame;
+
+/* desc NULL: all defaults. OK, or E_ARGUMENT when a limit is out of range; nothing is allocated until a
+   payload spans two loans. */
+STREAM_API stream_status stream_frame_init(stream_frame *frame, const stream_frame_desc *desc);
+/* Returns its memory; a zeroed object is fine. */
+STREAM_API void stream_frame_free(stream_frame *frame);
+/* Ready for another stream from offset 0; keeps its memory and its limits. */
+STREAM_API void stream_frame_reset(stream_frame *frame);
+/* Lends len bytes until next returns MORE. OK or E_STATE; takes constant time. */
+STREAM_API stream_status stream_frame_feed(stream_frame *frame, const void *data, size_t len);
+/* The next frame in *item: OK, MORE, END, E_TOO_LONG, E_NOMEM, E_TRUNCATED. */
+STREAM_API stream_status stream_frame_next(stream_frame *frame, stream_item *item);
+STREAM_API stream_status stream_frame_finish(stream_frame *frame);
+/* The same decoder behind function pointers. */
+STREAM_API stream_decoder stream_frame_decoder(stream_frame *frame);
+
+/* The head of a frame whose payload you send yourself, right behind it. OK, or E_RANGE when len does not fit
+   in 32 bits. Any thread. */
+STREAM_API stream_status stream_frame_head(uint8_t type, size_t len, char head[STREAM_FRAME_HEAD]);
+/* A whole frame to dst. OK; FULL: nothing was written; E_RANGE. *len: its length, also with FULL. Any
+   thread. */
+STREAM_API stream_status stream_frame_write(uint8_t type, const void *data, size_t data_len, void *dst,
+                                            size_t cap, size_t *len);
+
+/* ==[ sse ]==========================================================================================
+   Server-sent events, as the WHATWG HTML standard has them (9.2.5, Parsing an event stream, and 9.2.6,
+   Interpreting an event stream), read and written. Follows the protocol at stream_decoder above. One thread
+   at a time. The object may be moved while no loan is open.
+
+       stream_sse_feed(&sse, chunk, n);
+       while ((st = stream_sse_next(&sse, &item)) != STREAM_MORE)
+           if (st == STREAM_OK) use(stream_sse_type(&sse.event), sse.event.data);
+
+   An item is one event that a browser would dispatch: ptr/len its data (the lines joined by LF), offset where
+   the data begins. sse.event has the rest of it. It is handed out by the call that sees the last byte of its
+   blank line: after CR, LF is not waited for. An event with one line of data that lies whole in the loan is a
+   slice of it; one that spans two loans, or has several lines of data, is assembled (STREAM_COPIED).
+   Comments, unknown fields and events without data cost time and no memory.
+
+   The bytes of data, name and id are handed out as they came. The standard reads the stream as UTF-8 with
+   U+FFFD for what is none; nothing that frames is touched by that, so check or replace each as you need.
+
+   Data over max_len, or a name or an id over max_field, lose the event: STREAM_E_TOO_LONG when its end is
+   known, ptr/len the head of the data, size its full length, sse.error which of them it was. If the allocator
+   refuses, it is lost as well (STREAM_E_NOMEM). The next event is whole. The end of the input discards
+   an event that no blank line has ended, as the standard wants it; it is reported as STREAM_E_TRUNCATED, with
+   what there is of it in the item and in sse.event. STREAM_UNTERMINATED then says that its last line was
+   whole, and only the blank line is missing.
+
+   Two raw modes are for those who pass streams on. They hand out the bytes as they are, cut behind the blank
+   lines. A block is everything up to and including a blank line: the bytes of an event, of a comment, or the
+   blank line alone. STREAM_SSE_BLOCKS hands out whole blocks of at most max_len bytes (E_TOO_LONG and
+   E_TRUNCATED as above; a tail of comments is no loss: OK, STREAM_UNTERMINATED). STREAM_SSE_PIECES holds
+   nothing and has no limit: it hands out what of a block is in the loan, STREAM_SSE_PART in item.kind when
+   more of it will follow; E_TRUNCATED with len 0 and the open block's size when the input ends in one. If a
+   loan ends between the CR and the LF of a blank line, the block goes out with the CR, and the LF comes as
+   STREAM_NOISE of its own: where such a stream is cut shows, but its bytes are the same and nothing waits. */
+
+typedef enum stream_sse_mode {
+    STREAM_SSE_EVENTS = 0,
+    STREAM_SSE_BLOCKS = 1,
+    STREAM_SSE_PIECES = 2
+} stream_sse_mode;
+
+enum { STREAM_SSE_PART = 1 }; /* item.kind in STREAM_SSE_PIECES: the block does not end with this piece */
+
+/* One event, from the decoder or for stream_sse_write. A slice whose ptr is NULL is a field left out. */
+typedef struct stream_sse_event {
+    stream_slice data;
+    stream_slice event;   /* its name; from the decoder never empty: NULL then, which means "message" */
+    stream_slice id;      /* from the decoder: the one in this event, NULL when it has none */
+    stream_slice comment; /* for the encoder only */
+    uint64_t retry_ms;    /* reconnection time, if has_retry */
+    bool has_retry;
+} stream_sse_event;
+
+typedef struct stream_sse_desc {
+    stream_sse_mode mode;
+    size_t max_len;             /* longest data, or block, handed out whole, bytes; 0: 1 MiB */
+    size_t max_field;           /* longest event name and id, bytes; 0: 1 KiB */
+    size_t first_len;           /* first assembly buffer, bytes; 0: 4 KiB; doubles from there */
+    void *memory;               /* NULL, or all memory it may use: then nothing is ever allocated */
+    size_t memory_len;          /* its size, at least 8: four times max_field (0: an eighth of it, at most
+                                   1 KiB), the rest for data; all of it for STREAM_SSE_BLOCKS */
+    stream_allocator allocator; /* zero: malloc */
+} stream_sse_desc;
+
+typedef struct stream__sse_text { /* a field's value: a slice of the loan until it cannot be one any more */
+    stream__assembly held;
+    const char *ptr;
+    size_t len;
+    uint64_t size; /* length of it all, also of what is not kept */
+    bool seen, copied;
+} stream__sse_text;
+
+typedef struct stream_sse {
+    stream_sse_event event; /* the event handed out last: valid as long as its item (read only) */
+    uint64_t retry_ms;      /* reconnection time the stream asked for last, if has_retry (read only) */
+    bool has_retry;
+    const char *error;      /* with an error status: what it is about; constant text (read only) */
+    uint64_t scanned;       /* bytes looked at so far: never above the bytes fed (read only) */
+    /* private */
+    const char *cur, *end;  /* what is left of the loan */
+    const char *lf, *cr;    /* the next of each in the loan, or its end; NULL: not looked for yet */
+    stream__sse_text data, name, id, id_line; /* id_line: of the open line, which may turn out void */
+    stream__assembly last;  /* the last event id */
+    stream__assembly held;  /* the open block's bytes from earlier loans (STREAM_SSE_BLOCKS) */
+    uint64_t offset;        /* stream offset of cur */
+    uint64_t block;         /* stream offset of the open block */
+    uint64_t data_at;       /* stream offset of the open event's data */
+    uint64_t number, retry; /* the open line's digits, and what the open event's retry field came to */
+    stream_sse_mode mode;
+    uint8_t state, field;   /* where in the line the parser is, and in which field */
+    uint8_t bom, key_len;   /* bytes of a byte order mark seen, 3 when it is settled */
+    char key[6];            /* the field's name so far */
+    bool after_cr;          /* an LF now would belong to the CR before it */
+    uint8_t digits;         /* of the open line's retry: 0 none yet, 1 nothing else so far, 2 no number */
+    bool retried;           /* the open event has a retry field that counts */
+    bool id_void;           /* the open line's id has a NUL in it */
+    bool real;              /* the open block is more than comments */
+    bool finished;
+} stream_sse;
+
+/* desc NULL: all defaults. OK, or E_ARGUMENT when the memory is too small or a limit above SIZE_MAX / 4;
+   nothing is allocated until an event spans two loans or has an id. */
+STREAM_API stream_status stream_sse_init(stream_sse *sse, const stream_sse_desc *desc);
+/* Returns its memory; a zeroed object is fine. */
+STREAM_API void stream_sse_free(stream_sse *sse);
+/* Ready for another stream from offset 0, after a reconnect: keeps its memory, its limits, the last event
+   id and the reconnection time. */
+STREAM_API void stream_sse_reset(stream_sse *sse);
+/* Lends len bytes until next returns MORE. OK or E_STATE; takes constant time. */
+STREAM_API stream_status stream_sse_feed(stream_sse *sse, const void *data, size_t len);
+/* The next event in *item and sse->event: OK, MORE, END, E_TOO_LONG, E_NOMEM, E_TRUNCATED. */
+STREAM_API stream_status stream_sse_next(stream_sse *sse, stream_item *item);
+/* No more input: next() reports what is open, then END. May be called before MORE, and twice. */
+STREAM_API stream_status stream_sse_finish(stream_sse *sse);
+/* Bytes of the block that is open as of the last MORE; 0: a comment could be put in here. */
+STREAM_API uint64_t stream_sse_open(const stream_sse *sse);
+/* The same decoder behind function pointers. */
+STREAM_API stream_decoder stream_sse_decoder(stream_sse *sse);
+
+/* What a client sends as Last-Event-ID: the id as of the last blank line, len 0 when there is none. Valid
+   until the next call on sse. An id counts also in an event without data, and in one that was lost. */
+STREAM_API stream_slice stream_sse_last_id(const stream_sse *sse);
+/* Starts from an id kept elsewhere. OK; E_INVALID when it has CR, LF or NUL in it; E_TOO_LONG; E_NOMEM. */
+STREAM_API stream_status stream_sse_set_last_id(stream_sse *sse, const void *id, size_t len);
+
+/* The event's name: "message" when it has none. Valid as long as event is. Any thread. */
+STREAM_API stream_slice stream_sse_type(const stream_sse_event *event);
+
+/* Writes one event, in the order comment, event, id, retry, data, and the blank line; LF ends each line. CR,
+   LF and CRLF in the data each begin another data line, and come back as LF. Name, id and comment with CR,
+   LF or NUL in them are refused: whatever it is given, the output is one event at most, with these fields
+   and no others. Without data it is none to a browser, but a comment keeps a connection alive, and an id is
+   remembered. With nothing at all, nothing is written.
+   OK; FULL: nothing was written, *len says how much room it takes; E_INVALID. At most 7 bytes for each byte
+   of input, and 64 more. Any thread. */
+STREAM_API stream_status stream_sse_write(const stream_sse_event *event, void *dst, size_t cap, size_t *len);
+
 /* ==[ metrics ]======================================================================================
    Counters, gauges and a latency histogram that any number of threads may write and read (relaxed
    atomics: exact when quiet, momentary otherwise). Zero them to start. */
@@ -1493,6 +1690,19 @@ STREAM_API size_t stream_find_any(const void *ptr, size_t len, const char *set, 
     for (i = 0; i < len; i++)
         if (in[p[i] >> 5] >> (p[i] & 31) & 1) break;
     return i;
+}
+
+STREAM_API stream_slice stream_slice_of(const void *ptr, size_t len) {
+    stream_slice slice;
+    slice.ptr = (const char *)ptr;
+    slice.len = len;
+    return slice;
+}
+
+STREAM_API stream_slice stream_slice_text(const char *text) {
+    size_t len = 0;
+    while (len < SIZE_MAX && text[len]) len++; /* not strlen, nor a loop that a compiler turns into it */
+    return stream_slice_of(text, len);
 }
 
 /* ==[ utf8: implementation ]=========================================================================
@@ -3375,6 +3585,802 @@ STREAM_API stream_status stream_diff_next(stream_diff *diff, stream_diff_row *ro
             (row->was.len && memcmp(row->was.ptr, row->now.ptr, row->was.len) != 0))
             return STREAM_OK;
     }
+}
+
+/* ==[ frame: implementation ]======================================================================== */
+
+/* Whether it can be said in the four bytes there are. */
+static bool stream__frame_fits(size_t len) {
+#if SIZE_MAX > UINT32_MAX
+    return len <= UINT32_MAX;
+#else
+    (void)len;
+    return true;
+#endif
+}
+
+STREAM_API stream_status stream_frame_init(stream_frame *frame, const stream_frame_desc *desc) {
+    stream_frame_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (d.max_len == 0) d.max_len = d.memory ? d.memory_len : (size_t)1 << 20;
+    if (d.memory && d.max_len > d.memory_len) d.max_len = d.memory_len;
+    if (d.max_len == 0 || d.max_len > SIZE_MAX / 4 || !stream__frame_fits(d.max_len))
+        return STREAM_E_ARGUMENT;
+    if (d.first_len == 0) d.first_len = 4096;
+    memset(frame, 0, sizeof *frame);
+    frame->max_len = d.max_len;
+    stream__assembly_init(&frame->held, &d.allocator, d.memory, d.first_len, d.max_len);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_frame_free(stream_frame *frame) {
+    stream__assembly_free(&frame->held);
+    memset(frame, 0, sizeof *frame);
+}
+
+STREAM_API void stream_frame_reset(stream_frame *frame) {
+    stream__assembly_clear(&frame->held);
+    frame->cur = frame->end = NULL;
+    frame->scanned = frame->offset = 0;
+    frame->size = frame->seen = 0;
+    frame->head_len = 0;
+    frame->skip = frame->finished = false;
+}
+
+STREAM_API stream_status stream_frame_feed(stream_frame *frame, const void *data, size_t len) {
+    if (frame->finished || frame->cur != frame->end) return STREAM_E_STATE;
+    frame->cur = (const char *)data;
+    frame->end = len ? frame->cur + len : frame->cur;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_frame_finish(stream_frame *frame) {
+    frame->finished = true;
+    return STREAM_OK;
+}
+
+static void stream__frame_advance(stream_frame *frame, size_t n) {
+    frame->cur += n;
+    frame->offset += n;
+    frame->scanned += n;
+}
+
+/* The open frame as an item; the next byte begins another one. */
+static stream_status stream__frame_emit(stream_frame *frame, stream_item *item, stream_status status) {
+    item->kind = frame->head[0];
+    item->size = frame->size;
+    item->offset = frame->offset - frame->seen;
+    if (frame->held.refused && status == STREAM_OK) status = STREAM_E_NOMEM;
+    stream__assembly_clear(&frame->held); /* its bytes stay until something is added */
+    frame->head_len = 0;
+    frame->skip = false;
+    frame->seen = 0;
+    return status;
+}
+
+STREAM_API stream_status stream_frame_next(stream_frame *frame, stream_item *item) {
+    memset(item, 0, sizeof *item);
+    for (;;) {
+        size_t left = (size_t)(frame->end - frame->cur), take;
+        if (frame->head_len < STREAM_FRAME_HEAD) {
+            take = (size_t)STREAM_FRAME_HEAD - frame->head_len;
+            if (take > left) take = left;
+            if (take) {
+                memcpy(frame->head + frame->head_len, frame->cur, take);
+                stream__frame_advance(frame, take);
+                frame->head_len = (uint8_t)(frame->head_len + take);
+            }
+            if (frame->head_len < STREAM_FRAME_HEAD) break;
+            frame->size = (uint32_t)frame->head[1] << 24 | (uint32_t)frame->head[2] << 16 |
+                          (uint32_t)frame->head[3] << 8 | frame->head[4];
+            if (frame->size > frame->max_len) {
+                frame->skip = true;
+                item->kind = frame->head[0];
+                item->size = frame->size;
+                item->offset = frame->offset;
+                return STREAM_E_TOO_LONG;
+            }
+            continue;
+        }
+        take = frame->size - frame->seen;
+        if (take > left) take = left;
+        if (!frame->skip && frame->seen == 0 && take == frame->size) { /* whole in the loan */
+            item->ptr = frame->cur;
+            item->len = take;
+            if (take) stream__frame_advance(frame, take); /* NULL + 0 is not defined in C */
+            frame->seen = frame->size;
+            return stream__frame_emit(frame, item, STREAM_OK);
+        }
+        if (take == 0) break;
+        if (!frame->skip) stream__assembly_add(&frame->held, frame->cur, take);
+        stream__frame_advance(frame, take);
+        frame->seen += (uint32_t)take;
+        if (frame->seen < frame->size) break;
+        if (frame->skip) {
+            stream__frame_emit(frame, item, STREAM_OK); /* it was reported when its head came */
+            memset(item, 0, sizeof *item);
+            continue;
+        }
+        item->ptr = frame->held.ptr;
+        item->len = frame->held.len;
+        item->flags = STREAM_COPIED;
+        return stream__frame_emit(frame, item, STREAM_OK);
+    }
+    item->offset = frame->offset;
+    if (!frame->finished) return STREAM_MORE;
+    if (frame->head_len == 0) return STREAM_END;
+    if (frame->head_len < STREAM_FRAME_HEAD) {
+        frame->head_len = 0;
+        return STREAM_E_TRUNCATED;
+    }
+    if (frame->skip) { /* reported once already */
+        frame->head_len = 0;
+        return STREAM_END;
+    }
+    item->ptr = frame->held.ptr;
+    item->len = frame->held.len;
+    item->flags = frame->held.len ? STREAM_COPIED : 0;
+    return stream__frame_emit(frame, item, STREAM_E_TRUNCATED);
+}
+
+static stream_status stream__frame_feed(void *self, const void *data, size_t len) {
+    return stream_frame_feed((stream_frame *)self, data, len);
+}
+static stream_status stream__frame_next(void *self, stream_item *item) {
+    return stream_frame_next((stream_frame *)self, item);
+}
+static stream_status stream__frame_finish(void *self) { return stream_frame_finish((stream_frame *)self); }
+
+STREAM_API stream_decoder stream_frame_decoder(stream_frame *frame) {
+    stream_decoder decoder;
+    decoder.self = frame;
+    decoder.feed = stream__frame_feed;
+    decoder.next = stream__frame_next;
+    decoder.finish = stream__frame_finish;
+    return decoder;
+}
+
+STREAM_API stream_status stream_frame_head(uint8_t type, size_t len, char head[STREAM_FRAME_HEAD]) {
+    unsigned char bytes[STREAM_FRAME_HEAD];
+    if (!stream__frame_fits(len)) return STREAM_E_RANGE;
+    bytes[0] = type;
+    bytes[1] = (unsigned char)(len >> 24 & 0xFF);
+    bytes[2] = (unsigned char)(len >> 16 & 0xFF);
+    bytes[3] = (unsigned char)(len >> 8 & 0xFF);
+    bytes[4] = (unsigned char)(len & 0xFF);
+    memcpy(head, bytes, sizeof bytes);
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_frame_write(uint8_t type, const void *data, size_t data_len, void *dst,
+                                            size_t cap, size_t *len) {
+    char head[STREAM_FRAME_HEAD];
+    stream_status status = stream_frame_head(type, data_len, head);
+    if (status == STREAM_OK && data_len > SIZE_MAX - STREAM_FRAME_HEAD) status = STREAM_E_RANGE;
+    *len = status == STREAM_OK ? STREAM_FRAME_HEAD + data_len : 0;
+    if (status != STREAM_OK) return status;
+    if (cap < *len) return STREAM_FULL;
+    memcpy(dst, head, sizeof head);
+    if (data_len) memcpy((char *)dst + sizeof head, data, data_len);
+    return STREAM_OK;
+}
+
+/* ==[ sse: implementation ]==========================================================================
+   A line is taken apart as it comes: the first bytes of it decide which field it is (no known name is
+   longer than five), and from then on its value goes where it belongs, however many loans it spans. So
+   nothing is held but what an event is made of, and no byte is seen twice. The ends of lines are found by
+   looking for LF and for CR each on their own, and remembering the one that is further away: the C
+   library's search is much faster than any loop that looks for both. */
+
+enum { STREAM__SSE_START, STREAM__SSE_KEY, STREAM__SSE_SPACE, STREAM__SSE_VALUE, STREAM__SSE_SKIP };
+enum { STREAM__SSE_NONE, STREAM__SSE_DATA, STREAM__SSE_EVENT, STREAM__SSE_ID, STREAM__SSE_RETRY };
+
+/* Starts the value over. */
+static void stream__sse_text_clear(stream__sse_text *t) {
+    stream__assembly_clear(&t->held); /* its bytes stay until something is added */
+    t->ptr = NULL;
+    t->len = 0;
+    t->size = 0;
+    t->seen = t->copied = false;
+}
+
+/* Moves what is still a slice of the loan into the buffer. */
+static void stream__sse_text_hold(stream__sse_text *t) {
+    if (!t->copied && t->len) stream__assembly_add(&t->held, t->ptr, t->len);
+    t->copied = true;
+}
+
+static void stream__sse_text_add(stream__sse_text *t, const char *ptr, size_t len) {
+    t->size += len;
+    if (!t->copied && t->len == 0) {
+        t->ptr = ptr;
+        t->len = len;
+        return;
+    }
+    stream__sse_text_hold(t);
+    stream__assembly_add(&t->held, ptr, len);
+}
+
+/* What of it is kept, at most max bytes; ptr is never NULL when the field was there. */
+static stream_slice stream__sse_text_get(const stream__sse_text *t, size_t max) {
+    stream_slice s;
+    s.ptr = NULL;
+    s.len = 0;
+    if (!t->seen) return s;
+    s.ptr = t->copied ? t->held.ptr : t->ptr;
+    s.len = t->copied ? t->held.len : t->len;
+    if (s.len > max) s.len = max;
+    if (!s.ptr || s.len == 0) s.ptr = "";
+    return s;
+}
+
+STREAM_API stream_status stream_sse_init(stream_sse *sse, const stream_sse_desc *desc) {
+    stream_sse_desc d;
+    char *memory;
+    size_t first_field;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    memory = (char *)d.memory;
+    if (memory && d.memory_len < 8) return STREAM_E_ARGUMENT;
+    if (d.max_field == 0) {
+        d.max_field = 1024;
+        if (memory && d.max_field > d.memory_len / 8) d.max_field = d.memory_len / 8;
+    }
+    if (d.mode != STREAM_SSE_EVENTS) d.max_field = 0;
+    if (d.max_field > SIZE_MAX / 4) return STREAM_E_ARGUMENT;
+    if (memory) {
+        size_t rest;
+        if (d.max_field > (d.memory_len - 1) / 4) return STREAM_E_ARGUMENT;
+        rest = d.memory_len - 4 * d.max_field;
+        if (d.max_len == 0 || d.max_len > rest) d.max_len = rest;
+    }
+    if (d.max_len == 0) d.max_len = (size_t)1 << 20;
+    if (d.max_len > SIZE_MAX / 4) return STREAM_E_ARGUMENT;
+    if (d.first_len == 0) d.first_len = 4096;
+    first_field = d.first_len < 64 ? d.first_len : 64;
+    memset(sse, 0, sizeof *sse);
+    sse->mode = d.mode;
+    stream__assembly_init(&sse->held, &d.allocator, memory, d.first_len, d.max_len);
+    stream__assembly_init(&sse->data.held, &d.allocator, memory, d.first_len, d.max_len);
+    if (memory) memory += d.max_len;
+    stream__assembly_init(&sse->name.held, &d.allocator, memory, first_field, d.max_field);
+    if (memory) memory += d.max_field;
+    stream__assembly_init(&sse->id.held, &d.allocator, memory, first_field, d.max_field);
+    if (memory) memory += d.max_field;
+    stream__assembly_init(&sse->id_line.held, &d.allocator, memory, first_field, d.max_field);
+    if (memory) memory += d.max_field;
+    stream__assembly_init(&sse->last, &d.allocator, memory, first_field, d.max_field);
+    return STREAM_OK;
+}
+
+STREAM_API void stream_sse_free(stream_sse *sse) {
+    stream__assembly_free(&sse->data.held);
+    stream__assembly_free(&sse->name.held);
+    stream__assembly_free(&sse->id.held);
+    stream__assembly_free(&sse->id_line.held);
+    stream__assembly_free(&sse->last);
+    stream__assembly_free(&sse->held);
+    memset(sse, 0, sizeof *sse);
+}
+
+/* Nothing of an event yet. What was handed out stays where it is. */
+static void stream__sse_block_begin(stream_sse *sse) {
+    stream__sse_text_clear(&sse->data);
+    stream__sse_text_clear(&sse->name);
+    stream__sse_text_clear(&sse->id);
+    stream__sse_text_clear(&sse->id_line);
+    stream__assembly_clear(&sse->held);
+    sse->block = sse->offset;
+    sse->retried = sse->real = false;
+    sse->state = STREAM__SSE_START;
+}
+
+STREAM_API void stream_sse_reset(stream_sse *sse) {
+    sse->cur = sse->end = sse->lf = sse->cr = NULL;
+    sse->offset = sse->scanned = 0;
+    sse->bom = 0;
+    sse->after_cr = sse->finished = false;
+    sse->error = NULL;
+    memset(&sse->event, 0, sizeof sse->event);
+    stream__sse_block_begin(sse);
+}
+
+STREAM_API stream_status stream_sse_feed(stream_sse *sse, const void *data, size_t len) {
+    if (sse->finished || sse->cur != sse->end) return STREAM_E_STATE;
+    sse->cur = (const char *)data;
+    sse->end = len ? sse->cur + len : sse->cur;
+    sse->lf = sse->cr = NULL;
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_sse_finish(stream_sse *sse) {
+    sse->finished = true;
+    return STREAM_OK;
+}
+
+STREAM_API uint64_t stream_sse_open(const stream_sse *sse) { return sse->offset - sse->block; }
+
+static void stream__sse_advance(stream_sse *sse, size_t n) {
+    sse->cur += n;
+    sse->offset += n;
+    sse->scanned += n;
+}
+
+/* Where the line that goes on at cur ends: at CR, LF or the end of the loan. */
+static const char *stream__sse_line_end(stream_sse *sse) {
+    const char *from = sse->cur;
+    if (!sse->lf || sse->lf < from) sse->lf = from + stream_find_byte(from, (size_t)(sse->end - from), '\n');
+    if (!sse->cr || sse->cr < from) sse->cr = from + stream_find_byte(from, (size_t)(sse->end - from), '\r');
+    return sse->lf < sse->cr ? sse->lf : sse->cr;
+}
+
+/* The byte order mark of the stream is no part of it. Bytes of a mark that turns out to be none are the start
+   of a field's name, and no name that is known starts so. */
+static void stream__sse_mark(stream_sse *sse) {
+    static const unsigned char mark[3] = {0xEF, 0xBB, 0xBF};
+    while (sse->bom < 3 && sse->cur != sse->end) {
+        if ((unsigned char)*sse->cur != mark[sse->bom]) {
+            if (sse->bom) {
+                sse->state = STREAM__SSE_SKIP;
+                sse->real = true;
+            }
+            sse->bom = 3;
+            return;
+        }
+        stream__sse_advance(sse, 1);
+        sse->bom++;
+    }
+}
+
+/* At the start of a line: nor is the LF of a CRLF. A block begins behind them. */
+static void stream__sse_line_start(stream_sse *sse) {
+    if (sse->after_cr && sse->cur != sse->end) {
+        sse->after_cr = false;
+        if (*sse->cur == '\n') {
+            if (sse->offset == sse->block) sse->block++;
+            stream__sse_advance(sse, 1);
+        }
+    }
+    if (sse->bom < 3) {
+        stream__sse_mark(sse);
+        if (sse->bom == 3 && sse->offset == 3 && sse->state == STREAM__SSE_START) sse->block = 3;
+    }
+}
+
+/* The field whose name the key is, or begins with the key if the name may still go on. */
+static uint8_t stream__sse_field(const stream_sse *sse, bool open) {
+    static const char name[4][6] = {"data", "event", "id", "retry"};
+    static const uint8_t len[4] = {4, 5, 2, 5};
+    uint8_t i;
+    for (i = 0; i < 4; i++)
+        if ((open ? sse->key_len <= len[i] : sse->key_len == len[i]) &&
+            memcmp(sse->key, name[i], sse->key_len) == 0)
+            return (uint8_t)(i + 1);
+    return STREAM__SSE_NONE;
+}
+
+/* The name of a field is whole. */
+static void stream__sse_field_begin(stream_sse *sse) {
+    sse->field = stream__sse_field(sse, false);
+    switch (sse->field) {
+    case STREAM__SSE_DATA:
+        if (sse->data.seen) { /* another line: LF joins them */
+            sse->data.size++;
+            stream__sse_text_hold(&sse->data);
+            stream__assembly_add(&sse->data.held, "\n", 1);
+        }
+        break;
+    case STREAM__SSE_EVENT:
+        stream__sse_text_clear(&sse->name); /* the last one counts */
+        sse->name.seen = true;
+        break;
+    case STREAM__SSE_ID: /* one with a NUL does not count: the one before it may still be wanted */
+        stream__sse_text_clear(&sse->id_line);
+        sse->id_line.seen = true;
+        sse->id_void = false;
+        break;
+    case STREAM__SSE_RETRY:
+        sse->number = 0;
+        sse->digits = 0;
+        break;
+    default: sse->state = STREAM__SSE_SKIP; return;
+    }
+    sse->state = STREAM__SSE_SPACE;
+}
+
+/* The value of a known field begins at cur, or is empty. */
+static void stream__sse_value_begin(stream_sse *sse) {
+    sse->state = STREAM__SSE_VALUE;
+    if (sse->field == STREAM__SSE_DATA && !sse->data.seen) {
+        sse->data.seen = true;
+        sse->data_at = sse->offset;
+    }
+}
+
+static void stream__sse_value_add(stream_sse *sse, const char *ptr, size_t len) {
+    size_t i;
+    switch (sse->field) {
+    case STREAM__SSE_DATA: stream__sse_text_add(&sse->data, ptr, len); break;
+    case STREAM__SSE_EVENT: stream__sse_text_add(&sse->name, ptr, len); break;
+    case STREAM__SSE_ID:
+        stream__sse_text_add(&sse->id_line, ptr, len);
+        if (stream_find_byte(ptr, len, '\0') < len) sse->id_void = true;
+        break;
+    default: /* retry; a number that does not fit is as good as for ever */
+        for (i = 0; i < len; i++) {
+            uint64_t digit = (uint64_t)(unsigned char)ptr[i] - '0';
+            if (digit > 9) sse->digits = 2;
+            if (sse->digits == 2) break;
+            sse->digits = 1;
+            sse->number = sse->number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : sse->number * 10 + digit;
+        }
+    }
+}
+
+/* len bytes of a line that is open, none of them CR or LF. */
+static void stream__sse_take(stream_sse *sse, size_t len) {
+    const char *end = sse->cur + len;
+    size_t n;
+    if (sse->state == STREAM__SSE_START) {
+        sse->state = STREAM__SSE_KEY;
+        sse->key_len = 0;
+    }
+    if (sse->state == STREAM__SSE_KEY) {
+        for (n = 0; n < len && sse->cur[n] != ':' && sse->key_len < sizeof sse->key; n++)
+            sse->key[sse->key_len++] = sse->cur[n];
+        if (sse->key_len == sizeof sse->key) sse->state = STREAM__SSE_SKIP;
+        stream__sse_advance(sse, n);
+        if (sse->state == STREAM__SSE_KEY && sse->cur < end) {
+            stream__sse_advance(sse, 1);
+            stream__sse_field_begin(sse); /* a comment is a field without a name, and known to nobody */
+        }
+    }
+    if (sse->cur == end) return;
+    if (sse->state == STREAM__SSE_SPACE) {
+        if (*sse->cur == ' ') stream__sse_advance(sse, 1);
+        stream__sse_value_begin(sse);
+    }
+    n = (size_t)(end - sse->cur);
+    if (sse->state == STREAM__SSE_VALUE && n) stream__sse_value_add(sse, sse->cur, n);
+    stream__sse_advance(sse, n);
+}
+
+/* A line that is not blank has ended. */
+static void stream__sse_line_done(stream_sse *sse) {
+    if (sse->state == STREAM__SSE_KEY) stream__sse_field_begin(sse); /* no colon: all of it is the name */
+    if (sse->state == STREAM__SSE_SPACE) stream__sse_value_begin(sse);
+    if (sse->state == STREAM__SSE_VALUE && sse->field == STREAM__SSE_ID && !sse->id_void) {
+        stream__sse_text line = sse->id_line;
+        sse->id_line = sse->id;
+        sse->id = line;
+    }
+    if (sse->state == STREAM__SSE_VALUE && sse->field == STREAM__SSE_RETRY && sse->digits == 1) {
+        sse->retried = sse->has_retry = true;
+        sse->retry = sse->retry_ms = sse->number;
+    }
+    sse->state = STREAM__SSE_START;
+}
+
+/* The open event in *item and sse->event. */
+static void stream__sse_describe(stream_sse *sse, stream_item *item) {
+    sse->event.data = stream__sse_text_get(&sse->data, sse->data.held.max);
+    sse->event.event = stream__sse_text_get(&sse->name, sse->name.held.max);
+    sse->event.id = stream__sse_text_get(&sse->id, sse->id.held.max);
+    if (sse->event.event.len == 0) sse->event.event.ptr = NULL;
+    sse->event.has_retry = sse->retried;
+    sse->event.retry_ms = sse->retried ? sse->retry : 0;
+    memset(item, 0, sizeof *item);
+    item->ptr = sse->event.data.ptr;
+    item->len = sse->event.data.len;
+    item->size = sse->data.size;
+    item->offset = sse->data.seen ? sse->data_at : sse->block;
+    item->flags = sse->data.copied ? STREAM_COPIED : 0;
+}
+
+static bool stream__sse_refused(const stream__sse_text *t) { return t->copied && t->held.refused; }
+
+/* The blank line has come: MORE when it ends nothing that is handed out. */
+static stream_status stream__sse_dispatch(stream_sse *sse, stream_item *item) {
+    stream_status status = sse->data.seen ? STREAM_OK : STREAM_MORE;
+    stream__sse_describe(sse, item);
+    sse->error = NULL;
+    if (sse->id.size > sse->id.held.max) {
+        status = STREAM_E_TOO_LONG;
+        sse->error = "id longer than max_field";
+    } else if (sse->id.seen) {
+        stream__sse_text_hold(&sse->id);
+        if (sse->id.held.refused) { /* the old one stands */
+            status = STREAM_E_NOMEM;
+        } else {
+            stream__assembly old = sse->last;
+            sse->last = sse->id.held;
+            sse->id.held = old;
+            if (sse->event.id.len) sse->event.id.ptr = sse->last.ptr;
+        }
+    }
+    if (sse->data.seen && status >= 0) {
+        if (sse->name.size > sse->name.held.max) {
+            status = STREAM_E_TOO_LONG;
+            sse->error = "event name longer than max_field";
+        } else if (stream__sse_refused(&sse->data) || stream__sse_refused(&sse->name)) {
+            status = STREAM_E_NOMEM;
+        } else if (sse->data.size > sse->data.held.max) {
+            status = STREAM_E_TOO_LONG;
+            sse->error = "data longer than max_len";
+        }
+    }
+    if (status == STREAM_E_NOMEM) sse->error = "out of memory";
+    stream__sse_block_begin(sse);
+    return status;
+}
+
+/* The loan ends, an event may be open: what it has of the loan is copied now. */
+static void stream__sse_park(stream_sse *sse) {
+    stream__sse_text *all[4];
+    size_t i;
+    all[0] = &sse->data;
+    all[1] = &sse->name;
+    all[2] = &sse->id;
+    all[3] = &sse->id_line;
+    for (i = 0; i < 4; i++)
+        if (all[i]->len) stream__sse_text_hold(all[i]);
+}
+
+/* The input has ended: whether an event is open, or a line that could have made one. */
+static bool stream__sse_cut(const stream_sse *sse) {
+    if (sse->data.seen || sse->name.seen || sse->id.seen) return true;
+    if (sse->state == STREAM__SSE_SPACE || sse->state == STREAM__SSE_VALUE) return true;
+    return sse->state == STREAM__SSE_KEY && stream__sse_field(sse, true) != STREAM__SSE_NONE;
+}
+
+static stream_status stream__sse_next_event(stream_sse *sse, stream_item *item) {
+    stream_status status;
+    for (;;) {
+        const char *end;
+        bool blank;
+        if (sse->state == STREAM__SSE_START) stream__sse_line_start(sse);
+        if (sse->cur == sse->end) break;
+        end = stream__sse_line_end(sse);
+        if (end != sse->cur) stream__sse_take(sse, (size_t)(end - sse->cur));
+        if (end == sse->end) break;
+        blank = sse->state == STREAM__SSE_START;
+        sse->after_cr = *end == '\r';
+        if (!blank) stream__sse_line_done(sse);
+        stream__sse_advance(sse, 1);
+        if (blank) {
+            status = stream__sse_dispatch(sse, item);
+            if (status != STREAM_MORE) return status;
+        }
+    }
+    memset(item, 0, sizeof *item);
+    memset(&sse->event, 0, sizeof sse->event);
+    item->offset = sse->offset;
+    if (!sse->finished) {
+        stream__sse_park(sse);
+        return STREAM_MORE;
+    }
+    if (!stream__sse_cut(sse)) return STREAM_END;
+    if (sse->state == STREAM__SSE_SPACE) stream__sse_value_begin(sse);
+    stream__sse_describe(sse, item);
+    if (sse->state == STREAM__SSE_START) item->flags |= STREAM_UNTERMINATED;
+    sse->error = "the input ended inside an event";
+    stream__sse_block_begin(sse);
+    return STREAM_E_TRUNCATED;
+}
+
+/* What of the open block is in the loan, from `from` on, as an item; `whole`: its end is there. */
+static stream_status stream__sse_emit(stream_sse *sse, stream_item *item, const char *from, bool whole) {
+    stream_status status = STREAM_OK;
+    size_t n = (size_t)(sse->cur - from);
+    sse->error = NULL;
+    item->ptr = from;
+    item->len = n;
+    item->size = n;
+    item->offset = sse->offset - n;
+    if (sse->mode == STREAM_SSE_PIECES) {
+        item->kind = whole ? 0 : STREAM_SSE_PART;
+    } else {
+        item->size = sse->offset - sse->block;
+        item->offset = sse->block;
+        if (item->size > n) { /* it began in an earlier loan */
+            stream__assembly_add(&sse->held, from, n);
+            item->ptr = sse->held.ptr;
+            item->len = sse->held.len;
+            item->flags = STREAM_COPIED;
+        }
+        if (sse->held.refused) {
+            status = STREAM_E_NOMEM;
+            sse->error = "out of memory";
+        } else if (item->size > sse->held.max) {
+            if (item->len > sse->held.max) item->len = sse->held.max;
+            status = STREAM_E_TOO_LONG;
+            sse->error = "block longer than max_len";
+        }
+    }
+    if (whole) stream__sse_block_begin(sse);
+    return status;
+}
+
+static stream_status stream__sse_next_block(stream_sse *sse, stream_item *item) {
+    const char *from = sse->cur;
+    bool left = sse->cur != sse->end;
+    memset(item, 0, sizeof *item);
+    if (left && sse->after_cr) {
+        sse->after_cr = false;
+        if (*sse->cur == '\n') {
+            stream__sse_advance(sse, 1);
+            if (sse->offset - 1 == sse->block) { /* its block is out already */
+                item->ptr = from;
+                item->size = item->len = 1;
+                item->offset = sse->block++;
+                return STREAM_NOISE;
+            }
+        }
+    }
+    while (sse->cur != sse->end) {
+        const char *end;
+        char last;
+        if (sse->state == STREAM__SSE_START) stream__sse_mark(sse);
+        if (sse->cur == sse->end) break;
+        end = stream__sse_line_end(sse);
+        if (end != sse->cur) {
+            if (sse->state == STREAM__SSE_START && *sse->cur != ':') sse->real = true;
+            sse->state = STREAM__SSE_SKIP;
+            stream__sse_advance(sse, (size_t)(end - sse->cur));
+            if (end == sse->end) break;
+        }
+        last = *end;
+        stream__sse_advance(sse, 1);
+        if (last == '\r' && sse->cur == sse->end) sse->after_cr = true;
+        if (last == '\r' && sse->cur != sse->end && *sse->cur == '\n') stream__sse_advance(sse, 1);
+        if (sse->state == STREAM__SSE_START) return stream__sse_emit(sse, item, from, true);
+        sse->state = STREAM__SSE_START;
+    }
+    if (sse->mode == STREAM_SSE_PIECES) {
+        if (left) return stream__sse_emit(sse, item, from, false);
+    } else if (left) {
+        stream__assembly_add(&sse->held, from, (size_t)(sse->cur - from));
+    }
+    item->offset = sse->offset;
+    if (!sse->finished) return STREAM_MORE;
+    if (sse->offset == sse->block) return STREAM_END;
+    if (sse->mode == STREAM_SSE_PIECES) { /* all of it is out already */
+        bool cut = sse->real;
+        item->size = sse->offset - sse->block;
+        item->offset = sse->block;
+        sse->error = "the input ended inside an event";
+        stream__sse_block_begin(sse);
+        return cut ? STREAM_E_TRUNCATED : STREAM_END;
+    }
+    {
+        bool cut = sse->real;
+        stream_status status = stream__sse_emit(sse, item, sse->cur, true);
+        item->flags |= cut ? 0 : STREAM_UNTERMINATED;
+        if (!cut) return status;
+        sse->error = "the input ended inside an event";
+        return STREAM_E_TRUNCATED;
+    }
+}
+
+STREAM_API stream_status stream_sse_next(stream_sse *sse, stream_item *item) {
+    if (sse->mode == STREAM_SSE_EVENTS) return stream__sse_next_event(sse, item);
+    return stream__sse_next_block(sse, item);
+}
+
+static stream_status stream__sse_feed(void *self, const void *data, size_t len) {
+    return stream_sse_feed((stream_sse *)self, data, len);
+}
+static stream_status stream__sse_next(void *self, stream_item *item) {
+    return stream_sse_next((stream_sse *)self, item);
+}
+static stream_status stream__sse_finish(void *self) { return stream_sse_finish((stream_sse *)self); }
+
+STREAM_API stream_decoder stream_sse_decoder(stream_sse *sse) {
+    stream_decoder decoder;
+    decoder.self = sse;
+    decoder.feed = stream__sse_feed;
+    decoder.next = stream__sse_next;
+    decoder.finish = stream__sse_finish;
+    return decoder;
+}
+
+STREAM_API stream_slice stream_sse_last_id(const stream_sse *sse) {
+    stream_slice id;
+    id.ptr = sse->last.ptr;
+    id.len = sse->last.len;
+    return id;
+}
+
+/* Whether it may stand in a field of one line. */
+static bool stream__sse_one_line(const void *ptr, size_t len) {
+    return stream_find_byte(ptr, len, '\n') == len && stream_find_byte(ptr, len, '\r') == len &&
+           stream_find_byte(ptr, len, '\0') == len;
+}
+
+STREAM_API stream_status stream_sse_set_last_id(stream_sse *sse, const void *id, size_t len) {
+    if (!stream__sse_one_line(id, len)) return STREAM_E_INVALID;
+    if (len > sse->last.max) return STREAM_E_TOO_LONG;
+    stream__assembly_clear(&sse->last);
+    stream__assembly_add(&sse->last, (const char *)id, len);
+    if (!sse->last.refused) return STREAM_OK;
+    stream__assembly_clear(&sse->last);
+    return STREAM_E_NOMEM;
+}
+
+STREAM_API stream_slice stream_sse_type(const stream_sse_event *event) {
+    stream_slice type = event->event;
+    if (type.len == 0) {
+        type.ptr = "message";
+        type.len = 7;
+    }
+    return type;
+}
+
+typedef struct stream__sse_out {
+    char *at; /* NULL: only count */
+    size_t len;
+} stream__sse_out;
+
+static void stream__sse_put(stream__sse_out *out, const char *ptr, size_t len) {
+    if (out->at && len) {
+        memcpy(out->at, ptr, len);
+        out->at += len;
+    }
+    out->len += len;
+}
+
+/* name, value, LF. The space goes with every value: one of its own would else be taken for it. */
+static void stream__sse_put_field(stream__sse_out *out, const char *name, size_t name_len, const char *ptr,
+                                  size_t len) {
+    stream__sse_put(out, name, name_len);
+    stream__sse_put(out, ": ", len ? 2 : 1);
+    stream__sse_put(out, ptr, len);
+    stream__sse_put(out, "\n", 1);
+}
+
+static void stream__sse_put_event(stream__sse_out *out, const stream_sse_event *e) {
+    if (e->comment.ptr) stream__sse_put_field(out, "", 0, e->comment.ptr, e->comment.len);
+    if (e->event.ptr) stream__sse_put_field(out, "event", 5, e->event.ptr, e->event.len);
+    if (e->id.ptr) stream__sse_put_field(out, "id", 2, e->id.ptr, e->id.len);
+    if (e->has_retry) {
+        char digits[20];
+        size_t n = sizeof digits;
+        uint64_t v = e->retry_ms;
+        do digits[--n] = (char)('0' + v % 10);
+        while ((v /= 10) != 0);
+        stream__sse_put_field(out, "retry", 5, digits + n, sizeof digits - n);
+    }
+    if (e->data.ptr) { /* LF and CR are looked for as in the decoder */
+        const char *at = e->data.ptr, *end = at + e->data.len, *lf = NULL, *cr = NULL, *stop;
+        for (;;) {
+            if (!lf || lf < at) lf = at + stream_find_byte(at, (size_t)(end - at), '\n');
+            if (!cr || cr < at) cr = at + stream_find_byte(at, (size_t)(end - at), '\r');
+            stop = lf < cr ? lf : cr;
+            stream__sse_put_field(out, "data", 4, at, (size_t)(stop - at));
+            if (stop == end) break;
+            at = stop + (stop == cr && lf == cr + 1 && lf != end ? 2 : 1);
+        }
+    }
+    if (out->len) stream__sse_put(out, "\n", 1);
+}
+
+STREAM_API stream_status stream_sse_write(const stream_sse_event *event, void *dst, size_t cap, size_t *len) {
+    stream__sse_out out;
+    *len = 0;
+    if (!stream__sse_one_line(event->event.ptr, event->event.len) ||
+        !stream__sse_one_line(event->id.ptr, event->id.len) ||
+        !stream__sse_one_line(event->comment.ptr, event->comment.len))
+        return STREAM_E_INVALID;
+    out.at = NULL;
+    out.len = 0;
+    stream__sse_put_event(&out, event);
+    *len = out.len;
+    if (out.len > cap) return STREAM_FULL;
+    out.at = (char *)dst;
+    out.len = 0;
+    if (*len) stream__sse_put_event(&out, event);
+    return STREAM_OK;
 }
 
 /* ==[ metrics: implementation ]====================================================================== */

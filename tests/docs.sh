@@ -102,6 +102,7 @@ printf 'one\ntwo\n' | "$BUILD/lines" | grep -q two || echo "lines" >>"$dir/log"
 "$BUILD/pool" | grep -q reused || echo "pool" >>"$dir/log"
 printf 'abc\n\nhello' | "$BUILD/channel" | tr '\n' ' ' | grep -qx '3 0 5 ' || echo "channel" >>"$dir/log"
 "$BUILD/flow" >/dev/null || echo "flow" >>"$dir/log"
+printf 'id: 7\r\nevent: add\r\ndata: x\r\n\r\n' | "$BUILD/sse" | grep -q '^add #7: x$' || echo "sse" >>"$dir/log"
 verdict examples-run "$dir/log"
 for f in examples/*.c; do
     case $f in */fake_llm.c) ;; *) [ "$(wc -l <"$f")" -lt 40 ] || echo "$f is not under 40 lines" ;; esac

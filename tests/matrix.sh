@@ -58,6 +58,26 @@ compiler i686-linux-gnu-gcc i686 c "-O2"
 compiler arm-none-eabi-gcc cortex-m0 c "-Os -mcpu=cortex-m0 -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC"
 compiler arm-none-eabi-gcc cortex-m4 c "-Os -mcpu=cortex-m4 -DSTREAM_NO_THREADS -DSTREAM_NO_MALLOC"
 
+# The parts of examples/common that know no system, under every compiler.
+common() { # command, label, flags
+    if ! command -v "$1" >/dev/null; then
+        echo "skip matrix.$2.common: no $1 here"
+        return
+    fi
+    : >"$dir/log"
+    for f in digest http websocket; do
+        $1 $W $3 -I"$root" -c "$root/examples/common/$f.c" -o "$dir/$f.o" >>"$dir/log" 2>&1 || echo "exit $?" >>"$dir/log"
+    done
+    say "$2.common" "$dir/log"
+}
+for std in c99 c17; do
+    common gcc gcc.$std "-std=$std -O2 -Wc++-compat"
+    common clang clang.$std "-std=$std -O2 -Wc++-compat -funsigned-char"
+done
+common x86_64-w64-mingw32-gcc mingw "-O2"
+common s390x-linux-gnu-gcc s390x "-O2"
+common i686-linux-gnu-gcc i686 "-O2"
+
 # Two private copies in one program, and the three headers together in every order.
 cp "$root"/stream*.h "$dir/"
 unit() { # file, use

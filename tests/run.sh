@@ -11,7 +11,7 @@ rm -f "$out"/*.log "$out/list"
 
 job() { printf '%s\t%s\n' "$1" "$2" >>"$out/list"; } # name, command
 
-W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -std=c11 -pthread -I."
+W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -std=c11 -pthread -I. -Iexamples/common"
 works() { echo 'int main(void){return 0;}' | $1 -x c - -o "$out/probe" 2>/dev/null && "$out/probe" 2>/dev/null; }
 variant() { # suffix, compiler and flags, tests...
     suffix=$1 flags=$2
@@ -32,8 +32,9 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
-variant "" "$CC -O2" stream rings json json_edit pool
-variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool
+net="sse http websocket"
+variant "" "$CC -O2" stream rings json json_edit pool $net
+variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool $net
 variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool
 # The pool where nothing is poisoned, and a release has its shortest way; without threads, and without caches
 # that need none to set them up; and on other cache lines.
@@ -50,8 +51,8 @@ for s in "" .cond; do # the long proofs, a two-hundredth of them
     job soak_rings$s "$CC -O2 ${s:+-DSTREAM_WAIT_PTHREAD} $W -D_GNU_SOURCE tests/soak_rings.c -o $out/soak_rings$s && SOAK=\${SOAK:-0.5} $out/soak_rings$s"
 done
 if command -v clang >/dev/null; then
-    variant .clang "clang -O2 -funsigned-char" stream rings json json_edit pool
-    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json json_edit pool
+    variant .clang "clang -O2 -funsigned-char" stream rings json json_edit pool $net
+    variant .clang.asan "clang -O1 -g -fsanitize=address,undefined,integer-divide-by-zero -fno-sanitize-recover=all" stream rings json json_edit pool $net
 else
     job clang "echo 'skip clang: no clang here'"
 fi
@@ -102,7 +103,7 @@ done
 variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
 for a in aarch64 s390x; do
     if command -v $a-linux-gnu-gcc >/dev/null && command -v qemu-$a >/dev/null; then
-        for t in stream rings json json_edit pool; do
+        for t in stream rings json json_edit pool $net; do
             case $t in pool) q=-DTEST_QUICK ;; *) q= ;; esac
             job $t.$a "$a-linux-gnu-gcc $q -O2 -static $W -D_GNU_SOURCE tests/test_$t.c -o $out/$t.$a && TEST_SCALE=5 qemu-$a $out/$t.$a"
         done
@@ -111,6 +112,12 @@ for a in aarch64 s390x; do
         job $a "echo 'skip $a: needs $a-linux-gnu-gcc and qemu-$a'"
     fi
 done
+# Beside what others read these protocols with; the test names what is missing.
+if command -v node >/dev/null; then
+    job peer "$CC -O2 $W tests/peer.c -o $out/peer && node tests/peer.mjs $out/peer $BUILD/npm"
+else
+    job peer "echo 'skip peer: no node here'"
+fi
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"
 # Memory orders and algorithms of what runs without locks: every weakened one must be caught.
