@@ -32,7 +32,7 @@ fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 job matrix "sh tests/matrix.sh"
 job docs "sh tests/docs.sh"
-net="sse http websocket"
+net="sse http websocket bridge_screen bridge_control"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
 variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool io $net
 variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool io
