@@ -117,6 +117,8 @@ bool terminal_takes_input(const terminal *t);
 
 /* ---- viewer.c ---- */
 
+typedef enum over_reason { OVER_ENDED = 1, OVER_REFUSED = 2, OVER_STOPPING = 3 } over_reason; /* as X has it */
+
 typedef struct sent_update {
     uint64_t number, ns;
     size_t bytes;
@@ -152,7 +154,8 @@ void viewer_timer(viewer *v);
 void viewers_count(terminal *t);
 /* Lines of scrollback for viewer number `id`; rows in capture form. */
 void viewer_old(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t total, stream_slice capture);
-void viewers_over(terminal *t, int reason, const char *text);
+/* Tells all viewers; OVER_STOPPING also ends them. */
+void viewers_over(terminal *t, over_reason reason, const char *text);
 
 /* ---- web.c ---- */
 

@@ -153,12 +153,12 @@ static int run(bridge *b) {
     fflush(stdout);
     while (!b->stop && server_run(&b->server, STREAM_FOREVER) >= 0) {
     }
-    for (i = 0; i < b->count; i++) viewers_over(&b->terminals[i], 3, "");
+    for (i = 0; i < b->count; i++) viewers_over(&b->terminals[i], OVER_STOPPING, "");
     server_drain(&b->server);
-    until = stream_now_ns() + UINT64_C(300000000); /* so long to say good-bye, and for tmux to see that we left */
     for (i = 0; i < b->count; i++) stream_io_close(&b->server.io, &b->terminals[i].in_file);
+    until = stream_now_ns() + UINT64_C(500000000); /* so long to say good-bye, and for tmux to see that we left */
     while (stream_now_ns() < until) {
-        size_t left = 0;
+        size_t left = b->server.active;
         for (i = 0; i < b->count; i++) left += b->terminals[i].tmux.pid != 0 && !child_reap(&b->terminals[i].tmux);
         if (left == 0) break;
         server_run(&b->server, UINT64_C(10000000));

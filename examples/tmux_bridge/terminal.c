@@ -338,7 +338,7 @@ static void on_reap(server_op *op) {
 static void terminal_lost(terminal *t, const char *why) {
     stream_io *io = &t->bridge->server.io;
     if (t->state == TERMINAL_DOWN) return;
-    bridge_log("session %s: %s", t->name, why);
+    if (!t->bridge->stop) bridge_log("session %s: %s", t->name, why);
     t->state = TERMINAL_DOWN;
     t->pane_known = false;
     if (t->capturing) t->bridge->capturing--;
@@ -347,7 +347,7 @@ static void terminal_lost(terminal *t, const char *why) {
     stream_io_close(io, &t->out_file);
     stream_io_close(io, &t->err_file);
     if (t->timing) stream_io_cancel(io, &t->timer_op.op);
-    viewers_over(t, 1, why);
+    viewers_over(t, OVER_ENDED, why);
     if (!t->reaping && stream_io_timer(io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 50) == STREAM_OK)
         t->reaping = true;
 }

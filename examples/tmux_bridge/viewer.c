@@ -167,13 +167,15 @@ void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint
     viewer_pump(v);
 }
 
-void viewers_over(terminal *t, int reason, const char *text) {
+void viewers_over(terminal *t, over_reason reason, const char *text) {
     text_buffer out = {NULL, 0, 0};
     char head = (char)reason;
     viewer *v;
     if (screen_write_frame('X', &head, 1, text, strlen(text), &out) == STREAM_OK)
-        for (v = t->viewers; v; v = v->next)
+        for (v = t->viewers; v; v = v->next) {
             if (v->greeted && !v->closing) send_message(v, WS_BINARY, out.ptr, out.len);
+            if (reason == OVER_STOPPING) close_with(v, 1001, "stopping");
+        }
     text_free(&out);
 }
 
