@@ -296,8 +296,8 @@ const cases = {
         const s = session(), v = new Viewer(bridge, s, {token: bridge.write}), w = new Viewer(bridge, s);
         await v.ready();
         await w.ready();
-        v.send('t', 'yes flood\r');
-        await until('the flood', () => v.rows().filter(r => r === 'flood').length > 20);
+        v.send('t', 'seq 1 1000000000\r');
+        await until('the flood', () => v.rows().every(r => /^\d*$/.test(r)));
         const start = v.updates, t0 = performance.now();
         await sleep(3000);
         const rate = (v.updates - start) / ((performance.now() - t0) / 1000);
@@ -307,7 +307,7 @@ const cases = {
         const took = v.at - sent;
         console.log(`     ${rate.toFixed(1)} screens/s in the flood, Ctrl-C seen after ${took.toFixed(0)} ms, largest message ${v.largest}`);
         check(took < 200, `Ctrl-C is seen after ${took} ms`);
-        check(rate < 31, `${rate} screens a second`);
+        check(rate > 15 && rate < 31, `${rate} screens a second`);
         check(v.largest <= 65536, 'messages are at most 64 KiB');
         await shows(w, s);
         same(w.screen.line, v.screen.line);
@@ -502,13 +502,18 @@ exec sleep 1000
 
 // ---- in a browser --------------------------------------------------------------------------------------------------
 
-async function opened(url, options = {}) {
+async function opened(url, session, options = {}) {
     const context = await browser.newContext({viewport: {width: 1100, height: 700}, colorScheme: 'dark', ...options});
     const p = await context.newPage();
     p.problems = [];
     p.on('pageerror', e => p.problems.push(String(e)));
     p.on('console', m => m.type() === 'error' && p.problems.push(m.text()));
-    await p.goto(url);
+    await p.goto(url); // the token becomes a cookie
+    if (session) {
+        await p.goto('about:blank');
+        await p.goto(`${new URL(url).origin}/#${session}`);
+        await p.waitForSelector('#state.live');
+    }
     return p;
 }
 const pageRows = p => p.evaluate(() => [...document.querySelectorAll('#screen .row')].map(r => r.textContent.trimEnd()));
@@ -525,9 +530,7 @@ const picture = (p, name) => p.screenshot({path: join(outDir, name + '.png')});
 const inBrowser = {
     async page_shows_text_and_colours() {
         const s = session(`exec sh ${script('corpus2', CORPUS)}`, 100, 30);
-        const p = await opened(bridge.urls[0] + '#' + s);
-        await p.waitForURL(`http://${bridge.host}/#${s}`).catch(() => p.goto(`http://${bridge.host}/#${s}`));
-        await p.waitForSelector('#state.live');
+        const p = await opened(bridge.urls[0], s);
         await pageShows(p, s);
         const style = async text => p.evaluate(t => {
             const e = [...document.querySelectorAll('#screen span')].find(x => x.textContent === t), c = getComputedStyle(e);
@@ -563,10 +566,7 @@ const inBrowser = {
     },
     async keys_paste_and_copy_in_the_page() {
         const s = session();
-        const p = await opened(bridge.urls[1], {permissions: ['clipboard-read', 'clipboard-write']});
-        await p.goto(`http://${bridge.host}/#${s}`);
-        await p.reload();
-        await p.waitForSelector('#state.live');
+        const p = await opened(bridge.urls[1], s, {permissions: ['clipboard-read', 'clipboard-write']});
         await p.click('#scroll');
         await p.keyboard.type('echo typed-$((1+1)) "h\u00e9"');
         await p.keyboard.press('Enter');
@@ -596,10 +596,7 @@ const inBrowser = {
     },
     async a_flood_leaves_the_browser_alive() {
         const s = session();
-        const p = await opened(bridge.urls[1]);
-        await p.goto(`http://${bridge.host}/#${s}`);
-        await p.reload();
-        await p.waitForSelector('#state.live');
+        const p = await opened(bridge.urls[1], s);
         await p.click('#scroll');
         const cdp = await p.context().newCDPSession(p);
         const heap = async () => {

@@ -118,6 +118,13 @@ if command -v node >/dev/null; then
 else
     job peer "echo 'skip peer: no node here'"
 fi
+# tmux_bridge: the page's reading of the wire beside ours; the tool beside tmux, other clients and a browser.
+if command -v node >/dev/null; then
+    job bridge_wire "$CC -O2 $W -D_GNU_SOURCE tests/bridge_peer.c -o $out/bridge_peer && node tests/bridge_wire.mjs $out/bridge_peer"
+    job bridge "node tests/bridge.mjs $BUILD/tmux_bridge $BUILD/npm $out/bridge"
+else
+    job bridge "echo 'skip bridge: no node here'"
+fi
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"
 # Memory orders and algorithms of what runs without locks: every weakened one must be caught.

@@ -168,7 +168,7 @@ function keyName(e) {
     if (!name) {
         if (!(e.ctrlKey || e.altKey) || e.key.length !== 1) return null;
         name = e.key === ' ' ? 'Space' : e.key;
-        if (e.ctrlKey) name = name.toLowerCase();
+        if (e.ctrlKey && name.length === 1) name = name.toLowerCase();
         if (name.charCodeAt(0) > 126) return null;
         return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') + name;
     }
@@ -291,13 +291,13 @@ function start() {
         const per = pen.measureText('MMMMMMMMMM').width / 10 / base;
         let px = size;
         if (!px && screen.cols) {
-            px = Math.min((view.clientWidth - 10) / screen.cols / per, (view.clientHeight - 10) / screen.rows / 1.2);
+            px = Math.min((view.clientWidth - 10) / screen.cols / per, (view.clientHeight - 10) / screen.rows / 1.18);
             px = Math.max(4, Math.min(40, Math.floor(px * 4) / 4));
         }
         px = px || 14;
         pen.font = `${px}px ${family}`;
         cw = pen.measureText('MMMMMMMMMM').width / 10;
-        ch = Math.ceil(px * 1.2);
+        ch = Math.round(px * 1.17); // so that drawn lines meet
         widths.clear();
         grid.style.fontSize = history.style.fontSize = px + 'px';
         root.style.setProperty('--w', cw + 'px');
@@ -320,6 +320,10 @@ function start() {
     function paint() {
         painting = false;
         if (screen.open || selecting) return; // what comes meanwhile is for the next time
+        if (over.why && socket) { // it has come back
+            over.why = '';
+            say('live', true);
+        }
         if (screen.sized) {
             screen.sized = false;
             measure();
@@ -569,7 +573,8 @@ function start() {
         $('viewers').textContent = `${all} watching` + (writers ? `, ${writers} may type` : '');
     }
     function over(reason, text) {
-        over.why = text || ['', 'session ended', 'refused', 'the server is stopping'][reason] || 'over';
+        over.why = text || ['', 'the session has ended', 'refused', 'the server is stopping'][reason] || 'over';
+        say(over.why);
     }
     function connect() {
         clearTimeout(timer);
