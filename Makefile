@@ -15,7 +15,7 @@ PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
 TOOLS := $(BUILD)/stream_wrap $(BUILD)/tmux_bridge
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz sizes install clean blocks
+.PHONY: all help run run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-bridge soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -35,10 +35,13 @@ test: all ## everything that can be tested on this machine; names what it had to
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: bench-json bench-rings bench-pool bench-wrap ## measure against the rivals found on this machine, all of it
+bench: bench-json bench-rings bench-pool bench-wrap bench-bridge ## measure against the rivals found on this machine, all of it
 
 bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
+
+bench-bridge: $(BUILD)/tmux_bridge ## ... only tmux_bridge beside websocketd with tmux attach
+	node bench/bridge.mjs $(BUILD)/tmux_bridge $(BUILD)/npm
 
 bench-json: ## ... only stream_json.h beside simdjson and yajl
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/json.sh

@@ -292,6 +292,25 @@ const cases = {
         await shows(v, s);
         v.ws.close();
     },
+    async the_active_pane_is_followed() {
+        const s = session('exec cat', 80, 24), v = new Viewer(bridge, s, {token: bridge.write});
+        await v.ready();
+        const first = tmux('display-message', '-p', '-t', `=${s}:`, '#{pane_id}').trim();
+        tmux('split-window', '-d', '-t', first, 'exec cat');
+        await until('half of the window', () => v.screen.rows < 24);
+        for (let i = 0; i < 4; i++) {
+            v.send('t', `word${i}\r`);
+            tmux('select-pane', '-t', `=${s}:.${i % 2 ? 0 : 1}`); // while there is output
+            await shows(v, s);
+            v.send('t', `text${i}\r`);
+            await until('it is typed there', () => v.rows().includes(`text${i}`));
+            await shows(v, s);
+        }
+        tmux('kill-pane', '-t', first);
+        await until('all of the window', () => v.screen.rows === 24);
+        await shows(v, s);
+        v.ws.close();
+    },
     async control_c_acts_through_a_flood() {
         const s = session(), v = new Viewer(bridge, s, {token: bridge.write}), w = new Viewer(bridge, s);
         await v.ready();

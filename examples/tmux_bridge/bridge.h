@@ -60,6 +60,7 @@ typedef struct terminal {
     control control;
     /* captures */
     bool dirty, capturing, timing, reaping;
+    bool paused;                /* tmux keeps the pane's output to itself until the next capture */
     uint64_t captured_ns;       /* when the last one was asked for */
     text_buffer state_text;     /* what display-message said, until the capture is there */
     screen now, next;

@@ -128,6 +128,10 @@ static void capture(terminal *t) {
         set_timer(t);
         return;
     }
+    if (t->paused) {
+        t->paused = false;
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'", (unsigned)t->pane);
+    }
     if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
                         screen_format) != STREAM_OK ||
         control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u", (unsigned)t->pane) !=
@@ -218,6 +222,7 @@ static void replied(terminal *t, const stream_item *item, bool good) {
         memcpy(line, text.ptr ? text.ptr : "", text.len);
         line[text.len] = '\0';
         if (good && sscanf(line, "%%%u", &pane) == 1) {
+            if (t->pane != pane) t->paused = true; /* it may be from an earlier time: the capture says continue */
             t->pane = pane;
             t->pane_known = true;
             t->dirty = false;
@@ -257,10 +262,20 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
     }
     switch (item->kind) {
     case CONTROL_OUTPUT:
+        if (!t->pane_known || t->control.target != t->pane) break;
+        changed(t);
+        /* That there is output we know now; what it is the capture tells. Until then there need be no more of it:
+           what is written between the two would have to be passed on by tmux, escaped, and read here, for nothing. */
+        if (!t->dirty || t->paused || t->capturing) break;
+        t->paused = control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:pause'",
+                                    (unsigned)t->pane) == STREAM_OK;
+        flush(t);
+        break;
     case CONTROL_MODE:
         if (t->pane_known && t->control.target == t->pane) changed(t);
         break;
     case CONTROL_PAUSE:
+        if (t->paused && t->control.target == t->pane) break; /* as we asked */
         control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
                         (unsigned)t->control.target);
         flush(t);
@@ -396,7 +411,7 @@ static void attach(terminal *t) {
     control_free(&t->control);
     if (control_init(&t->control, NULL) != STREAM_OK) return;
     t->out.len = t->flying.len = 0;
-    t->history_numbers = false;
+    t->history_numbers = t->paused = false;
     t->state = TERMINAL_ATTACHING;
     t->was_up = false;
     stream_io_attach(&b->server.io, &t->in_file, t->tmux.in);
