@@ -109,12 +109,22 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
                 viewer_set(&v->row[to + k], v->row[from + k].ptr, v->row[from + k].len);
             }
         } else if (*p == 'R') {
-            size_t row = wire_get16(data);
-            if (row >= v->rows) {
-                v->wrong = "a row over the edge";
-                return;
+            size_t row = wire_get16(data), at = 2;
+            while (at < len) {
+                size_t same = (unsigned char)data[at++], more = 0;
+                while (at + more < len && data[at + more] != '\n') more++;
+                if (row >= v->rows || at + more == len || (same && at == 3) || (same && v->row[row - 1].len < same)) {
+                    v->wrong = "a row over the edge, or without an end";
+                    return;
+                }
+                v->row[row].len = 0;
+                if (!text_room(&v->row[row], same + more + 1)) return;
+                if (same) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
+                memcpy(v->row[row].ptr + same, data + at, more);
+                v->row[row].len = same + more;
+                row++;
+                at += more + 1;
             }
-            viewer_set(&v->row[row], data + 2, len - 2);
         } else if (*p == 'T') {
             viewer_set(&v->title, data, len);
         } else if (*p == 'C') {

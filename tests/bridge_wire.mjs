@@ -52,12 +52,12 @@ test('broken_messages_are_refused', () => {
         assert.deepEqual([s.number, s.rows, s.cols], [5, 24, 80]);
         return s;
     };
-    for (const bad of ['44000000', '4400000009' + '00', '4400000008' + '0000000000000007', '52000000040018' + '4141',
+    for (const bad of ['44000000', '4400000009' + '00', '4400000008' + '0000000000000007', '5200000005' + '0018' + '00410a', '5200000004' + '0000' + '0041', '5200000005' + '0000' + '01410a',
         '4d00000006' + '001700000002', '53000000020000', '480000000702' + '00' + '00000000' + '41'])
         assert.throws(() => begun().take(bytes(bad)), bad);
     const s = begun(); // types of a later version are stepped over
-    s.take(bytes('7e00000003' + '010203' + '5200000003' + '000041'));
-    assert.equal(s.line[0], 'A');
+    s.take(bytes('7e00000003' + '010203' + '5200000008' + '0000' + '00410a' + '01420a'));
+    assert.deepEqual(s.line.slice(0, 2), ['A', 'AB']);
     s.take(bytes('4400000008' + '0000000000000006'));
     assert.equal(s.number, 0, 'a screen that is not whole is none to go on from');
 });

@@ -285,8 +285,8 @@ static void a_scrolled_screen_is_a_move_and_a_row(void) {
     screen_capture(&now, after, sizeof after - 1, 80, 4);
     CHECK_EQ(screen_write_delta(&was, &now, 9, &out), STREAM_OK);
     CHECK_BYTES(out.ptr, out.len,
-                "D\0\0\0\10\0\0\0\0\0\0\0\11" "M\0\0\0\6\0\0\0\1\0\2" "R\0\0\0\6\0\2$ ls" "R\0\0\0\5\0\3new"
-                "C\0\0\0\10\0\0\0\0\0\0\0\0", 58);
+                "D\0\0\0\10\0\0\0\0\0\0\0\11" "M\0\0\0\6\0\0\0\1\0\2" "R\0\0\0\15\0\2\0$ ls\n\0new\n"
+                "C\0\0\0\10\0\0\0\0\0\0\0\0", 13 + 11 + 18 + 13);
     screen_free(&was);
     screen_free(&now);
     text_free(&out);

@@ -96,7 +96,17 @@ class Screen {
             const moved = this.line.slice(from, from + count);
             for (let i = 0; i < count; i++) this.set(to + i, moved[i]);
         } else if (type === 'R') {
-            this.set(v.getUint16(0), text(2));
+            let before = bytes.subarray(0, 0);
+            for (let at = 2, row = v.getUint16(0); at < bytes.length; row++) {
+                const same = bytes[at++], end = bytes.indexOf(10, at);
+                if (end < 0 || same > before.length) throw new Error('rows that are cut');
+                const line = new Uint8Array(same + end - at);
+                line.set(before.subarray(0, same));
+                line.set(bytes.subarray(at, end), same);
+                this.set(row, decoder.decode(line));
+                before = line;
+                at = end + 1;
+            }
         } else if (type === 'T') {
             this.title = text(0);
         } else if (type === 'C') {

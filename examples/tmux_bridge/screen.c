@@ -626,10 +626,39 @@ stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len
     return STREAM_OK;
 }
 
-static stream_status write_row(size_t row, stream_slice text, text_buffer *out) {
-    char head[2];
-    wire_put16(head, (uint32_t)row);
-    return screen_write_frame('R', head, 2, text.ptr, text.len, out);
+/* R frames in the making: rows that stand together share one, and each says only what differs from the row above. */
+typedef struct rows_writer {
+    text_buffer *out;
+    size_t frame;        /* where the open frame begins in out, plus 1; 0: none is open */
+    size_t next;         /* the row that would go on in it */
+    stream_slice before; /* the row written last */
+} rows_writer;
+
+static void end_rows(rows_writer *w) {
+    if (w->frame) /* its length is known now */
+        wire_put32(w->out->ptr + w->frame, (uint32_t)(w->out->len - (w->frame - 1) - STREAM_FRAME_HEAD));
+    w->frame = 0;
+}
+
+static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
+    size_t same = 0;
+    if (w->frame && (row != w->next || w->out->len - w->frame + text.len + 2 > SCREEN_MAX_ROW)) end_rows(w);
+    if (!w->frame) {
+        char head[2];
+        w->frame = w->out->len + 1;
+        wire_put16(head, (uint32_t)row);
+        if (screen_write_frame('R', head, 2, NULL, 0, w->out) != STREAM_OK) return STREAM_E_NOMEM;
+        w->before = stream_slice_of(NULL, 0);
+    }
+    while (same < 255 && same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
+    if (!text_room(w->out, text.len - same + 2)) return STREAM_E_NOMEM;
+    w->out->ptr[w->out->len++] = (char)(unsigned char)same;
+    if (text.len > same) memcpy(w->out->ptr + w->out->len, text.ptr + same, text.len - same);
+    w->out->len += text.len - same;
+    w->out->ptr[w->out->len++] = '\n';
+    w->before = text;
+    w->next = row + 1;
+    return STREAM_OK;
 }
 
 static stream_status write_end(const screen *s, bool title, text_buffer *out) {
@@ -648,13 +677,17 @@ stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffe
     stream_diff diff;
     stream_diff_row row;
     stream_status status;
+    rows_writer w;
     wire_put64(head, number);
     wire_put16(head + 8, s->cols);
     wire_put16(head + 10, s->rows);
     status = screen_write_frame('S', head, sizeof head, NULL, 0, out);
+    memset(&w, 0, sizeof w);
+    w.out = out;
     stream_diff_init(&diff, NULL, 0, s->text.ptr, s->text.len);
     while (status == STREAM_OK && stream_diff_next(&diff, &row) == STREAM_OK)
-        if (row.now.len) status = write_row(row.row, row.now, out);
+        if (row.now.len) status = write_row(&w, row.row, row.now);
+    end_rows(&w);
     if (status == STREAM_OK) status = write_end(s, true, out);
     if (status != STREAM_OK) out->len = start;
     return status;
@@ -718,7 +751,10 @@ stream_status screen_write_delta(const screen *was, const screen *now, uint64_t 
     stream_diff diff;
     stream_diff_row row;
     moved move = {0, 0, 0};
+    rows_writer w;
     char head[8];
+    memset(&w, 0, sizeof w);
+    w.out = out;
     if (was->cols != now->cols || was->rows != now->rows) return STREAM_E_STATE;
     stream_diff_init(&diff, was->text.ptr, was->text.len, now->text.ptr, now->text.len);
     status = stream_diff_next(&diff, &row);
@@ -745,12 +781,13 @@ stream_status screen_write_delta(const screen *was, const screen *now, uint64_t 
         for (; status == STREAM_OK; status = stream_diff_next(&diff, &row)) {
             i = row.row;
             if (i >= move.to && i - move.to < move.count) continue; /* the move made it right */
-            if (write_row(i, row.now, out) != STREAM_OK) {
+            if (write_row(&w, i, row.now) != STREAM_OK) {
                 out->len = start;
                 free(lines);
                 return STREAM_E_NOMEM;
             }
         }
+        end_rows(&w);
         free(lines);
     }
     status = write_end(now, title, out);

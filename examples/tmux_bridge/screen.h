@@ -30,7 +30,9 @@
        D delta   u64 number; from the one before           k key     name: Up, F5, C-c, M-x, S-Tab ...
        M move    u16 to, u16 from, u16 count: rows of      p paste   u8 flags (1: first, 2: last), bytes
                  the screen before                         b back    u32 id, u32 first line, u32 lines
-       R row     u16 row, text                             z size    u16 columns, u16 rows (owner only)
+       R rows    u16 first row; of each from there on:     z size    u16 columns, u16 rows (owner only)
+                 u8 bytes like those of the row before
+                 in this frame, the other bytes, LF
        T title   text
        C commit  u16 column, u16 row of the cursor,
                  u32 modes
