@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
     o->interval_ns = UINT64_C(33000000);
     o->viewer_cap = (size_t)256 << 10;
     o->max_viewers = 1000;
-    for (i = 1; i < argc; i++) {
+    for (i = 1; i < argc; i += 2) {
         if (strcmp(argv[i], "--help") == 0) {
             usage();
             return 0;
@@ -198,7 +198,6 @@ int main(int argc, char **argv) {
             bridge_log("%s: no such option, or not with that value; see --help", argv[i]);
             return 2;
         }
-        i++;
     }
     if (!get_token(o->token, b->token)) {
         bridge_log("--token: not a file with 16 to 128 letters, digits, - and _");
