@@ -10,14 +10,17 @@ COMPILE = $(CC) $(WARN) -I. $(CPPFLAGS) $(CFLAGS)
 HEADERS := stream.h stream_json.h stream_pool.h
 COMMON := $(wildcard examples/common/*.c examples/common/*.h)
 WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
-TOOLS := $(BUILD)/stream_wrap
+BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
+PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
+TOOLS := $(BUILD)/stream_wrap $(BUILD)/tmux_bridge
 DEST = $(DESTDIR)$(PREFIX)
 # The version stands in stream.h and nowhere else.
 VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' stream.h)
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool bench-io soak-rings fuzz sizes install clean blocks
+.PHONY: all help run run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io bench-bridge \
+        soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -28,16 +31,22 @@ help: ## this menu
 run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
 	$(BUILD)/stream_wrap --output text --summary -- $(BUILD)/fake_llm --rate 200
 
+run-bridge: $(BUILD)/tmux_bridge ## a terminal in the browser: open one of the addresses it prints
+	$(BUILD)/tmux_bridge --exec '$(or $(COMMAND),sh)' --write-token auto
+
 test: all ## everything that can be tested on this machine; names what it had to skip
 	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: bench-json bench-rings bench-pool bench-io bench-wrap ## measure against the rivals found on this machine, all of it
+bench: bench-json bench-rings bench-pool bench-io bench-wrap bench-bridge ## measure against the rivals found on this machine, all of it
 
 bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
+
+bench-bridge: $(BUILD)/tmux_bridge ## ... only tmux_bridge beside websocketd with tmux attach
+	node bench/bridge.mjs $(BUILD)/tmux_bridge $(BUILD)/npm
 
 bench-json: ## ... only stream_json.h beside simdjson and yajl
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/json.sh
@@ -78,6 +87,13 @@ blocks: ## copy the shared blocks of stream.h into the other two headers
 
 $(BUILD)/stream_wrap: $(WRAP) $(COMMON) $(HEADERS) | $(BUILD)
 	$(COMPILE) $(filter %.c,$(WRAP) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(BUILD)/tmux_bridge: $(BRIDGE) $(COMMON) $(HEADERS) $(BUILD)/bridge/page.h
+	$(COMPILE) -Iexamples/common -I$(BUILD)/bridge $(filter %.c,$(BRIDGE) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(BUILD)/bridge/page.h: $(PAGE) examples/tmux_bridge/embed.sh
+	@mkdir -p $(@D)
+	sh examples/tmux_bridge/embed.sh $(PAGE) >$@
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
 	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)

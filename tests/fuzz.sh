@@ -8,7 +8,7 @@ mkdir -p "$out"
 targets=$(ls tests/fuzz_*.c | sed 's|tests/fuzz_||; s|\.c$||' | grep -v '^replay$')
 if [ "$1" = replay ]; then
     for t in $targets; do
-        if ${CC:-cc} -O1 -g -I. -Itests "tests/fuzz_$t.c" tests/fuzz_replay.c -o "$out/$t.replay" &&
+        if ${CC:-cc} -O1 -g -I. -Itests -Iexamples/common "tests/fuzz_$t.c" tests/fuzz_replay.c -o "$out/$t.replay" &&
             "$out/$t.replay" tests/corpus/$t/*; then
             echo "ok   fuzz.$t ($(ls tests/corpus/$t | wc -l) inputs)"
         else
@@ -23,7 +23,7 @@ if ! command -v clang >/dev/null; then
 fi
 bad=0
 for t in $targets; do
-    clang -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests "tests/fuzz_$t.c" \
+    clang -O2 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Itests -Iexamples/common "tests/fuzz_$t.c" \
         -o "$out/$t" || exit 1
     mkdir -p "$out/corpus_$t"
     "$out/$t" -max_total_time="${FUZZ_SECONDS:-30}" -max_len=512 -print_final_stats=1 \

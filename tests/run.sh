@@ -35,7 +35,7 @@ job macos "sh tests/macos.sh"
 job install "sh tests/install.sh"
 job msvc "sh tests/msvc.sh"
 job docs "sh tests/docs.sh"
-net="sse http websocket"
+net="sse http websocket bridge_screen bridge_control"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
 variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool io $net
 variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool io
@@ -125,6 +125,13 @@ if command -v node >/dev/null; then
     job peer "$CC -O2 $W tests/peer.c -o $out/peer && node tests/peer.mjs $out/peer $BUILD/npm"
 else
     job peer "echo 'skip peer: no node here'"
+fi
+# tmux_bridge: the page's reading of the wire beside ours; the tool beside tmux, other clients and a browser.
+if command -v node >/dev/null; then
+    job bridge_wire "$CC -O2 $W -D_GNU_SOURCE tests/bridge_peer.c -o $out/bridge_peer && node tests/bridge_wire.mjs $out/bridge_peer"
+    job bridge "node tests/bridge.mjs $BUILD/tmux_bridge $BUILD/npm $out/bridge"
+else
+    job bridge "echo 'skip bridge: no node here'"
 fi
 job wrap.asan "sh tests/wrap_asan.sh"
 job fuzz "sh tests/fuzz.sh replay"

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT-0
+   tmux_bridge: what its rooms share. A terminal (terminal.c) is one tmux session: its control connection, its
+   captures, the screens that came of them. A viewer (viewer.c) is one browser: what it has seen, what it may
+   send. web.c decides who may see what; main.c starts and ends it all. One thread. */
+#ifndef TMUX_BRIDGE_BRIDGE_H
+#define TMUX_BRIDGE_BRIDGE_H
+
+#include "../common/child.h"
+#include "../common/server.h"
+#include "../common/websocket.h"
+#include "control.h"
+#include "screen.h"
+#include "stream.h"
+
+enum {
+    MAX_SESSIONS = 64,
+    MAX_NAME = 256,       /* bytes of a session's name */
+    MAX_HOSTS = 8,
+    MAX_TOKEN = 128,
+    MAX_CAPTURES = 10,    /* in flight at a time, all sessions together */
+    MAX_HISTORY = 5000,   /* lines asked for at a time */
+    MAX_PASTE = 10 << 20, /* bytes */
+    INPUT_WAITS = 1 << 20 /* bytes on their way to tmux above which a viewer's input has to wait */
+};
+
+typedef struct options {
+    const char *listen;
+    const char *socket_name, *socket_path; /* tmux -L, -S */
+    const char *tmux;
+    const char *session[MAX_SESSIONS];
+    size_t sessions;                       /* 0: all there are */
+    const char *host[MAX_HOSTS];           /* names besides those of the loopback */
+    size_t hosts;
+    const char *token, *write_token;       /* NULL, "auto", or a file */
+    const char *exec;
+    uint64_t interval_ns;                  /* between captures */
+    size_t viewer_cap;                     /* bytes a viewer may be behind */
+    unsigned max_viewers;
+} options;
+
+struct bridge;
+struct viewer;
+
+typedef enum terminal_state { TERMINAL_DOWN, TERMINAL_ATTACHING, TERMINAL_UP } terminal_state;
+
+typedef struct terminal {
+    struct bridge *bridge;
+    char name[MAX_NAME];
+    uint32_t session, pane;     /* $n, %n */
+    terminal_state state;
+    bool pane_known, was_up;
+    bool wanted;                /* named on the command line, so it is waited for */
+    /* the connection */
+    child tmux;
+    bool reading, writing, reading_err;
+    stream_io_file in_file, out_file, err_file;
+    server_op read_op, write_op, err_op, timer_op, reap_op;
+    char input[16384], err[512];
+    text_buffer out, flying;    /* commands that wait, commands being written */
+    control control;
+    /* captures */
+    bool dirty, capturing, timing, reaping;
+    bool paused;                /* tmux keeps the pane's output to itself until the next capture */
+    uint64_t captured_ns;       /* when the last one was asked for */
+    text_buffer state_text;     /* what display-message said, until the capture is there */
+    screen now, next;
+    uint64_t number;            /* of now; 0: there is none yet */
+    stream_broadcast updates;   /* item n makes screen n of screen n - 1, or is SNAPSHOT_NEEDED */
+    text_buffer made;
+    char history[64];           /* the numbers of the scrollback that comes next */
+    bool history_numbers;       /* they are there */
+    /* viewers */
+    struct viewer *viewers;
+    unsigned viewing, writers;
+} terminal;
+
+#define SNAPSHOT_NEEDED "!"
+
+typedef struct metrics {
+    uint64_t captures, unchanged, updates, snapshots, snapshot_bytes, delta_bytes, skipped, input_bytes, rejected,
+        refused, viewers, attaches, replies_lost;
+} metrics;
+
+typedef struct bridge {
+    server server;
+    options options;
+    terminal *terminals;
+    size_t count;
+    unsigned capturing;         /* captures in flight */
+    uint32_t run;               /* differs from run to run */
+    unsigned port;
+    char token[MAX_TOKEN + 1], write_token[MAX_TOKEN + 1]; /* the latter empty: nobody may write */
+    /* listing sessions */
+    child lister;
+    bool listing, list_again;
+    stream_io_file list_file;
+    server_op list_op, list_timer;
+    bool list_timing;
+    text_buffer list;
+    metrics metrics;
+    volatile int stop;
+} bridge;
+
+/* ---- terminal.c ---- */
+
+/* Begins to find sessions and to attach to them; again when there is reason to. */
+void terminals_find(bridge *b);
+terminal *terminal_named(bridge *b, const char *name, size_t len);
+void terminals_free(bridge *b);
+/* Text as it is, UTF-8; a key by its name; both after they were looked at. */
+bool terminal_type(terminal *t, const char *text, size_t len);
+bool terminal_key(terminal *t, const char *name, size_t len);
+/* A piece of a paste: it goes into a buffer of tmux's, under a name of its own, and from there at once. */
+bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len);
+/* Asks for lines [first, first + count) of the scrollback; viewer_old is called. */
+bool terminal_history(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t count);
+bool terminal_takes_input(const terminal *t);
+
+/* ---- viewer.c ---- */
+
+typedef enum over_reason { OVER_ENDED = 1, OVER_REFUSED = 2, OVER_STOPPING = 3 } over_reason; /* as X has it */
+
+typedef struct sent_update {
+    uint64_t number, ns;
+    size_t bytes;
+} sent_update;
+
+typedef struct viewer {
+    server_conn *conn;
+    terminal *terminal;
+    struct viewer *next;
+    ws ws;
+    stream_frame frames;
+    stream_broadcast_reader reader;
+    bool greeted, may_write, fresh, closing;  /* fresh: it needs a snapshot */
+    uint64_t heard_ns;
+    uint64_t number;                 /* of the last screen sent */
+    sent_update unacked[8];
+    unsigned unacked_count;
+    size_t unacked_bytes;
+    uint64_t ack_ns;                 /* how long the last ack took */
+    text_buffer old;                 /* scrollback on its way */
+    size_t old_done;
+    bool old_asked;
+    bool pasting;
+    size_t pasted;
+} viewer;
+
+viewer *viewer_new(terminal *t, server_conn *c, bool may_write);
+void viewer_free(viewer *v);
+void viewer_data(viewer *v, char *data, size_t len);
+/* Sends what there is, as far as it can be taken. */
+void viewer_pump(viewer *v);
+void viewer_timer(viewer *v);
+void viewers_count(terminal *t);
+/* Lines of scrollback for viewer number `id`; rows in capture form. */
+void viewer_old(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t total, stream_slice capture);
+/* Tells all viewers; OVER_STOPPING also ends them. */
+void viewers_over(terminal *t, over_reason reason, const char *text);
+
+/* ---- web.c ---- */
+
+extern const server_handler web_handler;
+
+/* ---- main.c ---- */
+
+void bridge_log(const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 1, 2)))
+#endif
+    ;
+
+#endif

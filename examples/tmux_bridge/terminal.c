@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT-0
+   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about output
+   only that there was some is used. Then, at most once in an interval, the pane is captured, whatever happened in
+   between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bridge.h"
+
+enum { TAG_IGNORE = 0, TAG_PANE, TAG_STATE, TAG_CAPTURE, TAG_HISTORY, TAG_BITS = 3 };
+#define RETRY_NS UINT64_C(1000000000)
+
+static void set_timer(terminal *t);
+static void terminal_lost(terminal *t, const char *why);
+
+/* ---- commands to tmux ---------------------------------------------------------------------------------- */
+
+static void flush(terminal *t) {
+    text_buffer swap;
+    if (t->writing || t->out.len == 0 || t->state == TERMINAL_DOWN) return;
+    swap = t->flying;
+    t->flying = t->out;
+    t->out = swap;
+    t->out.len = 0;
+    if (stream_io_write(&t->bridge->server.io, &t->write_op.op, &t->in_file, t->flying.ptr, t->flying.len) ==
+        STREAM_OK)
+        t->writing = true;
+}
+
+static void on_written(server_op *op) {
+    terminal *t = (terminal *)op->owner;
+    viewer *v;
+    t->writing = false;
+    if (op->op.status == STREAM_CANCELLED || t->state == TERMINAL_DOWN) return;
+    if (op->op.status != STREAM_OK) {
+        terminal_lost(t, "tmux takes no more commands");
+        return;
+    }
+    flush(t);
+    if (terminal_takes_input(t))
+        for (v = t->viewers; v; v = v->next) server_resume(v->conn);
+}
+
+bool terminal_takes_input(const terminal *t) {
+    return t->out.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue;
+}
+
+static void find_pane(terminal *t) {
+    control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'", (unsigned)t->session);
+    flush(t);
+}
+
+static bool ready(const terminal *t) { return t->state == TERMINAL_UP && t->pane_known; }
+
+/* command, a quoted argument, LF. */
+static bool send_quoted(terminal *t, const char *command, const char *bytes, size_t len) {
+    text_buffer quoted = {NULL, 0, 0};
+    stream_status status = STREAM_E_NOMEM;
+    if (control_quote(&quoted, bytes, len))
+        status = control_command(&t->control, &t->out, TAG_IGNORE, "%s %.*s", command, (int)quoted.len, quoted.ptr);
+    text_free(&quoted);
+    flush(t);
+    return status == STREAM_OK;
+}
+
+bool terminal_type(terminal *t, const char *text, size_t len) {
+    char command[64];
+    if (!ready(t) || len == 0) return false;
+    snprintf(command, sizeof command, "send-keys -t %%%u -l --", (unsigned)t->pane);
+    return send_quoted(t, command, text, len);
+}
+
+bool terminal_key(terminal *t, const char *name, size_t len) {
+    char command[64];
+    if (!ready(t)) return false;
+    snprintf(command, sizeof command, "send-keys -t %%%u --", (unsigned)t->pane);
+    return send_quoted(t, command, name, len);
+}
+
+bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
+    char command[96], name[48];
+    if (!ready(t)) return false;
+    snprintf(name, sizeof name, "tmux_bridge_%u_%llu", (unsigned)getpid(), (unsigned long long)id);
+    if (len || first) {
+        snprintf(command, sizeof command, "set-buffer %s-b %s --", first ? "" : "-a ", name);
+        if (!send_quoted(t, command, text, len)) return false;
+    }
+    if (last)
+        control_command(&t->control, &t->out, TAG_IGNORE, "paste-buffer -p -d -b %s -t %%%u", name, (unsigned)t->pane);
+    flush(t);
+    return true;
+}
+
+bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t count) {
+    uint32_t total = t->now.history, end;
+    stream_status status;
+    if (!ready(t) || t->bridge->capturing >= MAX_CAPTURES) return false;
+    end = first < total ? first : total;
+    if (count > MAX_HISTORY) count = MAX_HISTORY;
+    if (count > end) count = end;
+    if (count == 0) {
+        viewer_old(t, id, request, 0, total, stream_slice_of(NULL, 0));
+        return true;
+    }
+    /* The tag tells whose it is; the lines it is about come back in the command's own answer. */
+    status = control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
+                             "display-message -p '%u %u %u'", (unsigned)request, (unsigned)(end - count),
+                             (unsigned)total);
+    if (status == STREAM_OK)
+        status = control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
+                                 "capture-pane -p -e -N -t %%%u -S -%u -E -%u", (unsigned)t->pane,
+                                 (unsigned)(total - (end - count)), (unsigned)(total - end + 1));
+    flush(t);
+    return status == STREAM_OK;
+}
+
+/* ---- captures ------------------------------------------------------------------------------------------ */
+
+static void capture(terminal *t) {
+    if (!ready(t) || t->capturing || !t->dirty) return;
+    if (t->bridge->capturing >= MAX_CAPTURES) { /* the next answer that comes makes room */
+        t->captured_ns = stream_now_ns();
+        set_timer(t);
+        return;
+    }
+    if (t->paused) {
+        t->paused = false;
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'", (unsigned)t->pane);
+    }
+    if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
+                        screen_format) != STREAM_OK ||
+        control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u", (unsigned)t->pane) !=
+            STREAM_OK)
+        return;
+    t->dirty = false;
+    t->capturing = true;
+    t->bridge->capturing++;
+    t->bridge->metrics.captures++;
+    t->captured_ns = stream_now_ns();
+    t->state_text.len = 0;
+    flush(t);
+}
+
+static void on_timer(server_op *op) {
+    terminal *t = (terminal *)op->owner;
+    t->timing = false;
+    if (op->op.status == STREAM_OK) capture(t);
+}
+
+static void set_timer(terminal *t) {
+    uint64_t when = t->captured_ns + t->bridge->options.interval_ns;
+    if (t->timing) return;
+    if (stream_now_ns() >= when) {
+        capture(t);
+        return;
+    }
+    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, when) == STREAM_OK) t->timing = true;
+}
+
+static void changed(terminal *t) {
+    if (t->dirty) return;
+    t->dirty = true;
+    if (!t->capturing) set_timer(t);
+}
+
+/* The next screen is the present one from here on. */
+static void publish(terminal *t) {
+    bridge *b = t->bridge;
+    screen swap;
+    viewer *v;
+    stream_status status;
+    t->made.len = 0;
+    status = t->number == 0 ? STREAM_E_STATE : screen_write_delta(&t->now, &t->next, t->number + 1, &t->made);
+    if (status == STREAM_EMPTY) {
+        t->now.history = t->next.history;
+        b->metrics.unchanged++;
+        return;
+    }
+    if (status == STREAM_E_NOMEM) {
+        t->dirty = true; /* and again the next time */
+        return;
+    }
+    t->number++;
+    if (status != STREAM_OK || stream_broadcast_write(&t->updates, t->made.ptr, t->made.len) != STREAM_OK)
+        stream_broadcast_write(&t->updates, SNAPSHOT_NEEDED, 1);
+    swap = t->now;
+    t->now = t->next;
+    t->next = swap;
+    b->metrics.updates++;
+    for (v = t->viewers; v; v = v->next) viewer_pump(v);
+}
+
+static void captured(terminal *t, stream_slice text, bool good) {
+    size_t cols, rows;
+    stream_slice state = stream_slice_of(t->state_text.ptr, t->state_text.len);
+    t->capturing = false;
+    t->bridge->capturing--;
+    if (state.len && state.ptr[state.len - 1] == '\n') state.len--;
+    if (!good || screen_state(&t->next, state, &cols, &rows) != STREAM_OK) { /* the pane has gone */
+        t->pane_known = false;
+        find_pane(t);
+        return;
+    }
+    if (screen_capture(&t->next, text.ptr, text.len, cols, rows) == STREAM_OK) publish(t);
+    if (t->dirty) set_timer(t);
+}
+
+/* ---- what tmux says ------------------------------------------------------------------------------------ */
+
+static void replied(terminal *t, const stream_item *item, bool good) {
+    stream_slice text = stream_slice_of(item->ptr, item->len);
+    unsigned pane, request, first, total;
+    char line[64];
+    switch (t->control.reply_to & ((1 << TAG_BITS) - 1)) {
+    case TAG_PANE:
+        if (text.len >= sizeof line) text.len = sizeof line - 1;
+        memcpy(line, text.ptr ? text.ptr : "", text.len);
+        line[text.len] = '\0';
+        if (good && sscanf(line, "%%%u", &pane) == 1) {
+            if (t->pane != pane) t->paused = true; /* it may be from an earlier time: the capture says continue */
+            t->pane = pane;
+            t->pane_known = true;
+            t->dirty = false;
+            changed(t);
+        }
+        break;
+    case TAG_STATE:
+        t->state_text.len = 0;
+        if (good && text_room(&t->state_text, text.len)) {
+            memcpy(t->state_text.ptr, text.ptr, text.len);
+            t->state_text.len = text.len;
+        }
+        break;
+    case TAG_CAPTURE: captured(t, text, good); break;
+    case TAG_HISTORY: /* first the numbers, then the lines */
+        if (t->history_numbers) {
+            t->history_numbers = false;
+            if (sscanf(t->history, "%u %u %u", &request, &first, &total) == 3)
+                viewer_old(t, t->control.reply_to >> TAG_BITS, request, first, total,
+                           good ? text : stream_slice_of(NULL, 0));
+        } else {
+            size_t n = text.len < sizeof t->history - 1 ? text.len : sizeof t->history - 1;
+            memcpy(t->history, text.ptr ? text.ptr : "", n);
+            t->history[n] = '\0';
+            t->history_numbers = true;
+        }
+        break;
+    default: break;
+    }
+}
+
+static void heard(terminal *t, stream_status status, const stream_item *item) {
+    if (item->kind == CONTROL_REPLY) {
+        if (status != STREAM_OK) t->bridge->metrics.replies_lost++;
+        replied(t, item, status == STREAM_OK && !t->control.reply_error);
+        return;
+    }
+    switch (item->kind) {
+    case CONTROL_OUTPUT:
+        if (!t->pane_known || t->control.target != t->pane) break;
+        changed(t);
+        /* That there is output we know now; what it is the capture tells. Until then there need be no more of it:
+           what is written between the two would have to be passed on by tmux, escaped, and read here, for nothing. */
+        if (!t->dirty || t->paused || t->capturing) break;
+        t->paused = control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:pause'",
+                                    (unsigned)t->pane) == STREAM_OK;
+        flush(t);
+        break;
+    case CONTROL_MODE:
+        if (t->pane_known && t->control.target == t->pane) changed(t);
+        break;
+    case CONTROL_PAUSE:
+        if (t->paused && t->control.target == t->pane) break; /* as we asked */
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                        (unsigned)t->control.target);
+        flush(t);
+        if (t->control.target == t->pane) changed(t);
+        break;
+    case CONTROL_SESSION:
+        if (t->control.target != t->session) {
+            terminal_lost(t, "tmux attached to another session");
+            return;
+        }
+        t->state = TERMINAL_UP;
+        t->was_up = true;
+        find_pane(t);
+        break;
+    case CONTROL_WINDOW:
+    case CONTROL_LAYOUT: find_pane(t); break;
+    case CONTROL_SESSIONS: terminals_find(t->bridge); break;
+    case CONTROL_EXIT: terminal_lost(t, "the session has ended"); break;
+    default: break;
+    }
+}
+
+static void read_more(terminal *t) {
+    if (stream_io_read(&t->bridge->server.io, &t->read_op.op, &t->out_file, t->input, sizeof t->input) == STREAM_OK)
+        t->reading = true;
+}
+
+static void on_read(server_op *op) {
+    terminal *t = (terminal *)op->owner;
+    stream_item item;
+    stream_status status;
+    t->reading = false;
+    if (op->op.status == STREAM_CANCELLED || t->state == TERMINAL_DOWN) return;
+    if (op->op.status != STREAM_OK) {
+        terminal_lost(t, "tmux has gone");
+        return;
+    }
+    control_feed(&t->control, t->input, op->op.bytes);
+    while ((status = control_next(&t->control, &item)) != STREAM_MORE && status != STREAM_END) {
+        heard(t, status, &item);
+        if (t->state == TERMINAL_DOWN) return;
+    }
+    read_more(t);
+}
+
+static void on_err(server_op *op) { /* drained, so that nobody waits for it */
+    terminal *t = (terminal *)op->owner;
+    t->reading_err = false;
+    if (op->op.status == STREAM_OK && t->state != TERMINAL_DOWN &&
+        stream_io_read(&t->bridge->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK)
+        t->reading_err = true;
+}
+
+/* ---- coming and going ---------------------------------------------------------------------------------- */
+
+static void find_later(bridge *b) {
+    if (!b->list_timing &&
+        stream_io_timer(&b->server.io, &b->list_timer.op, stream_now_ns() + RETRY_NS) == STREAM_OK)
+        b->list_timing = true;
+}
+
+static void on_reap(server_op *op) {
+    terminal *t = (terminal *)op->owner;
+    t->reaping = false;
+    if (op->op.status != STREAM_OK) return;
+    if (child_reap(&t->tmux)) {
+        t->tmux.pid = 0;
+        if (t->was_up) terminals_find(t->bridge);
+        else find_later(t->bridge); /* it would not let us in: not at once again */
+    } else if (stream_io_timer(&t->bridge->server.io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 20) == STREAM_OK) {
+        t->reaping = true;
+    }
+}
+
+static void terminal_lost(terminal *t, const char *why) {
+    stream_io *io = &t->bridge->server.io;
+    if (t->state == TERMINAL_DOWN) return;
+    if (!t->bridge->stop) bridge_log("session %s: %s", t->name, why);
+    t->state = TERMINAL_DOWN;
+    t->pane_known = false;
+    if (t->capturing) t->bridge->capturing--;
+    t->capturing = t->dirty = false;
+    stream_io_close(io, &t->in_file); /* which ends a tmux that is still there */
+    stream_io_close(io, &t->out_file);
+    stream_io_close(io, &t->err_file);
+    if (t->timing) stream_io_cancel(io, &t->timer_op.op);
+    viewers_over(t, OVER_ENDED, why);
+    if (!t->reaping && stream_io_timer(io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 50) == STREAM_OK)
+        t->reaping = true;
+}
+
+/* tmux with its socket in front of the arguments. */
+static size_t tmux_argv(const bridge *b, const char **argv) {
+    size_t n = 0;
+    argv[n++] = b->options.tmux;
+    argv[n++] = "-u";
+    if (b->options.socket_name) {
+        argv[n++] = "-L";
+        argv[n++] = b->options.socket_name;
+    } else if (b->options.socket_path) {
+        argv[n++] = "-S";
+        argv[n++] = b->options.socket_path;
+    }
+    return n;
+}
+
+static bool start(child *c, const char *const *argv, child_stdin input) {
+    char *copy[24];
+    memcpy(copy, argv, sizeof copy); /* exec wants them without const, and leaves them alone */
+    return child_start(c, copy, input, -1) == 0;
+}
+
+static void attach(terminal *t) {
+    bridge *b = t->bridge;
+    const char *argv[24];
+    char target[16];
+    size_t n;
+    memset(argv, 0, sizeof argv);
+    if (t->state != TERMINAL_DOWN || t->tmux.pid || t->reading || t->writing || t->reading_err || t->timing) return;
+    snprintf(target, sizeof target, "$%u", (unsigned)t->session);
+    n = tmux_argv(b, argv);
+    argv[n++] = "-C";
+    argv[n++] = "attach-session";
+    argv[n++] = "-f";
+    argv[n++] = "ignore-size,pause-after=1";
+    argv[n++] = "-t";
+    argv[n++] = target;
+    if (!start(&t->tmux, argv, CHILD_STDIN_PIPE)) {
+        bridge_log("tmux: %s", strerror(errno));
+        return;
+    }
+    b->metrics.attaches++;
+    control_free(&t->control);
+    if (control_init(&t->control, NULL) != STREAM_OK) return;
+    t->out.len = t->flying.len = 0;
+    t->history_numbers = t->paused = false;
+    t->state = TERMINAL_ATTACHING;
+    t->was_up = false;
+    stream_io_attach(&b->server.io, &t->in_file, t->tmux.in);
+    stream_io_attach(&b->server.io, &t->out_file, t->tmux.out);
+    stream_io_attach(&b->server.io, &t->err_file, t->tmux.err);
+    read_more(t);
+    t->reading_err = stream_io_read(&b->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK;
+}
+
+terminal *terminal_named(bridge *b, const char *name, size_t len) {
+    size_t i;
+    for (i = 0; i < b->count; i++) {
+        terminal *t = &b->terminals[i];
+        if (strlen(t->name) == len && memcmp(t->name, name, len) == 0 && (t->wanted || t->state != TERMINAL_DOWN))
+            return t;
+    }
+    return NULL;
+}
+
+static terminal *terminal_add(bridge *b, const char *name, size_t len) {
+    terminal *t;
+    stream_broadcast_desc desc;
+    size_t i;
+    for (i = 0; i < b->count; i++) { /* one that was there before */
+        t = &b->terminals[i];
+        if (strlen(t->name) == len && memcmp(t->name, name, len) == 0) return t;
+    }
+    if (b->count == MAX_SESSIONS || len >= MAX_NAME) return NULL;
+    t = &b->terminals[b->count];
+    memset(&desc, 0, sizeof desc);
+    desc.max_items = 1024;
+    desc.max_bytes = (size_t)1 << 20;
+    desc.start = 1;
+    if (stream_broadcast_init(&t->updates, &desc) != STREAM_OK) return NULL;
+    b->count++;
+    t->bridge = b;
+    memcpy(t->name, name, len);
+    server_op_init(&t->read_op, on_read, t);
+    server_op_init(&t->write_op, on_written, t);
+    server_op_init(&t->err_op, on_err, t);
+    server_op_init(&t->timer_op, on_timer, t);
+    server_op_init(&t->reap_op, on_reap, t);
+    return t;
+}
+
+/* One line of the list: $id name. Names are what tmux allows; they are compared, shown as text, and no more. */
+static void listed(bridge *b, stream_slice line) {
+    uint32_t id = 0;
+    size_t i = 1, k;
+    terminal *t = NULL;
+    if (line.len < 4 || *line.ptr != '$') return;
+    for (; i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9' && id < 400000000; i++)
+        id = id * 10 + (uint32_t)(line.ptr[i] - '0');
+    if (i == line.len || line.ptr[i] != ' ') return;
+    i++;
+    if (b->options.sessions == 0) t = terminal_add(b, line.ptr + i, line.len - i);
+    for (k = 0; k < b->options.sessions; k++) {
+        const char *name = b->options.session[k];
+        if ((strlen(name) == line.len - i && memcmp(name, line.ptr + i, line.len - i) == 0) ||
+            (strlen(name) == i - 1 && memcmp(name, line.ptr, i - 1) == 0))
+            t = terminal_add(b, name, strlen(name));
+    }
+    if (!t || t->state != TERMINAL_DOWN) return;
+    t->session = id;
+    attach(t);
+}
+
+static void on_list_timer(server_op *op) {
+    bridge *b = (bridge *)op->owner;
+    b->list_timing = false;
+    if (op->op.status == STREAM_OK) terminals_find(b);
+}
+
+static void on_list(server_op *op) {
+    bridge *b = (bridge *)op->owner;
+    stream_io *io = &b->server.io;
+    size_t at = 0, i;
+    bool down = b->count == 0;
+    if (op->op.status == STREAM_CANCELLED) return;
+    if (op->op.status == STREAM_OK) {
+        b->list.len += op->op.bytes;
+        if (b->list.len < (size_t)1 << 20 && text_room(&b->list, 4096) &&
+            stream_io_read(io, &b->list_op.op, &b->list_file, b->list.ptr + b->list.len, 4096) == STREAM_OK)
+            return;
+    }
+    stream_io_close(io, &b->list_file);
+    close(b->lister.err);
+    child_signal(&b->lister, SIGKILL); /* its output has ended: it is gone, or as good as gone */
+    while (waitpid(b->lister.pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    b->listing = false;
+    while (at < b->list.len) {
+        size_t n = stream_find_newline(b->list.ptr + at, b->list.len - at);
+        listed(b, stream_slice_of(b->list.ptr + at, n));
+        at += n + 1;
+    }
+    for (i = 0; i < b->count; i++) down |= b->terminals[i].wanted && b->terminals[i].state == TERMINAL_DOWN;
+    for (i = 0; i < b->count && b->options.sessions == 0; i++)
+        if (b->terminals[i].state != TERMINAL_DOWN) break;
+    if (b->options.sessions == 0 && i == b->count) down = true;
+    if (b->list_again) {
+        b->list_again = false;
+        terminals_find(b);
+    } else if (down) {
+        find_later(b); /* nobody tells us when it comes */
+    }
+}
+
+void terminals_find(bridge *b) {
+    const char *argv[24];
+    size_t n, i;
+    if (!b->terminals) {
+        b->terminals = (terminal *)calloc(MAX_SESSIONS, sizeof *b->terminals);
+        if (!b->terminals) return;
+        server_op_init(&b->list_op, on_list, b);
+        server_op_init(&b->list_timer, on_list_timer, b);
+        for (i = 0; i < b->options.sessions; i++) {
+            terminal *t = terminal_add(b, b->options.session[i], strlen(b->options.session[i]));
+            if (t) t->wanted = true;
+        }
+    }
+    if (b->stop) return;
+    if (b->listing) {
+        b->list_again = true;
+        return;
+    }
+    memset(argv, 0, sizeof argv);
+    n = tmux_argv(b, argv);
+    argv[n++] = "list-sessions";
+    argv[n++] = "-F";
+    argv[n++] = "#{session_id} #{session_name}";
+    b->list.len = 0;
+    if (!text_room(&b->list, 4096) || !start(&b->lister, argv, CHILD_STDIN_NULL)) {
+        bridge_log("tmux: %s", strerror(errno));
+        return;
+    }
+    b->listing = true;
+    stream_io_attach(&b->server.io, &b->list_file, b->lister.out);
+    stream_io_read(&b->server.io, &b->list_op.op, &b->list_file, b->list.ptr, 4096);
+}
+
+void terminals_free(bridge *b) {
+    size_t i;
+    for (i = 0; b->terminals && i < b->count; i++) {
+        terminal *t = &b->terminals[i];
+        control_free(&t->control);
+        stream_broadcast_free(&t->updates);
+        screen_free(&t->now);
+        screen_free(&t->next);
+        text_free(&t->out);
+        text_free(&t->flying);
+        text_free(&t->state_text);
+        text_free(&t->made);
+    }
+    free(b->terminals);
+    text_free(&b->list);
+}
