@@ -10,7 +10,8 @@ COMPILE = $(CC) $(WARN) -I. $(CPPFLAGS) $(CFLAGS)
 HEADERS := stream.h stream_json.h stream_pool.h
 COMMON := $(wildcard examples/common/*.c examples/common/*.h)
 WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
-TOOLS := $(BUILD)/stream_wrap
+RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
+TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz sizes install clean blocks
@@ -68,6 +69,9 @@ blocks: ## copy the shared blocks of stream.h into the other two headers
 
 $(BUILD)/stream_wrap: $(WRAP) $(COMMON) $(HEADERS) | $(BUILD)
 	$(COMPILE) $(filter %.c,$(WRAP) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) | $(BUILD)
+	$(COMPILE) $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
 	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)

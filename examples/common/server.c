@@ -534,7 +534,7 @@ void server_begin_body(server_conn *c, http_writer *w, uint64_t length) {
 void server_reply_with(server_conn *c, int status, const char *type, stream_slice fields, stream_slice body) {
     http_writer w;
     stream_slice name, value;
-    if (!c->received || c->status) c->keep_alive = false;
+    if (c->in_body || c->status) c->keep_alive = false;
     if (body.len > REPLY_MAX || !server_begin(c, &w, status, fields.len + 128 + body.len)) return;
     while (http_field_next(&fields, &name, &value)) {
         char field[64];
@@ -571,7 +571,7 @@ void server_end(server_conn *c) {
     if (c->framing == SERVER_CHUNKED && !c->head_only && put(c, NULL, last, sizeof last - 1, false) == STREAM_FULL) {
         c->want_last = true; /* goes when there is room */
     }
-    if (!c->received) c->keep_alive = false;
+    if (c->in_body) c->keep_alive = false;
     c->ending = true;
     touch(c);
 }
@@ -612,7 +612,7 @@ static void tune(server *s, int fd) {
 #endif
 }
 
-static void welcome(server *s, int fd) {
+static void welcome(server *s, unsigned listener, int fd) {
     server_conn *c = (server_conn *)calloc(1, sizeof *c);
     http_desc desc;
     if (!c || stream_io_attach(&s->io, &c->file, fd) != STREAM_OK) {
@@ -631,6 +631,7 @@ static void welcome(server *s, int fd) {
     server_op_init(&c->out.op, written, c);
     c->server = s;
     c->id = ++s->next_id;
+    c->listener = listener;
     c->opened_ns = s->now_ns;
     enlist(&s->conns, c);
     s->active++;
@@ -644,7 +645,7 @@ static void accepted(server_op *op) {
     l->accepting = false;
     if (op->op.status == STREAM_OK) {
         if (l->server->draining) close(op->op.fd);
-        else welcome(l->server, op->op.fd);
+        else welcome(l->server, (unsigned)(l - l->server->listeners), op->op.fd);
     } else if (op->op.status == STREAM_E_IO) {
         /* No descriptor, no memory: what waits in the queue is asked for again in a while. */
         if (!l->retrying && stream_io_timer(&l->server->io, &l->retry.op, l->server->now_ns + second / 10) == STREAM_OK)
@@ -766,6 +767,14 @@ unsigned server_port(const server *s, unsigned listener) {
     if (a.ss_family == AF_INET) return ntohs(((const struct sockaddr_in *)(const void *)&a)->sin_port);
     if (a.ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)(const void *)&a)->sin6_port);
     return 0;
+}
+
+void server_peer(const server_conn *c, char text[64]) {
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    strcpy(text, "unix");
+    if (getpeername(c->file.fd, (struct sockaddr *)(void *)&a, &len) == 0 && a.ss_family != AF_UNIX)
+        (void)getnameinfo((const struct sockaddr *)(const void *)&a, len, text, 64, NULL, 0, NI_NUMERICHOST);
 }
 
 /* ---- the server ----------------------------------------------------------------------------------------- */

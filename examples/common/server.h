@@ -119,6 +119,7 @@ typedef struct server_conn {
     struct server *server;
     http http;              /* http.head in `head` (read only) */
     uint64_t id;            /* counts up (read only, as all that follows) */
+    unsigned listener;      /* that it came through, in the order of server_listen */
     uint64_t opened_ns, bytes_in, bytes_out;
     uint64_t requests;
     int status;             /* of the response that has begun; 0: none yet */
@@ -151,9 +152,9 @@ typedef struct server_handler {
     void (*head)(server_conn *c);                 /* a head has come: c->http.head, in this call only */
     void (*body)(server_conn *c, stream_pool_buf *buf, stream_slice piece); /* of its body. buf: retain it to
                                                      keep the piece; NULL: copy it */
-    void (*request)(server_conn *c);              /* the request is whole; after a short one, in the same call
-                                                     of server_run as `head`, which is still valid if there was
-                                                     no body */
+    void (*request)(server_conn *c);              /* the request is whole, and was not answered yet. Who needs
+                                                     the head for the answer of one without a body may as well
+                                                     answer in `head` */
     void (*data)(server_conn *c, char *ptr, size_t len); /* after server_upgrade: bytes, yours to change in this
                                                      call */
     void (*room)(server_conn *c);                 /* some output was written */
@@ -217,6 +218,8 @@ void server_free(server *s);
 const char *server_listen(server *s, const char *address);
 /* The port of a listener by number, in the order of server_listen; 0 for a Unix socket. */
 unsigned server_port(const server *s, unsigned listener);
+/* The other end's address, without its port; "unix" for a Unix socket. */
+void server_peer(const server_conn *c, char text[64]);
 /* Waits up to timeout_ns, and works. OK; EMPTY: the time is up, or stream_io_wake was called; E_IO. */
 stream_status server_run(server *s, uint64_t timeout_ns);
 /* No new connections, and none is kept alive; those that wait for a request end. Responses go on: server.active
