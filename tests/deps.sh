@@ -16,9 +16,9 @@ apt-get install -y -qq --no-install-recommends \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
-    procps util-linux jq nodejs python3 hyperfine spin
+    procps util-linux jq nodejs python3 hyperfine spin curl nginx-light
 
 # What comes from npm goes below the build directory.
 command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends npm
 mkdir -p "${BUILD:-build}/npm"
-npm install --silent --no-audit --no-fund --ignore-scripts --prefix "${BUILD:-build}/npm" eventsource-parser@4 ws@8
+npm install --silent --no-audit --no-fund --ignore-scripts --prefix "${BUILD:-build}/npm" eventsource-parser@4 ws@8 eventsource@4 undici@6

@@ -104,7 +104,7 @@ static uint64_t deadline(const exchange *e, const char **what) {
     else if (!e->sent) at = UINT64_MAX; /* the client's clock runs */
     else if (!e->answered) *what = "no answer from the upstream in time", at = after(e->asked_ns, o->header_ns);
     else if (e->u && e->u->stopped) at = UINT64_MAX;
-    else if (e->in_ns == e->answered_ns) *what = "no first event in time", at = after(e->answered_ns, o->first_ns);
+    else if (!e->flows) *what = "no first event in time", at = after(e->answered_ns, o->first_ns);
     else *what = "nothing from the upstream in time", at = after(e->in_ns, o->idle_ns);
     if (total <= at) *what = "the answer takes too long", at = total;
     return at;
@@ -535,6 +535,7 @@ static bool take_items(exchange *e) {
             e->request = NULL;
             if (!begin_answer(e)) return false;
         } else if (item.kind == HTTP_BODY) {
+            e->flows = true;
             hold(e, item.ptr, item.len);
         } else if (item.kind == HTTP_DONE) {
             if (e->to > e->from) pass(e, true);
@@ -553,7 +554,7 @@ static bool take_items(exchange *e) {
 void exchange_read(exchange *e, size_t bytes) {
     upstream *u = e->u;
     uint64_t now = e->r->s.now_ns;
-    e->in_ns = now > e->in_ns ? now : e->in_ns + 1;
+    e->in_ns = now;
     e->r->counts.bytes_down += bytes;
     if (http_feed(&u->http, u->buf->data + u->at, bytes) != STREAM_OK) {
         fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", "the upstream sends more than one answer");

@@ -91,7 +91,8 @@ struct exchange {
     bool sent;          /* the request is whole */
     bool bodyless;      /* it has no body: it may be sent again */
     bool reused;        /* the connection had served others */
-    bool answered;      /* some of the answer has come */
+    bool answered;      /* the answer's head has come */
+    bool flows;         /* and something of its body */
     bool begun;         /* a response to the client has begun */
     bool early;         /* ... before the upstream said anything, to keep it alive */
     bool is_head, wants_events;
