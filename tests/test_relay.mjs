@@ -710,6 +710,246 @@ await test('options_are_checked_and_come_from_three_places', async () => {
     equal(run(['--upstream', up.url, '--listen', `127.0.0.1:${r.port}`]).status, 3, 'the address is taken');
 });
 
+// ---- fan-out
+const publish = (r, data, query = '') => get(r.port, '/publish' + query, { method: 'POST', body: data, headers: { Authorization: 'Bearer t' } });
+// What a client got: [id, event, data] of each event.
+function parsed(c) {
+    const body = c.seen.slice(c.seen.indexOf('\r\n\r\n') + 4).replace(/[0-9a-f]+\r\n((?:[^\r]|\r(?!\n))*)\r\n/g, '$1');
+    return body.split('\n\n').filter((b) => /^data:/m.test(b)).map((b) => {
+        const field = (name) => b.split('\n').filter((l) => l.startsWith(name + ':')).map((l) => l.slice(name.length + 2)).join('\n');
+        return { id: field('id'), event: field('event') || 'message', data: field('data') };
+    });
+}
+const FAN = ['--fanout', '--token', 't'];
+const quiet = () => upstream((s) => s.write(SSE));
+
+await test('fanout_standard_input', async () => {
+    const r = await relay(null, ['--fanout', '-']);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    r.child.stdin.write('data: one\n\ndata: t');
+    await c.sees('data: one\n\n');
+    r.child.stdin.write('wo\n\nevent: e\ndata: three\n\n');
+    await c.sees('data: three\n\n');
+    r.child.stdin.end();
+    await c.sees(/0\r\n\r\n$/);
+    equal(parsed(c).map((e) => `${e.event} ${e.data}`).join(), 'message one,message two,e three', 'events');
+});
+
+await test('fanout_command', async () => {
+    const r = await relay(null, ['--fanout', '--exec', 'echo trouble >&2; i=0; while read x; do :; done; printf "data: a\\n\\n"; sleep 60']);
+    await r.says(/trouble/);
+    const c = await raw(r.port, GET('/', 'Last-Event-ID: none\r\n'));
+    await c.sees('data: a\n\n');
+    equal(parsed(c)[0].event, 'gap', 'an unknown id');
+});
+
+await test('fanout_upstream_comes_and_goes', async () => {
+    let heads = [], socket, arrived = signal();
+    const up = await upstream((s, head) => { socket = s; heads.push(head); s.write(SSE); arrived.tell(); });
+    const r = await relay(up.url + '/feed?x=1', ['--fanout', '--linger', '200ms']);
+    equal(up.sockets.size, 0, 'nobody listens, so nobody asks');
+    const a = await raw(r.port, GET('/events'));
+    await arrived.told;
+    check(heads[0].startsWith('GET /feed?x=1 HTTP/1.1\r\n'), heads[0]);
+    socket.write(chunk('id: up-7\nretry: 20\ndata: 1\n\n'));
+    await a.sees('data: 1\n\n');
+    arrived = signal();
+    socket.destroy();
+    await within(5000, arrived.told, 'the relay comes back');
+    check(/last-event-id: up-7/i.test(heads[1]), heads[1]);
+    socket.write(chunk('data: 2\n\n'));
+    await a.sees('data: 2\n\n');
+    const ids = parsed(a).map((e) => Number(e.id.split('-')[1]));
+    equal(ids[1], ids[0] + 1, 'ids are ours and count up');
+    a.destroy();
+    await within(3000, socket.gone, 'after the last subscriber and --linger it leaves');
+});
+
+await test('2.7_resume_without_gap_or_duplicate', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--ring-events', '100']);
+    const first = await raw(r.port, GET('/events'));
+    await first.sees('retry: ');
+    let n = 0;
+    const more = async (k) => { for (let i = 0; i < k; i++) equal((await publish(r, String(n++))).status, 200, 'published'); };
+    await more(10);
+    await first.sees('data: 9\n\n');
+    const got = parsed(first);
+    first.destroy();
+    const load = more(60); // while it is away, and while it comes back
+    for (const how of ['header', 'query']) {
+        const last = got.at(-1);
+        const again = await raw(r.port, how === 'header' ? GET('/events', `Last-Event-ID: ${last.id}\r\n`) : GET(`/events?lastEventId=${last.id}`));
+        await again.sees(`data: ${Number(last.data) + 10}\n\n`);
+        got.push(...parsed(again));
+        again.destroy();
+    }
+    await load;
+    got.forEach((e, i) => equal(e.data, String(i), `event ${i}`));
+    check(await r.metric('sse_relay_replay_hits_total') === 2, 'hits');
+    await more(100);
+    const expired = await raw(r.port, GET('/events', `Last-Event-ID: ${got[3].id}\r\n`));
+    await expired.sees(`data: ${n - 1}\n\n`);
+    const late = parsed(expired);
+    equal(late[0].event, 'gap', 'an expired id');
+    equal(JSON.parse(late[0].data).lost, Number(late[1].data) - 4, 'how many');
+    equal(late.length, 101, 'then all there are');
+    const unknown = await raw(r.port, GET('/events', 'Last-Event-ID: whatever\r\n'));
+    await unknown.sees(`data: ${n - 1}\n\n`);
+    equal(parsed(unknown)[0].event, 'gap', 'an unknown id');
+    equal(JSON.parse(parsed(unknown)[0].data).lost, null, 'nobody knows');
+    equal(await r.metric('sse_relay_replay_misses_total'), 2, 'misses');
+});
+
+for (const policy of ['disconnect', 'drop-oldest', 'conflate'])
+    await test(`2.1_stalled_subscriber_${policy}`, async () => {
+        const up = await quiet();
+        const r = await relay(up.url, [...FAN, '--policy', policy, '--client-bytes', '200K', '--ring-bytes', '2M']);
+        const live = await Promise.all(Array.from({ length: 30 }, () => raw(r.port, GET('/events'))));
+        await Promise.all(live.map((c) => c.sees('retry: ')));
+        const slow = await raw(r.port, GET('/events'));
+        await slow.sees('retry: ');
+        slow.pause();
+        const big = 'x'.repeat(50000);
+        const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+        const dropped = policy === 'disconnect' ? 'disconnect' : policy === 'conflate' ? 'conflated' : 'drop_oldest';
+        let n = 0;
+        for (; n < 2000; n++) { // until what the sockets hold is full, and the policy must act
+            const a = await get(r.port, `/publish?key=k${n % 3}`, { method: 'POST', agent, body: `${n} ${big}`, headers: { Authorization: 'Bearer t' } });
+            equal(a.status, 200, 'published');
+            if (n % 50 === 49) {
+                await Promise.all(live.map((c) => c.sees(`data: ${n} x`)));
+                for (const c of live) c.seen = '';
+                if (policy === 'disconnect' ? slow.destroyed || /reason=slow_client/.test(r.log)
+                                            : await r.metric(`sse_relay_dropped_events_total{reason="${dropped}"}`) > 0) break;
+            }
+        }
+        agent.destroy();
+        check(await r.metric(`sse_relay_dropped_events_total{reason="${dropped}"}`) > 0, 'the drop is counted');
+        if (!sanitized) check(r.rss() < 40000, `${r.rss()} KiB`);
+        if (policy === 'disconnect') {
+            await r.says(/reason=slow_client/);
+            return;
+        }
+        slow.resume();
+        await publish(r, 'the end', '?key=end');
+        await slow.sees('data: the end', 20000);
+        let before = -1, lost = 0;
+        for (const e of parsed(slow)) {
+            if (e.event === 'gap') { lost += JSON.parse(e.data).lost; continue; }
+            if (e.data === 'the end') continue;
+            const number = Number(e.data.split(' ')[0]);
+            check(number > before, `${number} after ${before}`);
+            before = number;
+        }
+        equal(before, n, 'it has the newest');
+        if (policy === 'drop-oldest') equal(parsed(slow).filter((e) => e.event === 'message' || e.event === '').length - 1 + lost, n + 1, 'got and lost are all there were');
+    });
+
+await test('2.4_and_2.9_descriptors_after_subscribers_left', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--linger', '0']);
+    const fds = r.fds();
+    const many = await Promise.all(Array.from({ length: 200 }, () => raw(r.port, GET('/events'))));
+    await Promise.all(many.map((c) => c.sees('retry: ')));
+    many.forEach((c, i) => (i % 2 ? c.destroy() : c.resetAndDestroy()));
+    await becomes(() => r.fds(), fds, 'descriptors');
+});
+
+await test('2.10_nothing_published_can_inject_fields', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    for (const end of ['\n', '\r', '\r\n']) {
+        const a = await publish(r, `a${end}event: evil${end}${end}data: b`);
+        equal(a.status, 200, 'data may have lines');
+    }
+    for (const end of ['%0A', '%0D', '%00']) equal((await publish(r, 'x', `?event=a${end}data:evil`)).status, 400, `${end} in a name`);
+    equal((await publish(r, 'last')).status, 200, 'the last one');
+    await c.sees('data: last\n\n');
+    const got = parsed(c);
+    equal(got.length, 4, 'events');
+    for (const e of got.slice(0, 3)) equal(e.data, 'a\nevent: evil\n\ndata: b', 'data');
+    equal((await get(r.port, '/publish', { method: 'POST', body: 'x' })).status, 401, 'without a token');
+    equal((await get(r.port, '/publish', { method: 'POST', body: 'x', headers: { Authorization: 'Bearer u' } })).status, 401, 'with another');
+    const closed = await relay(up.url, ['--fanout']);
+    equal((await publish(closed, 'x')).status, 403, 'off unless asked for');
+    const small = await relay(up.url, [...FAN, '--max-event', '1K']);
+    equal((await publish(small, 'x'.repeat(1025))).status, 400, 'too long');
+});
+
+await test('2.12_idle_subscribers_are_small', async () => {
+    if (sanitized) skip('memory says nothing under a sanitizer');
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--access-log', 'off']);
+    const join = async (n) => {
+        const all = await Promise.all(Array.from({ length: n }, () => raw(r.port, GET('/events'))));
+        await Promise.all(all.map((c) => c.sees('retry: ')));
+    };
+    await join(100);
+    const before = r.rss('VmRSS');
+    for (let i = 0; i < 8; i++) await join(250);
+    const each = (r.rss('VmRSS') - before) / 2000;
+    console.log(`  ${each.toFixed(2)} KiB each`);
+    check(each <= 8, `${each} KiB each`);
+    equal(await r.metric('sse_relay_subscribers'), 2100, 'subscribers');
+});
+
+await test('2.15_retry_differs', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const some = await Promise.all(Array.from({ length: 50 }, () => raw(r.port, GET('/events'))));
+    const retry = new Set();
+    for (const c of some) retry.add((await c.sees(/retry: \d+\n/)).match(/retry: (\d+)/)[1]);
+    check(retry.size > 40, `${retry.size} of 50`);
+});
+
+await test('2.17_topics', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const all = await raw(r.port, GET('/events')), two = await raw(r.port, GET('/events?topic=a&topic=b%20c'));
+    await all.sees('retry: ');
+    await two.sees('retry: ');
+    for (const t of ['a', 'b', 'b%20c', 'c']) await publish(r, t, `?topic=${t}`);
+    await publish(r, 'end', '?topic=a');
+    await two.sees('data: end');
+    await all.sees('data: end');
+    equal(parsed(two).map((e) => e.data).join(), 'a,b%20c,end', 'two topics');
+    equal(parsed(all).length, 5, 'all topics');
+});
+
+await test('2.16_subscribers_drain_staggered', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--drain', '1s']);
+    const clients = await Promise.all(Array.from({ length: 50 }, () => raw(r.port, GET('/events'))));
+    await Promise.all(clients.map((c) => c.sees('retry: ')));
+    const ends = [], begin = Date.now();
+    const all = clients.map((c) => c.gone.then(() => ends.push(Date.now() - begin)));
+    r.child.kill('SIGTERM');
+    await Promise.all(all);
+    equal(await within(5000, r.exit, 'the end'), 0, 'exit code');
+    check(ends[49] - ends[0] > 500, `all within ${ends[49] - ends[0]} ms`);
+});
+
+await test('urgent_events_overtake', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--client-bytes', '100M', '--ring-bytes', '100M', '--ring-events', '5000']);
+    const slow = await raw(r.port, GET('/events'));
+    await slow.sees('retry: ');
+    slow.pause();
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    for (let i = 0; i < 300; i++) await get(r.port, '/publish', { method: 'POST', agent, body: `${i} ${'x'.repeat(50000)}`, headers: { Authorization: 'Bearer t' } });
+    agent.destroy();
+    await publish(r, 'now', '?urgent=1');
+    slow.resume();
+    await slow.sees('data: 299 x', 20000);
+    const order = parsed(slow).map((e) => e.data.split(' ')[0]);
+    check(order.indexOf('now') < 299 && order.indexOf('now') >= 0, `at ${order.indexOf('now')}`);
+    equal(order.filter((x) => x !== 'now').length, 300, 'none is lost');
+});
+
 // ---- clients people use
 const events = async (s) => { // three, each when the client has seen the one before: see `seen`
     s.write(SSE + chunk('id: 1\nevent: tick\ndata: {"n":1}\n\n'));

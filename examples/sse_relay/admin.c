@@ -57,6 +57,20 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
     ROW("client_received_bytes_total", "Bytes read from clients.", STREAM_METRIC_TOTAL, &r->s.bytes_in);
     ROW("client_sent_bytes_total", "Bytes sent to clients.", STREAM_METRIC_TOTAL, &r->s.bytes_out);
     ROW("client_queue_bytes", "Bytes in a client's output.", STREAM_METRIC_GAUGE, &r->counts.queue_bytes);
+    if (r->o.fanout) {
+        static const char *const policy[3] = {"disconnect", "drop_oldest", "conflated"};
+        ROW("subscribers", "Subscribers.", STREAM_METRIC_VALUE, &r->fan.count);
+        ROW("published_total", "Events for subscribers.", STREAM_METRIC_TOTAL, &r->fan.published);
+        ROW("unpublished_total", "Events that could not be.", STREAM_METRIC_TOTAL, &r->fan.unpublished);
+        for (i = 0; i < 3; i++) {
+            ROW("dropped_events_total", "Events that subscribers did not get.", STREAM_METRIC_TOTAL, &r->fan.dropped[i]);
+            LABEL("reason", policy[i]);
+        }
+        ROW("replay_hits_total", "Subscribers that went on where they were.", STREAM_METRIC_TOTAL, &r->fan.replay_hits);
+        ROW("replay_misses_total", "Subscribers whose place was gone.", STREAM_METRIC_TOTAL, &r->fan.replay_misses);
+        ROW("ring_bytes", "Bytes of events kept.", STREAM_METRIC_VALUE, &r->fan.bytes);
+        ROW("source_reconnects_total", "Times the source was lost.", STREAM_METRIC_TOTAL, &r->fan.reconnects);
+    }
     ROW("log_lines_dropped_total", "Lines of the access log that were not written.", STREAM_METRIC_TOTAL,
         &r->log.dropped);
     ROW("pool_bytes", "Bytes of all pool buffers.", STREAM_METRIC_VALUE, &pool.total.bytes);

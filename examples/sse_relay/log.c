@@ -80,6 +80,21 @@ void log_exchange(relay *r, const exchange *e, const char *reason) {
     put_line(&r->log, line, n);
 }
 
+void log_subscriber(relay *r, const subscriber *s, const char *reason) {
+    char line[320], peer[64];
+    uint64_t now = r->s.now_ns;
+    size_t n;
+    int more;
+    if (!may_write(&r->log, now)) return;
+    n = stamp(line, sizeof line);
+    server_peer(s->c, peer);
+    more = snprintf(line + n, sizeof line - n,
+                    " id=%llu client=%s subscriber reason=%s ms=%.1f events=%llu bytes=%llu lost=%llu stalls=%llu\n",
+                    (unsigned long long)s->id, peer, reason, ms(now - s->began_ns), (unsigned long long)s->events,
+                    (unsigned long long)s->bytes, (unsigned long long)s->lost, (unsigned long long)s->stalls);
+    if (more > 0 && n + (size_t)more < sizeof line) put_line(&r->log, line, n + (size_t)more);
+}
+
 void log_complain(relay *r, const char *what, const char *why) {
     uint64_t now = stream_now_ns();
     size_t i, oldest = 0;

@@ -44,8 +44,11 @@ static void retire_next(server_op *op) {
         left++;
         if (!oldest || e->id < oldest->id) oldest = e;
     }
+    left += r->fan.count;
     if (left == 0) return;
     if (now >= r->retire_until) {
+        while (fanout_retire_one(&r->fan)) {
+        }
         for (e = r->exchanges; e; e = next) {
             next = e->next;
             proxy_retire(e);
@@ -53,7 +56,8 @@ static void retire_next(server_op *op) {
         return;
     }
     if (now >= r->retire_from) {
-        proxy_retire(oldest);
+        if (oldest) proxy_retire(oldest);
+        else (void)fanout_retire_one(&r->fan);
         left--;
     }
     {
@@ -67,7 +71,7 @@ static void begin_to_end(relay *r) {
     uint64_t now = stream_now_ns();
     r->retiring = true;
     server_drain(&r->s);
-    r->retire_from = now + r->o.drain_ns / 2;
+    r->retire_from = r->o.fanout ? now : now + r->o.drain_ns / 2; /* subscriptions never end by themselves */
     r->retire_until = now + r->o.drain_ns;
     server_op_init(&r->retire, retire_next, r);
     (void)stream_io_timer(&r->s.io, &r->retire.op, r->retire_from);
@@ -125,13 +129,13 @@ static stream_status set_up(relay *r) {
     d.idle_ns = r->o.client_idle_ns;
     d.send_ns = r->o.send_ns;
     d.handler.ctx = r;
-    d.handler.head = proxy_head;
-    d.handler.body = proxy_body;
-    d.handler.request = proxy_request;
-    d.handler.room = proxy_room;
-    d.handler.timer = proxy_timer;
-    d.handler.answered = proxy_answered;
-    d.handler.closed = proxy_closed;
+    d.handler.head = r->o.fanout ? fanout_head : proxy_head;
+    d.handler.body = r->o.fanout ? fanout_body : proxy_body;
+    d.handler.request = r->o.fanout ? fanout_request : proxy_request;
+    d.handler.room = r->o.fanout ? fanout_room : proxy_room;
+    d.handler.timer = r->o.fanout ? fanout_timer : proxy_timer;
+    d.handler.answered = r->o.fanout ? fanout_answered : proxy_answered;
+    d.handler.closed = r->o.fanout ? fanout_closed : proxy_closed;
     return server_init(&r->s, &d);
 }
 
@@ -181,6 +185,10 @@ int main(int argc, char **argv) {
         fprintf(stderr, "sse_relay: --upstream %s: %s\n", r.o.upstream, wrong);
         return EXIT_SOURCE;
     }
+    if (!r.o.fanout && r.to.has_query) {
+        fprintf(stderr, "sse_relay: --upstream %s: a query is for --fanout\n", r.o.upstream);
+        return EXIT_SOURCE;
+    }
     r.log.fd = -1;
     if (!log_open(&r.log, r.o.access_log)) {
         fprintf(stderr, "sse_relay: --access-log %s: %s\n", r.o.access_log, strerror(errno));
@@ -189,6 +197,10 @@ int main(int argc, char **argv) {
     if (set_up(&r) != STREAM_OK) {
         fprintf(stderr, "sse_relay: cannot set up: no memory or no descriptors; see ulimit -n\n");
         return EXIT_LISTEN;
+    }
+    if (r.o.fanout && !fanout_init(&r.fan, &r)) {
+        fprintf(stderr, "sse_relay: --fanout: the source cannot be started: %s\n", strerror(errno));
+        return EXIT_SOURCE;
     }
     r.began_ns = stream_now_ns();
     catch_signals(&r);
@@ -207,6 +219,7 @@ int main(int argc, char **argv) {
         if (r.retiring && (r.s.active == 0 || asked_to_end > 1)) break;
     }
     last_metrics(&r);
+    fanout_free(&r.fan);
     server_free(&r.s);
     upstreams_free(&r);
     log_close(&r.log);

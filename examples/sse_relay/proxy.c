@@ -227,9 +227,16 @@ static bool wants_events(stream_slice fields) {
     return false;
 }
 
-static bool is_preflight(relay *r, const http_head *h) {
-    return r->o.cors_origin.count && http_same(h->method, "OPTIONS") &&
-           http_field(h->fields, "access-control-request-method").ptr;
+bool relay_preflight(relay *r, server_conn *c) {
+    const http_head *h = &c->http.head;
+    char fields[512];
+    size_t n;
+    if (r->o.cors_origin.count == 0 || !http_same(h->method, "OPTIONS") ||
+        !http_field(h->fields, "access-control-request-method").ptr)
+        return false;
+    n = cors_fields(r, http_field(h->fields, "origin"), true, fields, sizeof fields);
+    server_reply_with(c, 204, NULL, stream_slice_of(fields, n), stream_slice_of(NULL, 0));
+    return true;
 }
 
 void proxy_head(server_conn *c) {
@@ -237,13 +244,7 @@ void proxy_head(server_conn *c) {
     const http_head *h = &c->http.head;
     exchange *e;
     r->counts.requests++;
-    if (admin_serves(r, c)) return;
-    if (is_preflight(r, h)) {
-        char fields[512];
-        size_t n = cors_fields(r, http_field(h->fields, "origin"), true, fields, sizeof fields);
-        server_reply_with(c, 204, NULL, stream_slice_of(fields, n), stream_slice_of(NULL, 0));
-        return;
-    }
+    if (admin_serves(r, c) || relay_preflight(r, c)) return;
     if (r->admin_listener == c->listener || h->path.len == 0 || h->path.ptr[0] != '/') {
         server_reply(c, r->admin_listener == c->listener ? 404 : 501, "text/plain",
                      stream_slice_text("There is nothing here.\n"));
@@ -307,13 +308,18 @@ void proxy_request(server_conn *c) {
 
 void exchange_connected(exchange *e) {
     e->connected_ns = stream_now_ns();
+    if (e->source) {
+        source_connected(e);
+        return;
+    }
     upstream_flush(e->u);
     upstream_read(e->u);
     if (e->u) set_clock(e);
 }
 
 void exchange_unconnected(exchange *e, int os_error) {
-    fail(e, 502, UPSTREAM_CONNECT, "upstream_unreachable",
+    if (e->source) source_failed(e, "it cannot be reached");
+    else fail(e, 502, UPSTREAM_CONNECT, "upstream_unreachable",
          os_error == ECONNREFUSED ? "the upstream refuses connections" : "the upstream cannot be reached");
 }
 
@@ -342,7 +348,7 @@ size_t cors_fields(relay *r, stream_slice origin, bool preflight, char *dst, siz
     return 0;
 }
 
-static void write_fields(http_writer *w, stream_slice fields) {
+void relay_write_fields(http_writer *w, stream_slice fields) {
     stream_slice name, value;
     while (http_field_next(&fields, &name, &value)) {
         char text[64];
@@ -356,7 +362,7 @@ static void write_fields(http_writer *w, stream_slice fields) {
 static void add_cors(exchange *e, http_writer *w) {
     char cors[512];
     size_t n = cors_fields(e->r, stream_slice_text(e->origin), false, cors, sizeof cors);
-    write_fields(w, stream_slice_of(cors, n));
+    relay_write_fields(w, stream_slice_of(cors, n));
 }
 
 static void begun(exchange *e, int status) {
@@ -553,9 +559,12 @@ static bool take_items(exchange *e) {
 
 void exchange_read(exchange *e, size_t bytes) {
     upstream *u = e->u;
-    uint64_t now = e->r->s.now_ns;
-    e->in_ns = now;
+    e->in_ns = e->r->s.now_ns;
     e->r->counts.bytes_down += bytes;
+    if (e->source) {
+        source_read(e, bytes);
+        return;
+    }
     if (http_feed(&u->http, u->buf->data + u->at, bytes) != STREAM_OK) {
         fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", "the upstream sends more than one answer");
         return;
@@ -568,6 +577,10 @@ void exchange_read(exchange *e, size_t bytes) {
 
 void exchange_ended(exchange *e, int os_error) {
     upstream *u = e->u;
+    if (e->source) {
+        source_failed(e, "it ended");
+        return;
+    }
     if (!e->answered && e->reused && e->bodyless && e->request && e->c) {
         /* It was closed while it waited for us: nothing of this request was seen there. */
         leave_upstream(e, false);

@@ -4,6 +4,8 @@
        main.c      start, signals, reload, the end
        options.c   command line, environment, file
        upstream.c  where requests go: its addresses, and connections to it that can be used again
+       fanout.c    one source to many subscribers
+       source.c    that source: an upstream, a child, standard input
        proxy.c     one request from a client to the upstream, and the answer back
        admin.c     /metrics, /buffer-pool-metrics, /healthz, /streams, the page
        log.c       the access log and complaints, both rate limited */
@@ -31,6 +33,8 @@ typedef struct target {
     unsigned count;
     char host[300];   /* for Host */
     char prefix[512]; /* of every path; without a slash at its end */
+    char whole[512];  /* path and query, as given */
+    bool has_query;
 } target;
 
 /* NULL, or what is wrong with the URL. */
@@ -98,6 +102,7 @@ struct exchange {
     bool is_head, wants_events;
     bool events;        /* the answer is an event stream */
     bool whole;         /* the answer is */
+    bool source;        /* no client's, but what the fan-out lives on */
     bool keeps;         /* the upstream can be used again after it */
     bool through;       /* an event longer than a buffer is under way: its pieces pass */
     stream_sse sse;     /* finds where events end */
@@ -124,8 +129,98 @@ void proxy_closed(server_conn *c, server_reason reason);
 /* Ends one stream because we end. */
 void proxy_retire(exchange *e);
 
-/* ---- cors, in proxy.c: fields for the answer to a request of that origin; len 0: none ---- */
-size_t cors_fields(relay *r, stream_slice fields, bool preflight, char *dst, size_t cap);
+/* Field lines for the answer to a request of that origin; 0: none. */
+size_t cors_fields(relay *r, stream_slice origin, bool preflight, char *dst, size_t cap);
+/* Answers a preflight, if it is one and ours to answer. */
+bool relay_preflight(relay *r, server_conn *c);
+void relay_write_fields(http_writer *w, stream_slice fields);
+
+/* ---- fanout.c, source.c ---- */
+
+enum { MAX_TOPICS = 8, URGENT = 64, KEYS = 4096 };
+
+typedef struct fanout fanout;
+
+/* An event, encoded: chunk head, event, CRLF. The event begins at a fixed place in the buffer. */
+typedef struct frame {
+    stream_pool_buf *buf;
+    uint32_t chunk, len; /* bytes of the chunk head; of the event */
+} frame;
+
+typedef struct slot {
+    frame frame;
+    uint64_t topic;  /* hash */
+    uint64_t offset; /* bytes of all events before it */
+    bool outdated;   /* a newer one has its key */
+} slot;
+
+typedef struct subscriber {
+    bool publishes;  /* false: see fanout.c */
+    bool stalled;
+    fanout *f;
+    server_conn *c;
+    struct subscriber *next_one, *prev_one;
+    uint64_t id, next, urgent; /* numbers of the events it gets next */
+    uint64_t gap;    /* lost, and to be told; UINT64_MAX: nobody knows how many */
+    uint64_t began_ns, out_ns, events, bytes, lost, stalls;
+    uint64_t topic[MAX_TOPICS];
+    unsigned topics; /* 0: all */
+    char last[48];   /* lastEventId of the query */
+} subscriber;
+
+typedef struct publication { /* POST /publish under way */
+    bool publishes;  /* true */
+    bool urgent, refused;
+    stream_pool_buf *data;
+    char topic[64], event[64], key[64];
+} publication;
+
+typedef struct key_place { /* the last event of a key; keys that share a place push each other out */
+    uint64_t key, number;
+} key_place;
+
+struct fanout {
+    relay *r;
+    char epoch[20];  /* part of every id: numbers of another run mean nothing */
+    slot *ring;
+    size_t ring_len;
+    uint64_t oldest, next; /* numbers kept: [oldest, next) */
+    uint64_t bytes, offset; /* kept; ever */
+    slot urgent[URGENT];
+    uint64_t urgent_next;
+    key_place keys[KEYS];
+    subscriber *subscribers;
+    uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
+    uint64_t reconnects;
+    uint64_t seed;
+    bool ended;      /* the source has */
+    /* source.c */
+    exchange *e;     /* to an upstream */
+    stream_sse sse;
+    stream_io_file file, errors; /* of a child, or standard input */
+    server_op in, in_errors, timer;
+    bool reading, reading_errors, timing, running, lingering;
+    unsigned failures; /* in a row */
+    uint64_t due_ns;   /* when the timer is really wanted */
+    void *child;
+    char input[16384], error_text[1024];
+};
+
+void fanout_head(server_conn *c);
+void fanout_body(server_conn *c, stream_pool_buf *buf, stream_slice piece);
+void fanout_request(server_conn *c);
+void fanout_room(server_conn *c);
+void fanout_timer(server_conn *c);
+void fanout_answered(server_conn *c);
+void fanout_closed(server_conn *c, server_reason reason);
+bool fanout_init(fanout *f, relay *r);
+void fanout_free(fanout *f);
+/* Ends one stream because we end; false: there is none left. */
+bool fanout_retire_one(fanout *f);
+/* What upstream.c tells, when the exchange is the source's. */
+void source_connected(exchange *e);
+void source_failed(exchange *e, const char *why);
+void source_read(exchange *e, size_t bytes);
 
 /* ---- admin.c ---- */
 
@@ -146,6 +241,7 @@ typedef struct relay_log {
 bool log_open(relay_log *l, const char *path);
 void log_close(relay_log *l);
 void log_exchange(relay *r, const exchange *e, const char *reason);
+void log_subscriber(relay *r, const subscriber *s, const char *reason);
 /* A line about ourselves, on standard error; the same `what` once in ten seconds at most. */
 void log_complain(relay *r, const char *what, const char *why);
 
@@ -183,6 +279,7 @@ struct relay {
     unsigned admin_listener; /* UINT_MAX: any */
     bool retiring;
     server_op retire;
+    fanout fan;
     uint64_t retire_from, retire_until;
 };
 

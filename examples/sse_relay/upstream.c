@@ -26,9 +26,11 @@ const char *target_resolve(target *t, const char *url) {
     n = u.target.len;
     while (n > 0 && u.target.ptr[n - 1] == '/') n--;
     if (u.authority.len >= sizeof fresh.host || n >= sizeof fresh.prefix) return "it is too long";
-    if (memchr(u.target.ptr, '?', n)) return "it has a query";
+    fresh.has_query = memchr(u.target.ptr, '?', n) != NULL;
     memcpy(fresh.host, u.authority.ptr, u.authority.len);
     memcpy(fresh.prefix, u.target.ptr, n);
+    if (u.target.len >= sizeof fresh.whole) return "it is too long";
+    memcpy(fresh.whole, u.target.ptr, u.target.len);
     if (u.address.unix_path.ptr) {
         struct sockaddr_un a;
         memset(&a, 0, sizeof a);
