@@ -950,6 +950,46 @@ await test('urgent_events_overtake', async () => {
     equal(order.filter((x) => x !== 'now').length, 300, 'none is lost');
 });
 
+// ---- intercept
+await test('intercept_set_drop_only', async () => {
+    const text = ': c\nevent: a\ndata: {"x": 1.0, "keep":"\\u00e4"}  \nid: 1\n\ndata: [DONE]\n\nevent: b\ndata: {}\n\n' +
+        'event: a\r\ndata:{\r\ndata: "x":2}\r\n\r\n: alone\n\nevent: gone\ndata: {"x":3}\n\n';
+    const rules = ['--set', '/x={"y":[1]}', '--set', '/new=true', '--drop', 'gone', '--drop', 'b'];
+    const want = ': c\nevent: a\ndata: {"x": {"y":[1]}, "keep":"\\u00e4","new":true}  \nid: 1\n\ndata: [DONE]\n\n' +
+        'event: a\ndata: {\ndata: "x":{"y":[1]},"new":true}\n\n: alone\n\n';
+    let parts;
+    const up = await upstream(async (s) => {
+        await written(s, SSE);
+        for (const p of parts) {
+            await written(s, p.length ? chunk(p) : '');
+            await new Promise(setImmediate);
+        }
+        s.write(LAST);
+    });
+    const r = await relay(up.url, rules);
+    for (let cut = 0; cut <= text.length; cut += 3) {
+        parts = [text.slice(0, cut), text.slice(cut)];
+        equal((await get(r.port, '/')).body.toString(), want, `cut at ${cut}`);
+    }
+    parts = ['data: 1\n\n', 'data: "' + 'x'.repeat(100000) + '"\n\n', 'data: {"x":2}\n\n'];
+    const long = (await get(r.port, '/')).body.toString();
+    check(long.startsWith('data: 1\n\nevent: error\n') && long.endsWith('data: {"x":{"y":[1]},"new":true}\n\n') && !long.includes('xxx'), long.slice(0, 400));
+    check(await r.metric('sse_relay_rewritten_events_total') > 2, 'counted');
+    const only = await relay(up.url, ['--only', 'a']);
+    parts = [text];
+    const rest = (await get(only.port, '/')).body.toString();
+    equal(rest.match(/^(event|data):.*/gm).filter((l) => l.startsWith('event')).join(), 'event: a,event: a', 'only those');
+    check(rest.includes(': alone\n\n') && !rest.includes('DONE'), rest);
+    const fan = await relay(null, ['--fanout', ...rules, '-']);
+    const c = await raw(fan.port, GET('/events'));
+    await c.sees('retry: ');
+    fan.child.stdin.write(text + 'data: end\n\n');
+    await c.sees('data: end');
+    equal(parsed(c).map((e) => e.data).join('|'), '{"x": {"y":[1]}, "keep":"\\u00e4","new":true}  |[DONE]|{\n"x":{"y":[1]},"new":true}|end', 'in fan-out');
+    for (const bad of ['x=1', '/x=', '/x={', '/x'])
+        equal(spawnSync(relayPath, ['--upstream', up.url, '--set', bad], { timeout: 5000 }).status, 2, `--set ${bad}`);
+});
+
 // ---- clients people use
 const events = async (s) => { // three, each when the client has seen the one before: see `seen`
     s.write(SSE + chunk('id: 1\nevent: tick\ndata: {"n":1}\n\n'));

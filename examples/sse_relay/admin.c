@@ -48,6 +48,8 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
         &r->counts.cancelled);
     ROW("events_total", "Events passed on.", STREAM_METRIC_TOTAL, &r->counts.events);
     ROW("oversize_events_total", "Events that passed in pieces.", STREAM_METRIC_TOTAL, &r->counts.oversize);
+    ROW("filtered_events_total", "Events left out by --drop and --only.", STREAM_METRIC_TOTAL, &r->counts.filtered);
+    ROW("rewritten_events_total", "Events changed by --set.", STREAM_METRIC_TOTAL, &r->counts.rewritten);
     ROW("truncated_total", "Answers that ended early.", STREAM_METRIC_TOTAL, &r->counts.truncated);
     ROW("pings_total", "Pings sent.", STREAM_METRIC_TOTAL, &r->counts.pings);
     ROW("early_answers_total", "Streams begun before the upstream answered.", STREAM_METRIC_TOTAL, &r->counts.early);

@@ -179,7 +179,7 @@ static void last_metrics(relay *r) {
 int main(int argc, char **argv) {
     static relay r;
     int code;
-    const char *wrong;
+    const char *wrong, *rule = NULL;
     if (!options_parse(&r.o, argc, argv, &code)) return code;
     if (r.o.upstream && (wrong = target_resolve(&r.to, r.o.upstream)) != NULL) {
         fprintf(stderr, "sse_relay: --upstream %s: %s\n", r.o.upstream, wrong);
@@ -189,6 +189,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "sse_relay: --upstream %s: a query is for --fanout\n", r.o.upstream);
         return EXIT_SOURCE;
     }
+    wrong = filter_init(&r.filter, &r.o, &rule);
+    if (wrong) {
+        fprintf(stderr, "sse_relay: --set %s: %s\n", rule, wrong);
+        return EXIT_USAGE;
+    }
+    (void)stream_sse_init(&r.filter.sse, NULL);
     r.log.fd = -1;
     if (!log_open(&r.log, r.o.access_log)) {
         fprintf(stderr, "sse_relay: --access-log %s: %s\n", r.o.access_log, strerror(errno));
@@ -223,6 +229,7 @@ int main(int argc, char **argv) {
     server_free(&r.s);
     upstreams_free(&r);
     log_close(&r.log);
+    stream_sse_free(&r.filter.sse);
     stream_pool_free(&r.pool);
     return 0;
 }

@@ -22,6 +22,7 @@ static void forget(exchange *e) {
     else r->exchanges = e->next;
     if (e->next) e->next->prev = e->prev;
     stream_pool_release(e->request);
+    stream_pool_release(e->made);
     stream_sse_free(&e->sse);
     free(e);
 }
@@ -384,6 +385,7 @@ static void begin_events(exchange *e, stream_slice fields) {
     sse.mode = STREAM_SSE_PIECES;
     (void)stream_sse_init(&e->sse, &sse);
     e->events = true;
+    e->filtered = e->r->filter.active;
     if (e->begun || !server_begin(e->c, &w, e->u && e->answered ? e->u->http.head.status : 200, fields.len + 1024))
         return;
     http_write_text(&w, "Content-Type", "text/event-stream");
@@ -449,7 +451,7 @@ static bool begin_answer(exchange *e) {
 /* A piece of the body, which becomes the end of what is held in the buffer. */
 static void hold(exchange *e, const char *ptr, size_t len) {
     upstream *u = e->u;
-    size_t at = (size_t)(ptr - u->buf->data);
+    size_t at = (size_t)(ptr - u->buf->data), end;
     stream_item item;
     stream_status st;
     if (e->to == e->from) e->from = e->to = e->done = at;
@@ -458,7 +460,14 @@ static void hold(exchange *e, const char *ptr, size_t len) {
         (void)stream_sse_feed(&e->sse, u->buf->data + e->to, len);
         while ((st = stream_sse_next(&e->sse, &item)) == STREAM_OK || st == STREAM_NOISE) {
             if (item.kind == STREAM_SSE_PART) continue;
-            e->done = (size_t)(item.ptr + item.len - u->buf->data);
+            end = (size_t)(item.ptr + item.len - u->buf->data);
+            if (e->skipping) {
+                e->skipping = false;
+                e->from = end;
+            } else if (e->filtered && !filter_block(e->r, u->buf->data + e->done, end - e->done, &e->made)) {
+                e->starved = true;
+            }
+            e->done = end;
             e->through = false;
             if (st == STREAM_OK) e->count++, e->r->counts.events++;
         }
@@ -467,11 +476,39 @@ static void hold(exchange *e, const char *ptr, size_t len) {
     if (!e->events) e->done = e->to;
 }
 
+/* Sends what the rules made of the events; one that outgrows the buffer cannot be judged, so it does not pass. */
+static void pass_filtered(exchange *e) {
+    relay *r = e->r;
+    stream_pool_buf *made = e->made;
+    e->made = NULL;
+    e->from = e->done;
+    if (made && e->c && made->len) {
+        e->bytes_down += made->len;
+        e->chunks++;
+        e->out_ns = r->s.now_ns;
+        (void)server_body(e->c, made, made->data, made->len);
+    } else {
+        stream_pool_release(made);
+    }
+    if (e->skipping || e->to - e->from > r->o.chunk / 2) {
+        if (!e->skipping) {
+            r->counts.oversize++;
+            if (e->c) send_error_event(e, "event_too_long", "an event is too long for the rules; see --chunk", 0);
+        }
+        e->skipping = true;
+        e->from = e->done = e->to;
+    }
+}
+
 /* Sends what is whole. */
 static void pass(exchange *e, bool all) {
     relay *r = e->r;
     upstream *u = e->u;
     size_t end, len;
+    if (e->filtered) {
+        pass_filtered(e);
+        return;
+    }
     if (e->events && !e->through && e->to - e->done > r->o.chunk / 2) {
         e->through = true;
         r->counts.oversize++;
@@ -571,6 +608,10 @@ void exchange_read(exchange *e, size_t bytes) {
     }
     if (!take_items(e)) return;
     pass(e, false);
+    if (e->starved) {
+        fail(e, 502, UPSTREAM_INVALID, "no_memory", "there is no memory for the rules");
+        return;
+    }
     go_on(e);
     set_clock(e);
 }

@@ -6,6 +6,7 @@
        upstream.c  where requests go: its addresses, and connections to it that can be used again
        fanout.c    one source to many subscribers
        source.c    that source: an upstream, a child, standard input
+       filter.c    --set, --drop, --only
        proxy.c     one request from a client to the upstream, and the answer back
        admin.c     /metrics, /buffer-pool-metrics, /healthz, /streams, the page
        log.c       the access log and complaints, both rate limited */
@@ -16,6 +17,7 @@
 
 #include "../common/server.h"
 #include "options.h"
+#include "stream_json.h"
 
 enum { MAX_ADDRESSES = 8, MAX_IDLE = 64 };
 
@@ -106,6 +108,10 @@ struct exchange {
     bool keeps;         /* the upstream can be used again after it */
     bool through;       /* an event longer than a buffer is under way: its pieces pass */
     stream_sse sse;     /* finds where events end */
+    bool filtered;      /* its events go through the rules; */
+    bool skipping;      /* one that is too long for that is left out */
+    bool starved;       /* no memory for it */
+    stream_pool_buf *made; /* what they came to */
     size_t from, to;    /* in u->buf: body that was not sent yet */
     size_t done;        /* end of the last whole event in it */
     int status;
@@ -222,6 +228,28 @@ void source_connected(exchange *e);
 void source_failed(exchange *e, const char *why);
 void source_read(exchange *e, size_t bytes);
 
+/* ---- filter.c ---- */
+
+typedef struct filter {
+    bool active;
+    texts drop, only;
+    stream_json_rule rule[MAX_TEXTS];
+    char pointer[MAX_TEXTS][256];
+    unsigned rules;
+    size_t grows;      /* what they can add to one event */
+    stream_sse sse;    /* takes a block apart */
+} filter;
+
+typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_verdict;
+
+/* NULL, or what is wrong with the rule *which. */
+const char *filter_init(filter *f, const options *o, const char **which);
+/* CHANGED: *data has the new data and its length, a reference of the caller's. FAILED: no memory. */
+filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data);
+/* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and may be
+   replaced. False: no memory. */
+bool filter_block(relay *r, const char *ptr, size_t len, stream_pool_buf **out);
+
 /* ---- admin.c ---- */
 
 /* Answers, if that is one of ours. */
@@ -251,7 +279,7 @@ typedef struct relay_counts {
     uint64_t requests, responses[6]; /* by hundreds; [0]: none could be given */
     uint64_t events, pings, bytes_up, bytes_down;
     uint64_t upstream_errors[6];     /* enum upstream_error */
-    uint64_t connects, reused, cancelled, drained, oversize, backpressure, truncated, early;
+    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, backpressure, truncated, early;
     stream_gauge queue_bytes;
 } relay_counts;
 
@@ -280,6 +308,7 @@ struct relay {
     bool retiring;
     server_op retire;
     fanout fan;
+    filter filter;
     uint64_t retire_from, retire_until;
 };
 

@@ -19,8 +19,16 @@ static void start(fanout *f);
 
 /* ---- events --------------------------------------------------------------------------------------------- */
 
-static void publish(fanout *f, const stream_sse_event *event) {
+static void publish(fanout *f, const stream_sse_event *from) {
+    stream_sse_event changed = *from;
+    const stream_sse_event *event = &changed;
     stream_slice key = event->event;
+    stream_pool_buf *data = NULL;
+    if (f->r->filter.active) {
+        filter_verdict verdict = filter_event(f->r, from, &data);
+        if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return;
+        if (data) changed.data = stream_slice_of(data->data, data->len);
+    }
     if (f->r->o.conflate_key) {
         const char *pointer = f->r->o.conflate_key;
         stream_json_value found;
@@ -30,6 +38,7 @@ static void publish(fanout *f, const stream_sse_event *event) {
     }
     (void)fanout_publish(f, event, stream_sse_type(event), key, false);
     f->r->counts.events++;
+    stream_pool_release(data);
 }
 
 static void take(fanout *f, const void *data, size_t len) {
