@@ -14,7 +14,7 @@ RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
 TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz sizes install clean blocks
+.PHONY: all help run run-relay test deps bench bench-wrap bench-json bench-rings bench-pool soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -24,6 +24,9 @@ help: ## this menu
 
 run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
 	$(BUILD)/stream_wrap --output text --summary -- $(BUILD)/fake_llm --rate 200
+
+run-relay: all ## ... the other tool: a clock fanned out to http://127.0.0.1:8080/events
+	(while date '+data: %T%n'; do sleep 1; done) | $(BUILD)/sse_relay --fanout -
 
 test: all ## everything that can be tested on this machine; names what it had to skip
 	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh

@@ -20,7 +20,7 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
     size_t n = 0, i;
     memset(row, 0, sizeof row);
     stream_pool_stats(r->s.pool, &pool);
-#define ROW(metric, text, what, at) \
+#define ROW(metric, text, what, at)                                                                        \
     (row[n].name = PREFIX metric, row[n].help = text, row[n].kind = what, row[n].value = at, n++)
 #define LABEL(key, text) (row[n - 1].label = key, row[n - 1].label_value = text)
     ROW("clients_active", "Connections of clients.", STREAM_METRIC_VALUE, &active);
@@ -38,24 +38,30 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
         LABEL("status", hundreds[i]);
     }
     for (i = 0; i < UPSTREAM_ERRORS; i++) {
-        ROW("upstream_errors_total", "What went wrong upstream.", STREAM_METRIC_TOTAL, &r->counts.upstream_errors[i]);
+        ROW("upstream_errors_total", "What went wrong upstream.", STREAM_METRIC_TOTAL,
+            &r->counts.upstream_errors[i]);
         LABEL("kind", errors[i]);
     }
-    ROW("upstream_connects_total", "Connections made to the upstream.", STREAM_METRIC_TOTAL, &r->counts.connects);
-    ROW("upstream_reused_total", "Requests on a connection that was there.", STREAM_METRIC_TOTAL, &r->counts.reused);
+    ROW("upstream_connects_total", "Connections made to the upstream.", STREAM_METRIC_TOTAL,
+        &r->counts.connects);
+    ROW("upstream_reused_total", "Requests on a connection that was there.", STREAM_METRIC_TOTAL,
+        &r->counts.reused);
     ROW("upstream_idle", "Connections to the upstream that wait.", STREAM_METRIC_VALUE, &idle);
     ROW("upstream_cancelled_total", "Requests ended upstream because the client left.", STREAM_METRIC_TOTAL,
         &r->counts.cancelled);
     ROW("events_total", "Events passed on.", STREAM_METRIC_TOTAL, &r->counts.events);
     ROW("oversize_events_total", "Events that passed in pieces.", STREAM_METRIC_TOTAL, &r->counts.oversize);
-    ROW("filtered_events_total", "Events left out by --drop and --only.", STREAM_METRIC_TOTAL, &r->counts.filtered);
+    ROW("filtered_events_total", "Events left out by --drop and --only.", STREAM_METRIC_TOTAL,
+        &r->counts.filtered);
     ROW("rewritten_events_total", "Events changed by --set.", STREAM_METRIC_TOTAL, &r->counts.rewritten);
     ROW("truncated_total", "Answers that ended early.", STREAM_METRIC_TOTAL, &r->counts.truncated);
     ROW("pings_total", "Pings sent.", STREAM_METRIC_TOTAL, &r->counts.pings);
-    ROW("early_answers_total", "Streams begun before the upstream answered.", STREAM_METRIC_TOTAL, &r->counts.early);
+    ROW("early_answers_total", "Streams begun before the upstream answered.", STREAM_METRIC_TOTAL,
+        &r->counts.early);
     ROW("backpressure_total", "Times a client's slowness stopped its upstream.", STREAM_METRIC_TOTAL,
         &r->counts.backpressure);
-    ROW("upstream_bytes_total", "Bytes read from the upstream.", STREAM_METRIC_TOTAL, &r->counts.bytes_down);
+    ROW("upstream_bytes_total", "Bytes read from the upstream.", STREAM_METRIC_TOTAL,
+        &r->counts.bytes_down);
     ROW("client_received_bytes_total", "Bytes read from clients.", STREAM_METRIC_TOTAL, &r->s.bytes_in);
     ROW("client_sent_bytes_total", "Bytes sent to clients.", STREAM_METRIC_TOTAL, &r->s.bytes_out);
     ROW("client_queue_bytes", "Bytes in a client's output.", STREAM_METRIC_GAUGE, &r->counts.queue_bytes);
@@ -65,19 +71,24 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
         ROW("published_total", "Events for subscribers.", STREAM_METRIC_TOTAL, &r->fan.published);
         ROW("unpublished_total", "Events that could not be.", STREAM_METRIC_TOTAL, &r->fan.unpublished);
         for (i = 0; i < 3; i++) {
-            ROW("dropped_events_total", "Events that subscribers did not get.", STREAM_METRIC_TOTAL, &r->fan.dropped[i]);
+            ROW("dropped_events_total", "Events that subscribers did not get.", STREAM_METRIC_TOTAL,
+                &r->fan.dropped[i]);
             LABEL("reason", policy[i]);
         }
-        ROW("replay_hits_total", "Subscribers that went on where they were.", STREAM_METRIC_TOTAL, &r->fan.replay_hits);
-        ROW("replay_misses_total", "Subscribers whose place was gone.", STREAM_METRIC_TOTAL, &r->fan.replay_misses);
+        ROW("replay_hits_total", "Subscribers that went on where they were.", STREAM_METRIC_TOTAL,
+            &r->fan.replay_hits);
+        ROW("replay_misses_total", "Subscribers whose place was gone.", STREAM_METRIC_TOTAL,
+            &r->fan.replay_misses);
         ROW("ring_bytes", "Bytes of events kept.", STREAM_METRIC_VALUE, &r->fan.bytes);
-        ROW("source_reconnects_total", "Times the source was lost.", STREAM_METRIC_TOTAL, &r->fan.reconnects);
+        ROW("source_reconnects_total", "Times the source was lost.", STREAM_METRIC_TOTAL,
+            &r->fan.reconnects);
     }
     ROW("log_lines_dropped_total", "Lines of the access log that were not written.", STREAM_METRIC_TOTAL,
         &r->log.dropped);
     ROW("pool_bytes", "Bytes of all pool buffers.", STREAM_METRIC_VALUE, &pool.total.bytes);
     ROW("pool_buffers_in_use", "Pool buffers in use.", STREAM_METRIC_VALUE, &pool.total.in_use);
-    ROW("pool_allocated_total", "Buffers that had to be allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);
+    ROW("pool_allocated_total", "Buffers that had to be allocated.", STREAM_METRIC_TOTAL,
+        &pool.total.allocated);
     ROW("pool_reused_total", "Buffers taken from the pool.", STREAM_METRIC_TOTAL, &pool.total.reused);
 #undef ROW
 #undef LABEL
@@ -205,9 +216,13 @@ bool admin_serves(relay *r, server_conn *c) {
         server_abort(c, SERVER_NO_MEMORY);
         return true;
     }
-    if (i == 0) n = admin_metrics(r, false, buf->data, ANSWER_MAX), type = "text/plain; version=0.0.4; charset=utf-8";
-    else if (i == 1) n = pool_json(r, buf->data, ANSWER_MAX);
-    else n = streams_json(r, buf->data, ANSWER_MAX);
+    if (i == 0)
+        n = admin_metrics(r, false, buf->data, ANSWER_MAX),
+        type = "text/plain; version=0.0.4; charset=utf-8";
+    else if (i == 1)
+        n = pool_json(r, buf->data, ANSWER_MAX);
+    else
+        n = streams_json(r, buf->data, ANSWER_MAX);
     if (!server_begin(c, &w, 200, 256)) {
         stream_pool_release(buf);
         return true;

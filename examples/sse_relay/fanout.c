@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT-0
    One source, many subscribers.
 
-   An event is encoded once, into a pool buffer with its chunk framing around it, and every subscriber is sent that
-   buffer. The last ones are kept in a ring, bounded by number and by bytes; a subscriber is a place in the ring. One
-   that is slow falls behind there, costs nothing more than that, and is dealt with (--policy) when what it has not
-   got is more than --client-bytes, or no longer kept. Urgent events have a lane of their own and no id: they overtake
-   what waits, and nobody can resume behind one.
+   An event is encoded once, into a pool buffer with its chunk framing around it, and every subscriber is
+   sent that buffer. The last ones are kept in a ring, bounded by number and by bytes; a subscriber is a
+   place in the ring. One that is slow falls behind there, costs nothing more than that, and is dealt with
+   (--policy) when what it has not got is more than --client-bytes, or no longer kept. Urgent events have a
+   lane of their own and no id: they overtake what waits, and nobody can resume behind one.
 
    stream_broadcast is not what keeps them: its readers copy, and here the copy is what is to be shared. */
 #include <errno.h>
@@ -43,7 +43,8 @@ static publication *publication_of(const server_conn *c) {
     return p && p->publishes ? p : NULL;
 }
 
-/* ---- events --------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------------------
+ */
 
 /* [chunk head][event][CRLF] in one buffer; false: no memory, or not to be encoded. */
 static bool encode(fanout *f, const stream_sse_event *event, frame *out) {
@@ -52,7 +53,9 @@ static bool encode(fanout *f, const stream_sse_event *event, frame *out) {
     stream_pool_buf *buf;
     (void)stream_sse_write(event, NULL, 0, &need);
     if (stream_pool_acquire(f->r->s.pool, need + CHUNK_ROOM + 2, &buf) != STREAM_OK) return false;
-    if (stream_sse_write(event, buf->data + CHUNK_ROOM, buf->capacity - CHUNK_ROOM - 2, &need) != STREAM_OK || !need) {
+    if (stream_sse_write(event, buf->data + CHUNK_ROOM, buf->capacity - CHUNK_ROOM - 2, &need) !=
+            STREAM_OK ||
+        !need) {
         stream_pool_release(buf);
         return false;
     }
@@ -86,10 +89,11 @@ static void send_text(subscriber *s, const stream_sse_event *event) {
 static void send_gap(subscriber *s, uint64_t lost) {
     stream_sse_event e;
     char data[96];
-    int n = lost == UINT64_MAX ? snprintf(data, sizeof data, "{\"lost\":null,\"next\":\"%s-%llu\"}", s->f->epoch,
-                                          (unsigned long long)s->next)
-                               : snprintf(data, sizeof data, "{\"lost\":%llu,\"next\":\"%s-%llu\"}",
-                                          (unsigned long long)lost, s->f->epoch, (unsigned long long)s->next);
+    int n = lost == UINT64_MAX
+                ? snprintf(data, sizeof data, "{\"lost\":null,\"next\":\"%s-%llu\"}", s->f->epoch,
+                           (unsigned long long)s->next)
+                : snprintf(data, sizeof data, "{\"lost\":%llu,\"next\":\"%s-%llu\"}",
+                           (unsigned long long)lost, s->f->epoch, (unsigned long long)s->next);
     memset(&e, 0, sizeof e);
     e.event = stream_slice_text("gap");
     e.data = stream_slice_of(data, (size_t)n);
@@ -129,8 +133,10 @@ static bool catch_up(subscriber *s) {
     /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before. */
     while (s->next < f->next && behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
         slot *m = slot_of(f, s->next++);
-        if (f->r->o.policy == POLICY_CONFLATE && m->outdated) f->dropped[POLICY_CONFLATE]++;
-        else if (wanted(s, m)) lost++;
+        if (f->r->o.policy == POLICY_CONFLATE && m->outdated)
+            f->dropped[POLICY_CONFLATE]++;
+        else if (wanted(s, m))
+            lost++;
     }
     if (lost) {
         f->dropped[POLICY_DROP_OLDEST] += lost;
@@ -185,12 +191,14 @@ static void forget_oldest(fanout *f) {
 /* A newer event of the same key: the one before is outdated. */
 static void note_key(fanout *f, uint64_t key, uint64_t number) {
     key_place *p = &f->keys[key % KEYS];
-    if (p->key == key && p->number >= f->oldest && p->number < number) slot_of(f, p->number)->outdated = true;
+    if (p->key == key && p->number >= f->oldest && p->number < number)
+        slot_of(f, p->number)->outdated = true;
     p->key = key;
     p->number = number;
 }
 
-bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key, bool urgent) {
+bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
+                    bool urgent) {
     stream_sse_event event = *from;
     char id[40];
     slot fresh;
@@ -231,13 +239,15 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
     return true;
 }
 
-/* ---- subscribers ---------------------------------------------------------------------------------------- */
+/* ---- subscribers ----------------------------------------------------------------------------------------
+ */
 
 /* "epoch-number" of ours: true, and the number. */
 static bool parse_id(const fanout *f, stream_slice id, uint64_t *number) {
     size_t n = strlen(f->epoch), i;
     uint64_t v = 0;
-    if (id.len < n + 2 || id.len > n + 20 || memcmp(id.ptr, f->epoch, n) != 0 || id.ptr[n] != '-') return false;
+    if (id.len < n + 2 || id.len > n + 20 || memcmp(id.ptr, f->epoch, n) != 0 || id.ptr[n] != '-')
+        return false;
     for (i = n + 1; i < id.len; i++) {
         if (id.ptr[i] < '0' || id.ptr[i] > '9') return false;
         v = v * 10 + (uint64_t)(id.ptr[i] - '0');
@@ -274,8 +284,10 @@ static void subscribe(fanout *f, server_conn *c) {
         if (http_percent_decode(value, true, text, sizeof text, &len) != STREAM_OK) {
             bad = true;
         } else if (http_same(name, "topic")) {
-            if (s->topics == MAX_TOPICS) bad = true;
-            else s->topic[s->topics++] = hash(stream_slice_of(text, len));
+            if (s->topics == MAX_TOPICS)
+                bad = true;
+            else
+                s->topic[s->topics++] = hash(stream_slice_of(text, len));
         } else if (http_same(name, "lasteventid") && !last.len) {
             memcpy(s->last, text, len < sizeof s->last ? len : 0);
             last = stream_slice_of(s->last, len < sizeof s->last ? len : 0);
@@ -346,7 +358,8 @@ static void publish_request(fanout *f, server_conn *c) {
     /* As long for a wrong token as for a right one. */
     if (given.len == n + 7 && strncmp(given.ptr, "Bearer ", 7) == 0)
         for (i = 0; i < n; i++) differs |= (unsigned)(given.ptr[7 + i] ^ token[i]);
-    else differs = 1;
+    else
+        differs = 1;
     if (differs) {
         server_reply(c, 401, "text/plain", stream_slice_text("Not with this token.\n"));
         return;
@@ -359,14 +372,19 @@ static void publish_request(fanout *f, server_conn *c) {
     }
     while (query.ptr && http_query_next(&query, &name, &value)) {
         char *to = NULL;
-        if (http_same(name, "topic")) to = p->topic;
-        else if (http_same(name, "event")) to = p->event;
-        else if (http_same(name, "key")) to = p->key;
-        if (http_same(name, "urgent")) p->urgent = true;
+        if (http_same(name, "topic"))
+            to = p->topic;
+        else if (http_same(name, "event"))
+            to = p->event;
+        else if (http_same(name, "key"))
+            to = p->key;
+        if (http_same(name, "urgent"))
+            p->urgent = true;
         else if (to && http_percent_decode(value, true, to, sizeof p->topic - 1, &len) == STREAM_OK &&
                  !memchr(to, 0, len))
             to[len] = '\0';
-        else p->refused = true;
+        else
+            p->refused = true;
     }
     p->publishes = true;
     c->user = p;
@@ -415,16 +433,20 @@ void fanout_request(server_conn *c) {
     if (!p) return;
     memset(&e, 0, sizeof e);
     e.data = stream_slice_of(p->data->data, p->data->len);
-    if (p->event[0]) e.event = stream_slice_text(p->event);
-    else if (p->topic[0]) e.event = stream_slice_text(p->topic);
+    if (p->event[0])
+        e.event = stream_slice_text(p->event);
+    else if (p->topic[0])
+        e.event = stream_slice_text(p->topic);
     if (p->refused || !fanout_publish(f, &e, stream_slice_text(p->topic[0] ? p->topic : p->event),
                                       stream_slice_text(p->key), p->urgent)) {
         drop_publication(c);
-        server_reply(c, 400, "text/plain", stream_slice_text("No event can be made of that; see --max-event.\n"));
+        server_reply(c, 400, "text/plain",
+                     stream_slice_text("No event can be made of that; see --max-event.\n"));
         return;
     }
     n = p->urgent ? snprintf(body, sizeof body, "{\"id\":null}\n")
-                  : snprintf(body, sizeof body, "{\"id\":\"%s-%llu\"}\n", f->epoch, (unsigned long long)f->next - 1);
+                  : snprintf(body, sizeof body, "{\"id\":\"%s-%llu\"}\n", f->epoch,
+                             (unsigned long long)f->next - 1);
     drop_publication(c);
     server_reply(c, 200, "application/json", stream_slice_of(body, (size_t)n));
 }
@@ -438,7 +460,8 @@ void fanout_head(server_conn *c) {
     if (h->query.ptr) path.len = (size_t)(h->query.ptr - path.ptr) - 1;
     if (admin_serves(r, c) || relay_preflight(r, c)) return;
     if (r->admin_listener != c->listener) {
-        bool events = (path.len == 1 && *path.ptr == '/') || (path.len == 7 && memcmp(path.ptr, "/events", 7) == 0);
+        bool events =
+            (path.len == 1 && *path.ptr == '/') || (path.len == 7 && memcmp(path.ptr, "/events", 7) == 0);
         if (events && get) {
             subscribe(&r->fan, c);
             return;
@@ -448,7 +471,8 @@ void fanout_head(server_conn *c) {
             return;
         }
     }
-    server_reply(c, 404, "text/plain", stream_slice_text("There is nothing here: GET /events, POST /publish.\n"));
+    server_reply(c, 404, "text/plain",
+                 stream_slice_text("There is nothing here: GET /events, POST /publish.\n"));
 }
 
 void fanout_room(server_conn *c) {
@@ -487,8 +511,10 @@ static void gone(server_conn *c, const char *reason) {
     f = s->f;
     log_subscriber(f->r, s, reason);
     c->user = NULL;
-    if (s->prev_one) s->prev_one->next_one = s->next_one;
-    else f->subscribers = s->next_one;
+    if (s->prev_one)
+        s->prev_one->next_one = s->next_one;
+    else
+        f->subscribers = s->next_one;
     if (s->next_one) s->next_one->prev_one = s->prev_one;
     f->count--;
     free(s);

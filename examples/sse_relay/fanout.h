@@ -14,8 +14,10 @@ void source_unwanted(fanout *f); /* the last one left */
 
 /* ---- fanout.c ---- */
 
-/* One event to everybody: from the source, or from POST /publish. False: it cannot be encoded, or no memory. */
-bool fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key, bool urgent);
+/* One event to everybody: from the source, or from POST /publish. False: it cannot be encoded, or no
+ * memory. */
+bool fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
+                    bool urgent);
 /* Nothing more will come: streams end when they have got what there is. */
 void fanout_end(fanout *f);
 

@@ -12,7 +12,8 @@ static const char *parse_rule(const char *text, stream_json_rule *rule, char *me
     if (len >= cap) return "has a pointer that is too long";
     for (p = equals + 1; *p; p++)
         if (*p == '\n' || *p == '\r') return "has a value of several lines";
-    if (stream_json_check(equals + 1, strlen(equals + 1), &offset) != STREAM_OK) return "has a value that is no JSON";
+    if (stream_json_check(equals + 1, strlen(equals + 1), &offset) != STREAM_OK)
+        return "has a value that is no JSON";
     memcpy(memory, text, len);
     memory[len] = '\0';
     memset(rule, 0, sizeof *rule);
@@ -58,10 +59,12 @@ filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool
         return FILTER_DROP;
     }
     /* What is no JSON ("[DONE]") is nothing that rules speak of. */
-    if (f->rules == 0 || stream_json_check(event->data.ptr, event->data.len, &len) != STREAM_OK) return FILTER_PASS;
+    if (f->rules == 0 || stream_json_check(event->data.ptr, event->data.len, &len) != STREAM_OK)
+        return FILTER_PASS;
     if (stream_pool_acquire(r->s.pool, event->data.len + f->grows, &buf) != STREAM_OK) return FILTER_FAILED;
     stream_json_writer_init(&w, buf->data, buf->capacity);
-    if (stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL) != STREAM_OK ||
+    if (stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL) !=
+            STREAM_OK ||
         stream_json_writer_finish(&w, &len) != STREAM_OK) {
         stream_pool_release(buf);
         return FILTER_FAILED;
@@ -81,7 +84,8 @@ static bool room(relay *r, stream_pool_buf **out, size_t more) {
     stream_pool_buf *larger;
     size_t have = *out ? (*out)->len : 0;
     if (*out && (*out)->capacity - have >= more) return true;
-    if (stream_pool_acquire(r->s.pool, have + more > r->o.chunk ? (have + more) * 2 : r->o.chunk, &larger) != STREAM_OK)
+    if (stream_pool_acquire(r->s.pool, have + more > r->o.chunk ? (have + more) * 2 : r->o.chunk,
+                            &larger) != STREAM_OK)
         return false;
     if (have) memcpy(larger->data, (*out)->data, have);
     larger->len = have;
@@ -121,8 +125,9 @@ bool filter_block(relay *r, const char *ptr, size_t len, stream_pool_buf **out) 
         } else {
             event.data = stream_slice_of(data->data, data->len);
             (void)stream_sse_write(&event, NULL, 0, &need);
-            good = room(r, out, need) &&
-                   stream_sse_write(&event, (*out)->data + (*out)->len, (*out)->capacity - (*out)->len, &need) == STREAM_OK;
+            good =
+                room(r, out, need) && stream_sse_write(&event, (*out)->data + (*out)->len,
+                                                       (*out)->capacity - (*out)->len, &need) == STREAM_OK;
             if (good) (*out)->len += need;
         }
         break;

@@ -11,7 +11,8 @@ enum { LINES_A_SECOND = 500, COMPLAIN_S = 10 };
 
 bool log_open(relay_log *l, const char *path) {
     int fd = -1;
-    if (strcmp(path, "-") == 0) fd = STDERR_FILENO;
+    if (strcmp(path, "-") == 0)
+        fd = STDERR_FILENO;
     else if (strcmp(path, "off") != 0) {
         fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
         if (fd < 0) return false;
@@ -66,14 +67,15 @@ void log_exchange(relay *r, const exchange *e, const char *reason) {
     if (!may_write(&r->log, now)) return;
     n = stamp(line, sizeof line);
     server_peer(e->c, peer);
-    more = snprintf(line + n, sizeof line - n,
-                    " id=%llu client=%s method=%s target=\"%s\" status=%d reason=%s ms=%.1f answer_ms=%.1f up=%llu "
-                    "down=%llu events=%llu chunks=%llu stalls=%llu stalled_ms=%.1f reused=%d%s%s%s\n",
-                    (unsigned long long)e->id, peer, e->method, e->target, e->status, reason, ms(now - e->began_ns),
-                    e->answered_ns ? ms(e->answered_ns - e->began_ns) : 0.0, (unsigned long long)e->bytes_up,
-                    (unsigned long long)e->bytes_down, (unsigned long long)e->count, (unsigned long long)e->chunks,
-                    (unsigned long long)e->stalls, ms(e->stalled_ns), e->reused, e->error ? " error=\"" : "",
-                    e->error ? e->error : "", e->error ? "\"" : "");
+    more = snprintf(
+        line + n, sizeof line - n,
+        " id=%llu client=%s method=%s target=\"%s\" status=%d reason=%s ms=%.1f answer_ms=%.1f up=%llu "
+        "down=%llu events=%llu chunks=%llu stalls=%llu stalled_ms=%.1f reused=%d%s%s%s\n",
+        (unsigned long long)e->id, peer, e->method, e->target, e->status, reason, ms(now - e->began_ns),
+        e->answered_ns ? ms(e->answered_ns - e->began_ns) : 0.0, (unsigned long long)e->bytes_up,
+        (unsigned long long)e->bytes_down, (unsigned long long)e->count, (unsigned long long)e->chunks,
+        (unsigned long long)e->stalls, ms(e->stalled_ns), e->reused, e->error ? " error=\"" : "",
+        e->error ? e->error : "", e->error ? "\"" : "");
     if (more < 0) return;
     n += (size_t)more;
     if (n >= sizeof line) n = sizeof line - 1, line[n - 1] = '\n';
@@ -88,10 +90,11 @@ void log_subscriber(relay *r, const subscriber *s, const char *reason) {
     if (!may_write(&r->log, now)) return;
     n = stamp(line, sizeof line);
     server_peer(s->c, peer);
-    more = snprintf(line + n, sizeof line - n,
-                    " id=%llu client=%s subscriber reason=%s ms=%.1f events=%llu bytes=%llu lost=%llu stalls=%llu\n",
-                    (unsigned long long)s->id, peer, reason, ms(now - s->began_ns), (unsigned long long)s->events,
-                    (unsigned long long)s->bytes, (unsigned long long)s->lost, (unsigned long long)s->stalls);
+    more = snprintf(
+        line + n, sizeof line - n,
+        " id=%llu client=%s subscriber reason=%s ms=%.1f events=%llu bytes=%llu lost=%llu stalls=%llu\n",
+        (unsigned long long)s->id, peer, reason, ms(now - s->began_ns), (unsigned long long)s->events,
+        (unsigned long long)s->bytes, (unsigned long long)s->lost, (unsigned long long)s->stalls);
     if (more > 0 && n + (size_t)more < sizeof line) put_line(&r->log, line, n + (size_t)more);
 }
 

@@ -15,8 +15,10 @@ static volatile sig_atomic_t hung_up, asked_to_end;
 static stream_io *signalled; /* the loop to wake: a signal handler has no other way to know it */
 
 static void on_signal(int number) {
-    if (number == SIGHUP) hung_up = 1;
-    else asked_to_end++;
+    if (number == SIGHUP)
+        hung_up = 1;
+    else
+        asked_to_end++;
     if (signalled) stream_io_wake(signalled);
 }
 
@@ -56,12 +58,15 @@ static void retire_next(server_op *op) {
         return;
     }
     if (now >= r->retire_from) {
-        if (oldest) proxy_retire(oldest);
-        else (void)fanout_retire_one(&r->fan);
+        if (oldest)
+            proxy_retire(oldest);
+        else
+            (void)fanout_retire_one(&r->fan);
         left--;
     }
     {
-        uint64_t at = now < r->retire_from ? r->retire_from : now + (r->retire_until - now) / (left ? left : 1);
+        uint64_t at =
+            now < r->retire_from ? r->retire_from : now + (r->retire_until - now) / (left ? left : 1);
         (void)stream_io_timer(&r->s.io, &r->retire.op, at);
     }
 }
@@ -71,7 +76,8 @@ static void begin_to_end(relay *r) {
     uint64_t now = stream_now_ns();
     r->retiring = true;
     server_drain(&r->s);
-    r->retire_from = r->o.fanout ? now : now + r->o.drain_ns / 2; /* subscriptions never end by themselves */
+    r->retire_from =
+        r->o.fanout ? now : now + r->o.drain_ns / 2; /* subscriptions never end by themselves */
     r->retire_until = now + r->o.drain_ns;
     server_op_init(&r->retire, retire_next, r);
     (void)stream_io_timer(&r->s.io, &r->retire.op, r->retire_from);
@@ -153,15 +159,18 @@ static bool start_listening(relay *r) {
         wrong = server_listen(&r->s, address);
     }
     if (wrong) {
-        fprintf(stderr, "sse_relay: %s %s: %s\n", address == r->o.admin ? "--admin" : "--listen", address, wrong);
+        fprintf(stderr, "sse_relay: %s %s: %s\n", address == r->o.admin ? "--admin" : "--listen", address,
+                wrong);
         return false;
     }
     /* For people, and for whoever asked for any port. */
     for (i = 0; i < r->s.listening; i++) {
         port = server_port(&r->s, i);
         address = i < r->o.listen.count ? r->o.listen.text[i] : r->o.admin;
-        if (port) fprintf(stderr, "sse_relay: listening at %s, port %u\n", address, port);
-        else fprintf(stderr, "sse_relay: listening at %s\n", address);
+        if (port)
+            fprintf(stderr, "sse_relay: listening at %s, port %u\n", address, port);
+        else
+            fprintf(stderr, "sse_relay: listening at %s\n", address);
     }
     return true;
 }

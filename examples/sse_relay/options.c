@@ -16,12 +16,12 @@ typedef struct option_row {
     size_t field;      /* offset in options */
     const char *value; /* CHOICE: the words, separated by |, numbered from 0; else a name for --help */
     const char *help;
-    const char *env;   /* NULL: SSE_RELAY_ and the name in capitals */
+    const char *env; /* NULL: SSE_RELAY_ and the name in capitals */
 } option_row;
 
 #define FIELD(name) offsetof(options, name)
-#define MS UINT64_C(1000000)
-#define S UINT64_C(1000000000)
+#define MS          UINT64_C(1000000)
+#define S           UINT64_C(1000000000)
 
 static const option_row rows[] = {
     {"listen", TEXTS, FIELD(listen), "ADDRESS",
@@ -30,19 +30,25 @@ static const option_row rows[] = {
      "http://host[:port][/prefix] or unix:/path: requests go there and answers come back", NULL},
     {"fanout", FLAG, FIELD(fanout), NULL,
      "one source, many subscribers: --upstream URL, --exec or - for standard input", NULL},
-    {"exec", TEXT, FIELD(exec), "COMMAND", "a shell command whose standard output is the source (--fanout)", NULL},
+    {"exec", TEXT, FIELD(exec), "COMMAND", "a shell command whose standard output is the source (--fanout)",
+     NULL},
     {"admin", TEXT, FIELD(admin), "ADDRESS",
      "serve /metrics, /buffer-pool-metrics, /healthz and /streams there and nowhere else", NULL},
     {"config", TEXT, FIELD(config), "FILE", "lines of `name = value`, read again on SIGHUP", NULL},
-    {"ping", DURATION, FIELD(ping_ns), "TIME", "send a comment when a stream was silent so long (15s); 0: never", NULL},
-    {"ping-event", TEXT, FIELD(ping_event), "NAME", "send an event of that name instead of a comment", NULL},
+    {"ping", DURATION, FIELD(ping_ns), "TIME",
+     "send a comment when a stream was silent so long (15s); 0: never", NULL},
+    {"ping-event", TEXT, FIELD(ping_event), "NAME", "send an event of that name instead of a comment",
+     NULL},
     {"connect-timeout", DURATION, FIELD(connect_ns), "TIME", "for a connection to the upstream (5s)", NULL},
     {"header-timeout", DURATION, FIELD(header_ns), "TIME", "until the upstream's answer begins (5m)", NULL},
-    {"first-event-timeout", DURATION, FIELD(first_ns), "TIME", "from there to the first byte of a body (5m)", NULL},
+    {"first-event-timeout", DURATION, FIELD(first_ns), "TIME",
+     "from there to the first byte of a body (5m)", NULL},
     {"idle-timeout", DURATION, FIELD(idle_ns), "TIME", "without a byte from the upstream (5m)", NULL},
     {"total-timeout", DURATION, FIELD(total_ns), "TIME", "for a whole answer (0: none)", NULL},
-    {"client-head-timeout", DURATION, FIELD(client_head_ns), "TIME", "for a request's head to come (10s)", NULL},
-    {"client-body-timeout", DURATION, FIELD(client_body_ns), "TIME", "between two pieces of a request (30s)", NULL},
+    {"client-head-timeout", DURATION, FIELD(client_head_ns), "TIME", "for a request's head to come (10s)",
+     NULL},
+    {"client-body-timeout", DURATION, FIELD(client_body_ns), "TIME",
+     "between two pieces of a request (30s)", NULL},
     {"keep-alive", DURATION, FIELD(client_idle_ns), "TIME", "until a client's next request (60s)", NULL},
     {"send-timeout", DURATION, FIELD(send_ns), "TIME", "without a byte taken by the client (45s)", NULL},
     {"upstream-keep-alive", DURATION, FIELD(upstream_idle_ns), "TIME",
@@ -52,7 +58,8 @@ static const option_row rows[] = {
     {"encoded", CHOICE, FIELD(encoded), "refuse|pass",
      "an event stream that comes compressed although identity was asked for", NULL},
     {"preserve-host", FLAG, FIELD(preserve_host), NULL, "send the client's Host upstream", NULL},
-    {"max-connections", SIZE, FIELD(max_connections), "N", "clients at a time (10240); more are answered 503", NULL},
+    {"max-connections", SIZE, FIELD(max_connections), "N",
+     "clients at a time (10240); more are answered 503", NULL},
     {"max-body", SIZE, FIELD(max_body), "SIZE", "longest request body (no limit)", NULL},
     {"chunk", SIZE, FIELD(chunk), "SIZE", "bytes read from the upstream at a time (32K)",
      "STREAM_RESPONSE_CHUNK_SIZE"},
@@ -60,24 +67,33 @@ static const option_row rows[] = {
      "STREAM_REQUEST_CHUNK_SIZE"},
     {"cors-origin", TEXTS, FIELD(cors_origin), "ORIGIN",
      "let pages of that origin read the answers; may be repeated; * is any, without credentials", NULL},
-    {"access-log", TEXT, FIELD(access_log), "FILE|-|off", "one line a request (-, which is standard error)", NULL},
-    {"ring-events", SIZE, FIELD(ring_events), "N", "fan-out: events kept for those who are behind or come back (1024)", NULL},
+    {"access-log", TEXT, FIELD(access_log), "FILE|-|off", "one line a request (-, which is standard error)",
+     NULL},
+    {"ring-events", SIZE, FIELD(ring_events), "N",
+     "fan-out: events kept for those who are behind or come back (1024)", NULL},
     {"ring-bytes", SIZE, FIELD(ring_bytes), "SIZE", "... and bytes (4M)", NULL},
-    {"client-bytes", SIZE, FIELD(client_bytes), "SIZE", "... a subscriber may be behind; then --policy (1M)", NULL},
+    {"client-bytes", SIZE, FIELD(client_bytes), "SIZE",
+     "... a subscriber may be behind; then --policy (1M)", NULL},
     {"policy", CHOICE, FIELD(policy), "disconnect|drop-oldest|conflate",
      "a subscriber that is too far behind: ends; loses the oldest and is told how many; is spared\n"
-     "events of whose key there is a newer one", NULL},
+     "events of whose key there is a newer one",
+     NULL},
     {"max-event", SIZE, FIELD(max_event), "SIZE", "fan-out: longest data of an event (1M)", NULL},
-    {"linger", DURATION, FIELD(linger_ns), "TIME", "fan-out: leave the upstream when nobody listened so long (30s)", NULL},
+    {"linger", DURATION, FIELD(linger_ns), "TIME",
+     "fan-out: leave the upstream when nobody listened so long (30s)", NULL},
     {"conflate-key", TEXT, FIELD(conflate_key), "POINTER",
      "fan-out: JSON pointer to the key in an event's data; else its name is the key", NULL},
-    {"token", TEXT, FIELD(token), "TOKEN", "fan-out: lets POST /publish in, as Authorization: Bearer TOKEN", NULL},
+    {"token", TEXT, FIELD(token), "TOKEN", "fan-out: lets POST /publish in, as Authorization: Bearer TOKEN",
+     NULL},
     {"set", TEXTS, FIELD(set), "/POINTER=JSON",
      "put that value there in the JSON of each event; may be repeated, as the next two", NULL},
-    {"drop", TEXTS, FIELD(drop), "NAME", "leave out events of that name (message: those without one)", NULL},
+    {"drop", TEXTS, FIELD(drop), "NAME", "leave out events of that name (message: those without one)",
+     NULL},
     {"only", TEXTS, FIELD(only), "NAME", "leave out all others", NULL},
-    {"drain", DURATION, FIELD(drain_ns), "TIME", "on SIGTERM, end the streams one by one within (10s)", NULL},
-    {"metrics", CHOICE, FIELD(metrics), "none|json|prometheus", "at the end, write metrics to standard error", NULL},
+    {"drain", DURATION, FIELD(drain_ns), "TIME", "on SIGTERM, end the streams one by one within (10s)",
+     NULL},
+    {"metrics", CHOICE, FIELD(metrics), "none|json|prometheus",
+     "at the end, write metrics to standard error", NULL},
     {"help", HELP, 0, NULL, "this text", NULL},
     {"version", VERSION, 0, NULL, "the version", NULL},
 };
@@ -88,7 +104,8 @@ static void print_help(void) {
     size_t i;
     puts("usage: sse_relay [options] --upstream URL\n"
          "       sse_relay [options] --fanout --upstream URL | --exec COMMAND | -\n\n"
-         "Passes HTTP requests on and the answers back, server-sent events one by one and without delay, in\n"
+         "Passes HTTP requests on and the answers back, server-sent events one by one and without delay, "
+         "in\n"
          "bounded memory whatever either side does. TLS is left to what stands in front of it.\n");
     for (i = 0; i < ROWS; i++) {
         const char *line = rows[i].help, *end;
@@ -99,11 +116,15 @@ static void print_help(void) {
         }
     }
     puts("\nSIZE takes K, M, G; TIME takes ms, s, m, h (plain: seconds). Each option can be given in the\n"
-         "environment (--drain-time as SSE_RELAY_DRAIN_TIME) and in the file; the command line counts most.\n"
-         "STREAM_RESPONSE_CHUNK_SIZE, STREAM_REQUEST_CHUNK_SIZE and STREAM_BUFFER_POOL_ENABLED (0: off) count, too.\n\n"
-         "SIGHUP reads the file again and keeps every stream; SIGTERM and SIGINT end them one by one, a second one\n"
+         "environment (--drain-time as SSE_RELAY_DRAIN_TIME) and in the file; the command line counts "
+         "most.\n"
+         "STREAM_RESPONSE_CHUNK_SIZE, STREAM_REQUEST_CHUNK_SIZE and STREAM_BUFFER_POOL_ENABLED (0: off) "
+         "count, too.\n\n"
+         "SIGHUP reads the file again and keeps every stream; SIGTERM and SIGINT end them one by one, a "
+         "second one\n"
          "at once.\n\n"
-         "Exit code: 0 after a signal; 2 called wrongly; 3 cannot listen; 4 the upstream or the source cannot be");
+         "Exit code: 0 after a signal; 2 called wrongly; 3 cannot listen; 4 the upstream or the source "
+         "cannot be");
 }
 
 static const option_row *find(const char *name, size_t len) {
@@ -160,7 +181,8 @@ static char *trim(char *s) {
     size_t n;
     while (*s == ' ' || *s == '\t') s++;
     n = strlen(s);
-    while (n > 0 && (s[n - 1] == ' ' || s[n - 1] == '\t' || s[n - 1] == '\r' || s[n - 1] == '\n')) s[--n] = '\0';
+    while (n > 0 && (s[n - 1] == ' ' || s[n - 1] == '\t' || s[n - 1] == '\r' || s[n - 1] == '\n'))
+        s[--n] = '\0';
     return s;
 }
 
@@ -199,7 +221,8 @@ static bool from_file(options *o, const char *path, const bool *given) {
         row = find(name, strlen(name));
         snprintf(where, sizeof where, "config line %u: ", number);
         if (!row || row->kind >= HELP || row->field == FIELD(config) || (!value && row->kind != FLAG)) {
-            fprintf(stderr, "sse_relay: %s%s: %s\n", where, name, row && !value ? "needs a value" : "no such option");
+            fprintf(stderr, "sse_relay: %s%s: %s\n", where, name,
+                    row && !value ? "needs a value" : "no such option");
             good = false;
         } else if (!given[row - rows]) {
             const char *own = value ? keep(value) : NULL;
@@ -259,7 +282,8 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
         }
         if (row && row->kind != FLAG && !value && i + 1 < argc) value = argv[++i];
         if (!row || (row->kind != FLAG && !value)) {
-            fprintf(stderr, "sse_relay: %s: %s; see --help\n", argv[i], row ? "needs a value" : "no such option");
+            fprintf(stderr, "sse_relay: %s: %s; see --help\n", argv[i],
+                    row ? "needs a value" : "no such option");
             return false;
         }
         if (!set(o, row, value, "--")) return false;
@@ -288,8 +312,9 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
             return false;
         }
     } else if (!o->upstream || o->exec || o->standard_input) {
-        fprintf(stderr, "sse_relay: %s\n", o->upstream ? "--exec and - are for --fanout"
-                                                       : "--upstream: where should requests go? see --help");
+        fprintf(stderr, "sse_relay: %s\n",
+                o->upstream ? "--exec and - are for --fanout"
+                            : "--upstream: where should requests go? see --help");
         return false;
     }
     if (o->chunk < 1024 || o->chunk > ((size_t)1 << 20) || o->request_chunk < 1024 ||
@@ -300,7 +325,9 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
     return true;
 }
 
-bool options_parse(options *o, int argc, char **argv, int *exit_code) { return parse(o, argc, argv, exit_code); }
+bool options_parse(options *o, int argc, char **argv, int *exit_code) {
+    return parse(o, argc, argv, exit_code);
+}
 
 bool options_reload(options *o, int argc, char **argv) {
     options fresh;

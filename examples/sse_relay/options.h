@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   What sse_relay can be told: on the command line, in the environment, in a file, in that order of weight. */
+   What sse_relay can be told: on the command line, in the environment, in a file, in that order of weight.
+ */
 #ifndef RELAY_OPTIONS_H
 #define RELAY_OPTIONS_H
 
@@ -32,7 +33,8 @@ typedef struct options {
     uint64_t upstream_idle_ns, drain_ns, linger_ns;
     const char *ping_event;
     /* bounds */
-    size_t max_connections, max_body, chunk, request_chunk, max_event, ring_events, ring_bytes, client_bytes;
+    size_t max_connections, max_body, chunk, request_chunk, max_event, ring_events, ring_bytes,
+        client_bytes;
     /* intercept */
     texts set, drop, only;
     const char *diff;
@@ -45,8 +47,8 @@ typedef struct options {
 /* Exit codes of our own. */
 enum { EXIT_USAGE = 2, EXIT_LISTEN = 3, EXIT_SOURCE = 4 };
 
-/* False: *exit_code says how to end; what was wrong is on standard error already. Texts from a file are kept for as
-   long as the program runs. */
+/* False: *exit_code says how to end; what was wrong is on standard error already. Texts from a file are
+   kept for as long as the program runs. */
 bool options_parse(options *o, int argc, char **argv, int *exit_code);
 /* Again from the same sources, after the file has changed; false: *o is as it was. */
 bool options_reload(options *o, int argc, char **argv);

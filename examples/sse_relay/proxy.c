@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT-0
    One request to the upstream, and the answer back.
 
-   What is read from the upstream is sent on out of the buffer it was read into: one slice for each read. Of an
-   event stream only whole events go, so that a stream which breaks off never shows half an event as one, and a
-   ping always finds a place. The beginning of an event waits in the buffer and the rest is read behind it. Where
-   the upstream's chunks come between, they are closed up. An event that outgrows half a buffer passes in pieces. */
+   What is read from the upstream is sent on out of the buffer it was read into: one slice for each read. Of
+   an event stream only whole events go, so that a stream which breaks off never shows half an event as one,
+   and a ping always finds a place. The beginning of an event waits in the buffer and the rest is read
+   behind it. Where the upstream's chunks come between, they are closed up. An event that outgrows half a
+   buffer passes in pieces. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,10 @@ static relay *relay_of(const server_conn *c) { return (relay *)c->server->handle
 static void forget(exchange *e) {
     relay *r = e->r;
     if (e->c || e->u) return;
-    if (e->prev) e->prev->next = e->next;
-    else r->exchanges = e->next;
+    if (e->prev)
+        e->prev->next = e->next;
+    else
+        r->exchanges = e->next;
     if (e->next) e->next->prev = e->prev;
     stream_pool_release(e->request);
     stream_pool_release(e->made);
@@ -27,7 +30,8 @@ static void forget(exchange *e) {
     free(e);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------------------
+ */
 
 static void leave_upstream(exchange *e, bool again) {
     upstream *u = e->u;
@@ -37,16 +41,17 @@ static void leave_upstream(exchange *e, bool again) {
     upstream_leave(u, again);
 }
 
-/* An event that says why the stream ends here. A browser sees no event in one that was cut off: it is not sent.
-   Where half of one has gone already it becomes part of this event, whose name tells that it is none of the
-   upstream's. */
+/* An event that says why the stream ends here. A browser sees no event in one that was cut off: it is not
+   sent. Where half of one has gone already it becomes part of this event, whose name tells that it is none
+   of the upstream's. */
 static void send_error_event(exchange *e, const char *type, const char *text, unsigned retry_ms) {
     stream_pool_buf *buf;
     char retry[32] = "";
     int n;
     if (stream_pool_acquire(e->r->s.pool, 512, &buf) != STREAM_OK) return;
     if (retry_ms) snprintf(retry, sizeof retry, "retry: %u\n", retry_ms);
-    n = snprintf(buf->data, 512, "%s%sevent: error\ndata: {\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}\n\n",
+    n = snprintf(buf->data, 512,
+                 "%s%sevent: error\ndata: {\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}\n\n",
                  e->through ? "\n" : "", retry, type, text);
     if (n > 0 && server_body(e->c, buf, buf->data, (size_t)n) == STREAM_OK) e->bytes_down += (uint64_t)n;
 }
@@ -64,7 +69,8 @@ static void fail(exchange *e, int status, enum upstream_error kind, const char *
     if (c->paused) server_resume(c);
     if (!e->begun) {
         char body[256];
-        int n = snprintf(body, sizeof body, "{\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}\n", type, text);
+        int n =
+            snprintf(body, sizeof body, "{\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}\n", type, text);
         e->begun = true;
         e->status = status;
         server_reply(c, status, "application/json", stream_slice_of(body, (size_t)n));
@@ -89,7 +95,8 @@ void proxy_retire(exchange *e) {
     server_close(e->c, SERVER_DRAINED);
 }
 
-/* ---- clocks and pings ----------------------------------------------------------------------------------- */
+/* ---- clocks and pings -----------------------------------------------------------------------------------
+ */
 
 static uint64_t sooner(uint64_t a, uint64_t b) { return b < a ? b : a; }
 
@@ -101,12 +108,18 @@ static void begin_events(exchange *e, stream_slice fields);
 static uint64_t deadline(const exchange *e, const char **what) {
     const options *o = &e->r->o;
     uint64_t at, total = after(e->began_ns, o->total_ns);
-    if (!e->connected_ns) *what = "no connection to the upstream in time", at = after(e->began_ns, o->connect_ns);
-    else if (!e->sent) at = UINT64_MAX; /* the client's clock runs */
-    else if (!e->answered) *what = "no answer from the upstream in time", at = after(e->asked_ns, o->header_ns);
-    else if (e->u && e->u->stopped) at = UINT64_MAX;
-    else if (!e->flows) *what = "no first event in time", at = after(e->answered_ns, o->first_ns);
-    else *what = "nothing from the upstream in time", at = after(e->in_ns, o->idle_ns);
+    if (!e->connected_ns)
+        *what = "no connection to the upstream in time", at = after(e->began_ns, o->connect_ns);
+    else if (!e->sent)
+        at = UINT64_MAX; /* the client's clock runs */
+    else if (!e->answered)
+        *what = "no answer from the upstream in time", at = after(e->asked_ns, o->header_ns);
+    else if (e->u && e->u->stopped)
+        at = UINT64_MAX;
+    else if (!e->flows)
+        *what = "no first event in time", at = after(e->answered_ns, o->first_ns);
+    else
+        *what = "nothing from the upstream in time", at = after(e->in_ns, o->idle_ns);
     if (total <= at) *what = "the answer takes too long", at = total;
     return at;
 }
@@ -164,11 +177,13 @@ void proxy_timer(server_conn *c) {
     set_clock(e);
 }
 
-/* ---- the request ---------------------------------------------------------------------------------------- */
+/* ---- the request ----------------------------------------------------------------------------------------
+ */
 
 static void cut_text(char *dst, size_t cap, stream_slice text) {
     size_t n = text.len < cap - 1 ? text.len : cap - 1, i;
-    for (i = 0; i < n; i++) dst[i] = text.ptr[i] > 0x20 && text.ptr[i] < 0x7f && text.ptr[i] != '"' ? text.ptr[i] : '?';
+    for (i = 0; i < n; i++)
+        dst[i] = text.ptr[i] > 0x20 && text.ptr[i] < 0x7f && text.ptr[i] != '"' ? text.ptr[i] : '?';
     dst[n] = '\0';
 }
 
@@ -177,7 +192,8 @@ static bool write_request(exchange *e, const http_head *head) {
     static const char *const ours[] = {"accept-encoding", "via", "x-forwarded-for", NULL};
     relay *r = e->r;
     http_writer w;
-    stream_slice via = http_field(head->fields, "via"), before = http_field(head->fields, "x-forwarded-for");
+    stream_slice via = http_field(head->fields, "via"),
+                 before = http_field(head->fields, "x-forwarded-for");
     size_t prefix = strlen(r->to.prefix), size = prefix + head->path.len + 1;
     size_t need = head->fields.len + 2 * size + sizeof r->to.host + 512;
     char peer[64], *text, line[600];
@@ -187,19 +203,23 @@ static bool write_request(exchange *e, const http_head *head) {
     memcpy(text + prefix, head->path.ptr, head->path.len);
     http_write_begin(&w, e->request->data, e->request->capacity - size);
     http_write_request(&w, head->method, stream_slice_of(text, size - 1));
-    if (r->o.preserve_host && head->host.len) http_write_field(&w, "Host", head->host);
-    else http_write_text(&w, "Host", r->to.host);
+    if (r->o.preserve_host && head->host.len)
+        http_write_field(&w, "Host", head->host);
+    else
+        http_write_text(&w, "Host", r->to.host);
     http_write_forwarded_but(&w, head->fields, ours);
     http_write_text(&w, "Accept-Encoding", "identity");
-    snprintf(line, sizeof line, "%.*s%s1.%d sse_relay", via.len < 400 ? (int)via.len : 0, via.ptr ? via.ptr : "",
-             via.ptr && via.len < 400 ? ", " : "", head->minor);
+    snprintf(line, sizeof line, "%.*s%s1.%d sse_relay", via.len < 400 ? (int)via.len : 0,
+             via.ptr ? via.ptr : "", via.ptr && via.len < 400 ? ", " : "", head->minor);
     http_write_text(&w, "Via", line);
     server_peer(e->c, peer);
-    snprintf(line, sizeof line, "%.*s%s%s", before.len < 400 ? (int)before.len : 0, before.ptr ? before.ptr : "",
-             before.ptr && before.len < 400 ? ", " : "", peer);
+    snprintf(line, sizeof line, "%.*s%s%s", before.len < 400 ? (int)before.len : 0,
+             before.ptr ? before.ptr : "", before.ptr && before.len < 400 ? ", " : "", peer);
     http_write_text(&w, "X-Forwarded-For", line);
-    if (head->framing == HTTP_LENGTH) http_write_number(&w, "Content-Length", head->length);
-    else if (head->framing == HTTP_CHUNKED) http_write_text(&w, "Transfer-Encoding", "chunked");
+    if (head->framing == HTTP_LENGTH)
+        http_write_number(&w, "Content-Length", head->length);
+    else if (head->framing == HTTP_CHUNKED)
+        http_write_text(&w, "Transfer-Encoding", "chunked");
     e->sends = head->framing == HTTP_CHUNKED ? SERVER_CHUNKED : SERVER_LENGTH;
     e->bodyless = head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0);
     if (http_write_end(&w) != STREAM_OK) return false;
@@ -216,7 +236,8 @@ static void ask(exchange *e) {
         return;
     }
     if (e->is_head) http_expect_no_body(&e->u->http);
-    (void)server_out_put(&e->u->out, stream_pool_retain(e->request), e->request->data, e->request_len, false);
+    (void)server_out_put(&e->u->out, stream_pool_retain(e->request), e->request->data, e->request_len,
+                         false);
     upstream_begin(e->u);
     if (e->u) set_clock(e);
 }
@@ -319,16 +340,20 @@ void exchange_connected(exchange *e) {
 }
 
 void exchange_unconnected(exchange *e, int os_error) {
-    if (e->source) source_failed(e, "it cannot be reached");
-    else fail(e, 502, UPSTREAM_CONNECT, "upstream_unreachable",
-         os_error == ECONNREFUSED ? "the upstream refuses connections" : "the upstream cannot be reached");
+    if (e->source)
+        source_failed(e, "it cannot be reached");
+    else
+        fail(e, 502, UPSTREAM_CONNECT, "upstream_unreachable",
+             os_error == ECONNREFUSED ? "the upstream refuses connections"
+                                      : "the upstream cannot be reached");
 }
 
 void exchange_written(exchange *e) {
     if (e->c && e->c->paused && e->u->out.count < SERVER_PARTS / 2) server_resume(e->c);
 }
 
-/* ---- the answer ----------------------------------------------------------------------------------------- */
+/* ---- the answer -----------------------------------------------------------------------------------------
+ */
 
 size_t cors_fields(relay *r, stream_slice origin, bool preflight, char *dst, size_t cap) {
     unsigned i;
@@ -336,14 +361,16 @@ size_t cors_fields(relay *r, stream_slice origin, bool preflight, char *dst, siz
     for (i = 0; i < r->o.cors_origin.count; i++) {
         const char *allowed = r->o.cors_origin.text[i];
         bool any = strcmp(allowed, "*") == 0;
-        if (!origin.len || !(any || (strlen(allowed) == origin.len && memcmp(allowed, origin.ptr, origin.len) == 0)))
+        if (!origin.len ||
+            !(any || (strlen(allowed) == origin.len && memcmp(allowed, origin.ptr, origin.len) == 0)))
             continue;
         n = snprintf(dst, cap, "Access-Control-Allow-Origin: %s\r\n%sVary: Origin\r\n%s", allowed,
                      any ? "" : "Access-Control-Allow-Credentials: true\r\n",
-                     preflight ? "Access-Control-Allow-Methods: GET, POST, PUT, PATCH, DELETE\r\n"
-                                 "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, "
-                                 "Last-Event-ID\r\nAccess-Control-Max-Age: 600\r\n"
-                               : "");
+                     preflight
+                         ? "Access-Control-Allow-Methods: GET, POST, PUT, PATCH, DELETE\r\n"
+                           "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, "
+                           "Last-Event-ID\r\nAccess-Control-Max-Age: 600\r\n"
+                         : "");
         return n > 0 && (size_t)n < cap ? (size_t)n : 0;
     }
     return 0;
@@ -374,11 +401,18 @@ static void begun(exchange *e, int status) {
 
 /* A 200 with an event stream, unless an early one has said so already. */
 static void begin_events(exchange *e, stream_slice fields) {
-    static const char *const ours[] = {"cache-control", "x-accel-buffering", "content-encoding", "content-type",
-                                       "date", "server", "vary", "access-control-allow-origin",
-                                       "access-control-allow-credentials", NULL};
-    static const char *const ours_without_cors[] = {"cache-control", "x-accel-buffering", "content-encoding",
-                                                    "content-type", "date", "server", NULL};
+    static const char *const ours[] = {"cache-control",
+                                       "x-accel-buffering",
+                                       "content-encoding",
+                                       "content-type",
+                                       "date",
+                                       "server",
+                                       "vary",
+                                       "access-control-allow-origin",
+                                       "access-control-allow-credentials",
+                                       NULL};
+    static const char *const ours_without_cors[] = {
+        "cache-control", "x-accel-buffering", "content-encoding", "content-type", "date", "server", NULL};
     http_writer w;
     stream_sse_desc sse;
     memset(&sse, 0, sizeof sse);
@@ -386,7 +420,8 @@ static void begin_events(exchange *e, stream_slice fields) {
     (void)stream_sse_init(&e->sse, &sse);
     e->events = true;
     e->filtered = e->r->filter.active;
-    if (e->begun || !server_begin(e->c, &w, e->u && e->answered ? e->u->http.head.status : 200, fields.len + 1024))
+    if (e->begun ||
+        !server_begin(e->c, &w, e->u && e->answered ? e->u->http.head.status : 200, fields.len + 1024))
         return;
     http_write_text(&w, "Content-Type", "text/event-stream");
     http_write_text(&w, "Cache-Control", "no-cache, no-transform");
@@ -398,7 +433,8 @@ static void begin_events(exchange *e, stream_slice fields) {
 }
 
 static void begin_other(exchange *e, const http_head *h) {
-    static const char *const ours[] = {"date", "access-control-allow-origin", "access-control-allow-credentials", NULL};
+    static const char *const ours[] = {"date", "access-control-allow-origin",
+                                       "access-control-allow-credentials", NULL};
     static const char *const ours_without_cors[] = {"date", NULL};
     http_writer w;
     uint64_t length = h->framing == HTTP_LENGTH ? h->length : UINT64_MAX;
@@ -421,8 +457,10 @@ static void begin_other(exchange *e, const http_head *h) {
 static bool begin_answer(exchange *e) {
     relay *r = e->r;
     const http_head *h = &e->u->http.head;
-    stream_slice type = http_field(h->fields, "content-type"), coding = http_field(h->fields, "content-encoding");
-    stream_slice kind = stream_slice_of(type.ptr, type.len ? stream_find_any(type.ptr, type.len, "; \t", 3) : 0);
+    stream_slice type = http_field(h->fields, "content-type"),
+                 coding = http_field(h->fields, "content-encoding");
+    stream_slice kind =
+        stream_slice_of(type.ptr, type.len ? stream_find_any(type.ptr, type.len, "; \t", 3) : 0);
     bool events = http_same(kind, "text/event-stream") && h->status / 100 == 2 && !e->is_head;
     e->answered_ns = e->in_ns = r->s.now_ns;
     e->keeps = h->keep_alive;
@@ -443,8 +481,10 @@ static bool begin_answer(exchange *e) {
         e->error = "the upstream answered with no event stream";
         return false;
     }
-    if (events) begin_events(e, h->fields);
-    else begin_other(e, h);
+    if (events)
+        begin_events(e, h->fields);
+    else
+        begin_other(e, h);
     return e->c && !e->c->closing;
 }
 
@@ -454,8 +494,10 @@ static void hold(exchange *e, const char *ptr, size_t len) {
     size_t at = (size_t)(ptr - u->buf->data), end;
     stream_item item;
     stream_status st;
-    if (e->to == e->from) e->from = e->to = e->done = at;
-    else if (e->to != at) memmove(u->buf->data + e->to, ptr, len);
+    if (e->to == e->from)
+        e->from = e->to = e->done = at;
+    else if (e->to != at)
+        memmove(u->buf->data + e->to, ptr, len);
     if (e->events) {
         (void)stream_sse_feed(&e->sse, u->buf->data + e->to, len);
         while ((st = stream_sse_next(&e->sse, &item)) == STREAM_OK || st == STREAM_NOISE) {
@@ -464,7 +506,8 @@ static void hold(exchange *e, const char *ptr, size_t len) {
             if (e->skipping) {
                 e->skipping = false;
                 e->from = end;
-            } else if (e->filtered && !filter_block(e->r, u->buf->data + e->done, end - e->done, &e->made)) {
+            } else if (e->filtered &&
+                       !filter_block(e->r, u->buf->data + e->done, end - e->done, &e->made)) {
                 e->starved = true;
             }
             e->done = end;
@@ -476,7 +519,8 @@ static void hold(exchange *e, const char *ptr, size_t len) {
     if (!e->events) e->done = e->to;
 }
 
-/* Sends what the rules made of the events; one that outgrows the buffer cannot be judged, so it does not pass. */
+/* Sends what the rules made of the events; one that outgrows the buffer cannot be judged, so it does not
+ * pass. */
 static void pass_filtered(exchange *e) {
     relay *r = e->r;
     stream_pool_buf *made = e->made;
@@ -493,7 +537,8 @@ static void pass_filtered(exchange *e) {
     if (e->skipping || e->to - e->from > r->o.chunk / 2) {
         if (!e->skipping) {
             r->counts.oversize++;
-            if (e->c) send_error_event(e, "event_too_long", "an event is too long for the rules; see --chunk", 0);
+            if (e->c)
+                send_error_event(e, "event_too_long", "an event is too long for the rules; see --chunk", 0);
         }
         e->skipping = true;
         e->from = e->done = e->to;
@@ -550,7 +595,8 @@ void proxy_room(server_conn *c) {
 
 static void finish(exchange *e) {
     stream_item none;
-    bool again = e->keeps && e->sent && e->u->out.count == 0 && http_next(&e->u->http, &none) == STREAM_MORE;
+    bool again =
+        e->keeps && e->sent && e->u->out.count == 0 && http_next(&e->u->http, &none) == STREAM_MORE;
     e->whole = true;
     leave_upstream(e, again);
     if (!e->c) {
@@ -570,7 +616,8 @@ static bool take_items(exchange *e) {
         if (item.kind == HTTP_HEAD) {
             if (e->u->http.head.status < 200) {
                 if (e->u->http.head.status != 101) continue;
-                fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", "the upstream changes a protocol that nobody asked to");
+                fail(e, 502, UPSTREAM_INVALID, "upstream_invalid",
+                     "the upstream changes a protocol that nobody asked to");
                 return false;
             }
             e->answered = true;
@@ -589,8 +636,10 @@ static bool take_items(exchange *e) {
     if (st == STREAM_MORE || st == STREAM_END) return true;
     if (e->to > e->from && e->events) pass(e, false);
     if (st == STREAM_E_TRUNCATED)
-        fail(e, 502, UPSTREAM_CUT, "upstream_cut", "the upstream closed the connection in the middle of its answer");
-    else fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", "the upstream's answer is no HTTP");
+        fail(e, 502, UPSTREAM_CUT, "upstream_cut",
+             "the upstream closed the connection in the middle of its answer");
+    else
+        fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", "the upstream's answer is no HTTP");
     return false;
 }
 
@@ -639,7 +688,8 @@ void exchange_ended(exchange *e, int os_error) {
                      : "the upstream closed the connection without an answer");
 }
 
-/* ---- the client ----------------------------------------------------------------------------------------- */
+/* ---- the client -----------------------------------------------------------------------------------------
+ */
 
 void proxy_answered(server_conn *c) {
     exchange *e = (exchange *)c->user;
@@ -659,8 +709,7 @@ void proxy_closed(server_conn *c, server_reason reason) {
     e->c = NULL;
     if (e->u && e->r->o.on_disconnect == ON_DISCONNECT_DRAIN && e->sent && e->answered) {
         e->r->counts.drained++;
-        e->u->stopped = false;
-        upstream_read(e->u);
+        upstream_drain(e->u);
         return;
     }
     if (e->u) e->r->counts.cancelled++;

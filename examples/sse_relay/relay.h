@@ -45,20 +45,20 @@ const char *target_resolve(target *t, const char *url);
 /* A connection to the upstream. It belongs to an exchange, or waits for the next one in relay.idle. */
 struct upstream {
     relay *r;
-    exchange *e;         /* NULL: idle, or over */
+    exchange *e; /* NULL: idle, or over */
     stream_io_file file;
     server_op in, connect, timer;
     server_out out;
     http http;
-    stream_pool_buf *buf; /* being read into */
-    size_t at;            /* from where on */
-    unsigned tried;       /* addresses */
+    stream_pool_buf *buf;            /* being read into */
+    size_t at;                       /* from where on */
+    unsigned tried;                  /* addresses */
     struct sockaddr_storage address; /* being connected to */
-    int os_error;         /* of the last attempt */
-    bool unwritable;      /* it no longer listens, but may still have something to say */
+    int os_error;                    /* of the last attempt */
+    bool unwritable;                 /* it no longer listens, but may still have something to say */
     bool reading, polling, connecting, connected, writing, timing, closing;
-    bool quiet;           /* nothing comes: it waits without a buffer */
-    bool stopped;         /* nobody takes what would be read */
+    bool quiet;   /* nothing comes: it waits without a buffer */
+    bool stopped; /* nobody takes what would be read */
     upstream *next, *prev;
 };
 
@@ -66,8 +66,8 @@ struct upstream {
 void exchange_connected(exchange *e);
 void exchange_unconnected(exchange *e, int os_error); /* no address could be reached */
 void exchange_written(exchange *e);
-void exchange_read(exchange *e, size_t bytes);        /* at e->u->buf->data + e->u->at */
-void exchange_ended(exchange *e, int os_error);       /* 0: in an orderly way */
+void exchange_read(exchange *e, size_t bytes);  /* at e->u->buf->data + e->u->at */
+void exchange_ended(exchange *e, int os_error); /* 0: in an orderly way */
 
 /* One that is connected and idle, or a new one. NULL: no memory. */
 upstream *upstream_take(relay *r, exchange *e);
@@ -78,6 +78,8 @@ void upstream_read(upstream *u);
 /* The exchange is done with it; `again`: it can serve another one. */
 void upstream_leave(upstream *u, bool again);
 void upstream_flush(upstream *u);
+/* Reads on for nobody, until it ends or has been silent for --idle-timeout. */
+void upstream_drain(upstream *u);
 /* The connection no longer keeps a buffer for what may come. */
 void upstream_hush(upstream *u);
 /* Those that wait go elsewhere than new ones would. */
@@ -88,39 +90,39 @@ void upstreams_free(relay *r);
 
 struct exchange {
     relay *r;
-    server_conn *c;     /* NULL: it has left */
-    upstream *u;        /* NULL: done with */
+    server_conn *c; /* NULL: it has left */
+    upstream *u;    /* NULL: done with */
     exchange *next, *prev;
     stream_pool_buf *request; /* its head, for a second attempt */
     size_t request_len;
-    server_framing sends;     /* how the request's body goes */
-    bool sent;          /* the request is whole */
-    bool bodyless;      /* it has no body: it may be sent again */
-    bool reused;        /* the connection had served others */
-    bool answered;      /* the answer's head has come */
-    bool flows;         /* and something of its body */
-    bool begun;         /* a response to the client has begun */
-    bool early;         /* ... before the upstream said anything, to keep it alive */
+    server_framing sends; /* how the request's body goes */
+    bool sent;            /* the request is whole */
+    bool bodyless;        /* it has no body: it may be sent again */
+    bool reused;          /* the connection had served others */
+    bool answered;        /* the answer's head has come */
+    bool flows;           /* and something of its body */
+    bool begun;           /* a response to the client has begun */
+    bool early;           /* ... before the upstream said anything, to keep it alive */
     bool is_head, wants_events;
-    bool events;        /* the answer is an event stream */
-    bool whole;         /* the answer is */
-    bool source;        /* no client's, but what the fan-out lives on */
-    bool keeps;         /* the upstream can be used again after it */
-    bool through;       /* an event longer than a buffer is under way: its pieces pass */
-    stream_sse sse;     /* finds where events end */
-    bool filtered;      /* its events go through the rules; */
-    bool skipping;      /* one that is too long for that is left out */
-    bool starved;       /* no memory for it */
+    bool events;           /* the answer is an event stream */
+    bool whole;            /* the answer is */
+    bool source;           /* no client's, but what the fan-out lives on */
+    bool keeps;            /* the upstream can be used again after it */
+    bool through;          /* an event longer than a buffer is under way: its pieces pass */
+    stream_sse sse;        /* finds where events end */
+    bool filtered;         /* its events go through the rules; */
+    bool skipping;         /* one that is too long for that is left out */
+    bool starved;          /* no memory for it */
     stream_pool_buf *made; /* what they came to */
-    size_t from, to;    /* in u->buf: body that was not sent yet */
-    size_t done;        /* end of the last whole event in it */
+    size_t from, to;       /* in u->buf: body that was not sent yet */
+    size_t done;           /* end of the last whole event in it */
     int status;
-    char target[96];    /* for the log, cut */
+    char target[96]; /* for the log, cut */
     char method[12];
     char origin[96];
     uint64_t id, began_ns, connected_ns, asked_ns, answered_ns; /* 0: not yet */
-    uint64_t in_ns, out_ns; /* when a byte came and went last */
-    uint64_t bytes_up, bytes_down, chunks, count;                    /* count: events */
+    uint64_t in_ns, out_ns;                                     /* when a byte came and went last */
+    uint64_t bytes_up, bytes_down, chunks, count;               /* count: events */
     uint64_t stalls, stalled_ns, stall_since; /* how often and long the client held it up */
     const char *error;
 };
@@ -161,13 +163,13 @@ typedef struct slot {
 } slot;
 
 typedef struct subscriber {
-    bool publishes;  /* false: see fanout.c */
+    bool publishes; /* false: see fanout.c */
     bool stalled;
     fanout *f;
     server_conn *c;
     struct subscriber *next_one, *prev_one;
     uint64_t id, next, urgent; /* numbers of the events it gets next */
-    uint64_t gap;    /* lost, and to be told; UINT64_MAX: nobody knows how many */
+    uint64_t gap;              /* lost, and to be told; UINT64_MAX: nobody knows how many */
     uint64_t began_ns, out_ns, events, bytes, lost, stalls;
     uint64_t topic[MAX_TOPICS];
     unsigned topics; /* 0: all */
@@ -175,7 +177,7 @@ typedef struct subscriber {
 } subscriber;
 
 typedef struct publication { /* POST /publish under way */
-    bool publishes;  /* true */
+    bool publishes;          /* true */
     bool urgent, refused;
     stream_pool_buf *data;
     char topic[64], event[64], key[64];
@@ -187,10 +189,10 @@ typedef struct key_place { /* the last event of a key; keys that share a place p
 
 struct fanout {
     relay *r;
-    char epoch[20];  /* part of every id: numbers of another run mean nothing */
+    char epoch[20]; /* part of every id: numbers of another run mean nothing */
     slot *ring;
     size_t ring_len;
-    uint64_t oldest, next; /* numbers kept: [oldest, next) */
+    uint64_t oldest, next;  /* numbers kept: [oldest, next) */
     uint64_t bytes, offset; /* kept; ever */
     slot urgent[URGENT];
     uint64_t urgent_next;
@@ -199,9 +201,9 @@ struct fanout {
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
     uint64_t reconnects;
     uint64_t seed;
-    bool ended;      /* the source has */
+    bool ended; /* the source has */
     /* source.c */
-    exchange *e;     /* to an upstream */
+    exchange *e; /* to an upstream */
     stream_sse sse;
     stream_io_file file, errors; /* of a child, or standard input */
     server_op in, in_errors, timer;
@@ -236,8 +238,8 @@ typedef struct filter {
     stream_json_rule rule[MAX_TEXTS];
     char pointer[MAX_TEXTS][256];
     unsigned rules;
-    size_t grows;      /* what they can add to one event */
-    stream_sse sse;    /* takes a block apart */
+    size_t grows;   /* what they can add to one event */
+    stream_sse sse; /* takes a block apart */
 } filter;
 
 typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_verdict;
@@ -246,8 +248,8 @@ typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_
 const char *filter_init(filter *f, const options *o, const char **which);
 /* CHANGED: *data has the new data and its length, a reference of the caller's. FAILED: no memory. */
 filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data);
-/* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and may be
-   replaced. False: no memory. */
+/* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and
+   may be replaced. False: no memory. */
 bool filter_block(relay *r, const char *ptr, size_t len, stream_pool_buf **out);
 
 /* ---- admin.c ---- */
@@ -259,8 +261,8 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap);
 /* ---- log.c ---- */
 
 typedef struct relay_log {
-    int fd;            /* -1: off */
-    uint64_t window;   /* the second that is counted */
+    int fd;          /* -1: off */
+    uint64_t window; /* the second that is counted */
     unsigned lines;
     uint64_t dropped;
 } relay_log;
@@ -278,12 +280,19 @@ void log_complain(relay *r, const char *what, const char *why);
 typedef struct relay_counts {
     uint64_t requests, responses[6]; /* by hundreds; [0]: none could be given */
     uint64_t events, pings, bytes_up, bytes_down;
-    uint64_t upstream_errors[6];     /* enum upstream_error */
-    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, backpressure, truncated, early;
+    uint64_t upstream_errors[6]; /* enum upstream_error */
+    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, backpressure, truncated,
+        early;
     stream_gauge queue_bytes;
 } relay_counts;
 
-enum upstream_error { UPSTREAM_CONNECT = 0, UPSTREAM_TIMEOUT, UPSTREAM_CUT, UPSTREAM_INVALID, UPSTREAM_ENCODED };
+enum upstream_error {
+    UPSTREAM_CONNECT = 0,
+    UPSTREAM_TIMEOUT,
+    UPSTREAM_CUT,
+    UPSTREAM_INVALID,
+    UPSTREAM_ENCODED
+};
 enum { UPSTREAM_ERRORS = 5 };
 
 struct relay {

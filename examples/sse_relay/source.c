@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Where a fan-out's events come from: an upstream that is connected to while somebody listens, a child, or standard
-   input. An upstream or a child that ends is tried again, later each time, with some chance in it. */
+   Where a fan-out's events come from: an upstream that is connected to while somebody listens, a child, or
+   standard input. An upstream or a child that ends is tried again, later each time, with some chance in it.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@ static const uint64_t second = UINT64_C(1000000000);
 
 static void start(fanout *f);
 
-/* ---- events --------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------------------
+ */
 
 static void publish(fanout *f, const stream_sse_event *from) {
     stream_sse_event changed = *from;
@@ -52,7 +54,8 @@ static void take(fanout *f, const void *data, size_t len) {
         } else {
             stream_sse_event lost;
             char text[128];
-            int n = snprintf(text, sizeof text, "{\"error\":{\"type\":\"event_lost\",\"message\":\"%s\",\"bytes\":%llu}}",
+            int n = snprintf(text, sizeof text,
+                             "{\"error\":{\"type\":\"event_lost\",\"message\":\"%s\",\"bytes\":%llu}}",
                              stream_status_text(st), (unsigned long long)item.size);
             memset(&lost, 0, sizeof lost);
             lost.event = stream_slice_text("error");
@@ -64,7 +67,8 @@ static void take(fanout *f, const void *data, size_t len) {
     }
 }
 
-/* ---- again, later --------------------------------------------------------------------------------------- */
+/* ---- again, later ---------------------------------------------------------------------------------------
+ */
 
 static void set_timer(fanout *f, uint64_t wait_ns) {
     if (f->timing) stream_io_cancel(&f->r->s.io, &f->timer.op);
@@ -86,7 +90,8 @@ static void later(fanout *f, const char *why) {
     set_timer(f, wait);
 }
 
-/* ---- an upstream ---------------------------------------------------------------------------------------- */
+/* ---- an upstream ----------------------------------------------------------------------------------------
+ */
 
 static void drop(fanout *f) {
     exchange *e = f->e;
@@ -134,7 +139,8 @@ static void ask(fanout *f) {
         later(f, "no memory");
         return;
     }
-    (void)server_out_put(&e->u->out, stream_pool_retain(e->request), e->request->data, e->request_len, false);
+    (void)server_out_put(&e->u->out, stream_pool_retain(e->request), e->request->data, e->request_len,
+                         false);
     f->running = true;
     set_timer(f, r->o.connect_ns ? r->o.connect_ns : 5 * second);
     upstream_begin(e->u);
@@ -177,14 +183,18 @@ void source_read(exchange *e, size_t bytes) {
             return;
         }
     }
-    if (st != STREAM_MORE) source_failed(e, "it answers with no HTTP");
-    else upstream_read(u);
+    if (st != STREAM_MORE)
+        source_failed(e, "it answers with no HTTP");
+    else
+        upstream_read(u);
 }
 
-/* ---- a child, or standard input ------------------------------------------------------------------------- */
+/* ---- a child, or standard input -------------------------------------------------------------------------
+ */
 
 static void read_on(fanout *f) {
-    if (!f->reading && stream_io_read(&f->r->s.io, &f->in.op, &f->file, f->input, sizeof f->input) == STREAM_OK)
+    if (!f->reading &&
+        stream_io_read(&f->r->s.io, &f->in.op, &f->file, f->input, sizeof f->input) == STREAM_OK)
         f->reading = true;
 }
 
@@ -220,7 +230,8 @@ static void input_done(server_op *op) {
 }
 
 static void errors_on(fanout *f) {
-    if (stream_io_read(&f->r->s.io, &f->in_errors.op, &f->errors, f->error_text, sizeof f->error_text) == STREAM_OK)
+    if (stream_io_read(&f->r->s.io, &f->in_errors.op, &f->errors, f->error_text, sizeof f->error_text) ==
+        STREAM_OK)
         f->reading_errors = true;
 }
 
@@ -258,8 +269,10 @@ static bool run(fanout *f) {
 
 static void start(fanout *f) {
     if (f->running || f->ended || f->r->retiring) return;
-    if (f->r->o.upstream) ask(f);
-    else if (f->r->o.exec && !run(f)) later(f, "the command cannot be started");
+    if (f->r->o.upstream)
+        ask(f);
+    else if (f->r->o.exec && !run(f))
+        later(f, "the command cannot be started");
 }
 
 static void timer_done(server_op *op) {
@@ -277,8 +290,10 @@ static void timer_done(server_op *op) {
         stream_sse_reset(&f->sse);
     } else if (f->e) { /* its own clocks */
         uint64_t wait = f->e->answered ? r->o.idle_ns : r->o.header_ns, left;
-        if (!f->e->connected_ns) source_failed(f->e, "no connection in time");
-        else if (wait && now - f->e->in_ns >= wait) source_failed(f->e, "nothing came in time");
+        if (!f->e->connected_ns)
+            source_failed(f->e, "no connection in time");
+        else if (wait && now - f->e->in_ns >= wait)
+            source_failed(f->e, "nothing came in time");
         else {
             left = wait ? wait - (now - f->e->in_ns) : 3600 * second;
             set_timer(f, left);

@@ -60,8 +60,10 @@ const char *target_resolve(target *t, const char *url) {
 }
 
 static void unlist(upstream *u, upstream **list) {
-    if (u->prev) u->prev->next = u->next;
-    else *list = u->next;
+    if (u->prev)
+        u->prev->next = u->next;
+    else
+        *list = u->next;
     if (u->next) u->next->prev = u->prev;
     u->next = u->prev = NULL;
 }
@@ -137,7 +139,8 @@ static void connect_next(upstream *u) {
             close(fd);
             continue;
         }
-        if (stream_io_connect(&r->s.io, &u->connect.op, &u->file, &u->address, r->to.address_len[i]) == STREAM_OK) {
+        if (stream_io_connect(&r->s.io, &u->connect.op, &u->file, &u->address, r->to.address_len[i]) ==
+            STREAM_OK) {
             u->connecting = true;
             return;
         }
@@ -171,8 +174,10 @@ static void read_done(server_op *op) {
         close_it(u);
         return;
     }
-    if (st == STREAM_OK) exchange_read(u->e, op->op.bytes);
-    else exchange_ended(u->e, st == STREAM_END ? 0 : op->op.os_error);
+    if (st == STREAM_OK)
+        exchange_read(u->e, op->op.bytes);
+    else
+        exchange_ended(u->e, st == STREAM_END ? 0 : op->op.os_error);
 }
 
 void upstream_read(upstream *u) {
@@ -214,7 +219,8 @@ void upstream_read(upstream *u) {
     }
     {
         size_t room = u->buf->capacity - u->at;
-        st = stream_io_read(&r->s.io, &u->in.op, &u->file, u->buf->data + u->at, room < r->o.chunk ? room : r->o.chunk);
+        st = stream_io_read(&r->s.io, &u->in.op, &u->file, u->buf->data + u->at,
+                            room < r->o.chunk ? room : r->o.chunk);
     }
     u->reading = st == STREAM_OK;
 }
@@ -239,8 +245,10 @@ static void write_done(server_op *op) {
         if (u->e) exchange_written(u->e);
         return;
     }
-    if (u->e) u->e->bytes_up += server_out_written(&u->out);
-    else (void)server_out_written(&u->out);
+    if (u->e)
+        u->e->bytes_up += server_out_written(&u->out);
+    else
+        (void)server_out_written(&u->out);
     upstream_flush(u);
     if (u->e) exchange_written(u->e);
 }
@@ -257,17 +265,31 @@ static void idle_clock(upstream *u) {
     if (!u->timing && stream_io_timer(&u->r->s.io, &u->timer.op, until) == STREAM_OK) u->timing = true;
 }
 
+/* A connection that is drained for nobody has no client whose timer would look after it. */
+void upstream_drain(upstream *u) {
+    relay *r = u->r;
+    uint64_t until = u->e->in_ns + (r->o.idle_ns ? r->o.idle_ns : UINT64_C(300000000000));
+    u->stopped = false;
+    if (!u->timing && stream_io_timer(&r->s.io, &u->timer.op, until) == STREAM_OK) u->timing = true;
+    upstream_read(u);
+}
+
 static void idle_over(server_op *op) {
     upstream *u = (upstream *)op->owner;
+    relay *r = u->r;
     u->timing = false;
     if (u->closing) {
         drop(u);
+    } else if (u->e && !u->e->c && !u->e->source) {
+        uint64_t idle = r->o.idle_ns ? r->o.idle_ns : UINT64_C(300000000000);
+        if (stream_now_ns() >= u->e->in_ns + idle) exchange_ended(u->e, ETIMEDOUT);
+        else upstream_drain(u);
     } else if (!u->e && op->op.status == STREAM_CANCELLED) { /* taken, and idle once more */
         idle_clock(u);
     } else if (!u->e) {
-        unlist(u, &u->r->idle);
-        u->r->idle_count--;
-        enlist(u, &u->r->busy);
+        unlist(u, &r->idle);
+        r->idle_count--;
+        enlist(u, &r->busy);
         close_it(u);
     }
 }
@@ -302,15 +324,17 @@ upstream *upstream_take(relay *r, exchange *e) {
 }
 
 void upstream_begin(upstream *u) {
-    if (u->connected) exchange_connected(u->e);
-    else connect_next(u);
+    if (u->connected)
+        exchange_connected(u->e);
+    else
+        connect_next(u);
 }
 
 void upstream_leave(upstream *u, bool again) {
     relay *r = u->r;
     u->e = NULL;
-    if (!again || r->o.upstream_idle_ns == 0 || r->idle_count >= MAX_IDLE || u->unwritable || u->out.count ||
-        r->s.draining) {
+    if (!again || r->o.upstream_idle_ns == 0 || r->idle_count >= MAX_IDLE || u->unwritable ||
+        u->out.count || r->s.draining) {
         close_it(u);
         return;
     }
