@@ -16,7 +16,7 @@
 
 #include "fanout.h"
 
-enum { CHUNK_ROOM = 18, LEAST_ROOM = 3 };
+enum { CHUNK_ROOM = 18, LEAST_ROOM = 3, LEAST_BATCH = 4, BATCH_BYTES = 16384 };
 
 static uint64_t hash(stream_slice text) { /* FNV-1a */
     uint64_t h = UINT64_C(14695981039346656037);
@@ -146,6 +146,39 @@ static bool catch_up(subscriber *s) {
     return true;
 }
 
+/* Several events in one buffer, chunk by chunk, for those who are some events behind: subscribers that keep up
+   move together, and what was put together for the first serves the others. False: no memory, or not worth it. */
+static bool send_batch(subscriber *s) {
+    fanout *f = s->f;
+    batch *b = &f->batch;
+    if (s->c->framing != SERVER_CHUNKED || s->topics || f->next - s->next < LEAST_BATCH) return false;
+    if (f->r->o.policy == POLICY_CONFLATE && s->stalled) return false;
+    if (!b->buf || b->from != s->next || b->to - b->from < LEAST_BATCH) {
+        uint64_t number = s->next;
+        stream_pool_release(b->buf);
+        b->buf = NULL;
+        if (stream_pool_acquire(f->r->s.pool, BATCH_BYTES, &b->buf) != STREAM_OK) return false;
+        b->from = number;
+        b->payload = 0;
+        for (; number < f->next; number++) {
+            const frame *m = &slot_of(f, number)->frame;
+            size_t len = m->chunk + m->len + 2;
+            if (len > b->buf->capacity - b->buf->len) break;
+            memcpy(b->buf->data + b->buf->len, m->buf->data + CHUNK_ROOM - m->chunk, len);
+            b->buf->len += len;
+            b->payload += m->len;
+        }
+        b->to = number;
+        if (b->to - b->from < LEAST_BATCH) return false;
+    }
+    (void)server_send(s->c, stream_pool_retain(b->buf), b->buf->data, b->buf->len);
+    s->events += b->to - b->from;
+    s->bytes += b->payload;
+    s->out_ns = f->r->s.now_ns;
+    s->next = b->to;
+    return true;
+}
+
 /* Sends what there is and what finds a place. */
 static void pull(subscriber *s) {
     fanout *f = s->f;
@@ -163,6 +196,7 @@ static void pull(subscriber *s) {
             s->gap = 0;
             continue;
         }
+        if (send_batch(s)) continue;
         m = slot_of(f, s->next++);
         if (!wanted(s, m)) continue;
         /* Only one that is behind misses what is outdated: to others it was new when it came. */
@@ -562,5 +596,6 @@ void fanout_free(fanout *f) {
     source_free(f);
     while (f->ring && f->oldest < f->next) forget_oldest(f);
     for (i = 0; i < URGENT; i++) stream_pool_release(f->urgent[i].frame.buf);
+    stream_pool_release(f->batch.buf);
     free(f->ring);
 }

@@ -183,6 +183,11 @@ typedef struct publication { /* POST /publish under way */
     char topic[64], event[64], key[64];
 } publication;
 
+typedef struct batch { /* events [from, to) as they are sent, with their chunk framing */
+    stream_pool_buf *buf;
+    uint64_t from, to, payload;
+} batch;
+
 typedef struct key_place { /* the last event of a key; keys that share a place push each other out */
     uint64_t key, number;
 } key_place;
@@ -197,6 +202,7 @@ struct fanout {
     slot urgent[URGENT];
     uint64_t urgent_next;
     key_place keys[KEYS];
+    batch batch;               /* the last one that was made */
     subscriber *subscribers;
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
     uint64_t reconnects;
