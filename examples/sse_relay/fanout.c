@@ -146,8 +146,9 @@ static bool catch_up(subscriber *s) {
     return true;
 }
 
-/* Several events in one buffer, chunk by chunk, for those who are some events behind: subscribers that keep up
-   move together, and what was put together for the first serves the others. False: no memory, or not worth it. */
+/* Several events in one buffer, chunk by chunk, for those who are some events behind: subscribers that keep
+   up move together, and what was put together for the first serves the others. False: no memory, or not
+   worth it. */
 static bool send_batch(subscriber *s) {
     fanout *f = s->f;
     batch *b = &f->batch;

@@ -117,8 +117,8 @@ static stream_status set_up(relay *r) {
     stream_status st;
     size_t n = 0, ring = r->o.fanout ? r->o.ring_events : 0;
     memset(&p, 0, sizeof p);
-    /* A fan-out keeps a buffer for each event of its ring, most of them short: a tier must hold them all, or
-       they would be allocated anew each time. */
+    /* A fan-out keeps a buffer for each event of its ring, most of them short: a tier must hold them all,
+       or they would be allocated anew each time. */
     if (r->o.fanout) p.tiers[n].size = 512, p.tiers[n++].count = ring + 500;
     p.tiers[n].size = 4096, p.tiers[n++].count = ring + 1000;
     p.tiers[n].size = 8192, p.tiers[n++].count = 500;

@@ -202,7 +202,7 @@ struct fanout {
     slot urgent[URGENT];
     uint64_t urgent_next;
     key_place keys[KEYS];
-    batch batch;               /* the last one that was made */
+    batch batch; /* the last one that was made */
     subscriber *subscribers;
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
     uint64_t reconnects;

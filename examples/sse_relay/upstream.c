@@ -282,8 +282,10 @@ static void idle_over(server_op *op) {
         drop(u);
     } else if (u->e && !u->e->c && !u->e->source) {
         uint64_t idle = r->o.idle_ns ? r->o.idle_ns : UINT64_C(300000000000);
-        if (stream_now_ns() >= u->e->in_ns + idle) exchange_ended(u->e, ETIMEDOUT);
-        else upstream_drain(u);
+        if (stream_now_ns() >= u->e->in_ns + idle)
+            exchange_ended(u->e, ETIMEDOUT);
+        else
+            upstream_drain(u);
     } else if (!u->e && op->op.status == STREAM_CANCELLED) { /* taken, and idle once more */
         idle_clock(u);
     } else if (!u->e) {
