@@ -2412,8 +2412,8 @@ STREAM_API uint64_t stream_credits_take_some(stream_credits *credits, uint64_t m
     for (;;) {
         uint64_t take = left < most ? left : most;
         if (take == 0) return 0;
-        /* acquire: give's release. Relaxed, and what made the room may not be over when the room is used. A taker
-           publishes nothing: the release half is there for want of a weaker call. */
+        /* acquire: give's release. Relaxed, and what made the room may not be over when the room is used.
+           A taker publishes nothing: the release half is there for want of a weaker call. */
         if (stream__a64_cas_acq_rel(&credits->left, &left, left - take)) return take;
     }
 }
@@ -2820,7 +2820,8 @@ STREAM_API size_t stream_spsc_pop_n(stream_spsc *ring, void **items, size_t cap)
    about to sleep loads tail or head with acquire; weaker, and the others' turns may be old to him. */
 
 STREAM__FN bool stream__lane_take(stream__a64 *position, uint64_t *seen, uint64_t value, bool waited) {
-    return waited ? stream__a64_cas_acq_rel(position, seen, value) : stream__a64_cas_relaxed(position, seen, value);
+    return waited ? stream__a64_cas_acq_rel(position, seen, value)
+                  : stream__a64_cas_relaxed(position, seen, value);
 }
 
 STREAM__FN uint64_t stream__turn_load(const stream__cell *cell, bool waited) {

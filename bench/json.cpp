@@ -732,6 +732,7 @@ static void row_strict(const bench_corpus &c) {
     row.add(shown("stream_json, strict", ours_frame(strict)));
 #endif
     row.add(shown("stream_json, then stream_json_check", ours_frame_check()));
+    row.add(shown("(bound) stream_json, framing alone", ours_frame()));
 #ifdef HAVE_SIMDJSON
     row.add_batched(2.5, "simdjson DOM parse_many", c, simdjson_dom);
 #endif

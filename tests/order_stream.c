@@ -565,10 +565,11 @@ write_and_hold_again(void) { /* as soon as the other lets go; from then on this 
     ORDER_CHECK(ok <= 2);
 }
 static void held_end(void) {
-    char bytes[16];
+    char bytes[16], want[16];
     size_t len;
+    item_make(want, first_number);
     ORDER_CHECK(stream_broadcast_read(reader[1], bytes, sizeof bytes, &len) == STREAM_OK &&
-                len == item_len(first_number));
+                len == item_len(first_number) && memcmp(bytes, want, len) == 0);
     stream_broadcast_free(broadcast);
     ORDER_CHECK(order_live() == 3);
 }

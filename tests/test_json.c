@@ -3320,10 +3320,11 @@ static void json_test_suite_is_framed_and_checked(void) {
 
 /* One file to one checker, cut at `cut` (0: nowhere, above n: at every byte), each piece before an unreadable page. */
 static void feed_file(stream_json_checker *checker, const char *text, size_t n, size_t cut) {
+    const size_t most = REGION; /* 0: no pages here */
     size_t at, len;
     for (at = 0; at < n; at += len) {
         len = cut > n ? 1 : at < cut ? cut - at : n - at;
-        if (len > REGION && REGION) len = REGION;
+        if (most && len > most) len = most;
         stream_json_checker_feed(checker, lend_page(BEFORE_PAGE, text + at, len), len);
         take_page_back();
     }

@@ -7,6 +7,7 @@
    Proven: a buffer has one owner at a time, none is lost, listed twice, or listed and remembered at once,
    no thread goes round for ever without another one getting on.
 
+   large
    progress -DOTHERS=1
    long -DOTHERS=2 -DPLACES=4
 

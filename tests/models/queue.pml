@@ -8,11 +8,12 @@
 
    Positions have 3 bits (and go in steps of two, as in the code), beginning two before they wrap.
 
+   large
    also -DCELLS=1 -DCAPACITY=1
    also -DCELLS=4 -DCAPACITY=3
+   progress -DITEMS=1
    long -DITEMS=3
    long -DCELLS=1 -DCAPACITY=1 -DITEMS=3
-   progress
 
    -DWEAK_FILL    a producer hands the cell on before it has written the item
    -DWEAK_DRAIN   a consumer hands the cell on before it has read the item
