@@ -12,15 +12,16 @@ COMMON := $(wildcard examples/common/*.c examples/common/*.h)
 WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
 PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
-TOOLS := $(BUILD)/stream_wrap $(BUILD)/tmux_bridge
+RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
+TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge
 DEST = $(DESTDIR)$(PREFIX)
 # The version stands in stream.h and nowhere else.
 VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' stream.h)
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io bench-bridge \
-        soak-rings fuzz sizes install clean blocks
+.PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
+        bench-bridge soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -33,6 +34,9 @@ run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress 
 
 run-bridge: $(BUILD)/tmux_bridge ## a terminal in the browser: open one of the addresses it prints
 	$(BUILD)/tmux_bridge --exec '$(or $(COMMAND),sh)' --write-token auto
+
+run-relay: all ## ... the other tool: a clock fanned out to http://127.0.0.1:8080/events
+	(while date '+data: %T%n'; do sleep 1; done) | $(BUILD)/sse_relay --fanout -
 
 test: all ## everything that can be tested on this machine; names what it had to skip
 	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh
@@ -94,6 +98,9 @@ $(BUILD)/tmux_bridge: $(BRIDGE) $(COMMON) $(HEADERS) $(BUILD)/bridge/page.h
 $(BUILD)/bridge/page.h: $(PAGE) examples/tmux_bridge/embed.sh
 	@mkdir -p $(@D)
 	sh examples/tmux_bridge/embed.sh $(PAGE) >$@
+
+$(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) | $(BUILD)
+	$(COMPILE) $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
 	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)

@@ -134,6 +134,13 @@ else
     job bridge "echo 'skip bridge: no node here'"
 fi
 job wrap.asan "sh tests/wrap_asan.sh"
+# sse_relay with the clients and servers that are installed: the test names those that are not.
+if command -v node >/dev/null; then
+    job relay "node tests/test_relay.mjs $BUILD/sse_relay $BUILD/npm"
+    job relay.asan "sh tests/relay_asan.sh"
+else
+    job relay "echo 'skip relay: no node here'"
+fi
 job fuzz "sh tests/fuzz.sh replay"
 # Memory orders and algorithms of what runs without locks: every weakened one must be caught.
 if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then job order "sh tests/order.sh"

@@ -850,12 +850,23 @@ void http_write_number(http_writer *w, const char *name, uint64_t value) {
     put(w, "\r\n", 2);
 }
 
-void http_write_forwarded(http_writer *w, stream_slice fields) {
+static bool named(stream_slice name, const char *const *names) {
+    while (*names)
+        if (http_same(name, *names++)) return true;
+    return false;
+}
+
+void http_write_forwarded_but(http_writer *w, stream_slice fields, const char *const *names) {
+    static const char *const never[] = {"host", "content-length", "expect", NULL};
     stream_slice rest = fields, name, value;
     while (http_field_next(&rest, &name, &value))
-        if (!http_hop_by_hop(fields, name) && !http_same(name, "host") &&
-            !http_same(name, "content-length") && !http_same(name, "expect"))
+        if (!http_hop_by_hop(fields, name) && !named(name, never) && !named(name, names))
             put_field(w, name, value);
+}
+
+void http_write_forwarded(http_writer *w, stream_slice fields) {
+    static const char *const none[] = {NULL};
+    http_write_forwarded_but(w, fields, none);
 }
 
 stream_status http_write_end(http_writer *w) {

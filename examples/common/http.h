@@ -161,6 +161,8 @@ void http_write_number(http_writer *w, const char *name, uint64_t value);
 /* All fields of a head or of trailers but those for this hop only, Host, Content-Length and Expect: what a
    proxy passes on. The framing, and the host, it says for itself. */
 void http_write_forwarded(http_writer *w, stream_slice fields);
+/* The same, without those of these names either; the list ends with NULL. */
+void http_write_forwarded_but(http_writer *w, stream_slice fields, const char *const *names);
 /* The empty line. OK; FULL: len says how much room it takes; E_INVALID. */
 stream_status http_write_end(http_writer *w);
 

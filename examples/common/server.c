@@ -21,17 +21,17 @@
 enum {
     READ_SIZE = 32768,
     REPLY_MAX = 16384,
-    HEAD_ROOM = 320,   /* status line, Date, Server, Connection, framing */
-    SPARE = 64,        /* connections above the limit that are still told so */
+    HEAD_ROOM = 320,     /* status line, Date, Server, Connection, framing */
+    SPARE = 64,          /* connections above the limit that are still told so */
     LINGER_MAX = 1 << 18 /* bytes a client may go on sending after it was answered */
 };
 
 static const uint64_t second = UINT64_C(1000000000);
 
 const char *server_reason_text(server_reason reason) {
-    static const char *const text[SERVER_REASONS] = {"done",         "client_left", "reset",       "bad_request",
-                                                     "idle",         "slow_request", "slow_client", "policy",
-                                                     "upstream",     "drained",     "no_memory"};
+    static const char *const text[SERVER_REASONS] = {
+        "done",        "client_left", "reset",    "bad_request", "idle",     "slow_request",
+        "slow_client", "policy",      "upstream", "drained",     "no_memory"};
     return (unsigned)reason < SERVER_REASONS ? text[reason] : "unknown";
 }
 
@@ -42,9 +42,11 @@ void server_op_init(server_op *op, void (*done)(server_op *op), void *owner) {
     op->owner = owner;
 }
 
-/* ---- output --------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------------------
+ */
 
-stream_status server_out_put(server_out *out, stream_pool_buf *buf, const void *ptr, size_t len, bool chunk) {
+stream_status server_out_put(server_out *out, stream_pool_buf *buf, const void *ptr, size_t len,
+                             bool chunk) {
     server_part *p;
     if (out->count == SERVER_PARTS || len == 0) {
         stream_pool_release(buf);
@@ -96,7 +98,8 @@ void server_out_clear(server_out *out) {
     out_drop(out, out->count);
 }
 
-/* ---- connections ---------------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------------------
+ */
 
 static void touch(server_conn *c) {
     if (c->dirty) return;
@@ -121,8 +124,10 @@ static void doom(server_conn *c) {
 static void accept_more(server_listener *l);
 
 static void unlist(server_conn **list, server_conn *c) {
-    if (c->prev) c->prev->next = c->next;
-    else *list = c->next;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        *list = c->next;
     if (c->next) c->next->prev = c->prev;
 }
 
@@ -233,9 +238,12 @@ static void timer_done(server_op *op) {
     }
     if (!c->closing && c->input_ns && c->input_ns <= now) {
         c->input_ns = 0;
-        if (c->lingering) leave(c, c->reason, false);
-        else if (!c->in_request && http_idle(&c->http)) leave(c, SERVER_IDLE, false);
-        else if (c->status) leave(c, SERVER_SLOW_REQUEST, false);
+        if (c->lingering)
+            leave(c, c->reason, false);
+        else if (!c->in_request && http_idle(&c->http))
+            leave(c, SERVER_IDLE, false);
+        else if (c->status)
+            leave(c, SERVER_SLOW_REQUEST, false);
         else {
             c->reason = SERVER_SLOW_REQUEST;
             server_reply(c, 408, "text/plain", stream_slice_text("The request did not come in time.\n"));
@@ -269,8 +277,8 @@ static void finish(server_conn *c) {
     } else if (c->received && loan_used_up(c)) {
         leave(c, c->reason, false);
     } else {
-        /* Closing while the client still sends would make the system reset the connection, and the answer might
-           be lost on its way. */
+        /* Closing while the client still sends would make the system reset the connection, and the answer
+           might be lost on its way. */
         c->lingering = true;
         c->paused = false;
         (void)shutdown(c->file.fd, SHUT_WR);
@@ -318,7 +326,8 @@ static void begin_request(server_conn *c) {
     s->requests++;
     c->keep_alive = c->http.head.keep_alive && !s->draining;
     c->head_only = http_same(c->http.head.method, "HEAD");
-    c->in_body = c->http.head.framing == HTTP_CHUNKED || (c->http.head.framing == HTTP_LENGTH && c->http.head.length);
+    c->in_body = c->http.head.framing == HTTP_CHUNKED ||
+                 (c->http.head.framing == HTTP_LENGTH && c->http.head.length);
     c->framing = SERVER_NO_BODY;
     if (s->active > s->desc.max_connections) {
         refuse(c);
@@ -345,7 +354,8 @@ static void decode(server_conn *c) {
             c->received = true;
             c->keep_alive = false;
             c->reason = SERVER_BAD_REQUEST;
-            if (c->status) server_close(c, SERVER_BAD_REQUEST);
+            if (c->status)
+                server_close(c, SERVER_BAD_REQUEST);
             else if (!c->ending) {
                 c->in_request = true;
                 c->received = false; /* more of it may be on the way */
@@ -353,7 +363,8 @@ static void decode(server_conn *c) {
             }
             break;
         }
-        if (item.kind == HTTP_HEAD) begin_request(c);
+        if (item.kind == HTTP_HEAD)
+            begin_request(c);
         else if (item.kind == HTTP_BODY && !c->ending && s->handler.body)
             s->handler.body(c, c->input, stream_slice_of(item.ptr, item.len));
         else if (item.kind == HTTP_DONE) {
@@ -391,8 +402,10 @@ static void received(server_op *op) {
         return;
     }
     if (polled) { /* only to hear of the end */
-        if (op->op.status == STREAM_CANCELLED) listen_to(c);
-        else leave(c, SERVER_RESET, true);
+        if (op->op.status == STREAM_CANCELLED)
+            listen_to(c);
+        else
+            leave(c, SERVER_RESET, true);
         return;
     }
     if (op->op.status != STREAM_OK) {
@@ -404,8 +417,10 @@ static void received(server_op *op) {
     s->bytes_in += n;
     if (c->lingering) {
         c->lingered += n;
-        if (c->lingered > LINGER_MAX) leave(c, c->reason, true);
-        else listen_to(c);
+        if (c->lingered > LINGER_MAX)
+            leave(c, c->reason, true);
+        else
+            listen_to(c);
         return;
     }
     c->was_full = n == c->asked;
@@ -417,10 +432,13 @@ static void received(server_op *op) {
         if (!c->closing) listen_to(c);
         return;
     }
-    if (!c->in_request && http_idle(&c->http)) input_clock(c, s->desc.head_ns);
-    else if (c->in_body) input_clock(c, s->desc.body_ns);
+    if (!c->in_request && http_idle(&c->http))
+        input_clock(c, s->desc.head_ns);
+    else if (c->in_body)
+        input_clock(c, s->desc.body_ns);
     c->fed += n;
-    if (http_feed(&c->http, data, n) != STREAM_OK) { /* cannot be: nothing is read before the loan is used up */
+    if (http_feed(&c->http, data, n) !=
+        STREAM_OK) { /* cannot be: nothing is read before the loan is used up */
         leave(c, SERVER_BAD_REQUEST, true);
         return;
     }
@@ -463,11 +481,14 @@ void server_resume(server_conn *c) {
     c->paused = false;
     if (c->in_body) input_clock(c, c->server->desc.body_ns);
     if (c->decoding) return;
-    if (c->upgraded) listen_to(c);
-    else decode(c);
+    if (c->upgraded)
+        listen_to(c);
+    else
+        decode(c);
 }
 
-/* ---- answering ------------------------------------------------------------------------------------------ */
+/* ---- answering ------------------------------------------------------------------------------------------
+ */
 
 unsigned server_room(const server_conn *c) { return SERVER_PARTS - c->out.count; }
 
@@ -517,24 +538,32 @@ bool server_begin(server_conn *c, http_writer *w, int status, size_t room) {
 void server_begin_body(server_conn *c, http_writer *w, uint64_t length) {
     stream_pool_buf *head = c->head;
     bool no_body = c->status < 200 || c->status == 204 || c->status == 304;
-    bool tells_one = c->http.head.minor > 0 || c->http.status; /* what was not understood is answered in 1.1 */
-    c->framing = no_body ? SERVER_NO_BODY : length != UINT64_MAX ? SERVER_LENGTH : tells_one ? SERVER_CHUNKED
-                                                                                              : SERVER_CLOSE;
+    bool tells_one =
+        c->http.head.minor > 0 || c->http.status; /* what was not understood is answered in 1.1 */
+    c->framing = no_body                ? SERVER_NO_BODY
+                 : length != UINT64_MAX ? SERVER_LENGTH
+                 : tells_one            ? SERVER_CHUNKED
+                                        : SERVER_CLOSE;
     /* A body that is still coming, of a request that is answered already, is not read to its end. */
     if (c->server->draining || c->framing == SERVER_CLOSE) c->keep_alive = false;
-    if (c->framing == SERVER_LENGTH) http_write_number(w, "Content-Length", length);
-    else if (c->framing == SERVER_CHUNKED) http_write_text(w, "Transfer-Encoding", "chunked");
-    if (!c->keep_alive) http_write_text(w, "Connection", "close");
-    else if (c->http.head.minor == 0) http_write_text(w, "Connection", "keep-alive");
+    if (c->framing == SERVER_LENGTH)
+        http_write_number(w, "Content-Length", length);
+    else if (c->framing == SERVER_CHUNKED)
+        http_write_text(w, "Transfer-Encoding", "chunked");
+    if (!c->keep_alive)
+        http_write_text(w, "Connection", "close");
+    else if (c->http.head.minor == 0)
+        http_write_text(w, "Connection", "keep-alive");
     c->head = NULL;
     if (http_write_end(w) != STREAM_OK || put(c, head, head->data, w->len, false) != STREAM_OK)
         server_abort(c, SERVER_NO_MEMORY);
 }
 
-void server_reply_with(server_conn *c, int status, const char *type, stream_slice fields, stream_slice body) {
+void server_reply_with(server_conn *c, int status, const char *type, stream_slice fields,
+                       stream_slice body) {
     http_writer w;
     stream_slice name, value;
-    if (!c->received || c->status) c->keep_alive = false;
+    if (c->in_body || c->status) c->keep_alive = false;
     if (body.len > REPLY_MAX || !server_begin(c, &w, status, fields.len + 128 + body.len)) return;
     while (http_field_next(&fields, &name, &value)) {
         char field[64];
@@ -568,10 +597,11 @@ void server_reply(server_conn *c, int status, const char *type, stream_slice bod
 void server_end(server_conn *c) {
     static const char last[] = HTTP_CHUNK_LAST;
     if (c->closing || c->ending) return;
-    if (c->framing == SERVER_CHUNKED && !c->head_only && put(c, NULL, last, sizeof last - 1, false) == STREAM_FULL) {
+    if (c->framing == SERVER_CHUNKED && !c->head_only &&
+        put(c, NULL, last, sizeof last - 1, false) == STREAM_FULL) {
         c->want_last = true; /* goes when there is room */
     }
-    if (!c->received) c->keep_alive = false;
+    if (c->in_body) c->keep_alive = false;
     c->ending = true;
     touch(c);
 }
@@ -590,7 +620,8 @@ void server_close(server_conn *c, server_reason reason) {
     touch(c);
 }
 
-/* ---- listening ------------------------------------------------------------------------------------------ */
+/* ---- listening ------------------------------------------------------------------------------------------
+ */
 
 static void set_int(int fd, int level, int name, int value) {
     (void)setsockopt(fd, level, name, &value, sizeof value);
@@ -612,7 +643,7 @@ static void tune(server *s, int fd) {
 #endif
 }
 
-static void welcome(server *s, int fd) {
+static void welcome(server *s, unsigned listener, int fd) {
     server_conn *c = (server_conn *)calloc(1, sizeof *c);
     http_desc desc;
     if (!c || stream_io_attach(&s->io, &c->file, fd) != STREAM_OK) {
@@ -631,6 +662,7 @@ static void welcome(server *s, int fd) {
     server_op_init(&c->out.op, written, c);
     c->server = s;
     c->id = ++s->next_id;
+    c->listener = listener;
     c->opened_ns = s->now_ns;
     enlist(&s->conns, c);
     s->active++;
@@ -643,11 +675,14 @@ static void accepted(server_op *op) {
     server_listener *l = (server_listener *)op->owner;
     l->accepting = false;
     if (op->op.status == STREAM_OK) {
-        if (l->server->draining) close(op->op.fd);
-        else welcome(l->server, op->op.fd);
+        if (l->server->draining)
+            close(op->op.fd);
+        else
+            welcome(l->server, (unsigned)(l - l->server->listeners), op->op.fd);
     } else if (op->op.status == STREAM_E_IO) {
         /* No descriptor, no memory: what waits in the queue is asked for again in a while. */
-        if (!l->retrying && stream_io_timer(&l->server->io, &l->retry.op, l->server->now_ns + second / 10) == STREAM_OK)
+        if (!l->retrying &&
+            stream_io_timer(&l->server->io, &l->retry.op, l->server->now_ns + second / 10) == STREAM_OK)
             l->retrying = true;
         return;
     }
@@ -746,9 +781,12 @@ const char *server_listen(server *s, const char *address) {
         set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
         if (one->ai_family == AF_INET6) set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
         if (bind(fd, one->ai_addr, one->ai_addrlen) != 0) {
-            if (errno == EADDRINUSE) error = "somebody is listening there";
-            else if (errno == EADDRNOTAVAIL) error = "this machine has no such address";
-            else if (errno == EACCES) error = "no permission to listen at that port";
+            if (errno == EADDRINUSE)
+                error = "somebody is listening there";
+            else if (errno == EADDRNOTAVAIL)
+                error = "this machine has no such address";
+            else if (errno == EACCES)
+                error = "no permission to listen at that port";
             close(fd);
             continue;
         }
@@ -761,14 +799,25 @@ const char *server_listen(server *s, const char *address) {
 unsigned server_port(const server *s, unsigned listener) {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
-    if (listener >= s->listening || getsockname(s->listeners[listener].file.fd, (struct sockaddr *)(void *)&a, &len) != 0)
+    if (listener >= s->listening ||
+        getsockname(s->listeners[listener].file.fd, (struct sockaddr *)(void *)&a, &len) != 0)
         return 0;
     if (a.ss_family == AF_INET) return ntohs(((const struct sockaddr_in *)(const void *)&a)->sin_port);
     if (a.ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)(const void *)&a)->sin6_port);
     return 0;
 }
 
-/* ---- the server ----------------------------------------------------------------------------------------- */
+void server_peer(const server_conn *c, char text[64]) {
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    strcpy(text, "unix");
+    if (getpeername(c->file.fd, (struct sockaddr *)(void *)&a, &len) == 0 && a.ss_family != AF_UNIX)
+        (void)getnameinfo((const struct sockaddr *)(const void *)&a, len, text, 64, NULL, 0,
+                          NI_NUMERICHOST);
+}
+
+/* ---- the server -----------------------------------------------------------------------------------------
+ */
 
 stream_status server_init(server *s, const server_desc *desc) {
     stream_io_desc io;

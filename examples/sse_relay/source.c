@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT-0
+   Where a fan-out's events come from: an upstream that is connected to while somebody listens, a child, or
+   standard input. An upstream or a child that ends is tried again, later each time, with some chance in it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../common/child.h"
+#include "fanout.h"
+#include "stream_json.h"
+
+enum { MOST_FAILURES = 5 }; /* doublings of a second: at most half a minute */
+
+static const uint64_t second = UINT64_C(1000000000);
+
+static void start(fanout *f);
+
+/* ---- events ---------------------------------------------------------------------------------------------
+ */
+
+static void publish(fanout *f, const stream_sse_event *from) {
+    stream_sse_event changed = *from;
+    const stream_sse_event *event = &changed;
+    stream_slice key = event->event;
+    stream_pool_buf *data = NULL;
+    if (f->r->filter.active) {
+        filter_verdict verdict = filter_event(f->r, from, &data);
+        if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return;
+        if (data) changed.data = stream_slice_of(data->data, data->len);
+    }
+    if (f->r->o.conflate_key) {
+        const char *pointer = f->r->o.conflate_key;
+        stream_json_value found;
+        key = stream_slice_of(NULL, 0);
+        if (stream_json_pick(event->data.ptr, event->data.len, &pointer, 1, &found) == STREAM_OK)
+            key = stream_slice_of(found.ptr, found.len);
+    }
+    (void)fanout_publish(f, event, stream_sse_type(event), key, false);
+    f->r->counts.events++;
+    stream_pool_release(data);
+}
+
+static void take(fanout *f, const void *data, size_t len) {
+    stream_item item;
+    stream_status st;
+    (void)stream_sse_feed(&f->sse, data, len);
+    while ((st = stream_sse_next(&f->sse, &item)) != STREAM_MORE && st != STREAM_END) {
+        if (st == STREAM_OK) {
+            f->failures = 0;
+            publish(f, &f->sse.event);
+        } else {
+            stream_sse_event lost;
+            char text[128];
+            int n = snprintf(text, sizeof text,
+                             "{\"error\":{\"type\":\"event_lost\",\"message\":\"%s\",\"bytes\":%llu}}",
+                             stream_status_text(st), (unsigned long long)item.size);
+            memset(&lost, 0, sizeof lost);
+            lost.event = stream_slice_text("error");
+            lost.data = stream_slice_of(text, (size_t)n);
+            if (st == STREAM_E_TOO_LONG) f->r->counts.oversize++;
+            (void)fanout_publish(f, &lost, lost.event, stream_slice_of(NULL, 0), false);
+            log_complain(f->r, "source: an event is lost", stream_status_text(st));
+        }
+    }
+}
+
+/* ---- again, later ---------------------------------------------------------------------------------------
+ */
+
+static void set_timer(fanout *f, uint64_t wait_ns) {
+    if (f->timing) stream_io_cancel(&f->r->s.io, &f->timer.op);
+    f->due_ns = stream_now_ns() + wait_ns;
+    if (!f->timing && stream_io_timer(&f->r->s.io, &f->timer.op, f->due_ns) == STREAM_OK) f->timing = true;
+}
+
+static void later(fanout *f, const char *why) {
+    uint64_t wait = second << (f->failures < MOST_FAILURES ? f->failures : MOST_FAILURES);
+    f->running = false;
+    f->reconnects++;
+    f->failures++;
+    if (f->sse.has_retry && f->failures == 1) wait = f->sse.retry_ms * (second / 1000);
+    f->seed ^= f->seed << 13, f->seed ^= f->seed >> 7, f->seed ^= f->seed << 17;
+    wait = wait / 2 + f->seed % (wait / 2 + 1);
+    log_complain(f->r, "source", why);
+    stream_sse_reset(&f->sse);
+    f->lingering = false;
+    set_timer(f, wait);
+}
+
+/* ---- an upstream ----------------------------------------------------------------------------------------
+ */
+
+static void drop(fanout *f) {
+    exchange *e = f->e;
+    if (!e) return;
+    f->e = NULL;
+    if (e->u) {
+        upstream *u = e->u;
+        e->u = NULL;
+        upstream_leave(u, false);
+    }
+    stream_pool_release(e->request);
+    free(e);
+}
+
+static void ask(fanout *f) {
+    relay *r = f->r;
+    exchange *e = (exchange *)calloc(1, sizeof *e);
+    http_writer w;
+    stream_slice last = stream_sse_last_id(&f->sse);
+    if (!e || stream_pool_acquire(r->s.pool, 4096, &e->request) != STREAM_OK) {
+        free(e);
+        later(f, "no memory");
+        return;
+    }
+    e->r = r;
+    e->source = true;
+    f->e = e;
+    http_write_begin(&w, e->request->data, e->request->capacity);
+    http_write_request(&w, stream_slice_text("GET"), stream_slice_text(r->to.whole));
+    http_write_text(&w, "Host", r->to.host);
+    http_write_text(&w, "Accept", "text/event-stream");
+    http_write_text(&w, "Accept-Encoding", "identity");
+    http_write_text(&w, "Cache-Control", "no-cache");
+    if (last.len) http_write_field(&w, "Last-Event-ID", last);
+    if (http_write_end(&w) != STREAM_OK) {
+        drop(f);
+        later(f, "the request cannot be written");
+        return;
+    }
+    e->request_len = w.len;
+    e->in_ns = stream_now_ns();
+    e->u = upstream_take(r, e);
+    if (!e->u) {
+        drop(f);
+        later(f, "no memory");
+        return;
+    }
+    (void)server_out_put(&e->u->out, stream_pool_retain(e->request), e->request->data, e->request_len,
+                         false);
+    f->running = true;
+    set_timer(f, r->o.connect_ns ? r->o.connect_ns : 5 * second);
+    upstream_begin(e->u);
+}
+
+void source_connected(exchange *e) {
+    upstream_flush(e->u);
+    upstream_read(e->u);
+}
+
+void source_failed(exchange *e, const char *why) {
+    fanout *f = &e->r->fan;
+    e->r->counts.upstream_errors[e->connected_ns ? UPSTREAM_CUT : UPSTREAM_CONNECT]++;
+    drop(f);
+    later(f, why);
+}
+
+void source_read(exchange *e, size_t bytes) {
+    fanout *f = &e->r->fan;
+    upstream *u = e->u;
+    stream_item item;
+    stream_status st;
+    if (http_feed(&u->http, u->buf->data + u->at, bytes) != STREAM_OK) {
+        source_failed(e, "it sends more than one answer");
+        return;
+    }
+    while ((st = http_next(&u->http, &item)) == STREAM_OK) {
+        if (item.kind == HTTP_HEAD && u->http.head.status >= 200) {
+            stream_slice type = http_field(u->http.head.fields, "content-type");
+            type.len = type.len ? stream_find_any(type.ptr, type.len, "; \t", 3) : 0;
+            if (u->http.head.status != 200 || !http_same(type, "text/event-stream")) {
+                source_failed(e, "it answers with no event stream");
+                return;
+            }
+            e->answered = true;
+        } else if (item.kind == HTTP_BODY) {
+            take(f, item.ptr, item.len);
+        } else if (item.kind == HTTP_DONE) {
+            source_failed(e, "it ended");
+            return;
+        }
+    }
+    if (st != STREAM_MORE)
+        source_failed(e, "it answers with no HTTP");
+    else
+        upstream_read(u);
+}
+
+/* ---- a child, or standard input -------------------------------------------------------------------------
+ */
+
+static void read_on(fanout *f) {
+    if (!f->reading &&
+        stream_io_read(&f->r->s.io, &f->in.op, &f->file, f->input, sizeof f->input) == STREAM_OK)
+        f->reading = true;
+}
+
+static void end_child(fanout *f) {
+    child *c = (child *)f->child;
+    stream_io_close(&f->r->s.io, &f->file);
+    stream_io_close(&f->r->s.io, &f->errors);
+    if (c && c->pid) {
+        child_signal(c, SIGTERM);
+        if (!child_reap(c)) child_signal(c, SIGKILL);
+        while (!child_reap(c) && errno != ECHILD) usleep(1000); /* killed: it cannot take long */
+    }
+    free(c);
+    f->child = NULL;
+}
+
+static void input_done(server_op *op) {
+    fanout *f = (fanout *)op->owner;
+    f->reading = false;
+    if (op->op.status == STREAM_CANCELLED) return;
+    if (op->op.status == STREAM_OK) {
+        take(f, f->input, op->op.bytes);
+        read_on(f);
+    } else if (f->r->o.standard_input) {
+        stream_io_detach(&f->r->s.io, &f->file);
+        f->running = false;
+        log_complain(f->r, "source", "standard input ended");
+        fanout_end(f);
+    } else {
+        end_child(f);
+        later(f, "the command ended");
+    }
+}
+
+static void errors_on(fanout *f) {
+    if (stream_io_read(&f->r->s.io, &f->in_errors.op, &f->errors, f->error_text, sizeof f->error_text) ==
+        STREAM_OK)
+        f->reading_errors = true;
+}
+
+/* What the child complains of is passed on. */
+static void errors_done(server_op *op) {
+    fanout *f = (fanout *)op->owner;
+    f->reading_errors = false;
+    if (op->op.status != STREAM_OK) return;
+    {
+        ssize_t unused = write(STDERR_FILENO, f->error_text, op->op.bytes);
+        (void)unused;
+    }
+    errors_on(f);
+}
+
+static bool run(fanout *f) {
+    char *argv[] = {(char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c", NULL, NULL};
+    child *c = (child *)calloc(1, sizeof *c);
+    argv[2] = (char *)(uintptr_t)f->r->o.exec;
+    if (!c || child_start(c, argv, CHILD_STDIN_NULL, -1) != 0) {
+        free(c);
+        return false;
+    }
+    f->child = c;
+    if (stream_io_attach(&f->r->s.io, &f->file, c->out) != STREAM_OK ||
+        stream_io_attach(&f->r->s.io, &f->errors, c->err) != STREAM_OK)
+        return false;
+    f->running = true;
+    read_on(f);
+    errors_on(f);
+    return true;
+}
+
+/* ---- */
+
+static void start(fanout *f) {
+    if (f->running || f->ended || f->r->retiring) return;
+    if (f->r->o.upstream)
+        ask(f);
+    else if (f->r->o.exec && !run(f))
+        later(f, "the command cannot be started");
+}
+
+static void timer_done(server_op *op) {
+    fanout *f = (fanout *)op->owner;
+    const relay *r = f->r;
+    uint64_t now = stream_now_ns();
+    f->timing = false;
+    if (f->r->retiring) return;
+    if (f->due_ns > now) {
+        set_timer(f, f->due_ns - now);
+    } else if (f->e && f->count == 0 && f->lingering) {
+        f->lingering = false;
+        f->running = false;
+        drop(f);
+        stream_sse_reset(&f->sse);
+    } else if (f->e) { /* its own clocks */
+        uint64_t wait = f->e->answered ? r->o.idle_ns : r->o.header_ns, left;
+        if (!f->e->connected_ns)
+            source_failed(f->e, "no connection in time");
+        else if (wait && now - f->e->in_ns >= wait)
+            source_failed(f->e, "nothing came in time");
+        else {
+            left = wait ? wait - (now - f->e->in_ns) : 3600 * second;
+            set_timer(f, left);
+        }
+    } else if (f->count > 0 || !r->o.upstream) {
+        start(f);
+    }
+}
+
+void source_wanted(fanout *f) {
+    f->lingering = false;
+    if (f->r->o.upstream && !f->running && !f->timing) start(f);
+}
+
+void source_unwanted(fanout *f) {
+    if (!f->e || f->r->retiring) return;
+    f->lingering = true;
+    set_timer(f, f->r->o.linger_ns);
+}
+
+bool source_init(fanout *f) {
+    stream_sse_desc d;
+    memset(&d, 0, sizeof d);
+    d.max_len = f->r->o.max_event;
+    if (stream_sse_init(&f->sse, &d) != STREAM_OK) return false;
+    server_op_init(&f->in, input_done, f);
+    server_op_init(&f->in_errors, errors_done, f);
+    server_op_init(&f->timer, timer_done, f);
+    if (f->r->o.standard_input) {
+        if (stream_io_attach(&f->r->s.io, &f->file, STDIN_FILENO) != STREAM_OK) return false;
+        f->running = true;
+        read_on(f);
+        return true;
+    }
+    return f->r->o.upstream || run(f);
+}
+
+void source_free(fanout *f) {
+    drop(f);
+    end_child(f);
+    stream_sse_free(&f->sse);
+}

@@ -1,0 +1,1109 @@
+// SPDX-License-Identifier: MIT-0
+// sse_relay from outside: the real binary between real clients (curl, npm's eventsource and undici, node's http) and
+// upstreams that are told byte by byte what to send. Numbers in names are those of the behaviours they stand for.
+//
+//     node tests/test_relay.mjs SSE_RELAY [NPM [NAME]]    NPM: a directory with node_modules; NAME: only such cases
+import { spawn, spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [relayPath, npm, only] = process.argv.slice(2);
+const dir = mkdtempSync(join(tmpdir(), 'relay-'));
+const children = new Set();
+// A sanitizer keeps what was freed for a while: there memory says nothing.
+const sanitized = readFileSync(relayPath).includes('__asan_init');
+let failed = 0, checks = 0, open = [];
+
+async function load(name) {
+    try {
+        const require = createRequire(pathToFileURL(join(resolve(npm), 'x.js')));
+        return await import(pathToFileURL(require.resolve(name)));
+    } catch {
+        return null;
+    }
+}
+
+class Skip extends Error {}
+const skip = (why) => { throw new Skip(why); };
+function check(truth, text) {
+    checks++;
+    if (!truth) throw new Error(text);
+}
+const equal = (got, want, text) => check(got === want, `${text}: ${JSON.stringify(got)}, not ${JSON.stringify(want)}`);
+
+// Something that must happen, and soon.
+function within(ms, promise, text) {
+    let timer;
+    const late = new Promise((_, no) => { timer = setTimeout(() => no(new Error(`not within ${ms} ms: ${text}`)), ms); });
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+async function test(name, body) {
+    if (only && !name.includes(only)) return;
+    checks = 0;
+    try {
+        await within(60000, body(), 'the whole case');
+        if (checks === 0) throw new Error('nothing was checked');
+        console.log(`ok   relay.${name} (${checks} checks)`);
+    } catch (e) {
+        if (e instanceof Skip) console.log(`skip relay.${name}: ${e.message}`);
+        else {
+            failed++;
+            console.log(`FAIL relay.${name}: ${e.stack.split('\n').slice(0, 4).join(' | ')}`);
+        }
+    }
+    for (const end of open.splice(0).reverse()) await end();
+}
+
+// ---- the relay
+async function relay(upstream, args = [], env = {}) {
+    const all = ['--listen', '127.0.0.1:0', ...(upstream ? ['--upstream', upstream] : []), ...args];
+    const child = spawn(relayPath, all, { stdio: ['pipe', 'inherit', 'pipe'], env: { ...process.env, ...env } });
+    children.add(child);
+    const r = { child, log: '', exit: once(child, 'exit').then(([code, signal]) => (children.delete(child), code ?? signal)) };
+    const waiting = [];
+    child.stderr.on('data', (d) => {
+        r.log += d;
+        for (const w of waiting.splice(0)) w();
+    });
+    child.stderr.on('close', () => { for (const w of waiting.splice(0)) w(); });
+    // A line of its standard error, when it comes.
+    r.says = (pattern, after = 0) => within(10000, (async () => {
+        for (;;) {
+            const found = r.log.slice(after).match(pattern);
+            if (found) return found;
+            if (child.stderr.closed) throw new Error(`it ended without saying ${pattern}: ${r.log.slice(-400)}`);
+            await new Promise((yes) => waiting.push(yes));
+        }
+    })(), `${pattern} in ${JSON.stringify(r.log.slice(-600))}`);
+    r.stop = async () => {
+        if (child.exitCode !== null || child.signalCode) return;
+        child.kill('SIGTERM');
+        child.kill('SIGTERM');
+        const code = await within(10000, r.exit, 'the end of the relay');
+        if (code !== 0) throw new Error(`the relay ended with ${code}: ${r.log.slice(-3000)}`);
+    };
+    open.push(r.stop);
+    r.port = Number((await r.says(/, port (\d+)/))[1]);
+    r.url = `http://127.0.0.1:${r.port}`;
+    r.fds = () => readdirSync(`/proc/${child.pid}/fd`).length;
+    r.rss = (what = 'VmHWM') => Number(readFileSync(`/proc/${child.pid}/status`, 'utf8').match(`${what}:\\s+(\\d+)`)[1]);
+    r.metric = async (name) => {
+        const text = (await get(r.port, '/metrics')).body.toString();
+        const found = text.split('\n').find((line) => line.startsWith(name + ' '));
+        return found ? Number(found.slice(name.length + 1)) : NaN;
+    };
+    return r;
+}
+
+// ---- upstreams: handler(socket, head) for each request head; what follows the head is socket.rest and 'data'
+async function upstream(handler, at = { port: 0, host: '127.0.0.1' }) {
+    const sockets = new Set();
+    const server = net.createServer({ noDelay: true }, (s) => {
+        let head = '';
+        sockets.add(s);
+        s.on('error', () => {});
+        s.gone = new Promise((yes) => s.on('close', yes)).then(() => sockets.delete(s));
+        const read = (d) => {
+            head += d.toString('latin1');
+            let end;
+            while ((end = head.indexOf('\r\n\r\n')) >= 0) {
+                const one = head.slice(0, end + 4);
+                const rest = head.slice(end + 4);
+                head = '';
+                if (/^(transfer-encoding|content-length): *(?!0\r)/im.test(one)) {
+                    s.off('data', read);
+                    s.rest = Buffer.from(rest, 'latin1');
+                    handler(s, one);
+                    return;
+                }
+                head = rest;
+                handler(s, one);
+            }
+        };
+        s.on('data', read);
+    });
+    server.listen(at);
+    await once(server, 'listening');
+    open.push(async () => {
+        for (const s of sockets) s.destroy();
+        await new Promise((yes) => server.close(yes));
+    });
+    return { server, sockets, url: at.path ? `unix:${at.path}` : `http://127.0.0.1:${server.address().port}` };
+}
+const SSE = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n';
+const chunk = (text) => {
+    const b = Buffer.from(text);
+    return Buffer.concat([Buffer.from(b.length.toString(16) + '\r\n'), b, Buffer.from('\r\n')]);
+};
+const LAST = '0\r\n\r\n';
+const written = (s, data) => new Promise((yes) => s.write(data, yes));
+// Somebody tells somebody else.
+function signal() {
+    let tell;
+    const told = new Promise((yes) => { tell = yes; });
+    return { told, tell };
+}
+
+// ---- clients
+function get(port, path, options = {}) {
+    return within(20000, new Promise((yes, no) => {
+        const q = http.request({ host: '127.0.0.1', port, path, agent: false, ...options }, (s) => {
+            const parts = [];
+            s.on('data', (d) => parts.push(d));
+            const end = (cut) => yes({ status: s.statusCode, headers: s.headers, body: Buffer.concat(parts), cut });
+            s.on('end', () => end(false));
+            s.on('error', () => end(true));
+        });
+        q.on('error', no);
+        q.end(options.body);
+    }), `${path} answered`);
+}
+// What the relay does next is not told to anybody: asked until it is so.
+async function becomes(value, want, text) {
+    const end = Date.now() + 5000;
+    while ((await value()) !== want && Date.now() < end) await new Promise((yes) => setTimeout(yes, 5));
+    equal(await value(), want, text);
+}
+// A client that says when it has seen something.
+async function raw(port, text) {
+    const s = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    const waiting = [];
+    s.seen = '';
+    s.on('error', () => {});
+    s.gone = new Promise((yes) => s.on('close', yes));
+    s.on('data', (d) => {
+        s.seen += d.toString('latin1');
+        for (const w of waiting.splice(0)) w();
+    });
+    s.on('close', () => { for (const w of waiting.splice(0)) w(); });
+    s.sees = (what, ms = 10000) => within(ms, (async () => {
+        while (!(what instanceof RegExp ? what.test(s.seen) : s.seen.includes(what))) {
+            if (s.destroyed) throw new Error(`closed before ${what}: ${JSON.stringify(s.seen.slice(-500))}`);
+            await new Promise((yes) => waiting.push(yes));
+        }
+        return s.seen;
+    })(), `${what} in ${JSON.stringify(s.seen.slice(-500))}`);
+    open.push(() => s.destroy());
+    await once(s, 'connect');
+    if (text) await written(s, text);
+    return s;
+}
+const GET = (path = '/', more = '') => `GET ${path} HTTP/1.1\r\nHost: x\r\n${more}\r\n`;
+const ACCEPT = 'Accept: text/event-stream\r\n';
+
+// ---------------------------------------------------------------------------------------------------------
+await test('proxy_passes_requests_and_answers', async () => {
+    const seen = [];
+    const up = await upstream((s, head) => {
+        const length = Number((head.match(/content-length: (\d+)/i) || [0, 0])[1]);
+        const chunks = /transfer-encoding: chunked/i.test(head);
+        let body = s.rest || Buffer.alloc(0);
+        const done = () => chunks ? body.subarray(-5).toString() === LAST : body.length >= length;
+        const answer = () => {
+            seen.push([head, body]);
+            s.write(`HTTP/1.1 201 Created\r\nContent-Length: 2\r\nX-Own: yes\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n\r\nok`);
+            s.end();
+        };
+        if (done()) answer();
+        else s.on('data', (d) => { body = Buffer.concat([body, d]); if (done()) answer(); });
+    });
+    const r = await relay(up.url + '/base/');
+    for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+        const body = method === 'GET' ? undefined : Buffer.alloc(100000, method);
+        const a = await get(r.port, `/p?q=${method}`, { method, body, headers: { Connection: 'x-drop', 'x-drop': '1', 'x-keep': '1' } });
+        equal(a.status, 201, method);
+        equal(a.body.toString(), 'ok', method);
+        equal(a.headers['x-own'], 'yes', 'a field of the upstream');
+        equal(a.headers['x-hop'], undefined, 'a hop-by-hop field of the upstream');
+        const [head, got] = seen.pop();
+        equal(head.split('\r\n')[0], `${method} /base/p?q=${method} HTTP/1.1`, 'the request line');
+        check(/\r\nhost: 127/i.test(head) && /x-keep: 1/i.test(head) && !/x-drop/i.test(head), head);
+        if (body && /content-length/i.test(head)) check(got.equals(body), `${method}: another body`);
+    }
+    const head = await get(r.port, '/', { method: 'HEAD' });
+    equal(head.status, 201, 'HEAD');
+    equal(head.headers['content-length'], '2', 'HEAD tells the length');
+});
+
+await test('proxy_keeps_connections_for_the_next_request', async () => {
+    let connections = 0;
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
+    up.server.on('connection', () => connections++);
+    const r = await relay(up.url);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    for (let i = 0; i < 20; i++) equal((await get(r.port, '/' + i, { agent })).status, 200, 'status');
+    agent.destroy();
+    equal(connections, 1, 'connections to the upstream');
+    equal(await r.metric('sse_relay_upstream_reused_total'), 19, 'reused');
+    // One that the upstream closes while it waits is not used, and nobody notices.
+    for (const s of up.sockets) s.end();
+    await Promise.all([...up.sockets].map((s) => s.gone));
+    equal((await get(r.port, '/again')).status, 200, 'after the upstream closed');
+});
+
+await test('proxy_unix_sockets_and_ipv6', async () => {
+    const up = await upstream((s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nunix'), { path: join(dir, 'up.sock') });
+    const r = await relay(up.url, ['--listen', `unix:${dir}/relay.sock`, '--listen', '[::1]:0']);
+    const over = (options) => get(0, '/', options);
+    equal((await over({ socketPath: join(dir, 'relay.sock') })).body.toString(), 'unix', 'over a Unix socket');
+    const six = Number((await r.says(/\[::1\]:0, port (\d+)/))[1]);
+    equal((await over({ host: '::1', port: six })).body.toString(), 'unix', 'over IPv6');
+});
+
+await test('2.2_headers_at_once_and_each_event_at_once', async () => {
+    let next = signal(), socket;
+    const up = await upstream((s) => { socket = s; s.write(SSE); next.tell(); });
+    const r = await relay(up.url);
+    const c = await raw(r.port, GET('/', ACCEPT));
+    await next.told;
+    const head = await c.sees('\r\n\r\n'); // before there is any event
+    check(/x-accel-buffering: no/i.test(head), 'X-Accel-Buffering');
+    check(/cache-control: no-cache, no-transform/i.test(head), 'Cache-Control');
+    check(/content-type: text\/event-stream/i.test(head), 'Content-Type');
+    for (let i = 0; i < 200; i++) { // the next one is sent when the one before has arrived
+        socket.write(chunk(`data: ${i}\n\n`));
+        await c.sees(`data: ${i}\n\n`);
+        checks++;
+    }
+});
+
+await test('2.2_added_latency_below_a_millisecond', async () => {
+    let socket;
+    const up = await upstream((s) => { socket = s; s.write(SSE); });
+    const r = await relay(up.url);
+    const times = async (port) => {
+        const c = await raw(port, GET());
+        const got = [];
+        await c.sees('\r\n\r\n');
+        for (let i = 0; i < 2000; i++) {
+            const at = process.hrtime.bigint();
+            socket.write(chunk(`data: ${i}.\n\n`));
+            c.seen = '';
+            await c.sees(`data: ${i}.\n\n`);
+            got.push(Number(process.hrtime.bigint() - at) / 1e6);
+        }
+        c.destroy();
+        return got.slice(500).sort((a, b) => a - b);
+    };
+    const direct = await times(up.server.address().port), relayed = await times(r.port);
+    const at = (list, part) => list[Math.floor(list.length * part)];
+    console.log(`  direct p50 ${at(direct, .5).toFixed(3)} p99 ${at(direct, .99).toFixed(3)} ms, ` +
+                `relayed p50 ${at(relayed, .5).toFixed(3)} p99 ${at(relayed, .99).toFixed(3)} ms`);
+    check(at(relayed, .5) - at(direct, .5) < 1, 'half of the events take a millisecond longer');
+    // The tail belongs to whoever else uses this machine: it is judged against the direct one's.
+    check(at(relayed, .99) - at(direct, .99) < Math.max(1, at(direct, .99)), 'the slowest take a millisecond longer');
+});
+
+await test('2.3_ping_before_the_first_byte_and_between_events_only', async () => {
+    const go = signal();
+    let socket;
+    const up = await upstream((s) => { socket = s; go.tell(); });
+    const r = await relay(up.url, ['--ping', '50ms']);
+    const c = await raw(r.port, GET('/', ACCEPT));
+    await go.told;
+    await c.sees(/: ping[^]*: ping/); // the upstream has said nothing at all
+    check(/^HTTP\/1.1 200 OK/.test(c.seen), 'an early answer');
+    socket.write(SSE + chunk('data: half').toString());
+    await c.sees(/(: ping[^]*){5}/);
+    check(!c.seen.includes('half'), 'half an event stays back');
+    socket.write(chunk(' and half\n\ndata: open'));
+    await c.sees('data: half and half\n\n');
+    socket.write(chunk('ed\n\n') + LAST);
+    await c.sees('data: opened\n\n');
+    await c.sees('0\r\n\r\n');
+    const body = c.seen.slice(c.seen.indexOf('\r\n\r\n') + 4).replace(/[0-9a-f]+\r\n((?:[^\r]|\r(?!\n))*)\r\n/g, '$1');
+    equal(body.replaceAll(': ping\n\n', '').split('0\r\n')[0], 'data: half and half\n\ndata: opened\n\n', 'but for the pings');
+});
+
+await test('2.3_ping_as_an_event', async () => {
+    const up = await upstream((s) => s.write(SSE));
+    const r = await relay(up.url, ['--ping', '50ms', '--ping-event', 'alive']);
+    const c = await raw(r.port, GET());
+    await c.sees('event: alive\ndata: {}\n\n');
+    checks++;
+});
+
+await test('2.3_no_ping_without_being_asked_for_events', async () => {
+    const up = await upstream((s) => setTimeout(() => s.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n'), 300));
+    const r = await relay(up.url, ['--ping', '20ms']);
+    equal((await get(r.port, '/')).status, 404, 'the status is the upstream\'s');
+    equal(await r.metric('sse_relay_pings_total'), 0, 'pings');
+});
+
+await test('2.3_five_timeouts', async () => {
+    const what = signal();
+    const up = await upstream((s, head) => {
+        if (head.startsWith('GET /first')) s.write(SSE);
+        if (head.startsWith('GET /idle')) s.write(SSE + chunk('data: 1\n\n'));
+        if (head.startsWith('GET /total')) {
+            s.write(SSE);
+            const t = setInterval(() => s.write(chunk('data: x\n\n')), 20);
+            s.gone.then(() => (clearInterval(t), what.tell()));
+        }
+    });
+    const one = async (path, option) => {
+        const r = await relay(up.url, [`--${option}`, '200ms', '--ping', '0']);
+        const a = await get(r.port, path);
+        equal(await r.metric('sse_relay_upstream_errors_total{kind="timeout"}'), 1, `${option} is counted`);
+        return a;
+    };
+    const header = await one('/header', 'header-timeout');
+    equal(header.status, 504, 'no head');
+    check(header.body.includes('"upstream_timeout"'), header.body.toString());
+    for (const [path, option] of [['/first', 'first-event-timeout'], ['/idle', 'idle-timeout'], ['/total', 'total-timeout']]) {
+        const a = await one(path, option);
+        equal(a.status, 200, option);
+        check(/event: error\ndata: \{"error":\{"type":"upstream_timeout"[^\n]*\n\n$/.test(a.body.toString()), `${option}: ${a.body}`);
+        check(a.cut, `${option}: the end must not look whole`);
+    }
+    await within(1000, what.told, 'the upstream is closed');
+});
+
+await test('2.4_client_gone_upstream_gone_in_every_phase', async () => {
+    let arrived = signal(), socket;
+    const up = await upstream((s, head) => {
+        socket = s;
+        if (head.includes('/stream')) s.write(SSE + chunk('data: 1\n\n'));
+        if (head.includes('/half')) s.write(SSE + chunk('data: ha'));
+        if (head.includes('/other')) s.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc');
+        arrived.tell();
+    });
+    const r = await relay(up.url);
+    for (const how of ['FIN', 'RST'])
+        for (const [path, method, sign] of [['/head', 'GET'], ['/body', 'POST'], ['/stream', 'GET', 'data: 1'], ['/half', 'GET', '\r\n\r\n'], ['/other', 'GET', 'abc']]) {
+            arrived = signal();
+            const c = await raw(r.port, `${method} ${path} HTTP/1.1\r\nHost: x\r\n${method === 'POST' ? 'Content-Length: 1000\r\n\r\nabc' : '\r\n'}`);
+            await within(5000, arrived.told, 'the request');
+            if (sign) await c.sees(sign);
+            const at = process.hrtime.bigint();
+            if (how === 'RST') c.resetAndDestroy();
+            else c.destroy();
+            await within(2000, socket.gone, `${how} in ${path}: the upstream is closed`);
+            const ms = Number(process.hrtime.bigint() - at) / 1e6;
+            check(ms <= 100, `${how} in ${path}: ${ms} ms until the upstream was closed`);
+        }
+    equal(await r.metric('sse_relay_upstream_cancelled_total'), 10, 'cancelled');
+});
+
+await test('2.4_on_disconnect_drain', async () => {
+    let socket;
+    const up = await upstream((s) => { socket = s; s.write(SSE + chunk('data: 1\n\n')); });
+    const r = await relay(up.url, ['--on-disconnect', 'drain', '--idle-timeout', '500ms']);
+    const c = await raw(r.port, GET());
+    await c.sees('data: 1');
+    c.destroy();
+    await r.says(/reason=client_left/);
+    let at = 0;
+    for (let i = 0; i < 100; i++) await written(socket, chunk('data: ' + 'x'.repeat(60000) + '\n\n')), at++;
+    equal(at, 100, 'all is read though nobody is there'); // 6 MB: more than the socket would hold
+    await within(5000, socket.gone, 'one that says no more is left in the end');
+});
+
+await test('2.5_a_16_MB_event_passes_exactly_without_being_held', async () => {
+    const big = Buffer.alloc(16 << 20);
+    for (let i = 0; i < big.length; i++) big[i] = 32 + (i * 7 + (i >> 12)) % 90;
+    const up = await upstream(async (s) => {
+        s.write(SSE + chunk('data: before\n\n'));
+        s.write(chunk(Buffer.concat([Buffer.from('data: '), big, Buffer.from('\n\ndata: after\n\n')])));
+        s.write(LAST);
+    });
+    const r = await relay(up.url);
+    const before = r.rss('VmRSS');
+    const a = await get(r.port, '/');
+    const want = Buffer.concat([Buffer.from('data: before\n\ndata: '), big, Buffer.from('\n\ndata: after\n\n')]);
+    check(!a.cut && a.body.equals(want), `${a.body.length} bytes, not these ${want.length}`);
+    if (!sanitized) check(r.rss() - before < 4096, `memory grew by ${r.rss() - before} KiB`);
+    equal(await r.metric('sse_relay_oversize_events_total'), 1, 'counted');
+    equal(await r.metric('sse_relay_events_total'), 3, 'events');
+});
+
+await test('2.6_split_anywhere_the_bytes_are_the_same', async () => {
+    const base = '\ufeff: c\nid: 1\nevent: e\ndata:x\ndata: y\n\ndata: \u00e4\u20ac\n\nretry: 5\n\nid: n\0\ndata: z\n\n';
+    let parts, socket;
+    const up = await upstream(async (s) => {
+        socket = s;
+        await written(s, SSE);
+        for (const p of parts) {
+            await written(s, p.length ? chunk(p) : '');
+            await new Promise(setImmediate);
+        }
+        s.write(LAST);
+    });
+    const r = await relay(up.url);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    for (const end of ['\n', '\r', '\r\n']) {
+        const text = Buffer.from(base.replaceAll('\n', end));
+        for (let cut = 0; cut <= text.length; cut++) {
+            parts = [text.subarray(0, cut), text.subarray(cut)];
+            const a = await get(r.port, '/', { agent });
+            check(a.body.equals(text), `${JSON.stringify(end)} cut at ${cut}: ${JSON.stringify(a.body.toString())}`);
+        }
+        parts = [...text].map((b) => Buffer.from([b]));
+        check((await get(r.port, '/', { agent })).body.equals(text), 'byte by byte');
+    }
+    agent.destroy();
+});
+
+await test('2.8_upstream_dies_mid_stream_and_the_client_is_told', async () => {
+    for (const [how, end] of [['FIN', (s) => s.end()], ['RST', (s) => s.resetAndDestroy()]]) {
+        const told = signal();
+        let socket;
+        const up = await upstream((s) => { socket = s; s.write(SSE + chunk('data: whole\n\ndata: ha')); told.tell(); });
+        const r = await relay(up.url);
+        const c = await raw(r.port, GET());
+        await c.sees('data: whole\n\n');
+        end(socket);
+        await within(5000, c.gone, 'the end');
+        check(c.seen.includes('event: error\ndata: {"error":{"type":"upstream_cut"'), `${how}: ${c.seen}`);
+        check(!c.seen.includes('data: ha'), `${how}: half an event`);
+        check(!c.seen.endsWith(LAST), `${how}: it looks whole`);
+        equal(await r.metric('sse_relay_upstream_errors_total{kind="cut"}'), 1, 'counted');
+    }
+    const up = await upstream((s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc'));
+    const r = await relay(up.url);
+    const a = await get(r.port, '/');
+    check(a.cut, 'another answer that is cut');
+    const gone = await upstream((s) => s.end());
+    const r2 = await relay(gone.url);
+    equal((await get(r2.port, '/')).status, 502, 'no answer at all');
+    const r3 = await relay('http://127.0.0.1:1');
+    equal((await get(r3.port, '/')).status, 502, 'nobody there');
+});
+
+await test('2.11_compression_is_not_asked_for_and_not_passed', async () => {
+    let asked;
+    const body = gzipSync('data: 1\n\n');
+    const up = await upstream((s, head) => {
+        asked = head;
+        s.write(`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`);
+        s.write(body);
+    });
+    const r = await relay(up.url);
+    const a = await get(r.port, '/', { headers: { 'Accept-Encoding': 'gzip, br' } });
+    check(/accept-encoding: identity/i.test(asked) && !/gzip/i.test(asked), asked);
+    equal(a.status, 502, 'refused');
+    check(a.body.includes('--encoded'), 'the reason names the option');
+    const r2 = await relay(up.url, ['--encoded', 'pass']);
+    const b = await get(r2.port, '/');
+    check(b.status === 200 && b.headers['content-encoding'] === 'gzip' && b.body.equals(body), 'passed as it is');
+});
+
+await test('2.1_a_slow_client_stops_its_own_upstream_and_nobody_else', async () => {
+    let socket, sent = 0, blocked = signal();
+    const up = await upstream((s, head) => {
+        s.write(SSE);
+        if (head.includes('/live')) { socket = s; return; }
+        const event = chunk('data: ' + 'x'.repeat(60000) + '\n\n');
+        const pump = () => { // until the socket takes no more
+            while (s.write(event)) sent += event.length;
+            if (sent > 256 << 20) return;
+            const timer = setTimeout(blocked.tell, 1000);
+            s.once('drain', () => (clearTimeout(timer), pump()));
+        };
+        pump();
+    });
+    const r = await relay(up.url);
+    const live = await raw(r.port, GET('/live'));
+    await live.sees('\r\n\r\n');
+    const before = r.rss('VmRSS');
+    const slow = await raw(r.port, GET('/slow'));
+    slow.pause();
+    await within(20000, blocked.told, 'the upstream is held up');
+    check(sent < 64 << 20, `${sent} bytes went`);
+    if (!sanitized) check(r.rss() - before < 2048, `memory grew by ${r.rss() - before} KiB`);
+    for (let i = 0; i < 100; i++) {
+        socket.write(chunk(`data: ${i}\n\n`));
+        await live.sees(`data: ${i}\n\n`, 1000);
+        checks++;
+    }
+    check(await r.metric('sse_relay_backpressure_total') >= 1, 'counted');
+    const streams = JSON.parse((await get(r.port, '/streams')).body);
+    const one = streams.streams.find((s) => s.target === '/slow');
+    check(one.backpressureEvents >= 1 && one.backpressureMs > 500 && one.lagBytes > 0 && one.averageChunk > 0, JSON.stringify(one));
+    blocked = signal();
+    slow.resume(); // and it goes on where it was
+    const length = slow.seen.length;
+    slow.on('data', () => { if (slow.seen.length > length + (8 << 20)) blocked.tell(), slow.destroy(); });
+    await within(20000, blocked.told, 'it flows again');
+});
+
+await test('2.9_a_client_that_takes_nothing_is_left', async () => {
+    const up = await upstream((s) => {
+        s.write(SSE);
+        const pump = () => { while (s.write(chunk('data: ' + 'x'.repeat(60000) + '\n\n'))); };
+        s.on('drain', pump);
+        pump();
+    });
+    const r = await relay(up.url, ['--send-timeout', '1s']);
+    const fds = r.fds();
+    const slow = await raw(r.port, GET('/slow'));
+    slow.pause();
+    await r.says(/reason=(slow_client|reset)/);
+    await Promise.all([...up.sockets].map((s) => s.gone));
+    await becomes(() => r.fds(), fds, 'descriptors');
+});
+
+await test('2.13_metrics_tell', async () => {
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
+    const r = await relay(up.url);
+    await get(r.port, '/x');
+    const text = (await get(r.port, '/metrics')).body.toString();
+    const known = new Set();
+    for (const line of text.trim().split('\n')) {
+        const type = line.match(/^# (HELP|TYPE) ([a-z_]+) /);
+        if (type) { if (type[1] === 'TYPE') { check(!known.has(type[2]), `${type[2]} twice`); known.add(type[2]); } continue; }
+        const sample = line.match(/^([a-z_]+)(\{[a-z]+="[^"]*"\})? (\d+(\.\d+)?)$/);
+        check(sample && known.has(sample[1]), line);
+        check(!/_total$/.test(sample[1]) || text.includes(`# TYPE ${sample[1]} counter`), `${sample[1]} is a counter`);
+    }
+    for (const name of ['clients_active', 'clients_opened_total', 'clients_closed_total', 'upstream_errors_total', 'client_sent_bytes_total', 'client_queue_bytes', 'pool_bytes'])
+        check(known.has('sse_relay_' + name), name);
+    const pool = JSON.parse((await get(r.port, '/buffer-pool-metrics')).body);
+    for (const key of ['tiers', 'totalBuffers', 'totalInUse', 'totalBytes', 'timestamp']) check(key in pool, key);
+    equal((await get(r.port, '/healthz')).status, 200, 'healthz');
+    equal((await get(r.port, '/healthz', { method: 'POST' })).status, 405, 'healthz is read only');
+    const r2 = await relay(up.url, ['--admin', '127.0.0.1:0']);
+    equal((await get(r2.port, '/healthz')).body.toString(), 'x', 'with --admin the upstream\'s');
+    const admin = Number((await r2.says(/port \d+[^]*port (\d+)/))[1]);
+    check((await get(admin, '/healthz')).body.includes('ok'), 'ours is there');
+    equal((await get(admin, '/x')).status, 404, 'and nothing else');
+});
+
+await test('2.14_cors_is_ours_alone', async () => {
+    let asked = 0;
+    const up = await upstream((s) => {
+        asked++;
+        s.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\nTransfer-Encoding: chunked\r\n\r\n' + LAST);
+    });
+    const r = await relay(up.url, ['--cors-origin', 'http://a.example', '--cors-origin', 'http://b.example']);
+    for (const [origin, want] of [['http://a.example', 'http://a.example'], ['http://b.example', 'http://b.example'], ['http://c.example', undefined]]) {
+        const a = await get(r.port, '/', { headers: { Origin: origin } });
+        equal(a.headers['access-control-allow-origin'], want, origin);
+        equal(a.headers['access-control-allow-credentials'], want && 'true', origin);
+    }
+    const before = asked;
+    const p = await get(r.port, '/', { method: 'OPTIONS', headers: { Origin: 'http://a.example', 'Access-Control-Request-Method': 'POST' } });
+    equal(p.status, 204, 'preflight');
+    check(/Last-Event-ID/.test(p.headers['access-control-allow-headers']), 'its headers');
+    equal(asked, before, 'the upstream is not asked');
+    const r2 = await relay(up.url, ['--cors-origin', '*']);
+    const any = await get(r2.port, '/', { headers: { Origin: 'http://c.example' } });
+    equal(any.headers['access-control-allow-origin'], '*', 'any');
+    equal(any.headers['access-control-allow-credentials'], undefined, 'any has no credentials');
+});
+
+await test('2.16_reload_keeps_streams', async () => {
+    let socket;
+    const up = await upstream((s) => { socket = s; s.write(SSE); });
+    const other = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother'));
+    const file = join(dir, 'relay.conf');
+    writeFileSync(file, `# ours\nupstream = ${up.url}\nping=0\n`);
+    const r = await relay(null, ['--config', file]);
+    const c = await raw(r.port, GET());
+    await c.sees('\r\n\r\n');
+    writeFileSync(file, `upstream = ${other.url}\n`);
+    let at = r.log.length;
+    r.child.kill('SIGHUP');
+    await r.says(/reload: done/, at);
+    equal((await get(r.port, '/')).body.toString(), 'other', 'new requests go elsewhere');
+    socket.write(chunk('data: still here\n\n'));
+    await c.sees('data: still here\n\n');
+    writeFileSync(file, 'upstream = nonsense\n');
+    at = r.log.length;
+    r.child.kill('SIGHUP');
+    await r.says(/reload: --upstream/, at);
+    equal((await get(r.port, '/')).body.toString(), 'other', 'a bad file changes nothing');
+});
+
+await test('2.16_terminate_drains_staggered', async () => {
+    const up = await upstream((s) => s.write(SSE + chunk('data: 1\n\n')));
+    const r = await relay(up.url, ['--drain', '1s']);
+    const clients = await Promise.all(Array.from({ length: 20 }, () => raw(r.port, GET())));
+    await Promise.all(clients.map((c) => c.sees('data: 1')));
+    const begin = Date.now(), ends = [];
+    const all = clients.map((c) => c.gone.then(() => ends.push(Date.now() - begin)));
+    r.child.kill('SIGTERM');
+    await Promise.all(all);
+    equal(await within(5000, r.exit, 'the end'), 0, 'exit code');
+    const spread = ends[19] - ends[0];
+    check(spread > 300, `all within ${spread} ms`);
+    check(ends[19] < 1900, `the last after ${ends[19]} ms`);
+    const retry = new Set(clients.map((c) => (c.seen.match(/retry: (\d+)/) || [])[1]));
+    check(retry.size > 10, `the same retry for many: ${[...retry]}`);
+});
+
+await test('2.18_strict_requests', async () => {
+    let asked = 0;
+    const up = await upstream((s) => { asked++; s.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'); });
+    const r = await relay(up.url);
+    for (const [text, status] of [
+        ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],
+        ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+        ['GET / HTTP/1.1\nHost: x\n\n', 400],
+        ['GET / HTTP/1.1\r\nHost : x\r\n\r\n', 400],
+        ['GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n', 400],
+        ['GET / HTTP/2.0\r\nHost: x\r\n\r\n', 505],
+        ['GET / HTTP/1.1\r\n\r\n', 400],
+        [`GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20000)}\r\n\r\n`, 431],
+    ]) {
+        const c = await raw(r.port, text);
+        await c.sees(`HTTP/1.1 ${status} `);
+        await within(5000, c.gone, 'closed');
+        checks++;
+    }
+    equal(asked, 0, 'nothing of it went on');
+    const c = await raw(r.port, 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n');
+    await c.sees('HTTP/1.1 400 ');
+    checks++;
+});
+
+await test('slow_requests_and_floods_are_ended', async () => {
+    const up = await upstream(() => {});
+    const r = await relay(up.url, ['--client-head-timeout', '300ms', '--client-body-timeout', '300ms', '--keep-alive', '300ms']);
+    const fds = r.fds();
+    const silent = await raw(r.port);
+    const half = await raw(r.port, 'GET / HTTP/1.1\r\nHo');
+    const body = await raw(r.port, 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc');
+    await within(3000, silent.gone, 'one that says nothing');
+    await half.sees('HTTP/1.1 408 ');
+    await body.sees('HTTP/1.1 408 ');
+    await within(5000, Promise.all([half.gone, body.gone]), 'closed');
+    await Promise.all([...up.sockets].map((s) => s.gone));
+    await becomes(() => r.fds(), fds, 'descriptors');
+});
+
+await test('limit_of_connections', async () => {
+    const up = await upstream((s) => s.write(SSE + chunk('data: 1\n\n')));
+    const r = await relay(up.url, ['--max-connections', '3']);
+    const held = await Promise.all([0, 1, 2].map(() => raw(r.port, GET())));
+    await Promise.all(held.map((c) => c.sees('data: 1')));
+    const a = await get(r.port, '/');
+    equal(a.status, 503, 'one too many');
+    check(Number(a.headers['retry-after']) >= 1, 'Retry-After');
+    held[0].destroy();
+    await r.says(/reason=client_left/);
+    const b = await raw(r.port, GET());
+    await b.sees('data: 1');
+});
+
+await test('options_are_checked_and_come_from_three_places', async () => {
+    const run = (args, env = {}) => spawnSync(relayPath, args, { env: { ...process.env, ...env }, timeout: 5000, encoding: 'utf8' });
+    equal(run(['--help']).status, 0, '--help');
+    check(/^sse_relay \d/.test(run(['--version']).stdout), '--version');
+    equal(run([]).status, 2, 'no upstream');
+    check(/--pong/.test(run(['--pong']).stderr), 'an unknown option is named');
+    check(/--ping/.test(run(['--ping', 'soon', '--upstream', 'http://x']).stderr), 'a bad value is named');
+    equal(run(['--upstream', 'https://x']).status, 4, 'TLS is left to others');
+    const up = await upstream((s) => s.write(SSE));
+    const r = await relay(null, [], { SSE_RELAY_UPSTREAM: up.url, SSE_RELAY_PING: '40ms', STREAM_BUFFER_POOL_ENABLED: '0' });
+    const c = await raw(r.port, GET());
+    await c.sees(': ping');
+    equal(run(['--upstream', up.url, '--listen', `127.0.0.1:${r.port}`]).status, 3, 'the address is taken');
+});
+
+// ---- fan-out
+const publish = (r, data, query = '') => get(r.port, '/publish' + query, { method: 'POST', body: data, headers: { Authorization: 'Bearer t' } });
+// What a client got: [id, event, data] of each event.
+function parsed(c) {
+    const body = c.seen.slice(c.seen.indexOf('\r\n\r\n') + 4).replace(/[0-9a-f]+\r\n((?:[^\r]|\r(?!\n))*)\r\n/g, '$1');
+    return body.split('\n\n').filter((b) => /^data:/m.test(b)).map((b) => {
+        const field = (name) => b.split('\n').filter((l) => l.startsWith(name + ':')).map((l) => l.slice(name.length + 2)).join('\n');
+        return { id: field('id'), event: field('event') || 'message', data: field('data') };
+    });
+}
+const FAN = ['--fanout', '--token', 't'];
+const quiet = () => upstream((s) => s.write(SSE));
+
+await test('fanout_standard_input', async () => {
+    const r = await relay(null, ['--fanout', '-']);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    r.child.stdin.write('data: one\n\ndata: t');
+    await c.sees('data: one\n\n');
+    r.child.stdin.write('wo\n\nevent: e\ndata: three\n\n');
+    await c.sees('data: three\n\n');
+    r.child.stdin.end();
+    await c.sees(/0\r\n\r\n$/);
+    equal(parsed(c).map((e) => `${e.event} ${e.data}`).join(), 'message one,message two,e three', 'events');
+});
+
+await test('fanout_command', async () => {
+    const r = await relay(null, ['--fanout', '--exec', 'echo trouble >&2; i=0; while read x; do :; done; printf "data: a\\n\\n"; sleep 60']);
+    await r.says(/trouble/);
+    const c = await raw(r.port, GET('/', 'Last-Event-ID: none\r\n'));
+    await c.sees('data: a\n\n');
+    equal(parsed(c)[0].event, 'gap', 'an unknown id');
+});
+
+await test('fanout_upstream_comes_and_goes', async () => {
+    let heads = [], socket, arrived = signal();
+    const up = await upstream((s, head) => { socket = s; heads.push(head); s.write(SSE); arrived.tell(); });
+    const r = await relay(up.url + '/feed?x=1', ['--fanout', '--linger', '200ms']);
+    equal(up.sockets.size, 0, 'nobody listens, so nobody asks');
+    const a = await raw(r.port, GET('/events'));
+    await arrived.told;
+    check(heads[0].startsWith('GET /feed?x=1 HTTP/1.1\r\n'), heads[0]);
+    socket.write(chunk('id: up-7\nretry: 20\ndata: 1\n\n'));
+    await a.sees('data: 1\n\n');
+    arrived = signal();
+    socket.destroy();
+    await within(5000, arrived.told, 'the relay comes back');
+    check(/last-event-id: up-7/i.test(heads[1]), heads[1]);
+    socket.write(chunk('data: 2\n\n'));
+    await a.sees('data: 2\n\n');
+    const ids = parsed(a).map((e) => Number(e.id.split('-')[1]));
+    equal(ids[1], ids[0] + 1, 'ids are ours and count up');
+    a.destroy();
+    await within(3000, socket.gone, 'after the last subscriber and --linger it leaves');
+});
+
+await test('2.7_resume_without_gap_or_duplicate', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--ring-events', '100']);
+    const first = await raw(r.port, GET('/events'));
+    await first.sees('retry: ');
+    let n = 0;
+    const more = async (k) => { for (let i = 0; i < k; i++) equal((await publish(r, String(n++))).status, 200, 'published'); };
+    await more(10);
+    await first.sees('data: 9\n\n');
+    const got = parsed(first);
+    first.destroy();
+    const load = more(60); // while it is away, and while it comes back
+    for (const how of ['header', 'query']) {
+        const last = got.at(-1);
+        const again = await raw(r.port, how === 'header' ? GET('/events', `Last-Event-ID: ${last.id}\r\n`) : GET(`/events?lastEventId=${last.id}`));
+        await again.sees(`data: ${Number(last.data) + 10}\n\n`);
+        got.push(...parsed(again));
+        again.destroy();
+    }
+    await load;
+    got.forEach((e, i) => equal(e.data, String(i), `event ${i}`));
+    check(await r.metric('sse_relay_replay_hits_total') === 2, 'hits');
+    await more(100);
+    const expired = await raw(r.port, GET('/events', `Last-Event-ID: ${got[3].id}\r\n`));
+    await expired.sees(`data: ${n - 1}\n\n`);
+    const late = parsed(expired);
+    equal(late[0].event, 'gap', 'an expired id');
+    equal(JSON.parse(late[0].data).lost, Number(late[1].data) - 4, 'how many');
+    equal(late.length, 101, 'then all there are');
+    const unknown = await raw(r.port, GET('/events', 'Last-Event-ID: whatever\r\n'));
+    await unknown.sees(`data: ${n - 1}\n\n`);
+    equal(parsed(unknown)[0].event, 'gap', 'an unknown id');
+    equal(JSON.parse(parsed(unknown)[0].data).lost, null, 'nobody knows');
+    equal(await r.metric('sse_relay_replay_misses_total'), 2, 'misses');
+});
+
+for (const policy of ['disconnect', 'drop-oldest', 'conflate'])
+    await test(`2.1_stalled_subscriber_${policy}`, async () => {
+        const up = await quiet();
+        const r = await relay(up.url, [...FAN, '--policy', policy, '--client-bytes', '200K', '--ring-bytes', '2M']);
+        const live = await Promise.all(Array.from({ length: 30 }, () => raw(r.port, GET('/events'))));
+        await Promise.all(live.map((c) => c.sees('retry: ')));
+        const slow = await raw(r.port, GET('/events'));
+        await slow.sees('retry: ');
+        slow.pause();
+        const big = 'x'.repeat(50000);
+        const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+        const dropped = policy === 'disconnect' ? 'disconnect' : policy === 'conflate' ? 'conflated' : 'drop_oldest';
+        let n = 0;
+        for (; n < 2000; n++) { // until what the sockets hold is full, and the policy must act
+            const a = await get(r.port, `/publish?key=k${n % 3}`, { method: 'POST', agent, body: `${n} ${big}`, headers: { Authorization: 'Bearer t' } });
+            equal(a.status, 200, 'published');
+            if (n % 50 === 49) {
+                await Promise.all(live.map((c) => c.sees(`data: ${n} x`)));
+                for (const c of live) c.seen = '';
+                if (policy === 'disconnect' ? slow.destroyed || /reason=slow_client/.test(r.log)
+                                            : await r.metric(`sse_relay_dropped_events_total{reason="${dropped}"}`) > 0) break;
+            }
+        }
+        agent.destroy();
+        check(await r.metric(`sse_relay_dropped_events_total{reason="${dropped}"}`) > 0, 'the drop is counted');
+        if (!sanitized) check(r.rss() < 40000, `${r.rss()} KiB`);
+        if (policy === 'disconnect') {
+            await r.says(/reason=slow_client/);
+            return;
+        }
+        slow.resume();
+        await publish(r, 'the end', '?key=end');
+        await slow.sees('data: the end', 20000);
+        let before = -1, lost = 0;
+        for (const e of parsed(slow)) {
+            if (e.event === 'gap') { lost += JSON.parse(e.data).lost; continue; }
+            if (e.data === 'the end') continue;
+            const number = Number(e.data.split(' ')[0]);
+            check(number > before, `${number} after ${before}`);
+            before = number;
+        }
+        equal(before, n, 'it has the newest');
+        if (policy === 'drop-oldest') equal(parsed(slow).filter((e) => e.event === 'message' || e.event === '').length - 1 + lost, n + 1, 'got and lost are all there were');
+    });
+
+await test('2.4_and_2.9_descriptors_after_subscribers_left', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--linger', '0']);
+    const fds = r.fds();
+    const many = await Promise.all(Array.from({ length: 200 }, () => raw(r.port, GET('/events'))));
+    await Promise.all(many.map((c) => c.sees('retry: ')));
+    many.forEach((c, i) => (i % 2 ? c.destroy() : c.resetAndDestroy()));
+    await becomes(() => r.fds(), fds, 'descriptors');
+});
+
+await test('2.10_nothing_published_can_inject_fields', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    for (const end of ['\n', '\r', '\r\n']) {
+        const a = await publish(r, `a${end}event: evil${end}${end}data: b`);
+        equal(a.status, 200, 'data may have lines');
+    }
+    for (const end of ['%0A', '%0D', '%00']) equal((await publish(r, 'x', `?event=a${end}data:evil`)).status, 400, `${end} in a name`);
+    equal((await publish(r, 'last')).status, 200, 'the last one');
+    await c.sees('data: last\n\n');
+    const got = parsed(c);
+    equal(got.length, 4, 'events');
+    for (const e of got.slice(0, 3)) equal(e.data, 'a\nevent: evil\n\ndata: b', 'data');
+    equal((await get(r.port, '/publish', { method: 'POST', body: 'x' })).status, 401, 'without a token');
+    equal((await get(r.port, '/publish', { method: 'POST', body: 'x', headers: { Authorization: 'Bearer u' } })).status, 401, 'with another');
+    const closed = await relay(up.url, ['--fanout']);
+    equal((await publish(closed, 'x')).status, 403, 'off unless asked for');
+    const small = await relay(up.url, [...FAN, '--max-event', '1K']);
+    equal((await publish(small, 'x'.repeat(1025))).status, 400, 'too long');
+});
+
+await test('2.12_idle_subscribers_are_small', async () => {
+    if (sanitized) skip('memory says nothing under a sanitizer');
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--access-log', 'off']);
+    const join = async (n) => {
+        const all = await Promise.all(Array.from({ length: n }, () => raw(r.port, GET('/events'))));
+        await Promise.all(all.map((c) => c.sees('retry: ')));
+    };
+    await join(100);
+    const before = r.rss('VmRSS');
+    for (let i = 0; i < 8; i++) await join(250);
+    const each = (r.rss('VmRSS') - before) / 2000;
+    console.log(`  ${each.toFixed(2)} KiB each`);
+    check(each <= 8, `${each} KiB each`);
+    equal(await r.metric('sse_relay_subscribers'), 2100, 'subscribers');
+});
+
+await test('2.15_retry_differs', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const some = await Promise.all(Array.from({ length: 50 }, () => raw(r.port, GET('/events'))));
+    const retry = new Set();
+    for (const c of some) retry.add((await c.sees(/retry: \d+\n/)).match(/retry: (\d+)/)[1]);
+    check(retry.size > 40, `${retry.size} of 50`);
+});
+
+await test('2.17_topics', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const all = await raw(r.port, GET('/events')), two = await raw(r.port, GET('/events?topic=a&topic=b%20c'));
+    await all.sees('retry: ');
+    await two.sees('retry: ');
+    for (const t of ['a', 'b', 'b%20c', 'c']) await publish(r, t, `?topic=${t}`);
+    await publish(r, 'end', '?topic=a');
+    await two.sees('data: end');
+    await all.sees('data: end');
+    equal(parsed(two).map((e) => e.data).join(), 'a,b%20c,end', 'two topics');
+    equal(parsed(all).length, 5, 'all topics');
+});
+
+await test('2.16_subscribers_drain_staggered', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--drain', '1s']);
+    const clients = await Promise.all(Array.from({ length: 50 }, () => raw(r.port, GET('/events'))));
+    await Promise.all(clients.map((c) => c.sees('retry: ')));
+    const ends = [], begin = Date.now();
+    const all = clients.map((c) => c.gone.then(() => ends.push(Date.now() - begin)));
+    r.child.kill('SIGTERM');
+    await Promise.all(all);
+    equal(await within(5000, r.exit, 'the end'), 0, 'exit code');
+    check(ends[49] - ends[0] > 500, `all within ${ends[49] - ends[0]} ms`);
+});
+
+await test('urgent_events_overtake', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--client-bytes', '100M', '--ring-bytes', '100M', '--ring-events', '5000']);
+    const slow = await raw(r.port, GET('/events'));
+    await slow.sees('retry: ');
+    slow.pause();
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    for (let i = 0; i < 300; i++) await get(r.port, '/publish', { method: 'POST', agent, body: `${i} ${'x'.repeat(50000)}`, headers: { Authorization: 'Bearer t' } });
+    agent.destroy();
+    await publish(r, 'now', '?urgent=1');
+    slow.resume();
+    await slow.sees('data: 299 x', 20000);
+    const order = parsed(slow).map((e) => e.data.split(' ')[0]);
+    check(order.indexOf('now') < 299 && order.indexOf('now') >= 0, `at ${order.indexOf('now')}`);
+    equal(order.filter((x) => x !== 'now').length, 300, 'none is lost');
+});
+
+// ---- intercept
+await test('intercept_set_drop_only', async () => {
+    const text = ': c\nevent: a\ndata: {"x": 1.0, "keep":"\\u00e4"}  \nid: 1\n\ndata: [DONE]\n\nevent: b\ndata: {}\n\n' +
+        'event: a\r\ndata:{\r\ndata: "x":2}\r\n\r\n: alone\n\nevent: gone\ndata: {"x":3}\n\n';
+    const rules = ['--set', '/x={"y":[1]}', '--set', '/new=true', '--drop', 'gone', '--drop', 'b'];
+    const want = ': c\nevent: a\ndata: {"x": {"y":[1]}, "keep":"\\u00e4","new":true}  \nid: 1\n\ndata: [DONE]\n\n' +
+        'event: a\ndata: {\ndata: "x":{"y":[1]},"new":true}\n\n: alone\n\n';
+    let parts;
+    const up = await upstream(async (s) => {
+        await written(s, SSE);
+        for (const p of parts) {
+            await written(s, p.length ? chunk(p) : '');
+            await new Promise(setImmediate);
+        }
+        s.write(LAST);
+    });
+    const r = await relay(up.url, rules);
+    for (let cut = 0; cut <= text.length; cut += 3) {
+        parts = [text.slice(0, cut), text.slice(cut)];
+        equal((await get(r.port, '/')).body.toString(), want, `cut at ${cut}`);
+    }
+    parts = ['data: 1\n\n', 'data: "' + 'x'.repeat(100000) + '"\n\n', 'data: {"x":2}\n\n'];
+    const long = (await get(r.port, '/')).body.toString();
+    check(long.startsWith('data: 1\n\nevent: error\n') && long.endsWith('data: {"x":{"y":[1]},"new":true}\n\n') && !long.includes('xxx'), long.slice(0, 400));
+    check(await r.metric('sse_relay_rewritten_events_total') > 2, 'counted');
+    const only = await relay(up.url, ['--only', 'a']);
+    parts = [text];
+    const rest = (await get(only.port, '/')).body.toString();
+    equal(rest.match(/^(event|data):.*/gm).filter((l) => l.startsWith('event')).join(), 'event: a,event: a', 'only those');
+    check(rest.includes(': alone\n\n') && !rest.includes('DONE'), rest);
+    const fan = await relay(null, ['--fanout', ...rules, '-']);
+    const c = await raw(fan.port, GET('/events'));
+    await c.sees('retry: ');
+    fan.child.stdin.write(text + 'data: end\n\n');
+    await c.sees('data: end');
+    equal(parsed(c).map((e) => e.data).join('|'), '{"x": {"y":[1]}, "keep":"\\u00e4","new":true}  |[DONE]|{\n"x":{"y":[1]},"new":true}|end', 'in fan-out');
+    for (const bad of ['x=1', '/x=', '/x={', '/x'])
+        equal(spawnSync(relayPath, ['--upstream', up.url, '--set', bad], { timeout: 5000 }).status, 2, `--set ${bad}`);
+});
+
+// ---- clients people use
+const events = async (s) => { // three, each when the client has seen the one before: see `seen`
+    s.write(SSE + chunk('id: 1\nevent: tick\ndata: {"n":1}\n\n'));
+};
+
+await test('client_eventsource', async () => {
+    const module = await load('eventsource');
+    if (!module) skip('needs npm eventsource (make deps)');
+    let socket, heads = [];
+    const up = await upstream((s, head) => { socket = s; heads.push(head); events(s); });
+    const r = await relay(up.url);
+    const es = new module.EventSource(r.url + '/events');
+    open.push(() => es.close());
+    for (let n = 1; n <= 3; n++) {
+        const e = await within(5000, new Promise((yes) => es.addEventListener('tick', yes, { once: true })), 'an event');
+        equal(e.data, `{"n":${n}}`, 'data');
+        equal(e.lastEventId, String(n), 'id');
+        socket.write(chunk(`id: ${n + 1}\nevent: tick\ndata: {"n":${n + 1}}\n\n`));
+    }
+    // It comes back by itself, and says where it was.
+    await within(5000, new Promise((yes) => es.addEventListener('tick', yes, { once: true })), 'the fourth');
+    socket.write(chunk('retry: 10\n\n'));
+    socket.end();
+    await within(5000, new Promise((yes) => es.addEventListener('tick', yes, { once: true })), 'after a reconnect');
+    check(/last-event-id: 4/i.test(heads.at(-1)), heads.at(-1));
+});
+
+await test('client_undici', async () => {
+    const module = await load('undici');
+    if (!module) skip('needs npm undici (make deps)');
+    let socket, body = Buffer.alloc(0);
+    const up = await upstream((s) => {
+        socket = s;
+        body = s.rest;
+        const whole = () => body.subarray(-5).toString() === LAST;
+        if (whole()) events(s);
+        else s.on('data', (d) => { body = Buffer.concat([body, d]); if (whole()) events(s); });
+    });
+    const r = await relay(up.url);
+    const agent = new module.Agent();
+    open.push(() => agent.destroy());
+    const a = await module.request(r.url, {
+        dispatcher: agent, method: 'POST',
+        body: (async function* () { for (let i = 0; i < 50; i++) yield Buffer.alloc(10000, 97); })(),
+    });
+    equal(a.statusCode, 200, 'status');
+    let n = 0, text = '';
+    for await (const piece of a.body) {
+        text += piece;
+        if (++n === 3) socket.write(LAST);
+        else socket.write(chunk(`data: ${n}\n\n`)); // only now: so it was not held back
+    }
+    equal(text, 'id: 1\nevent: tick\ndata: {"n":1}\n\ndata: 1\n\ndata: 2\n\n', 'events');
+    equal(body.toString('latin1').replace(/[0-9a-f]+\r\n(a*)\r\n/g, '$1').length, 500000, 'the body');
+});
+
+await test('client_curl', async () => {
+    if (spawnSync('curl', ['--version']).error) skip('needs curl');
+    let socket;
+    const up = await upstream((s) => { socket = s; events(s); });
+    const r = await relay(up.url);
+    for (const version of ['--http1.1', '--http1.0']) {
+        const curl = spawn('curl', ['-sN', version, r.url], { stdio: ['ignore', 'pipe', 'inherit'] });
+        children.add(curl);
+        const [first] = await within(5000, once(curl.stdout, 'data'), 'the first event');
+        equal(first.toString(), 'id: 1\nevent: tick\ndata: {"n":1}\n\n', version);
+        socket.write(chunk('data: 2\n\n') + LAST);
+        let rest = '';
+        curl.stdout.on('data', (d) => { rest += d; });
+        const [code] = await within(5000, once(curl, 'exit'), 'the end');
+        children.delete(curl);
+        equal(code, 0, `${version}: curl's exit code`);
+    }
+});
+
+await test('upstream_nginx', async () => {
+    if (spawnSync('nginx', ['-v']).error) skip('needs nginx (make deps)');
+    let socket;
+    const up = await upstream((s) => { socket = s; events(s); });
+    const probe = net.createServer().listen(0, '127.0.0.1');
+    await once(probe, 'listening');
+    const port = probe.address().port;
+    await new Promise((yes) => probe.close(yes));
+    writeFileSync(join(dir, 'nginx.conf'), `daemon off; worker_processes 1; pid ${dir}/nginx.pid; error_log ${dir}/nginx.log;
+events { worker_connections 64; } http { access_log off; client_body_temp_path ${dir}; proxy_temp_path ${dir};
+fastcgi_temp_path ${dir}; uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; server { listen 127.0.0.1:${port};
+location / { proxy_pass ${up.url}; proxy_http_version 1.1; proxy_buffering off; } location /plain { return 200 'plain'; } } }`);
+    const nginx = spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' });
+    children.add(nginx);
+    open.push(async () => { const end = once(nginx, 'exit'); nginx.kill('SIGQUIT'); nginx.kill('SIGTERM'); await end; children.delete(nginx); });
+    for (let i = 0; ; i++) { // until it listens
+        try { await raw(port); break; } catch { if (i > 200) throw new Error('nginx does not listen'); await new Promise((yes) => setTimeout(yes, 20)); }
+    }
+    const r = await relay(`http://127.0.0.1:${port}`);
+    equal((await get(r.port, '/plain')).body.toString(), 'plain', 'a plain answer');
+    const c = await raw(r.port, GET('/'));
+    await c.sees('data: {"n":1}\n\n');
+    socket.write(chunk('data: 2\n\n'));
+    await c.sees('data: 2\n\n');
+});
+
+await test('descriptors_and_memory_after_many_streams', async () => {
+    const up = await upstream((s) => s.write(SSE + chunk('data: 1\n\n') + LAST));
+    const r = await relay(up.url, ['--access-log', 'off']);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+    const many = (n) => Promise.all(Array.from({ length: n }, () => get(r.port, '/', { agent })));
+    await many(500);
+    const rss = r.rss('VmRSS');
+    for (let i = 0; i < 6; i++) await many(500);
+    if (!sanitized) check(r.rss('VmRSS') - rss < 512, `memory grew by ${r.rss('VmRSS') - rss} KiB in 3000 streams`);
+    agent.destroy();
+    const pool = JSON.parse((await get(r.port, '/buffer-pool-metrics')).body);
+    check(pool.reusePermille >= 990, `reused: ${pool.reusePermille} of 1000`);
+});
+
+for (const child of children) child.kill('SIGKILL');
+rmSync(dir, { recursive: true, force: true });
+process.exit(failed ? 1 : 0);
