@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT-0
+   A child process on Windows: in a job object, so that what it starts can be ended with it; on named pipes,
+   because those can be read through a completion port and made as large as we like. */
+#include "../child.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "wide.h"
+
+#define OUTPUT_PIPE (1u << 20) /* bytes; of its output, so that a burst seldom makes it wait */
+#define INPUT_PIPE 65536u
+
+/* Two ends of one pipe: ours overlapped, the other for a program that expects to wait. Nobody inherits them
+   by accident. */
+static bool make_pipe(HANDLE *ours, HANDLE *theirs, bool we_read) {
+    static volatile LONG count;
+    wchar_t name[96];
+    LARGE_INTEGER now;
+    DWORD error;
+    int tries;
+    for (tries = 0; tries < 100; tries++) {
+        QueryPerformanceCounter(&now);
+        /* A name that is taken, or whose other end somebody opened before us, is given up. */
+        swprintf(name, sizeof name / sizeof *name, L"\\\\.\\pipe\\stream_child.%lu.%ld.%lld",
+                 (unsigned long)GetCurrentProcessId(), (long)InterlockedIncrement(&count),
+                 (long long)now.QuadPart);
+        *ours = CreateNamedPipeW(name,
+                                 (we_read ? PIPE_ACCESS_INBOUND : PIPE_ACCESS_OUTBOUND) | FILE_FLAG_OVERLAPPED |
+                                     FILE_FLAG_FIRST_PIPE_INSTANCE,
+                                 PIPE_TYPE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS, 1,
+                                 we_read ? 0 : INPUT_PIPE, we_read ? OUTPUT_PIPE : 0, 0, NULL);
+        if (*ours == INVALID_HANDLE_VALUE) {
+            if (GetLastError() != ERROR_ACCESS_DENIED && GetLastError() != ERROR_PIPE_BUSY) return false;
+            continue;
+        }
+        *theirs = CreateFileW(name, we_read ? GENERIC_WRITE | FILE_READ_ATTRIBUTES
+                                            : GENERIC_READ | FILE_WRITE_ATTRIBUTES,
+                              0, NULL, OPEN_EXISTING, SECURITY_SQOS_PRESENT | SECURITY_ANONYMOUS, NULL);
+        if (*theirs != INVALID_HANDLE_VALUE) return true;
+        error = GetLastError();
+        CloseHandle(*ours);
+        *ours = INVALID_HANDLE_VALUE;
+        SetLastError(error);
+        if (error != ERROR_PIPE_BUSY) return false;
+    }
+    return false;
+}
+
+static void close_handle(HANDLE h) {
+    if (h != NULL && h != INVALID_HANDLE_VALUE) CloseHandle(h);
+}
+
+/* What child.os points to. */
+typedef struct keep {
+    HANDLE process, job, wait;
+    void (*wake)(void *ctx);
+    void *ctx;
+    bool stopped; /* by us, so nothing of it is to stay */
+} keep;
+
+static keep *kept(const child *c) { return (keep *)c->os[0]; }
+
+static void no_child(child *c) {
+    memset(c, 0, sizeof *c);
+    c->in = c->out = c->err = -1;
+}
+
+/* What the child reads, inheritable: a handle of its own in any case. */
+static HANDLE input_for(const child_desc *desc) {
+    bool given = desc->input == CHILD_STDIN_FILE;
+    HANDLE from = given ? (HANDLE)desc->file : GetStdHandle(STD_INPUT_HANDLE), out;
+    if (desc->input != CHILD_STDIN_NULL && from != NULL && from != INVALID_HANDLE_VALUE &&
+        DuplicateHandle(GetCurrentProcess(), from, GetCurrentProcess(), &out, 0, FALSE, DUPLICATE_SAME_ACCESS))
+        return out;
+    if (given) return INVALID_HANDLE_VALUE;
+    return CreateFileW(L"NUL", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+}
+
+/* Starts it with these three handles and no other, whatever else may be inheritable while we do so: what
+   other threads start at the same time never holds our pipes, nor this child theirs. */
+static bool spawn(PROCESS_INFORMATION *p, const command *c, HANDLE std[3]) {
+    STARTUPINFOEXW start;
+    SIZE_T size = 0;
+    bool good = false;
+    int i;
+    memset(&start, 0, sizeof start);
+    start.StartupInfo.cb = sizeof start;
+    start.StartupInfo.dwFlags = STARTF_USESTDHANDLES;
+    start.StartupInfo.hStdInput = std[0];
+    start.StartupInfo.hStdOutput = std[1];
+    start.StartupInfo.hStdError = std[2];
+    for (i = 0; i < 3; i++)
+        if (!SetHandleInformation(std[i], HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT)) return false;
+    InitializeProcThreadAttributeList(NULL, 1, 0, &size);
+    start.lpAttributeList = (LPPROC_THREAD_ATTRIBUTE_LIST)malloc(size);
+    if (!start.lpAttributeList) {
+        SetLastError(ERROR_NOT_ENOUGH_MEMORY);
+        return false;
+    }
+    if (InitializeProcThreadAttributeList(start.lpAttributeList, 1, 0, &size)) {
+        /* Suspended: it must be in the job before it can start anything. */
+        good = UpdateProcThreadAttribute(start.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, std,
+                                         3 * sizeof *std, NULL, NULL) &&
+               CreateProcessW(c->program, c->line, NULL, NULL, TRUE,
+                              CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP | EXTENDED_STARTUPINFO_PRESENT, NULL,
+                              NULL, &start.StartupInfo, p);
+        DeleteProcThreadAttributeList(start.lpAttributeList);
+    }
+    free(start.lpAttributeList);
+    return good;
+}
+
+/* In a thread of the system's, once. */
+static void CALLBACK ended(void *arg, BOOLEAN timed_out) {
+    keep *k = (keep *)arg;
+    (void)timed_out;
+    k->wake(k->ctx);
+}
+
+/* A job whose members end with its last handle, which is ours: also when we are killed ourselves. */
+static bool make_job(keep *k) {
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
+    memset(&limits, 0, sizeof limits);
+    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    k->job = CreateJobObjectW(NULL, NULL);
+    return k->job && SetInformationJobObject(k->job, JobObjectExtendedLimitInformation, &limits, sizeof limits);
+}
+
+static void let_go(keep *k) {
+    if (!k) return;
+    if (k->wait) UnregisterWaitEx(k->wait, INVALID_HANDLE_VALUE); /* if wake runs now, it is waited for */
+    close_handle(k->process);
+    close_handle(k->job);
+    free(k);
+}
+
+child_result child_start(child *c, const child_desc *desc, int *os_error) {
+    HANDLE std[3] = {NULL, NULL, NULL}, in = NULL, out = NULL, err = NULL;
+    keep *k = NULL;
+    PROCESS_INFORMATION p;
+    command cmd;
+    child_result result = CHILD_FAILED;
+    DWORD error = command_make(&cmd, desc->argv);
+    no_child(c);
+    memset(&p, 0, sizeof p);
+    if (error) {
+        *os_error = (int)error;
+        return error == ERROR_FILE_NOT_FOUND ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
+    }
+    if (!make_pipe(&out, &std[1], true) || !make_pipe(&err, &std[2], true)) goto fail;
+    if (desc->input == CHILD_STDIN_PIPE) {
+        if (!make_pipe(&in, &std[0], false)) goto fail;
+    } else {
+        std[0] = input_for(desc);
+        if (std[0] == INVALID_HANDLE_VALUE) goto fail;
+    }
+    k = (keep *)calloc(1, sizeof *k);
+    if (!k) SetLastError(ERROR_NOT_ENOUGH_MEMORY);
+    if (!k || !make_job(k)) goto fail;
+    k->wake = desc->wake;
+    k->ctx = desc->ctx;
+    result = CHILD_CANNOT_RUN;
+    if (!spawn(&p, &cmd, std)) goto fail;
+    k->process = p.hProcess;
+    if (!AssignProcessToJobObject(k->job, k->process) ||
+        (k->wake && !RegisterWaitForSingleObject(&k->wait, k->process, ended, k, INFINITE, WT_EXECUTEONLYONCE)))
+        goto fail;
+    ResumeThread(p.hThread);
+    CloseHandle(p.hThread);
+    close_handle(std[0]);
+    close_handle(std[1]);
+    close_handle(std[2]);
+    command_free(&cmd);
+    c->os[0] = (intptr_t)k;
+    c->pid = (int64_t)p.dwProcessId;
+    if (in) c->in = (stream_fd)in;
+    c->out = (stream_fd)out;
+    c->err = (stream_fd)err;
+    return CHILD_STARTED;
+
+fail:
+    *os_error = (int)GetLastError();
+    if (p.hProcess) TerminateProcess(p.hProcess, 1); /* it never ran */
+    close_handle(p.hThread);
+    let_go(k);
+    close_handle(std[0]);
+    close_handle(std[1]);
+    close_handle(std[2]);
+    close_handle(in);
+    close_handle(out);
+    close_handle(err);
+    command_free(&cmd);
+    no_child(c);
+    return result;
+}
+
+void child_signal(const child *c, int signal_number) {
+    keep *k = kept(c);
+    if (!k) return;
+    k->stopped = true;
+    /* It is asked by CTRL+BREAK, the one event that can be sent to a group; where there is no console to send
+       it through, it cannot be asked. */
+    if (signal_number != CHILD_KILL && GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)c->pid)) return;
+    TerminateJobObject(k->job, 128 + CHILD_KILL);
+}
+
+bool child_reap(child *c) {
+    keep *k = kept(c);
+    DWORD code = 125;
+    if (!k || c->exited || WaitForSingleObject(k->process, 0) != WAIT_OBJECT_0) return c->exited;
+    c->exited = true;
+    GetExitCodeProcess(k->process, &code);
+    /* What CTRL+C or CTRL+BREAK ended has a number of the system's for that. */
+    c->code = code == (DWORD)STATUS_CONTROL_C_EXIT ? 128 + CHILD_TERMINATE : (int)code;
+    return true;
+}
+
+void child_free(child *c) {
+    keep *k = kept(c);
+    /* What a child that ended by itself has left running stays, as on other systems. */
+    if (k && c->exited && !k->stopped) {
+        JOBOBJECT_EXTENDED_LIMIT_INFORMATION none;
+        memset(&none, 0, sizeof none);
+        SetInformationJobObject(k->job, JobObjectExtendedLimitInformation, &none, sizeof none);
+    }
+    let_go(k);
+    no_child(c);
+}
