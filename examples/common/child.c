@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT-0 */
+#if !defined(_WIN32)
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE 1 /* pipe2 */
 #endif
@@ -8,10 +9,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-int pipe_cloexec(int ends[2]) {
+/* Both ends close-on-exec; atomically where the system can. */
+static int pipe_cloexec(int ends[2]) {
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
     return pipe2(ends, O_CLOEXEC);
 #else
@@ -22,7 +25,7 @@ int pipe_cloexec(int ends[2]) {
 #endif
 }
 
-int set_nonblocking(int fd) {
+static int set_nonblocking(int fd) {
     int flags = fcntl(fd, F_GETFL);
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
@@ -56,59 +59,69 @@ static void no_child(child *c) {
     c->in = c->out = c->err = -1;
 }
 
-int child_start(child *c, char *const argv[], child_stdin input, int file) {
+child_result child_start(child *c, const child_desc *desc, int *os_error) {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, report[2] = {-1, -1}, error = 0;
+    child_result result = CHILD_FAILED;
+    pid_t pid;
     ssize_t n;
     no_child(c);
     if (pipe_cloexec(out) != 0 || pipe_cloexec(err) != 0 || pipe_cloexec(report) != 0) goto fail;
-    if (input == CHILD_STDIN_NULL && (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) goto fail;
-    if (input == CHILD_STDIN_PIPE && (pipe_cloexec(in) != 0 || set_nonblocking(in[1]) != 0)) goto fail;
+    if (desc->input == CHILD_STDIN_NULL && (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) goto fail;
+    if (desc->input == CHILD_STDIN_PIPE && (pipe_cloexec(in) != 0 || set_nonblocking(in[1]) != 0)) goto fail;
     if (set_nonblocking(out[0]) != 0 || set_nonblocking(err[0]) != 0) goto fail;
 
-    c->pid = fork();
-    if (c->pid < 0) goto fail;
-    if (c->pid == 0) become(argv, input == CHILD_STDIN_FILE ? file : in[0], out[1], err[1], report[1]);
-    setpgid(c->pid, c->pid); /* in both: whoever comes first */
+    pid = fork();
+    if (pid < 0) goto fail;
+    if (pid == 0)
+        become(desc->argv, desc->input == CHILD_STDIN_FILE ? desc->file : in[0], out[1], err[1], report[1]);
+    setpgid(pid, pid); /* in both: whoever comes first */
     close(report[1]);
     report[1] = -1;
     do n = read(report[0], &error, sizeof error);
     while (n < 0 && errno == EINTR);
     if (n == (ssize_t)sizeof error) { /* exec failed; its success closes the pipe instead */
-        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         }
         errno = error;
+        result = error == ENOENT ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
         goto fail;
     }
     close(report[0]);
     close(out[1]);
     close(err[1]);
     if (in[0] >= 0) close(in[0]);
+    if (desc->pipe_len) {
+        size_t granted; /* a refusal is no error */
+        stream_kernel_buffer(out[0], desc->pipe_len, &granted);
+        stream_kernel_buffer(err[0], 65536, &granted);
+    }
+    c->pid = pid;
     c->in = in[1];
     c->out = out[0];
     c->err = err[0];
-    return 0;
+    return CHILD_STARTED;
 
 fail:
-    error = errno;
+    *os_error = errno;
     close_pair(in);
     close_pair(out);
     close_pair(err);
     close_pair(report);
-    no_child(c);
-    errno = error;
-    return -1;
+    return result;
 }
 
 void child_signal(const child *c, int signal_number) {
-    if (c->pid > 0) kill(-c->pid, signal_number);
+    if (c->pid > 0) kill(-(pid_t)c->pid, signal_number);
 }
 
 bool child_reap(child *c) {
-    if (c->pid > 0 && !c->exited && waitpid(c->pid, &c->status, WNOHANG) == c->pid) c->exited = true;
-    return c->exited;
+    int status;
+    if (c->pid <= 0 || c->exited || waitpid((pid_t)c->pid, &status, WNOHANG) != (pid_t)c->pid) return c->exited;
+    c->exited = true;
+    c->code = WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 125;
+    return true;
 }
 
-int child_exit_code(const child *c) {
-    if (WIFEXITED(c->status)) return WEXITSTATUS(c->status);
-    return WIFSIGNALED(c->status) ? 128 + WTERMSIG(c->status) : 125;
-}
+void child_free(child *c) { no_child(c); }
+
+#endif

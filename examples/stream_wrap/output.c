@@ -192,7 +192,7 @@ void output_end(run *r, uint64_t now_ns) {
     if (r->opt.output != OUTPUT_EVENTS) return;
     memset(f, 0, sizeof f);
     f[0] = number_field("records", r->session.records, F_NUMBER);
-    f[1] = number_field("bytes", r->pipe.bytes, F_NUMBER);
+    f[1] = number_field("bytes", r->bytes, F_NUMBER);
     f[2] = number_field("unterminated", r->session.unterminated, F_BOOL);
     f[3] = text_field("missing", missing, missing ? strlen(missing) : 0);
     put_event(r, "end", now_ns, f);

@@ -2,13 +2,9 @@
    How it goes, for people (status line, plain lines, summary) and for programs (status file, metrics). */
 #include "wrap.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
 #define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
@@ -69,37 +65,34 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     ADD("  %s msg", short_count(c, s->messages));
     ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
     if (s->cost[0]) ADD("  %s", cost_text(r, f));
-    ADD("  %sB", short_count(c, r->pipe.bytes));
+    ADD("  %sB", short_count(c, r->bytes));
     if (lag) ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
     if (s->noise + s->oversize + s->truncated + s->invalid)
         ADD("  %s odd", short_count(c, s->noise + s->oversize + s->truncated + s->invalid));
 #undef ADD
 }
 
-static void send_error(run *r, const char *data, size_t len) {
-    size_t done = 0;
-    sink_write(&r->err, data, len, &done); /* best effort: nobody waits for our chatter */
-}
-
 void view_hide(run *r) {
     if (!v.drawn) return;
-    send_error(r, "\r\033[K", 4);
+    pipes_say(r, "\r\033[K", 4);
     v.drawn = false;
     v.last[0] = '\0';
 }
 
+/* A frame that its terminal has not taken yet is not followed by another. */
 static void draw(run *r, uint64_t now_ns) {
     char out[512], frame[640];
-    struct winsize size;
-    size_t columns = 80, len;
-    if (!r->err_at_line_start || (r->same_terminal && !r->at_line_start)) return;
-    if (ioctl(r->err.fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) columns = size.ws_col;
+    unsigned columns, rows;
+    size_t len;
+    if (!r->err_at_line_start || r->err.busy || (r->same_terminal && (!r->at_line_start || r->out.busy)))
+        return;
+    console_size(CONSOLE_ERR, &columns, &rows);
     describe(r, out, sizeof out, now_ns);
     len = strlen(out);
     if (len > columns - 1) len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
     out[len] = '\0';
     if (v.drawn && strcmp(out, v.last) == 0) return;
-    send_error(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
+    pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
     memcpy(v.last, out, len + 1);
     v.drawn = true;
 }
@@ -115,7 +108,7 @@ void view_say(run *r, const char *format, ...) {
     if (n < 0) return;
     if ((size_t)n > sizeof line - 2) n = (int)sizeof line - 2;
     line[n++] = '\n';
-    send_error(r, line, (size_t)n);
+    pipes_say(r, line, (size_t)n);
 }
 
 /* The state as one JSON object. */
@@ -133,14 +126,14 @@ static void build_status(run *r, uint64_t now_ns) {
         stream_json_writer_init(&w, v.json.ptr, v.json.cap);
         stream_json_write_object(&w);
         TEXT("version", STREAM_VERSION);
-        NUMBER("pid", (uint64_t)getpid());
+        NUMBER("pid", console_process());
         if (r->has_child) NUMBER("child_pid", (uint64_t)r->child.pid);
         TEXT("state", session_state_text(s->state));
         NUMBER("elapsed_ms", since_ns(now_ns, r->started_ns) / 1000000);
         NUMBER("idle_ms", since_ns(now_ns, r->last_ns) / 1000000);
         TEXT("session_id", s->session_id);
         TEXT("model", s->model);
-        NUMBER("bytes", r->pipe.bytes);
+        NUMBER("bytes", r->bytes);
         NUMBER("written", r->written);
         NUMBER("lag", stream_flow_lag(&r->flow));
         NUMBER("max_lag", stream_flow_max_lag(&r->flow));
@@ -199,44 +192,18 @@ static void build_status(run *r, uint64_t now_ns) {
 #undef TEXT
 }
 
-static bool write_all(int fd, const char *data, size_t len) {
-    size_t done = 0;
-    while (done < len) {
-        ssize_t n = write(fd, data + done, len - done);
-        if (n < 0 && errno != EINTR) return false;
-        if (n > 0) done += (size_t)n;
-    }
-    return true;
-}
-
-static bool write_file(const char *path, const char *data, size_t len) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), error;
-    if (fd < 0) return false;
-    error = write_all(fd, data, len) ? 0 : errno;
-    if (close(fd) != 0 && !error) error = errno;
-    errno = error;
-    return error == 0;
-}
-
-/* Written beside its place, then moved there: a reader sees the old state or the new, never half of one. */
 static void write_status(run *r, uint64_t now_ns) {
-    char beside[4096];
-    int n = snprintf(beside, sizeof beside, "%s.%ld", r->opt.status_file, (long)getpid());
     build_status(r, now_ns);
-    if (n > 0 && (size_t)n < sizeof beside && v.json.len > 0 &&
-        write_file(beside, v.json.ptr, v.json.len + 1) && rename(beside, r->opt.status_file) == 0)
-        return;
+    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len + 1, true)) return;
     if (!v.file_failed)
-        view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file, strerror(errno));
-    unlink(beside);
+        view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file,
+                 console_error_text(console_error()));
     v.file_failed = true;
 }
 
 void view_start(run *r) {
-    const char *term = getenv("TERM");
-    bool terminal = isatty(2) == 1 && term && *term && strcmp(term, "dumb") != 0;
     memset(&v, 0, sizeof v);
-    v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && terminal);
+    v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && console_can_draw());
     v.plain = r->opt.progress == PROGRESS_PLAIN;
     v.next_line_ns = r->started_ns;
     v.next_plain_ns = r->started_ns + r->opt.interval_ns;
@@ -293,7 +260,7 @@ static void print_metrics(run *r, uint64_t now_ns) {
     (m[n].name = "stream_wrap_" NAME, m[n].help = HELP, m[n].kind = KIND, m[n].value = VALUE, n++)
 #define LABEL(NAME, VALUE) (m[n - 1].label = NAME, m[n - 1].label_value = VALUE)
     stream_pool_stats(&r->pool, &pool);
-    ROW("bytes_total", "Bytes read from the stream.", STREAM_METRIC_TOTAL, &r->pipe.bytes);
+    ROW("bytes_total", "Bytes read from the stream.", STREAM_METRIC_TOTAL, &r->bytes);
     ROW("written_bytes_total", "Bytes written to standard output.", STREAM_METRIC_TOTAL, &r->written);
     ROW("stderr_bytes_total", "Bytes of the child's standard error.", STREAM_METRIC_TOTAL, &r->err_ring.in);
     ROW("stderr_dropped_bytes_total", "Of those, bytes that a slow reader missed.", STREAM_METRIC_TOTAL,
@@ -330,9 +297,13 @@ static void print_metrics(run *r, uint64_t now_ns) {
     } while (len >= v.json.cap && text_room(&v.json, len + 1));
     if (len >= v.json.cap) return;
     if (r->opt.metrics == METRICS_JSON) v.json.ptr[len++] = '\n';
-    if (!r->opt.metrics_file) write_all(2, v.json.ptr, len); /* the report may wait for its reader */
-    else if (!write_file(r->opt.metrics_file, v.json.ptr, len))
-        view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file, strerror(errno));
+    if (!r->opt.metrics_file) {
+        pipes_flush_said(r);
+        console_write(CONSOLE_ERR, v.json.ptr, len); /* the report may wait for its reader */
+    } else if (!console_put_file(r->opt.metrics_file, v.json.ptr, len, false)) {
+        view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file,
+                 console_error_text(console_error()));
+    }
 }
 
 static void print_summary(run *r, uint64_t now_ns) {
@@ -341,7 +312,7 @@ static void print_summary(run *r, uint64_t now_ns) {
     char a[24], b[24], c[16], d[16];
     size_t i;
     view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
-             (unsigned long long)r->pipe.bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
+             (unsigned long long)r->bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
     for (i = 0; i < s->types; i++)
         view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
     if (s->messages)
@@ -361,5 +332,6 @@ void view_end(run *r, uint64_t now_ns) {
     if (r->opt.status_file) write_status(r, now_ns);
     if (r->opt.summary) print_summary(r, now_ns);
     if (r->opt.metrics) print_metrics(r, now_ns);
+    pipes_flush_said(r);
     text_free(&v.json);
 }

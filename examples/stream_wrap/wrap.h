@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT-0
-   One run of stream_wrap: what its rooms share. main.c owns it and moves the bytes; output.c turns records
-   into text or events; view.c shows how it goes. */
+   One run of stream_wrap: what its rooms share. main.c owns it, starts and ends; pipes.c moves the bytes;
+   output.c turns records into text or events; view.c shows how it goes. What is the system's lies below, in
+   examples/common: child.h, console.h, and stream_io for all waiting. */
 #ifndef WRAP_H
 #define WRAP_H
 
 #include "../common/child.h"
-#include "../common/sink.h"
+#include "../common/console.h"
 #include "../common/text.h"
 #include "options.h"
 #include "session.h"
@@ -17,6 +18,9 @@
 #define STDERR_SHOWN 4096 /* bytes of it shown when the child fails */
 #define STDERR_PATIENCE_NS UINT64_C(100000000) /* how long our own may take nothing before bytes are dropped */
 
+#define STDERR_AT_ONCE 4096 /* bytes of ours under way at a time, so that a slow reader's progress shows */
+#define SAID_KEPT 65536 /* bytes of our own messages that wait for a slow reader; more are not kept */
+
 /* The child's standard error on its way to ours. A reader that keeps up gets everything; when ours takes
    nothing for STDERR_PATIENCE_NS, the ring forgets its oldest bytes rather than stop the child. Counts run
    on for ever; their low bits are the place. */
@@ -26,31 +30,61 @@ typedef struct stderr_ring {
     uint64_t moved_ns; /* when ours last took something, or had nothing to take */
 } stderr_ring;
 
+/* One direction of one stream: at most one operation is under way. */
+typedef struct lane {
+    stream_io_file file;
+    stream_io_op op;
+    bool busy; /* op is in flight */
+} lane;
+
 typedef struct run {
     options opt;
     session session;
     child child;
     bool has_child, child_done;
-    bool stdout_closed, write_failed;
     uint64_t started_ns, last_ns; /* of the last byte from the source; started_ns before the first */
+    uint64_t quiet_ns;            /* since when nothing came, or could be read */
+    bool give_up;                 /* nothing more is waited for */
+    int stop_signal;              /* a signal that asked us to end */
 
+    stream_io io;
     stream_pool pool;
     stream_json json;
-    stream_pipeline pipe;
     stream_flow flow; /* bytes read, bytes taken by our standard output */
     stream_histogram latency; /* from a read to the end of the records in it */
+
+    /* the child's stdout, or our standard input; a buffer is held while bytes are in it, or may come */
+    lane source;
+    stream_pool_buf *buf;
+    bool decoding; /* buf is lent to the decoder */
+    bool ended;    /* every record is out of the decoder */
+    uint64_t bytes, read_ns;
+
+    /* our standard output */
+    lane out;
+    stream_io_op gone; /* waits for its reader to leave */
+    const char *out_ptr;
+    size_t out_len; /* > 0: bytes on their way: buf's, or those made */
+    text_buffer made;    /* text or events */
+    text_buffer scratch; /* a string, unescaped */
     uint64_t written;
-
-    sink out, err;
-    text_buffer made;        /* text or events not yet written */
-    size_t made_done;
-    text_buffer scratch;     /* a string, unescaped */
+    bool stdout_closed, write_failed;
     bool text_line_open; /* the text written last has no line feed yet */
-    bool at_line_start; /* our standard output's last byte was a line feed */
-    bool same_terminal; /* standard output and standard error are one terminal */
+    bool at_line_start;  /* our standard output's last byte was a line feed */
+    bool same_terminal;  /* standard output and standard error are one terminal */
 
+    /* the child's standard error, and ours */
+    lane child_err, err;
     stderr_ring err_ring;
-    bool err_at_line_start;
+    text_buffer said; /* our own words for standard error */
+    char err_bytes[STDERR_AT_ONCE]; /* what is on its way there */
+    size_t err_len;
+    bool err_at_line_start, err_gone;
+
+    /* our standard input on its way to the child's */
+    lane input, child_in;
+    char input_bytes[16384];
+
     int exit_code;
 } run;
 
@@ -59,6 +93,31 @@ typedef struct run {
 static inline uint64_t since_ns(uint64_t now_ns, uint64_t then_ns) {
     return now_ns > then_ns ? now_ns - then_ns : 0;
 }
+
+/* main.c */
+/* Asks the child to end, and sees to it that it does. */
+void stop_child(run *r, int signal_number);
+
+/* pipes.c */
+/* Attaches the streams. False: said why. */
+bool pipes_open(run *r);
+/* An operation that is done. */
+void pipes_done(run *r, stream_io_op *op);
+/* Puts under way whatever can be; before each wait. */
+void pipes_go(run *r, uint64_t now_ns);
+/* Whether the child, or standard input, is being read. */
+bool pipes_reading(const run *r);
+/* Ends that: what is read now was the last. */
+void pipes_stop_reading(run *r);
+void pipes_close(run *r);
+/* Something waits for our standard output to take it. */
+bool pipes_blocked(const run *r);
+/* Our standard error should be given more time to take what is there for it. */
+bool pipes_stderr_waits(const run *r, uint64_t now_ns);
+/* Words of our own for standard error. What a slow reader leaves no room for is not kept. */
+void pipes_say(run *r, const char *data, size_t len);
+/* What was said goes out, as long as somebody takes it: at the end. */
+void pipes_flush_said(run *r);
 
 /* output.c */
 void output_record(run *r, const stream_item *record, uint64_t now_ns);
