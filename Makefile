@@ -13,6 +13,11 @@ WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
 PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
 RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
+# For Windows, with mingw-w64: what the three system rooms are there stands in a folder of its own.
+WINDOWS_CC ?= x86_64-w64-mingw32-gcc
+WINDOWS_LIBS := -lws2_32 -lsynchronization
+WINDOWS := $(wildcard examples/common/windows/*.c examples/common/windows/*.h)
+WINDOWS_SHARED := $(addprefix examples/common/,implementation.c text.c)
 TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge
 DEST = $(DESTDIR)$(PREFIX)
 # The version stands in stream.h and nowhere else.
@@ -20,7 +25,7 @@ VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
+.PHONY: all help run run-relay run-bridge test windows deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
         bench-bridge soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
@@ -83,6 +88,8 @@ install: all ## headers, tools, and files for pkg-config and CMake below DESTDIR
 	$(FILL) packaging/stream_hConfig.cmake.in >$(DEST)/share/cmake/stream_h/stream_hConfig.cmake
 	$(FILL) packaging/stream_hConfigVersion.cmake.in >$(DEST)/share/cmake/stream_h/stream_hConfigVersion.cmake
 
+windows: $(BUILD)/stream_wrap.exe $(BUILD)/fake_llm.exe ## what there is for Windows, with mingw-w64 (WINDOWS_CC)
+
 clean: ## remove build/
 	rm -rf $(BUILD)
 
@@ -91,6 +98,13 @@ blocks: ## copy the shared blocks of stream.h into the other two headers
 
 $(BUILD)/stream_wrap: $(WRAP) $(COMMON) $(HEADERS) | $(BUILD)
 	$(COMPILE) $(filter %.c,$(WRAP) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(BUILD)/stream_wrap.exe: $(WRAP) $(WINDOWS) $(COMMON) $(HEADERS) | $(BUILD)
+	$(WINDOWS_CC) $(WARN) -I. -D__USE_MINGW_ANSI_STDIO=1 $(CPPFLAGS) $(CFLAGS) $(filter %.c,$(WRAP) $(WINDOWS)) \
+	    $(WINDOWS_SHARED) -o $@ $(WINDOWS_LIBS)
+
+$(BUILD)/fake_llm.exe: examples/fake_llm.c | $(BUILD)
+	$(WINDOWS_CC) $(WARN) -D__USE_MINGW_ANSI_STDIO=1 $(CPPFLAGS) $(CFLAGS) $< -o $@
 
 $(BUILD)/tmux_bridge: $(BRIDGE) $(COMMON) $(HEADERS) $(BUILD)/bridge/page.h
 	$(COMPILE) -Iexamples/common -I$(BUILD)/bridge $(filter %.c,$(BRIDGE) $(COMMON)) -o $@ $(LDFLAGS)

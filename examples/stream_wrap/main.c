@@ -178,6 +178,8 @@ int main(int argc, char **argv) {
     static run r; /* static: zeroed, and too large for a small stack */
     int exit_code;
     console_prepare();
+    argv = console_arguments(&argc, argv);
+    if (!argv) return EXIT_OWN;
     if (!options_parse(&r.opt, argc, argv, &exit_code)) return exit_code;
     if (!start(&r, &exit_code)) return exit_code;
     exit_code = run_loop(&r);

@@ -10,12 +10,11 @@
 #include "command.h"
 #include "wide.h"
 
-#define OUTPUT_PIPE (1u << 20) /* bytes; of its output, so that a burst seldom makes it wait */
-#define INPUT_PIPE 65536u
+#define PIPE_LEN 65536 /* bytes, unless asked for otherwise */
 
-/* Two ends of one pipe: ours overlapped, the other for a program that expects to wait. Nobody inherits them
-   by accident. */
-static bool make_pipe(HANDLE *ours, HANDLE *theirs, bool we_read) {
+/* Two ends of one pipe of so many bytes: ours overlapped, the other for a program that expects to wait. Nobody
+   inherits them by accident. */
+static bool make_pipe(HANDLE *ours, HANDLE *theirs, bool we_read, DWORD size) {
     static volatile LONG count;
     wchar_t name[96];
     LARGE_INTEGER now;
@@ -31,7 +30,7 @@ static bool make_pipe(HANDLE *ours, HANDLE *theirs, bool we_read) {
                                  (we_read ? PIPE_ACCESS_INBOUND : PIPE_ACCESS_OUTBOUND) | FILE_FLAG_OVERLAPPED |
                                      FILE_FLAG_FIRST_PIPE_INSTANCE,
                                  PIPE_TYPE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS, 1,
-                                 we_read ? 0 : INPUT_PIPE, we_read ? OUTPUT_PIPE : 0, 0, NULL);
+                                 we_read ? 0 : size, we_read ? size : 0, 0, NULL);
         if (*ours == INVALID_HANDLE_VALUE) {
             if (GetLastError() != ERROR_ACCESS_DENIED && GetLastError() != ERROR_PIPE_BUSY) return false;
             continue;
@@ -143,16 +142,17 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     PROCESS_INFORMATION p;
     command cmd;
     child_result result = CHILD_FAILED;
-    DWORD error = command_make(&cmd, desc->argv);
+    DWORD error = command_make(&cmd, desc->argv), out_len = PIPE_LEN;
     no_child(c);
     memset(&p, 0, sizeof p);
     if (error) {
         *os_error = (int)error;
         return error == ERROR_FILE_NOT_FOUND ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
     }
-    if (!make_pipe(&out, &std[1], true) || !make_pipe(&err, &std[2], true)) goto fail;
+    if (desc->pipe_len) out_len = desc->pipe_len < (size_t)INT32_MAX ? (DWORD)desc->pipe_len : (DWORD)INT32_MAX;
+    if (!make_pipe(&out, &std[1], true, out_len) || !make_pipe(&err, &std[2], true, PIPE_LEN)) goto fail;
     if (desc->input == CHILD_STDIN_PIPE) {
-        if (!make_pipe(&in, &std[0], false)) goto fail;
+        if (!make_pipe(&in, &std[0], false, PIPE_LEN)) goto fail;
     } else {
         std[0] = input_for(desc);
         if (std[0] == INVALID_HANDLE_VALUE) goto fail;

@@ -38,6 +38,11 @@ void console_prepare(void) {
     atexit(restore);
 }
 
+char **console_arguments(int *count, char **given) {
+    (void)given; /* in the code page of the day */
+    return wide_arguments(count);
+}
+
 stream_fd console_fd(int stream) { return (stream_fd)standard[stream]; }
 
 /* Events come in a thread of the system's. */
