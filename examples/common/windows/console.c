@@ -159,16 +159,16 @@ static DWORD write_file(const wchar_t *path, const char *data, size_t len) {
     return error;
 }
 
-/* Whoever reads the old file through the C library lets nobody replace it meanwhile: tried again for a
-   moment, as such a reader is soon done. */
+/* While somebody reads the old file it may not be possible to replace it: tried again for a moment, as such a
+   reader is soon done. */
 static DWORD move_over(const wchar_t *from, const wchar_t *to) {
     DWORD error = NO_ERROR;
     int tries;
-    for (tries = 0; tries < 20; tries++) {
+    for (tries = 0; tries < 10; tries++) {
         if (MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING)) return NO_ERROR;
         error = GetLastError();
         if (error != ERROR_ACCESS_DENIED && error != ERROR_SHARING_VIOLATION) break;
-        Sleep(5);
+        Sleep((DWORD)tries);
     }
     return error;
 }
