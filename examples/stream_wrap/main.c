@@ -101,6 +101,7 @@ static bool start(run *r, int *exit_code) {
     stream_flow_desc flow;
 
     r->started_ns = r->last_ns = r->quiet_ns = stream_now_ns();
+    r->session.silent = r->opt.output == OUTPUT_RAW;
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;

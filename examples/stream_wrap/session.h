@@ -51,6 +51,7 @@ typedef struct session {
     char message_id[SESSION_NAME], session_id[SESSION_NAME], model[SESSION_NAME];
     char cost[32];            /* US dollars as written in the result; "" unknown */
     bool result_is_error;
+    bool silent;              /* set before: nobody wants to be told what is said, only what it means */
     bool text_open;           /* a text block is arriving in deltas */
     bool partial;             /* messages arrive in deltas before they arrive whole */
 } session;
