@@ -420,6 +420,9 @@ static void help_is_complete_and_true(void) {
         p = strrchr(value, '|');
         if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
+        else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
+        else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
+        else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
         else if (strcmp(value, "FILE") == 0) strcpy(value, path_of("any"));
         else if (p && strcmp(p, "|FILE") == 0) strcpy(value, "null");
         else if (p) memmove(value, p + 1, strlen(p));

@@ -2,12 +2,13 @@
 #include "options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../common/text.h"
 #include "stream.h"
 
-typedef enum { FLAG, CHOICE, SIZE, DURATION, PATH, HELP, VERSION } option_kind;
+typedef enum { FLAG, CHOICE, SIZE, DURATION, PATH, LIST, TIMERS_LIST, HELP, VERSION } option_kind;
 
 /* One row an option: what it takes, where it goes, what --help says. */
 typedef struct option_row {
@@ -52,6 +53,21 @@ static const option_row rows[] = {
      "when the child has exited but something it started still holds its output:\n"
      "leave after so long without a byte (250ms)"},
     {"grace", DURATION, FIELD(grace_ns), "TIME", "between SIGTERM and SIGKILL when stopping the child (5s)"},
+    {"orphans", CHOICE, FIELD(stop_orphans), "leave|stop",
+     "what the child leaves running when it exits by itself. When we are stopped, or\n"
+     "killed, or stop it, everything it started ends with it in any case"},
+    {"pty", FLAG, FIELD(pty), NULL,
+     "give it a terminal for standard output, for programs that hold output back from\n"
+     "a pipe: raw, as wide as ours or 4096 columns; its standard error stays a pipe"},
+    {"child-stdout", CHOICE, FIELD(child_stdout), "pipe|socket|file",
+     "what it writes to, for programs that lose output on one of them; file is one\n"
+     "without a name in $TMPDIR that grows with the output"},
+    {"env", LIST, FIELD(env), "NAME[=VALUE]", "set, or without = remove, a variable for the child; repeatable"},
+    {"cwd", PATH, FIELD(cwd), "DIR", "run the child there"},
+    {"timeout", TIMERS_LIST, 0, "TIMER=TIME[:stop],...",
+     "report when nothing came for so long; with :stop, stop the child (exit 124). Timers:\n"
+     "startup (60s) until the first output, idle (2m) between outputs, tool (15m) while a\n"
+     "tool runs, exit (10s) from the result to the end, total. TIME 0: never"},
     {"help", HELP, 0, NULL, "this text"},
     {"version", VERSION, 0, NULL, "the version"},
 };
@@ -79,6 +95,7 @@ static void print_help(void) {
     puts("\nSIZE takes K, M, G; TIME takes ms, s, m, h (plain: seconds).\n\n"
          "Exit code: the child's, or 128 + the signal that ended it. Of our own:\n"
          "  65   the child succeeded but its last record was cut off\n"
+         "  124  a timer of --timeout stopped the child\n"
          "  125  stream_wrap itself failed, or was called wrongly\n"
          "  126  the command could not be run    127  there is no such command\n"
          "  141  nobody reads our output any more");
@@ -103,6 +120,29 @@ static int choose(const char *words, const char *word) {
     return -1;
 }
 
+/* "idle=2m,exit=5s:stop" */
+static bool parse_timers(options *o, const char *list) {
+    static const char *const names[TIMERS] = {"startup", "idle", "tool", "total", "exit"};
+    while (*list) {
+        size_t len = strcspn(list, ","), equals = strcspn(list, "="), i, value_len;
+        char value[32];
+        if (equals >= len) return false;
+        for (i = 0; i < TIMERS; i++)
+            if (strlen(names[i]) == equals && memcmp(names[i], list, equals) == 0) break;
+        value_len = len - equals - 1;
+        if (i == TIMERS || value_len >= sizeof value) return false;
+        memcpy(value, list + equals + 1, value_len);
+        value[value_len] = '\0';
+        o->timer[i].stop = value_len > 5 && strcmp(value + value_len - 5, ":stop") == 0;
+        if (o->timer[i].stop) value[value_len - 5] = '\0';
+        if (!parse_duration(value, &o->timer[i].limit_ns)) return false;
+        o->timer[i].asked = true;
+        list += len;
+        if (*list == ',') list++;
+    }
+    return true;
+}
+
 static bool set(options *o, const option_row *row, const char *value) {
     char *field = (char *)o + row->field;
     bool good = true;
@@ -116,6 +156,16 @@ static bool set(options *o, const option_row *row, const char *value) {
     }
     case SIZE: good = parse_size(value, (size_t *)(void *)field) && *(size_t *)(void *)field > 0; break;
     case DURATION: good = parse_duration(value, (uint64_t *)(void *)field); break;
+    case LIST: {
+        const char ***list = (const char ***)(void *)field;
+        size_t *count = &o->env_count;
+        const char **grown = (const char **)realloc((void *)(uintptr_t)*list, (*count + 1) * sizeof *grown);
+        if (!grown) return false;
+        grown[(*count)++] = value;
+        *list = grown;
+        break;
+    }
+    case TIMERS_LIST: good = parse_timers(o, value); break;
     default: *(const char **)(void *)field = value; break;
     }
     if (!good) fprintf(stderr, "stream_wrap: --%s: '%s' is not %s\n", row->name, value, row->value);
@@ -128,6 +178,10 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     o->interval_ns = UINT64_C(1000000000);
     o->linger_ns = UINT64_C(250000000);
     o->grace_ns = UINT64_C(5000000000);
+    o->timer[TIMER_STARTUP].limit_ns = UINT64_C(60000000000);
+    o->timer[TIMER_IDLE].limit_ns = UINT64_C(120000000000);
+    o->timer[TIMER_TOOL].limit_ns = UINT64_C(900000000000);
+    o->timer[TIMER_EXIT].limit_ns = UINT64_C(10000000000);
     o->max_record = (size_t)1 << 20;
     o->buffer = (size_t)64 << 10;
     o->input = "null";

@@ -14,6 +14,9 @@
      oversize      bytes, head: a record over --max-record
      truncated     bytes, head: a record its line's end, or the input's, cut off
      invalid       bytes, head: no JSON inside, nested too deep, or lost for want of memory
+     stalled       timer (startup, idle, tool, total, exit), quiet_ms, cpu (is the child busy: true, false
+                   or null), stdin_open, tool (its name or null), action (report, stop)
+     resumed       what the timer waited for came
      end           records, bytes, unterminated, missing (null, or what the stream lacks) */
 #include "wrap.h"
 
@@ -196,4 +199,28 @@ void output_end(run *r, uint64_t now_ns) {
     f[2] = number_field("unterminated", r->session.unterminated, F_BOOL);
     f[3] = text_field("missing", missing, missing ? strlen(missing) : 0);
     put_event(r, "end", now_ns, f);
+}
+
+void output_stalled(run *r, uint64_t now_ns) {
+    const watch *w = &r->watch;
+    const session *s = &r->session;
+    const char *tool = s->tools > 0 ? s->tool[0].name : NULL;
+    field f[7];
+    if (r->opt.output != OUTPUT_EVENTS || r->ended) return;
+    memset(f, 0, sizeof f);
+    f[0] = text_field("timer", watch_name(w->last), strlen(watch_name(w->last)));
+    f[1] = number_field("quiet_ms", since_ns(now_ns, w->since_ns) / 1000000, F_NUMBER);
+    f[2] = w->busy == WATCH_UNKNOWN ? text_field("cpu", NULL, 0)
+                                    : number_field("cpu", w->busy == WATCH_BUSY, F_BOOL);
+    f[3] = number_field("stdin_open", pipes_child_reads(r), F_BOOL);
+    f[4] = text_field("tool", tool, tool ? strlen(tool) : 0);
+    f[5] = w->stops ? text_field("action", "stop", 4) : text_field("action", "report", 6);
+    put_event(r, "stalled", now_ns, f);
+}
+
+void output_resumed(run *r, uint64_t now_ns) {
+    field none;
+    if (r->opt.output != OUTPUT_EVENTS || r->ended) return;
+    memset(&none, 0, sizeof none);
+    put_event(r, "resumed", now_ns, &none);
 }
