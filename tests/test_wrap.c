@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_wrap from outside: test_wrap PATH_OF_STREAM_WRAP PATH_OF_FAKE_LLM. Each case runs the real binary
+   stream_wrap from outside: test_wrap PATH_OF_STREAM_WRAP PATH_OF_FAKE_LLM [CASE]. Each case runs the real binary
    on pipes or a terminal and looks at bytes, exit codes, files and memory. Numbers in names are those of the
    behaviours the cases stand for. */
 #include "test.h"
@@ -24,7 +24,7 @@
 #define STREAM_JSON_IMPLEMENTATION
 #include "stream_json.h"
 
-static const char *wrap_path, *fake_path;
+static const char *wrap_path, *fake_path, *only; /* only: cases whose name contains it */
 static char dir[64]; /* scratch files of this run */
 
 typedef struct bytes {
@@ -390,7 +390,8 @@ static void exit_codes(void) {
 
 static void wrong_options_name_themselves(void) {
     static const char *const wrong[] = {"--nope",           "--output=xml",     "--max-record=0", "--max-record=12Q",
-                                        "--buffer=-1",      "--interval=soon",  "--summary=yes",  "--output",
+                                        "--buffer=-1",      "--interval=soon",  "--timeout=nap=3s",
+                                        "--timeout=idle", "--timeout=idle=5s:",  "--summary=yes",  "--output",
                                         "--metrics-file=x", "--stdin=/no/file", "-x"};
     size_t i;
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -485,6 +486,271 @@ static void deaf_child_is_killed_after_grace(void) {
     waitpid(pid, &status, 0);
     CHECK_EQ(WEXITSTATUS(status), 137);
     close(out[0]);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+static void timers_report_and_let_live_1_6(void) {
+    result r = run(NULL, ARGS(A("--output=events"), A("--timeout=startup=150ms"), A("--"), A("/bin/sh"), A("-c"),
+                              A("sleep 0.6; echo '{\"type\":\"late\"}'")));
+    CHECK_EQ(r.code, 0);
+    CHECK_HAS(r.out, "\"event\":\"stalled\"");
+    CHECK_HAS(r.out, "\"timer\":\"startup\"");
+    CHECK_HAS(r.out, "\"action\":\"report\"");
+    CHECK_HAS(r.out, "\"event\":\"resumed\"");
+    CHECK_HAS(r.out, "\"type\":\"late\"");
+    CHECK_HAS(r.err, "stalled: startup");
+    CHECK_EQ(count_text(&r.out, "\"stalled\""), 1);
+    forget(&r);
+}
+
+static void idle_timer_tells_what_is_known_1_6_1_11(void) {
+    /* Our own progress lines are no sign of life of the child's. */
+    result r = run(NULL, ARGS(A("--timeout=idle=250ms:stop"), A("--stdin=inherit"), A("--progress=plain"),
+                              A("--interval=20ms"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: idle");
+    CHECK_HAS(r.err, "no CPU used");
+    CHECK_HAS(r.err, "its stdin is open");
+    CHECK(r.wall_ms < 5000);
+    forget(&r);
+    r = run(NULL, ARGS(A("--timeout=idle=300ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+                       A("echo '{}'; while :; do :; done")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "CPU in use");
+    CHECK_EQ(count_text(&r.err, "stdin is open"), 0);
+    forget(&r);
+}
+
+static void tool_has_a_timer_of_its_own_1_6(void) {
+    const char *script = "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[{\"type\":\"tool_use\","
+                         "\"id\":\"t\",\"name\":\"Bash\",\"input\":{}}]}}'; sleep 0.7";
+    result r = run(NULL, ARGS(A("--output=events"), A("--timeout=idle=50ms,tool=300ms"), A("--"), A("/bin/sh"),
+                              A("-c"), A(script)));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(count_text(&r.out, "\"event\":\"stalled\""), 1); /* not idle: a tool runs */
+    CHECK_HAS(r.out, "\"timer\":\"tool\"");
+    CHECK_HAS(r.out, "\"tool\":\"Bash\"");
+    forget(&r);
+}
+
+static void total_and_exit_timers_stop_1_5(void) {
+    result r = run(NULL, ARGS(A("--timeout=total=300ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+                              A("while :; do echo '{}'; sleep 0.01; done")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: total");
+    forget(&r);
+    r = run(NULL, ARGS(A("--timeout=exit=200ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+                       A("echo '{\"type\":\"result\"}'; sleep 600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: exit");
+    CHECK(r.wall_ms < 5000);
+    forget(&r);
+}
+
+static void slow_reader_is_no_idle_child_1_6(void) {
+    int out[2], status;
+    static char block[65536];
+    ssize_t n;
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--timeout=idle=200ms:stop"), A("--"), A(fake_path), A("--total=2M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    usleep(700000); /* it is we who do not read */
+    while ((n = read(out[0], block, sizeof block)) > 0) {
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    close(out[0]);
+}
+
+/* ---- all that the child starts ------------------------------------------------------------------- */
+
+static pid_t pid_in(const char *name) {
+    bytes b = read_file(path_of(name));
+    pid_t pid = b.len ? (pid_t)atoi(b.ptr) : 0;
+    free(b.ptr);
+    return pid;
+}
+
+/* Starts a script, awaits its "up", and gives back its wrapper. */
+static pid_t start_script(int *reader, const char *option, const char *script) {
+    int out[2];
+    char line[8];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A(option), A("--"), A("/bin/sh"), A("-c"), A(script)),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, 3), 3);
+    *reader = out[0];
+    return pid;
+}
+
+static void killed_wrapper_leaves_nothing_1_12(void) {
+    const char *script = format("echo $$ >%s; setsid sleep 600 & echo $! >%s; (sleep 600 & echo $! >%s); "
+                                "sh -c 'trap \"\" TERM HUP INT; echo $$ >%s; while :; do sleep 0.1; done' & "
+                                "while ! test -s %s; do sleep 0.01; done; echo up; wait",
+                                path_of("k1"), path_of("k2"), path_of("k3"), path_of("k4"), path_of("k4"));
+    const char *names[] = {"k1", "k2", "k3", "k4"};
+    int reader, i;
+    uint64_t start;
+    pid_t pid = start_script(&reader, "--grace=5s", script), below[4];
+    for (i = 0; i < 4; i++) {
+        below[i] = pid_in(names[i]);
+        CHECK(below[i] > 1 && !is_gone(below[i]));
+    }
+    kill(pid, SIGKILL);
+    start = now_ms();
+    waitpid(pid, NULL, 0);
+    for (i = 0; i < 4; i++) AWAIT(is_gone(below[i]));
+    CHECK(now_ms() - start < 2000);
+    close(reader);
+}
+
+static void stopped_grandchild_is_killed_1_12(void) {
+    const char *script = format("(trap '' TERM; kill -STOP $(sh -c 'echo $PPID >%s; echo $PPID'); sleep 600) & "
+                                "while ! test -s %s; do sleep 0.01; done; echo up; sleep 600",
+                                path_of("s1"), path_of("s1"));
+    int reader, status;
+    pid_t pid = start_script(&reader, "--grace=200ms", script), stopped = pid_in("s1");
+    CHECK(stopped > 1);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 143); /* of the child itself */
+    AWAIT(is_gone(stopped));
+    close(reader);
+}
+
+static void tree_is_killed_when_its_leader_is_gone_1_12(void) {
+    const char *script = format("setsid sh -c 'trap \"\" TERM; echo $$ >%s; while :; do sleep 0.05; done' & "
+                                "while ! test -s %s; do sleep 0.01; done; echo up; sleep 600",
+                                path_of("l1"), path_of("l1"));
+    int reader, status;
+    pid_t pid = start_script(&reader, "--grace=200ms", script), deaf = pid_in("l1");
+    CHECK(deaf > 1);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 143);
+    CHECK(is_gone(deaf));
+    close(reader);
+}
+
+static void orphans_are_left_or_stopped_1_12(void) {
+    pid_t pid;
+    result r = run_sh("--orphans=stop", format("sleep 600 & echo $! >%s; exit 3", path_of("o1")));
+    CHECK_EQ(r.code, 3);
+    pid = pid_in("o1");
+    CHECK(pid > 1 && is_gone(pid));
+    forget(&r);
+    r = run_sh("--orphans=leave", format("sleep 600 >&- 2>&- & echo $! >%s; exit 3", path_of("o2")));
+    CHECK_EQ(r.code, 3);
+    pid = pid_in("o2");
+    CHECK(pid > 1 && !is_gone(pid));
+    if (pid > 1) kill(pid, SIGKILL);
+    forget(&r);
+}
+
+static void no_zombie_is_left_1_12(void) {
+    result r = run_sh(NULL, format("cp /bin/true %s; for i in 1 2 3 4 5; do (%s &); done; sleep 0.3; "
+                                   "grep -l 'Name:.zombie_try' /proc/[0-9]*/status 2>/dev/null | wc -l",
+                                   path_of("zombie_try"), path_of("zombie_try")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "0\n");
+    forget(&r);
+}
+
+/* ---- how the child is run ------------------------------------------------------------------------ */
+
+static void terminal_for_the_child_changes_no_byte_1_20(void) {
+    result r = run_sh("--pty", "test -t 1 && echo tty; stty size <&1; printf 'a\\r\\nb\\tc\\n'; test -t 2 || echo pipe >&2; exit 4");
+    CHECK_EQ(r.code, 4);
+    CHECK_TEXT(r.out.ptr, r.out.len, "tty\n24 4096\na\r\nb\tc\n");
+    CHECK_TEXT(r.err.ptr, r.err.len, "pipe\n");
+    forget(&r);
+    r = run(NULL, ARGS(A("--pty"), A("--metrics=json"), A("--"), A(fake_path), A("--total=3M")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(number_at(&r.err, "/stream_wrap_bytes_total"), (int64_t)r.out_len);
+    CHECK_EQ(number_at(&r.err, "/stream_wrap_records_total{type=\"result\"}"), 1);
+    forget(&r);
+}
+
+static void window_size_reaches_the_child_1_20(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
+    struct winsize size = {40, 100, 0, 0};
+    bytes got = {NULL, 0, 0};
+    uint64_t end = now_ms() + 10000;
+    bool resized = false;
+    pid_t pid;
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
+    fcntl(master, F_SETFD, FD_CLOEXEC);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ioctl(master, TIOCSWINSZ, &size);
+    keep(&got, "", 0);
+    pid = fork();
+    if (pid == 0) {
+        setsid();
+        ioctl(slave, TIOCSCTTY, 0);
+        dup2(slave, 0);
+        dup2(slave, 1);
+        dup2(open("/dev/null", O_WRONLY), 2);
+        execl(wrap_path, wrap_path, "--pty", "--", "/bin/sh", "-c",
+              "stty size <&1; trap 'stty size <&1; exit 0' WINCH; echo up; while :; do sleep 0.05; done",
+              (char *)NULL);
+        _exit(97);
+    }
+    close(slave);
+    while (now_ms() < end) {
+        char part[256];
+        ssize_t n = read(master, part, sizeof part);
+        if (n <= 0) break;
+        keep(&got, part, (size_t)n);
+        if (!resized && count_text(&got, "up") > 0) {
+            size.ws_col = 77;
+            ioctl(master, TIOCSWINSZ, &size);
+            resized = true;
+        }
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK_HAS(got, "40 100");
+    CHECK_HAS(got, "40 77");
+    free(got.ptr);
+    close(master);
+}
+
+static void child_may_write_to_socket_or_file_1_4(void) {
+    static const char *const to[] = {"--child-stdout=pipe", "--child-stdout=socket", "--child-stdout=file"};
+    uint64_t want = 0;
+    int i;
+    for (i = 0; i < 3; i++) {
+        setup s;
+        result r;
+        memset(&s, 0, sizeof s);
+        s.discard = true;
+        r = run_with(&s, ARGS(A(to[i]), A("--"), A(fake_path), A("--total=3M"), A("--seed=5")));
+        CHECK_EQ(r.code, 0);
+        CHECK(r.out_len > 3000000);
+        if (i == 0) want = r.out_hash;
+        CHECK(r.out_hash == want);
+        forget(&r);
+        r = run_sh(to[i], "echo a; sleep 0.15; echo b; (sleep 0.15; echo c) & exit 5");
+        CHECK_EQ(r.code, 5);
+        CHECK_TEXT(r.out.ptr, r.out.len, "a\nb\nc\n");
+        forget(&r);
+    }
+}
+
+static void environment_and_directory(void) {
+    result r = run(NULL, ARGS(A("--env=FOO=bar=x"), A("--env"), A("HOME"), A("--cwd=/"), A("--"), A("/bin/sh"), A("-c"),
+                              A("echo $FOO-$HOME-$(pwd)")));
+    CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "bar=x--/\n");
+    forget(&r);
+    r = run(NULL, ARGS(A("--cwd=/no/such/place"), A("--"), A("true")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "--cwd /no/such/place");
+    forget(&r);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1213,8 +1479,12 @@ static void live_totals_agree_with_the_final_record(void) {
     free(b.ptr);
 }
 
+#undef RUN
+#define RUN(function) (!only || strstr(#function, only) ? test_run(#function, function) : (void)0)
+
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
+    only = argc > 3 ? argv[3] : NULL;
     wrap_path = argv[1];
     fake_path = argv[2];
     TEST_PROGRAM(getenv("TEST_SANITIZED") ? "wrap.asan" : "wrap");
@@ -1233,6 +1503,20 @@ int main(int argc, char **argv) {
     RUN(child_inherits_no_descriptor);
     RUN(signals_reach_the_child);
     RUN(deaf_child_is_killed_after_grace);
+    RUN(timers_report_and_let_live_1_6);
+    RUN(idle_timer_tells_what_is_known_1_6_1_11);
+    RUN(tool_has_a_timer_of_its_own_1_6);
+    RUN(total_and_exit_timers_stop_1_5);
+    RUN(slow_reader_is_no_idle_child_1_6);
+    RUN(killed_wrapper_leaves_nothing_1_12);
+    RUN(stopped_grandchild_is_killed_1_12);
+    RUN(tree_is_killed_when_its_leader_is_gone_1_12);
+    RUN(orphans_are_left_or_stopped_1_12);
+    RUN(no_zombie_is_left_1_12);
+    RUN(terminal_for_the_child_changes_no_byte_1_20);
+    RUN(window_size_reaches_the_child_1_20);
+    RUN(child_may_write_to_socket_or_file_1_4);
+    RUN(environment_and_directory);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);
