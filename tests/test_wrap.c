@@ -427,7 +427,9 @@ static void help_is_complete_and_true(void) {
         else if (strcmp(value, "FILE") == 0) strcpy(value, path_of("any"));
         else if (p && strcmp(p, "|FILE") == 0) strcpy(value, "null");
         else if (p) memmove(value, p + 1, strlen(p));
-        if (strcmp(name, "--metrics-file") == 0)
+        if (strcmp(name, "--tee-policy") == 0)
+            again = run(NULL, ARGS(A("--tee=/dev/null"), A(name), A(value), A("--"), A("true")));
+        else if (strcmp(name, "--metrics-file") == 0)
             again = run(NULL, ARGS(A("--metrics=json"), A(name), A(value), A("--"), A("true")));
         else if (value[0]) again = run(NULL, ARGS(A(name), A(value), A("--"), A("true")));
         else again = run(NULL, ARGS(A(name), A("--"), A("true")));
@@ -751,6 +753,85 @@ static void environment_and_directory(void) {
     CHECK_EQ(r.code, 125);
     CHECK_HAS(r.err, "--cwd /no/such/place");
     forget(&r);
+}
+
+/* ---- the tee ------------------------------------------------------------------------------------- */
+
+static void tee_has_every_byte(void) {
+    static const char *const modes[] = {"--output=raw", "--output=text", "--output=events"};
+    const char *file = path_of("tee");
+    bytes want = {NULL, 0, 0};
+    int i;
+    for (i = 0; i < 3; i++) {
+        result r = run(NULL, ARGS(A("--tee"), A(file), A(modes[i]), A("--"), A(fake_path), A("--total=3M")));
+        bytes copy = read_file(file);
+        CHECK_EQ(r.code, 0);
+        if (i == 0) {
+            keep(&want, r.out.ptr, r.out.len);
+            CHECK(want.len > 3000000);
+        }
+        CHECK_BYTES(copy.ptr, copy.len, want.ptr, want.len);
+        free(copy.ptr);
+        forget(&r);
+    }
+    free(want.ptr);
+    unlink(file);
+}
+
+static void full_disk_behind_the_tee(void) {
+    const char *file = path_of("teestate");
+    bytes state;
+    result r = run(NULL, ARGS(A("--tee=/dev/full"), A("--status-file"), A(file), A("--"), A(fake_path), A("--total=1M")));
+    CHECK_EQ(r.code, 0); /* the stream does not suffer */
+    CHECK(r.out_len > 1000000);
+    CHECK_HAS(r.err, "--tee /dev/full: No space left on device; going on without it");
+    CHECK_EQ(count_text(&r.err, "\n"), 1);
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/tee_dropped"), (int64_t)r.out_len);
+    free(state.ptr);
+    forget(&r);
+    r = run(NULL, ARGS(A("--tee=/dev/full"), A("--tee-policy=stop"), A("--"), A("/bin/sh"), A("-c"),
+                       A("while :; do echo '{}'; done")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "stopping");
+    forget(&r);
+    r = run(NULL, ARGS(A("--tee=/no/such/place/x"), A("--"), A("true")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "--tee /no/such/place/x");
+    forget(&r);
+}
+
+static void unread_tee_holds_nothing_up_unless_asked(void) {
+    const char *fifo = path_of("fifo"), *file = path_of("fifostate");
+    int reader, status;
+    bytes state;
+    pid_t pid;
+    result r;
+    CHECK_EQ(mkfifo(fifo, 0600), 0);
+    reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    r = run(NULL, ARGS(A("--tee"), A(fifo), A("--status-file"), A(file), A("--"), A(fake_path), A("--total=4M")));
+    CHECK_EQ(r.code, 0);
+    CHECK(r.out_len > 4000000);
+    state = read_file(file);
+    CHECK(number_at(&state, "/tee_dropped") > 2000000);
+    CHECK_EQ(number_at(&state, "/tee_dropped") + number_at(&state, "/tee_bytes"), (int64_t)r.out_len);
+    free(state.ptr);
+    forget(&r);
+    pid = spawn(ARGS(A(wrap_path), A("--tee"), A(fifo), A("--tee-policy=wait"), A("--"), A(fake_path), A("--total=4M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    usleep(300000);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0); /* waits */
+    {
+        static char block[65536];
+        uint64_t got = 0;
+        ssize_t n;
+        fcntl(reader, F_SETFL, 0);
+        while ((n = read(reader, block, sizeof block)) > 0) got += (uint64_t)n;
+        CHECK(got > 4000000);
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    close(reader);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1517,6 +1598,9 @@ int main(int argc, char **argv) {
     RUN(window_size_reaches_the_child_1_20);
     RUN(child_may_write_to_socket_or_file_1_4);
     RUN(environment_and_directory);
+    RUN(tee_has_every_byte);
+    RUN(full_disk_behind_the_tee);
+    RUN(unread_tee_holds_nothing_up_unless_asked);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

@@ -105,6 +105,10 @@ bool console_write(int stream, const char *data, size_t len) {
 
 stream_fd console_open(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
 
+stream_fd console_create(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+}
+
 void console_close(stream_fd fd) {
     int saved = errno;
     if (fd >= 0) close(fd);

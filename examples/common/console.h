@@ -41,6 +41,8 @@ bool console_write(int stream, const char *data, size_t len);
 
 /* For a file that is to be read: what stream_io is given, or -1. Close it with console_close. */
 stream_fd console_open(const char *path);
+/* For a file that is to be written from its beginning, or a FIFO that somebody reads. The same. */
+stream_fd console_create(const char *path);
 void console_close(stream_fd fd);
 
 /* Writes a file. With `replace` it is written beside its place first and then moved there: a reader sees the

@@ -68,6 +68,7 @@ static uint64_t look_at_clock(run *r, uint64_t now_ns) {
         if (since_ns(now_ns, r->quiet_ns) >= linger) r->give_up = true;
         wait = least(wait, r->give_up ? 0 : linger - since_ns(now_ns, r->quiet_ns));
     }
+    if (r->tee.lane.busy) wait = least(wait, STDERR_PATIENCE_NS);
     if (r->retry_ns > now_ns) wait = least(wait, r->retry_ns - now_ns);
     if (pipes_stderr_waits(r, now_ns))
         wait = least(wait, STDERR_PATIENCE_NS - since_ns(now_ns, r->err_ring.moved_ns));
@@ -77,6 +78,7 @@ static uint64_t look_at_clock(run *r, uint64_t now_ns) {
 static bool finished(const run *r, uint64_t now_ns) {
     if ((r->has_child && !r->child_done) || is_stopping(r)) return false;
     if (pipes_blocked(r)) return r->stdout_closed || (r->give_up && r->stop_signal);
+    if (tee_waits(r, now_ns)) return r->give_up && r->stop_signal;
     return r->ended && !r->decoding && (!r->has_child || r->child_err.file.fd == -1) &&
            !pipes_stderr_waits(r, now_ns);
 }
@@ -134,7 +136,7 @@ static bool start(run *r, int *exit_code) {
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
-    pool.tiers[0].count = 4;
+    pool.tiers[0].count = r->opt.tee ? TEE_QUEUE + 2 : 2;
     memset(&json, 0, sizeof json);
     json.max_len = r->opt.max_record;
     memset(&flow, 0, sizeof flow);
@@ -151,6 +153,10 @@ static bool start(run *r, int *exit_code) {
     }
     if (!console_catch(wake, &r->io)) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(console_error()));
+        return false;
+    }
+    if (r->opt.tee && !tee_open(r)) {
+        fprintf(stderr, "stream_wrap: --tee %s: %s\n", r->opt.tee, console_error_text(console_error()));
         return false;
     }
     if (r->opt.command) {
@@ -214,6 +220,7 @@ int main(int argc, char **argv) {
     exit_code = run_loop(&r);
     show_stderr_tail(&r);
     if (r.opt.child_stderr == STDERR_PASS) r.err_ring.dropped += r.err_ring.in - r.err_ring.passed;
+    tee_close(&r);
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);

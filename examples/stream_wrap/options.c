@@ -36,6 +36,10 @@ static const option_row rows[] = {
     {"metrics", CHOICE, FIELD(metrics), "none|json|prometheus",
      "at the end, write metrics in that form to standard error"},
     {"metrics-file", PATH, FIELD(metrics_file), "FILE", "... or to FILE"},
+    {"tee", PATH, FIELD(tee), "FILE", "write the child's bytes to FILE (or a FIFO somebody reads) as well"},
+    {"tee-policy", CHOICE, FIELD(tee_policy), "drop|wait|stop",
+     "when that is slower than the rest, or fails: go on without it and count what it\n"
+     "missed; or wait for it; or wait, and stop the child (exit 125) when it fails"},
     {"max-record", SIZE, FIELD(max_record), "SIZE",
      "longest record that is read whole (1M); longer ones pass through as they are\n"
      "and are counted, with their head"},
@@ -218,6 +222,10 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     }
     if (o->metrics_file && o->metrics == METRICS_NONE) {
         fprintf(stderr, "stream_wrap: --metrics-file: needs --metrics json or prometheus\n");
+        return false;
+    }
+    if (o->tee_policy != TEE_DROP && !o->tee) {
+        fprintf(stderr, "stream_wrap: --tee-policy: needs --tee FILE\n");
         return false;
     }
     if (i < argc && strcmp(argv[i], "-") != 0) o->command = argv + i;

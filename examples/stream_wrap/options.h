@@ -10,6 +10,7 @@
 typedef enum { OUTPUT_RAW = 0, OUTPUT_TEXT, OUTPUT_EVENTS } output_mode;
 typedef enum { PROGRESS_AUTO = 0, PROGRESS_LINE, PROGRESS_PLAIN, PROGRESS_OFF } progress_mode;
 typedef enum { METRICS_NONE = 0, METRICS_JSON, METRICS_PROMETHEUS } metrics_mode;
+typedef enum { TEE_DROP = 0, TEE_WAIT, TEE_STOP } tee_mode;
 typedef enum { STDERR_PASS = 0, STDERR_TAIL, STDERR_DROP } stderr_mode;
 
 enum { TIMER_STARTUP = 0, TIMER_IDLE, TIMER_TOOL, TIMER_TOTAL, TIMER_EXIT, TIMERS };
@@ -29,6 +30,8 @@ typedef struct options {
     int child_stdout; /* child_stdout of child.h */
     int stop_orphans;
     bool pty;
+    const char *tee;
+    int tee_policy;
     const char *cwd;
     const char **env; /* NAME=VALUE, or NAME: to be removed */
     size_t env_count;

@@ -112,8 +112,13 @@ static void source_ended(run *r) {
 
 static void source_go(run *r) {
     if (r->decoding && r->out_len == 0) decode(r);
-    if (r->ended || r->decoding || r->source.busy || pipes_blocked(r)) return;
+    if (r->ended || r->decoding || r->source.busy || pipes_blocked(r) || tee_full(r)) return;
     if (r->retry_ns && !r->give_up && stream_now_ns() < r->retry_ns) return;
+    if (r->shared) { /* another one: the tee still reads this */
+        stream_pool_release(r->buf);
+        r->buf = NULL;
+        r->shared = false;
+    }
     if (!r->buf && stream_pool_acquire(&r->pool, r->opt.buffer, &r->buf) != STREAM_OK) {
         view_say(r, "stream_wrap: %s", stream_status_text(STREAM_E_NOMEM));
         output_lost_for_good(r, true, 0);
@@ -137,11 +142,13 @@ static void source_done(run *r) {
         if (op->status == STREAM_E_IO) view_say(r, "stream_wrap: reading: %s", console_error_text(op->os_error));
         stream_pool_release(r->buf);
         r->buf = NULL;
+        r->shared = false;
         source_ended(r);
         return;
     }
     r->read_ns = r->quiet_ns = r->last_ns = r->active_ns = stream_now_ns();
     r->bytes += op->bytes;
+    r->shared = tee_take(r, r->buf, op->bytes);
     if (r->opt.output == OUTPUT_RAW) { /* on its way out before anyone reads it */
         put_out(r, r->buf->data, op->bytes);
         if (r->out_len > 0) stream_flow_sent(&r->flow, op->bytes);
@@ -289,6 +296,7 @@ static void child_in_done(run *r) {
 void pipes_done(run *r, stream_io_op *op) {
     if (op == &r->out.op) out_done(r);
     else if (op == &r->source.op) source_done(r);
+    else if (op == &r->tee.lane.op) tee_done(r);
     else if (op == &r->child_err.op) child_err_done(r);
     else if (op == &r->err.op) err_done(r);
     else if (op == &r->input.op) input_done(r);

@@ -182,6 +182,10 @@ static void build_status(run *r, uint64_t now_ns) {
         cost.len = strlen(s->cost);
         cost.type = cost.len ? STREAM_JSON_NUMBER : STREAM_JSON_NONE;
         stream_json_write_value(&w, cost);
+        if (r->opt.tee) {
+            NUMBER("tee_bytes", r->tee.bytes);
+            NUMBER("tee_dropped", r->tee.dropped);
+        }
         NUMBER("stderr_bytes", r->err_ring.in);
         NUMBER("stderr_dropped", r->err_ring.dropped);
         NUMBER("stalls", r->watch.count);
@@ -304,6 +308,8 @@ static void print_metrics(run *r, uint64_t now_ns) {
     }
     ROW("cost_usd", "Cost so far, US dollars.", STREAM_METRIC_VALUE, &cost);
     m[n - 1].decimals = 9;
+    ROW("tee_bytes_total", "Bytes written to the tee.", STREAM_METRIC_TOTAL, &r->tee.bytes);
+    ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
@@ -346,6 +352,7 @@ static void print_summary(run *r, uint64_t now_ns) {
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
                  (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,
                  (unsigned long long)s->truncated);
+    if (r->tee.dropped) view_say(r, "   the tee missed %llu bytes", (unsigned long long)r->tee.dropped);
     if (s->unterminated) view_say(r, "   the last record had no line end");
     if (session_missing(s)) view_say(r, "   note: %s", session_missing(s));
 }

@@ -51,6 +51,20 @@ typedef struct watch {
     bool cpu_known, event_due, told;
 } watch;
 
+#define TEE_QUEUE 16 /* read buffers that wait for the tee at most */
+
+typedef struct tee {
+    lane lane;
+    struct {
+        stream_pool_buf *buf;
+        size_t len;
+    } queue[TEE_QUEUE]; /* the first is being written */
+    size_t count;
+    uint64_t bytes, dropped; /* written; not written, for whatever reason */
+    uint64_t moved_ns;
+    bool failed;
+} tee;
+
 typedef struct run {
     options opt;
     session session;
@@ -76,6 +90,7 @@ typedef struct run {
     /* the child's stdout, or our standard input; a buffer is held while bytes are in it, or may come */
     lane source;
     stream_pool_buf *buf;
+    bool shared;   /* the tee holds buf too */
     bool decoding; /* buf is lent to the decoder */
     bool ended;    /* every record is out of the decoder */
     uint64_t bytes, read_ns;
@@ -105,6 +120,8 @@ typedef struct run {
     /* our standard input on its way to the child's */
     lane input, child_in;
     char input_bytes[16384];
+
+    tee tee;
 
     int exit_code;
 } run;
@@ -141,6 +158,18 @@ bool pipes_stderr_waits(const run *r, uint64_t now_ns);
 void pipes_say(run *r, const char *data, size_t len);
 /* What was said goes out, as long as somebody takes it: at the end. */
 void pipes_flush_said(run *r);
+
+/* tee.c */
+/* False: see console_error. */
+bool tee_open(run *r);
+/* Bytes just read: true when the buffer is shared from now on. */
+bool tee_take(run *r, stream_pool_buf *buf, size_t len);
+/* The stream has to wait for it. */
+bool tee_full(const run *r);
+void tee_done(run *r);
+/* At the end: something is still on its way. */
+bool tee_waits(const run *r, uint64_t now_ns);
+void tee_close(run *r);
 
 /* output.c */
 void output_record(run *r, const stream_item *record, uint64_t now_ns);
