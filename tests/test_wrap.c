@@ -802,7 +802,7 @@ static void full_disk_behind_the_tee(void) {
 }
 
 static void unread_tee_holds_nothing_up_unless_asked(void) {
-    const char *fifo = path_of("fifo"), *file = path_of("fifostate");
+    const char *fifo = path_of("teefifo"), *file = path_of("fifostate");
     int reader, status;
     bytes state;
     pid_t pid;
@@ -1573,6 +1573,8 @@ int main(int argc, char **argv) {
     snprintf(dir, sizeof dir, "/tmp/test_wrap.XXXXXX");
     if (!mkdtemp(dir)) return 2;
 
+    /* First: what this process has grown to before it forks counts as the wrapper's, too. */
+    if (!getenv("TEST_SANITIZED")) RUN(memory_does_not_grow_with_the_stream_1_13);
     RUN(stderr_before_stdout_1_1);
     RUN(unread_stderr_never_stops_the_child_1_1);
     RUN(grandchild_holding_the_pipe_1_2);
@@ -1614,7 +1616,6 @@ int main(int argc, char **argv) {
     RUN(child_input_is_empty_unless_asked);
     RUN(each_byte_is_scanned_once_1_13);
     if (!getenv("TEST_SANITIZED")) { /* what a sanitizer allocates is not ours */
-        RUN(memory_does_not_grow_with_the_stream_1_13);
         RUN(steady_state_allocates_nothing);
     }
     RUN(closed_stdout_stops_the_child_quietly_1_14);

@@ -148,6 +148,7 @@ static void source_done(run *r) {
     }
     r->read_ns = r->quiet_ns = r->last_ns = r->active_ns = stream_now_ns();
     r->bytes += op->bytes;
+    watch_heard(r);
     r->shared = tee_take(r, r->buf, op->bytes);
     if (r->opt.output == OUTPUT_RAW) { /* on its way out before anyone reads it */
         put_out(r, r->buf->data, op->bytes);

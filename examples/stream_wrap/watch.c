@@ -72,6 +72,12 @@ void watch_describe(const run *r, char *out, size_t cap, uint64_t now_ns) {
              pipes_child_reads(r) ? ", its stdin is open" : "");
 }
 
+void watch_heard(run *r) {
+    if (!r->watch.told || watch_stalled(r)) return;
+    r->watch.told = false;
+    output_resumed(r, r->read_ns);
+}
+
 uint64_t watch_tick(run *r, uint64_t now_ns) {
     watch *w = &r->watch;
     uint64_t wait = UINT64_MAX;

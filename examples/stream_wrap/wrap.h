@@ -182,6 +182,8 @@ void output_resumed(run *r, uint64_t now_ns);
 /* watch.c */
 /* Looks at every timer; returns how long that may be left alone. */
 uint64_t watch_tick(run *r, uint64_t now_ns);
+/* Something came: the first place where the end of a stall can be told, before what came is. */
+void watch_heard(run *r);
 /* Whether the timer that ran out last still waits for the same. */
 bool watch_stalled(const run *r);
 /* The last stall in words. */
