@@ -425,6 +425,7 @@ static void help_is_complete_and_true(void) {
         else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
         else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
         else if (strcmp(value, "FILE") == 0) strcpy(value, path_of("any"));
+        else if (strcmp(name, "--map") == 0) strcpy(value, "codex");
         else if (p && strcmp(p, "|FILE") == 0) strcpy(value, "null");
         else if (p) memmove(value, p + 1, strlen(p));
         if (strcmp(name, "--tee-policy") == 0)
@@ -832,6 +833,104 @@ static void unread_tee_holds_nothing_up_unless_asked(void) {
     waitpid(pid, &status, 0);
     CHECK_EQ(WEXITSTATUS(status), 0);
     close(reader);
+}
+
+/* ---- other CLIs ---------------------------------------------------------------------------------- */
+
+static const char codex_stream[] =
+    "{\"type\":\"thread.started\",\"thread_id\":\"th-1\"}\n{\"type\":\"turn.started\"}\n"
+    "{\"type\":\"item.started\",\"item\":{\"id\":\"i1\",\"type\":\"command_execution\",\"command\":\"ls\"}}\n"
+    "{\"type\":\"item.completed\",\"item\":{\"id\":\"i1\",\"type\":\"command_execution\",\"exit_code\":1,"
+    "\"status\":\"failed\"}}\n"
+    "{\"type\":\"item.completed\",\"item\":{\"id\":\"i2\",\"type\":\"agent_message\",\"text\":\"Done.\"}}\n"
+    "{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":100,\"cached_input_tokens\":60,\"output_tokens\":7}}\n";
+
+static const char gemini_stream[] =
+    "{\"type\":\"init\",\"timestamp\":\"t\",\"session_id\":\"g-1\",\"model\":\"gemini-x\"}\n"
+    "{\"type\":\"message\",\"role\":\"user\",\"content\":\"hi\"}\n"
+    "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"Hel\",\"delta\":true}\n"
+    "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"lo\",\"delta\":true}\n"
+    "{\"type\":\"tool_use\",\"tool_name\":\"read_file\",\"tool_id\":\"r1\",\"parameters\":{\"path\":\"x\"}}\n"
+    "{\"type\":\"tool_result\",\"tool_id\":\"r1\",\"status\":\"success\"}\n"
+    "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"Bye\",\"delta\":true}\n"
+    "{\"type\":\"result\",\"status\":\"success\",\"stats\":{\"input_tokens\":30,\"output_tokens\":20,\"cached\":10,"
+    "\"input\":20}}\n";
+
+static void codex_and_gemini_are_known(void) {
+    static const struct {
+        const char *stream, *map, *text, *session, *name;
+        int64_t input, output, cached, messages;
+    } c[] = {{codex_stream, "--map=codex", "Done.\n", "\"th-1\"", "\"name\":\"command_execution\"", 40, 7, 60, 1},
+             {gemini_stream, "--map=gemini", "Hello\nBye\n", "\"g-1\"", "\"name\":\"read_file\"", 20, 20, 10, 2}};
+    size_t i, at;
+    int by_itself;
+    for (i = 0; i < 2; i++) {
+        result r = run(c[i].stream, ARGS(A("--output=events"), A(c[i].map))), text;
+        bytes state;
+        CHECK_HAS(r.out, "\"event\":\"start\"");
+        CHECK_HAS(r.out, "\"event\":\"tool_start\"");
+        CHECK_HAS(r.out, c[i].name);
+        CHECK_HAS(r.out, i == 0 ? "\"is_error\":true" : "\"is_error\":false");
+        CHECK_HAS(r.out, "\"event\":\"result\"");
+        forget(&r);
+        for (by_itself = 0; by_itself < 2; by_itself++) {
+            text = run(c[i].stream, ARGS(A("--output=text"), A(by_itself ? "--map=auto" : c[i].map)));
+            CHECK_TEXT(text.out.ptr, text.out.len, c[i].text);
+            forget(&text);
+        }
+        state = status_of(c[i].stream, strlen(c[i].stream), &r, "--map=auto");
+        CHECK_EQ(r.code, 0);
+        CHECK_TEXT(r.out.ptr, r.out.len, c[i].stream); /* raw is raw */
+        CHECK_TEXT(text_at(&state, "/session_id"), strlen(text_at(&state, "/session_id")), c[i].session);
+        CHECK_EQ(number_at(&state, "/tokens/input"), c[i].input);
+        CHECK_EQ(number_at(&state, "/tokens/output"), c[i].output);
+        CHECK_EQ(number_at(&state, "/tokens/cache_read"), c[i].cached);
+        CHECK_EQ(number_at(&state, "/messages"), c[i].messages);
+        CHECK_EQ(number_at(&state, "/tools_started"), 1);
+        CHECK_TEXT(text_at(&state, "/missing"), strlen(text_at(&state, "/missing")), "null");
+        free(state.ptr);
+        forget(&r);
+        r = run(NULL, ARGS(A("--show-map"), A(c[i].map + 6)));
+        CHECK_EQ(r.code, 0);
+        CHECK(r.out.len > 0 && stream_json_check(r.out.ptr, r.out.len - 1, &at) == STREAM_OK);
+        forget(&r);
+    }
+}
+
+static void mapping_of_ones_own(void) {
+    static const char map[] =
+        "{\"type\":\"/k~1d\",\"rules\":["
+        "{\"when\":{\"/k~1d\":[\"say\",\"shout\"],\"/deep/0\":7},\"is\":\"text\",\"text\":\"/t\"},"
+        "{\"when\":{\"/k~1d\":\"end\"},\"is\":\"result\",\"cost\":\"/c\",\"failed\":{\"/bad\":true}}]}";
+    static const char stream[] = "{\"k/d\":\"say\",\"deep\":[7],\"t\":\"one\"}\n{\"k/d\":\"say\",\"deep\":[8],\"t\":\"no\"}\n"
+                                 "{\"deep\":[7],\"t\":\"tw\\u006f\",\"k/d\":\"sh\\u006fut\"}\n{\"k/d\":\"end\",\"c\":0.5}\n";
+    static const char *const bad[] = {"{}", "[]", "{\"rules\":[{\"is\":\"nothing\"}]}", "{\"rules\":[{\"text\":\"no\"}]}",
+                                      "{\"rules\":[{\"when\":[]}]}", "{\"rules\":[{\"what\":\"/x\"}]}", "{\"rules\":"};
+    const char *file = path_of("map.json");
+    bytes state;
+    size_t i;
+    result r;
+    write_text(file, map, strlen(map));
+    r = run(stream, ARGS(A("--map"), A(file), A("--output=text")));
+    CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "one\ntwo\n");
+    forget(&r);
+    state = status_of(stream, strlen(stream), &r, format("--map=%s", file));
+    CHECK_EQ(number_at(&state, "/types/say"), 2);
+    CHECK_EQ(number_at(&state, "/types/shout"), 1);
+    CHECK_TEXT(text_at(&state, "/cost_usd"), strlen(text_at(&state, "/cost_usd")), "0.5");
+    free(state.ptr);
+    forget(&r);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_text(file, bad[i], strlen(bad[i]));
+        r = run("", ARGS(A("--map"), A(file)));
+        CHECK_EQ(r.code, 125);
+        CHECK_HAS(r.err, "--map");
+        forget(&r);
+    }
+    r = run("", ARGS(A("--map=/no/such/file")));
+    CHECK_EQ(r.code, 125);
+    forget(&r);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1603,6 +1702,8 @@ int main(int argc, char **argv) {
     RUN(tee_has_every_byte);
     RUN(full_disk_behind_the_tee);
     RUN(unread_tee_holds_nothing_up_unless_asked);
+    RUN(codex_and_gemini_are_known);
+    RUN(mapping_of_ones_own);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

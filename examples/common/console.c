@@ -139,6 +139,26 @@ bool console_put_file(const char *path, const char *data, size_t len, bool repla
     return false;
 }
 
+bool console_get_file(const char *path, size_t most, char **data, size_t *len) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *got = fd < 0 ? NULL : (char *)malloc(most + 1);
+    ssize_t n = 1;
+    *len = 0;
+    while (got && n != 0 && *len <= most) {
+        n = read(fd, got + *len, most + 1 - *len);
+        if (n > 0) *len += (size_t)n;
+        else if (n < 0 && errno != EINTR) break;
+    }
+    if (fd >= 0 && got && *len > most) errno = EFBIG;
+    console_close(fd);
+    if (!got || n < 0 || *len > most) {
+        free(got);
+        return false;
+    }
+    *data = got;
+    return true;
+}
+
 uint64_t console_process(void) { return (uint64_t)getpid(); }
 int console_error(void) { return errno; }
 const char *console_error_text(int os_error) { return strerror(os_error); }

@@ -49,6 +49,9 @@ void console_close(stream_fd fd);
    old state or the new, never half of one. False: see console_error, and nothing is left beside it. */
 bool console_put_file(const char *path, const char *data, size_t len, bool replace);
 
+/* Reads a whole file of at most `most` bytes; *data is yours to free. False: see console_error. */
+bool console_get_file(const char *path, size_t most, char **data, size_t *len);
+
 uint64_t console_process(void);
 
 /* The number of the error of the last call here that failed, and what stream_io calls os_error: in words.

@@ -10,6 +10,7 @@
 #define CHILD_PIPE ((size_t)1 << 20)
 #define SECOND_CHANCE_NS UINT64_C(1000000000) /* for a SIGKILL to do its work */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
+#define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
 
 /* Whether anything we started may still run. */
@@ -126,6 +127,22 @@ static bool start_child(run *r, int *exit_code) {
     return false;
 }
 
+static bool read_mapping(run *r) {
+    static text_buffer text; /* the mapping points into it */
+    const char *map = r->opt.map, *wrong, *built_in = mapping_built_in(map);
+    session *s = &r->session;
+    s->detect = strcmp(map, "auto") == 0;
+    s->mapped = !s->detect && strcmp(map, "claude") != 0;
+    if (!s->mapped) return true;
+    if (!built_in && !console_get_file(map, MAPPING_FILE, &text.ptr, &text.len)) {
+        fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
+        return false;
+    }
+    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in)) : mapping_read(&s->map, text.ptr, text.len);
+    if (wrong) fprintf(stderr, "stream_wrap: --map %s: %s\n", map, wrong);
+    return wrong == NULL;
+}
+
 static bool start(run *r, int *exit_code) {
     stream_pool_desc pool;
     stream_json_desc json;
@@ -147,6 +164,7 @@ static bool start(run *r, int *exit_code) {
                 r->opt.max_record);
         return false;
     }
+    if (!read_mapping(r)) return false;
     if (stream_io_init(&r->io, NULL) != STREAM_OK) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io.os_error));
         return false;

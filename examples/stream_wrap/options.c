@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../common/text.h"
+#include "mapping.h"
 #include "stream.h"
 
 typedef enum { FLAG, CHOICE, SIZE, DURATION, PATH, LIST, TIMERS_LIST, HELP, VERSION } option_kind;
@@ -25,6 +26,10 @@ static const option_row rows[] = {
     {"output", CHOICE, FIELD(output), "raw|text|events",
      "what goes to standard output: the child's bytes exactly (raw, the default);\n"
      "the assistant's text, made safe for a terminal; one JSON event per line"},
+    {"map", PATH, FIELD(map), "auto|claude|codex|gemini|FILE",
+     "what the records mean: Claude Code's stream-json, codex exec --json, gemini\n"
+     "--output-format stream-json, or as FILE says; auto (the default) knows by the first"},
+    {"show-map", PATH, FIELD(show_map), "codex|gemini", "print that mapping, to begin a FILE of one's own with"},
     {"progress", CHOICE, FIELD(progress), "auto|line|plain|off",
      "on standard error: a status line, or a plain line every --interval;\n"
      "auto is line on a terminal and off elsewhere"},
@@ -189,6 +194,7 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     o->max_record = (size_t)1 << 20;
     o->buffer = (size_t)64 << 10;
     o->input = "null";
+    o->map = "auto";
     *exit_code = EXIT_OWN;
     for (i = 1; i < argc && argv[i][0] == '-' && argv[i][1] == '-'; i++) {
         const char *name = argv[i] + 2, *equals = strchr(name, '=');
@@ -218,6 +224,13 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     }
     if (i < argc && argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i - 1], "--") != 0) {
         fprintf(stderr, "stream_wrap: %s: no such option; see --help\n", argv[i]);
+        return false;
+    }
+    if (o->show_map) {
+        const char *text = mapping_built_in(o->show_map);
+        if (text) fputs(text, stdout);
+        else fprintf(stderr, "stream_wrap: --show-map: there is no mapping '%s'\n", o->show_map);
+        *exit_code = text ? 0 : EXIT_OWN;
         return false;
     }
     if (o->metrics_file && o->metrics == METRICS_NONE) {

@@ -31,6 +31,8 @@ typedef struct options {
     int stop_orphans;
     bool pty;
     const char *tee;
+    const char *show_map;
+    const char *map; /* auto, claude, a name of mapping.h, or a file */
     int tee_policy;
     const char *cwd;
     const char **env; /* NAME=VALUE, or NAME: to be removed */

@@ -6,7 +6,7 @@
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
      thinking      text
-     tool_start    id, name
+     tool_start    id, name; input when it is known at once
      tool_input    id, name, input
      tool_end      id, name, tool_ms, is_error
      result        record, whole
@@ -108,7 +108,8 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
         name = e->kind == SESSION_TOOL_START ? "tool_start" : "tool_input";
         f[n++] = value_field("id", e->id);
         f[n++] = value_field("name", e->name);
-        if (e->kind == SESSION_TOOL_INPUT) f[n++] = value_field("input", e->value);
+        if (e->kind == SESSION_TOOL_INPUT || e->value.type != STREAM_JSON_NONE)
+            f[n++] = value_field("input", e->value);
         break;
     case SESSION_TOOL_END:
         name = "tool_end";
@@ -131,6 +132,7 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
 
 /* The assistant's own words only; a block ends with a line feed whatever it contains. */
 static void text_of_record(run *r, const session_event *e) {
+    bool other = e->kind != SESSION_TEXT && e->kind != SESSION_THINKING && r->session.mapped;
     if (e->subagent) return;
     if (e->kind == SESSION_TEXT && !e->repeated) {
         size_t len, from = r->made.len;
@@ -141,8 +143,8 @@ static void text_of_record(run *r, const session_event *e) {
         text_add_safe(&r->made, r->scratch.ptr, len, false);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
-    if ((e->kind == SESSION_TEXT_END || (e->kind == SESSION_TEXT && !r->session.partial)) && r->text_line_open &&
-        text_room(&r->made, 1)) {
+    if ((e->kind == SESSION_TEXT_END || other || (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
+        r->text_line_open && text_room(&r->made, 1)) {
         r->made.ptr[r->made.len++] = '\n';
         r->text_line_open = false;
     }

@@ -197,6 +197,12 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
         r->walking = stream_json_each_init(&r->each, v[CONTENT]) == STREAM_OK;
 }
 
+static void keep_cost(session *s, stream_json_value cost) {
+    if (cost.type != STREAM_JSON_NUMBER || cost.len >= sizeof s->cost) return;
+    memcpy(s->cost, cost.ptr, cost.len);
+    s->cost[cost.len] = '\0';
+}
+
 static void read_result(session *s, session_reading *r, const stream_item *record) {
     enum { USAGE, COST, ERROR, COUNT };
     static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
@@ -206,10 +212,7 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
         s->done = read_usage(v[USAGE]);
         memset(&s->now, 0, sizeof s->now);
     }
-    if (v[COST].type == STREAM_JSON_NUMBER && v[COST].len < sizeof s->cost) {
-        memcpy(s->cost, v[COST].ptr, v[COST].len);
-        s->cost[v[COST].len] = '\0';
-    }
+    keep_cost(s, v[COST]);
     s->result_is_error = v[ERROR].type == STREAM_JSON_TRUE;
     s->saw_result = true;
     s->state = SESSION_RESULT;
@@ -241,6 +244,84 @@ static bool silent_delta(session *s, const stream_item *record) {
     return true;
 }
 
+static void add_usage(session *s, const mapping_rule *rule, const stream_json_value *v) {
+    session_usage u;
+    uint64_t *const to[] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
+    int i;
+    memset(&u, 0, sizeof u);
+    for (i = 0; i < 4; i++)
+        if (rule->field[FIELD_INPUT + i] >= 0) *to[i] = count_of(v[rule->field[FIELD_INPUT + i]]);
+    if (rule->input_includes_cache) u.input -= u.input < u.cache_read ? u.input : u.cache_read;
+    s->now = u;
+    message_done(s);
+}
+
+static void read_mapped(session *s, session_reading *r, const stream_item *record) {
+    stream_json_value v[MAPPING_POINTERS], got[MAPPING_FIELDS];
+    const mapping_rule *rule = mapping_apply(&s->map, record->ptr, record->len, v);
+    session_event *first = &r->first;
+    char name[SESSION_NAME];
+    size_t i;
+    keep_name(name, v[s->map.type]);
+    count_type(s, v[s->map.type].type == STREAM_JSON_STRING ? name : "(none)");
+    r->has_first = true; /* SESSION_UNKNOWN if nothing else */
+    if (!rule) return;
+    memset(got, 0, sizeof got);
+    for (i = 0; i < MAPPING_FIELDS; i++)
+        if (rule->field[i] >= 0) got[i] = v[rule->field[i]];
+    if (got[FIELD_SESSION].type == STREAM_JSON_STRING) keep_name(s->session_id, got[FIELD_SESSION]);
+    if (got[FIELD_MODEL].type == STREAM_JSON_STRING) keep_name(s->model, got[FIELD_MODEL]);
+    keep_cost(s, got[FIELD_COST]);
+    first->id = got[FIELD_ID];
+    first->name = got[FIELD_NAME];
+    first->is_error = mapping_failed(&s->map, rule, v);
+    switch (rule->means) {
+    case MEANS_START: first->kind = SESSION_INIT; break;
+    case MEANS_TEXT:
+    case MEANS_DELTA:
+    case MEANS_THINKING:
+        first->kind = rule->means == MEANS_THINKING ? SESSION_THINKING : SESSION_TEXT;
+        first->value = got[FIELD_TEXT];
+        first->piece = rule->means == MEANS_DELTA;
+        if (first->kind == SESSION_TEXT && !(first->piece && s->text_open)) s->messages++;
+        r->has_first = first->value.type == STREAM_JSON_STRING;
+        break;
+    case MEANS_TOOL_START:
+        first->kind = SESSION_TOOL_START;
+        first->value = got[FIELD_ARGUMENTS];
+        tool_started(s, first->id, first->name, r->now_ns);
+        break;
+    case MEANS_TOOL_END:
+        first->kind = SESSION_TOOL_END;
+        tool_ended(s, first);
+        break;
+    case MEANS_RESULT:
+        first->kind = SESSION_FINAL;
+        s->result_is_error = first->is_error;
+        s->saw_result = true;
+        s->state = SESSION_RESULT;
+        s->tools = 0;
+        s->tools_untracked = 0;
+        add_usage(s, rule, v);
+        break;
+    case MEANS_USAGE: add_usage(s, rule, v); break;
+    default: break;
+    }
+    if (rule->means != MEANS_OTHER) s->text_open = rule->means == MEANS_DELTA;
+}
+
+/* What writes a stream is told by its first record. */
+static void detect(session *s, const stream_item *record) {
+    const char *name, *text;
+    size_t i;
+    for (i = 0; !s->mapped && (name = mapping_name(i)) != NULL; i++) {
+        text = mapping_built_in(name);
+        s->mapped = mapping_read(&s->map, text, strlen(text)) == NULL &&
+                    mapping_begins(&s->map, record->ptr, record->len);
+    }
+    s->detect = false;
+}
+
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns) {
     static const char *const want[] = {"/type"};
     static const char *const no_object[] = {"(none)",   "(null)",   "(boolean)", "(boolean)",
@@ -258,6 +339,11 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     if (record->kind != STREAM_JSON_OBJECT) {
         count_type(s, no_object[record->kind]);
         r->has_first = true;
+        return;
+    }
+    if (s->detect) detect(s, record);
+    if (s->mapped) {
+        read_mapped(s, r, record);
         return;
     }
     if (stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID) s->invalid++;
