@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_wrap from outside: test_wrap PATH_OF_STREAM_WRAP PATH_OF_FAKE_LLM. Each case runs the real binary
+   stream_wrap from outside: test_wrap PATH_OF_STREAM_WRAP PATH_OF_FAKE_LLM [CASE]. Each case runs the real binary
    on pipes or a terminal and looks at bytes, exit codes, files and memory. Numbers in names are those of the
    behaviours the cases stand for. */
 #include "test.h"
@@ -24,7 +24,7 @@
 #define STREAM_JSON_IMPLEMENTATION
 #include "stream_json.h"
 
-static const char *wrap_path, *fake_path;
+static const char *wrap_path, *fake_path, *only; /* only: cases whose name contains it */
 static char dir[64]; /* scratch files of this run */
 
 typedef struct bytes {
@@ -390,7 +390,8 @@ static void exit_codes(void) {
 
 static void wrong_options_name_themselves(void) {
     static const char *const wrong[] = {"--nope",           "--output=xml",     "--max-record=0", "--max-record=12Q",
-                                        "--buffer=-1",      "--interval=soon",  "--summary=yes",  "--output",
+                                        "--buffer=-1",      "--interval=soon",  "--timeout=nap=3s",
+                                        "--timeout=idle", "--timeout=idle=5s:",  "--summary=yes",  "--output",
                                         "--metrics-file=x", "--stdin=/no/file", "-x"};
     size_t i;
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -420,10 +421,16 @@ static void help_is_complete_and_true(void) {
         p = strrchr(value, '|');
         if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
+        else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
+        else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
+        else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
         else if (strcmp(value, "FILE") == 0) strcpy(value, path_of("any"));
+        else if (strcmp(name, "--map") == 0) strcpy(value, "codex");
         else if (p && strcmp(p, "|FILE") == 0) strcpy(value, "null");
         else if (p) memmove(value, p + 1, strlen(p));
-        if (strcmp(name, "--metrics-file") == 0)
+        if (strcmp(name, "--tee-policy") == 0)
+            again = run(NULL, ARGS(A("--tee=/dev/null"), A(name), A(value), A("--"), A("true")));
+        else if (strcmp(name, "--metrics-file") == 0)
             again = run(NULL, ARGS(A("--metrics=json"), A(name), A(value), A("--"), A("true")));
         else if (value[0]) again = run(NULL, ARGS(A(name), A(value), A("--"), A("true")));
         else again = run(NULL, ARGS(A(name), A("--"), A("true")));
@@ -482,6 +489,448 @@ static void deaf_child_is_killed_after_grace(void) {
     waitpid(pid, &status, 0);
     CHECK_EQ(WEXITSTATUS(status), 137);
     close(out[0]);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------- */
+
+static void timers_report_and_let_live_1_6(void) {
+    result r = run(NULL, ARGS(A("--output=events"), A("--timeout=startup=150ms"), A("--"), A("/bin/sh"), A("-c"),
+                              A("sleep 0.6; echo '{\"type\":\"late\"}'")));
+    CHECK_EQ(r.code, 0);
+    CHECK_HAS(r.out, "\"event\":\"stalled\"");
+    CHECK_HAS(r.out, "\"timer\":\"startup\"");
+    CHECK_HAS(r.out, "\"action\":\"report\"");
+    CHECK_HAS(r.out, "\"event\":\"resumed\"");
+    CHECK_HAS(r.out, "\"type\":\"late\"");
+    CHECK_HAS(r.err, "stalled: startup");
+    CHECK_EQ(count_text(&r.out, "\"stalled\""), 1);
+    forget(&r);
+}
+
+static void idle_timer_tells_what_is_known_1_6_1_11(void) {
+    /* Our own progress lines are no sign of life of the child's. */
+    result r = run(NULL, ARGS(A("--timeout=idle=250ms:stop"), A("--stdin=inherit"), A("--progress=plain"),
+                              A("--interval=20ms"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: idle");
+    CHECK_HAS(r.err, "no CPU used");
+    CHECK_HAS(r.err, "its stdin is open");
+    CHECK(r.wall_ms < 5000);
+    forget(&r);
+    r = run(NULL, ARGS(A("--timeout=idle=300ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+                       A("echo '{}'; while :; do :; done")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "CPU in use");
+    CHECK_EQ(count_text(&r.err, "stdin is open"), 0);
+    forget(&r);
+}
+
+static void tool_has_a_timer_of_its_own_1_6(void) {
+    const char *script = "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[{\"type\":\"tool_use\","
+                         "\"id\":\"t\",\"name\":\"Bash\",\"input\":{}}]}}'; sleep 0.7";
+    result r = run(NULL, ARGS(A("--output=events"), A("--timeout=idle=50ms,tool=300ms"), A("--"), A("/bin/sh"),
+                              A("-c"), A(script)));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(count_text(&r.out, "\"event\":\"stalled\""), 1); /* not idle: a tool runs */
+    CHECK_HAS(r.out, "\"timer\":\"tool\"");
+    CHECK_HAS(r.out, "\"tool\":\"Bash\"");
+    forget(&r);
+}
+
+static void total_and_exit_timers_stop_1_5(void) {
+    result r = run(NULL, ARGS(A("--timeout=total=300ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+                              A("while :; do echo '{}'; sleep 0.01; done")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: total");
+    forget(&r);
+    r = run(NULL, ARGS(A("--timeout=exit=200ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+                       A("echo '{\"type\":\"result\"}'; sleep 600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: exit");
+    CHECK(r.wall_ms < 5000);
+    forget(&r);
+}
+
+static void slow_reader_is_no_idle_child_1_6(void) {
+    int out[2], status;
+    static char block[65536];
+    ssize_t n;
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--timeout=idle=200ms:stop"), A("--"), A(fake_path), A("--total=2M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    usleep(700000); /* it is we who do not read */
+    while ((n = read(out[0], block, sizeof block)) > 0) {
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    close(out[0]);
+}
+
+/* ---- all that the child starts ------------------------------------------------------------------- */
+
+static pid_t pid_in(const char *name) {
+    bytes b = read_file(path_of(name));
+    pid_t pid = b.len ? (pid_t)atoi(b.ptr) : 0;
+    free(b.ptr);
+    return pid;
+}
+
+/* Starts a script, awaits its "up", and gives back its wrapper. */
+static pid_t start_script(int *reader, const char *option, const char *script) {
+    int out[2];
+    char line[8];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A(option), A("--"), A("/bin/sh"), A("-c"), A(script)),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, 3), 3);
+    *reader = out[0];
+    return pid;
+}
+
+static void killed_wrapper_leaves_nothing_1_12(void) {
+    const char *script = format("echo $$ >%s; setsid sleep 600 & echo $! >%s; (sleep 600 & echo $! >%s); "
+                                "sh -c 'trap \"\" TERM HUP INT; echo $$ >%s; while :; do sleep 0.1; done' & "
+                                "while ! test -s %s; do sleep 0.01; done; echo up; wait",
+                                path_of("k1"), path_of("k2"), path_of("k3"), path_of("k4"), path_of("k4"));
+    const char *names[] = {"k1", "k2", "k3", "k4"};
+    int reader, i;
+    uint64_t start;
+    pid_t pid = start_script(&reader, "--grace=5s", script), below[4];
+    for (i = 0; i < 4; i++) {
+        below[i] = pid_in(names[i]);
+        CHECK(below[i] > 1 && !is_gone(below[i]));
+    }
+    kill(pid, SIGKILL);
+    start = now_ms();
+    waitpid(pid, NULL, 0);
+    for (i = 0; i < 4; i++) AWAIT(is_gone(below[i]));
+    CHECK(now_ms() - start < 2000);
+    close(reader);
+}
+
+static void stopped_grandchild_is_killed_1_12(void) {
+    const char *script = format("(trap '' TERM; kill -STOP $(sh -c 'echo $PPID >%s; echo $PPID'); sleep 600) & "
+                                "while ! test -s %s; do sleep 0.01; done; echo up; sleep 600",
+                                path_of("s1"), path_of("s1"));
+    int reader, status;
+    pid_t pid = start_script(&reader, "--grace=200ms", script), stopped = pid_in("s1");
+    CHECK(stopped > 1);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 143); /* of the child itself */
+    AWAIT(is_gone(stopped));
+    close(reader);
+}
+
+static void tree_is_killed_when_its_leader_is_gone_1_12(void) {
+    const char *script = format("setsid sh -c 'trap \"\" TERM; echo $$ >%s; while :; do sleep 0.05; done' & "
+                                "while ! test -s %s; do sleep 0.01; done; echo up; sleep 600",
+                                path_of("l1"), path_of("l1"));
+    int reader, status;
+    pid_t pid = start_script(&reader, "--grace=200ms", script), deaf = pid_in("l1");
+    CHECK(deaf > 1);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 143);
+    CHECK(is_gone(deaf));
+    close(reader);
+}
+
+static void orphans_are_left_or_stopped_1_12(void) {
+    pid_t pid;
+    result r = run_sh("--orphans=stop", format("sleep 600 & echo $! >%s; exit 3", path_of("o1")));
+    CHECK_EQ(r.code, 3);
+    pid = pid_in("o1");
+    CHECK(pid > 1 && is_gone(pid));
+    forget(&r);
+    r = run_sh("--orphans=leave", format("sleep 600 >&- 2>&- & echo $! >%s; exit 3", path_of("o2")));
+    CHECK_EQ(r.code, 3);
+    pid = pid_in("o2");
+    CHECK(pid > 1 && !is_gone(pid));
+    if (pid > 1) kill(pid, SIGKILL);
+    forget(&r);
+}
+
+static void no_zombie_is_left_1_12(void) {
+    result r = run_sh(NULL, format("cp /bin/true %s; for i in 1 2 3 4 5; do (%s &); done; sleep 0.3; "
+                                   "grep -l 'Name:.zombie_try' /proc/[0-9]*/status 2>/dev/null | wc -l",
+                                   path_of("zombie_try"), path_of("zombie_try")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "0\n");
+    forget(&r);
+}
+
+/* ---- how the child is run ------------------------------------------------------------------------ */
+
+static void terminal_for_the_child_changes_no_byte_1_20(void) {
+    result r = run_sh("--pty", "test -t 1 && echo tty; stty size <&1; printf 'a\\r\\nb\\tc\\n'; test -t 2 || echo pipe >&2; exit 4");
+    CHECK_EQ(r.code, 4);
+    CHECK_TEXT(r.out.ptr, r.out.len, "tty\n24 4096\na\r\nb\tc\n");
+    CHECK_TEXT(r.err.ptr, r.err.len, "pipe\n");
+    forget(&r);
+    r = run(NULL, ARGS(A("--pty"), A("--metrics=json"), A("--"), A(fake_path), A("--total=3M")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(number_at(&r.err, "/stream_wrap_bytes_total"), (int64_t)r.out_len);
+    CHECK_EQ(number_at(&r.err, "/stream_wrap_records_total{type=\"result\"}"), 1);
+    forget(&r);
+}
+
+static void window_size_reaches_the_child_1_20(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
+    struct winsize size = {40, 100, 0, 0};
+    bytes got = {NULL, 0, 0};
+    uint64_t end = now_ms() + 10000;
+    bool resized = false;
+    pid_t pid;
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
+    fcntl(master, F_SETFD, FD_CLOEXEC);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    ioctl(master, TIOCSWINSZ, &size);
+    keep(&got, "", 0);
+    pid = fork();
+    if (pid == 0) {
+        setsid();
+        ioctl(slave, TIOCSCTTY, 0);
+        dup2(slave, 0);
+        dup2(slave, 1);
+        dup2(open("/dev/null", O_WRONLY), 2);
+        execl(wrap_path, wrap_path, "--pty", "--", "/bin/sh", "-c",
+              "stty size <&1; trap 'stty size <&1; exit 0' WINCH; echo up; while :; do sleep 0.05; done",
+              (char *)NULL);
+        _exit(97);
+    }
+    close(slave);
+    while (now_ms() < end) {
+        char part[256];
+        ssize_t n = read(master, part, sizeof part);
+        if (n <= 0) break;
+        keep(&got, part, (size_t)n);
+        if (!resized && count_text(&got, "up") > 0) {
+            size.ws_col = 77;
+            ioctl(master, TIOCSWINSZ, &size);
+            resized = true;
+        }
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK_HAS(got, "40 100");
+    CHECK_HAS(got, "40 77");
+    free(got.ptr);
+    close(master);
+}
+
+static void child_may_write_to_socket_or_file_1_4(void) {
+    static const char *const to[] = {"--child-stdout=pipe", "--child-stdout=socket", "--child-stdout=file"};
+    uint64_t want = 0;
+    int i;
+    for (i = 0; i < 3; i++) {
+        setup s;
+        result r;
+        memset(&s, 0, sizeof s);
+        s.discard = true;
+        r = run_with(&s, ARGS(A(to[i]), A("--"), A(fake_path), A("--total=3M"), A("--seed=5")));
+        CHECK_EQ(r.code, 0);
+        CHECK(r.out_len > 3000000);
+        if (i == 0) want = r.out_hash;
+        CHECK(r.out_hash == want);
+        forget(&r);
+        r = run_sh(to[i], "echo a; sleep 0.15; echo b; (sleep 0.15; echo c) & exit 5");
+        CHECK_EQ(r.code, 5);
+        CHECK_TEXT(r.out.ptr, r.out.len, "a\nb\nc\n");
+        forget(&r);
+    }
+}
+
+static void environment_and_directory(void) {
+    result r = run(NULL, ARGS(A("--env=FOO=bar=x"), A("--env"), A("HOME"), A("--cwd=/"), A("--"), A("/bin/sh"), A("-c"),
+                              A("echo $FOO-$HOME-$(pwd)")));
+    CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "bar=x--/\n");
+    forget(&r);
+    r = run(NULL, ARGS(A("--cwd=/no/such/place"), A("--"), A("true")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "--cwd /no/such/place");
+    forget(&r);
+}
+
+/* ---- the tee ------------------------------------------------------------------------------------- */
+
+static void tee_has_every_byte(void) {
+    static const char *const modes[] = {"--output=raw", "--output=text", "--output=events"};
+    const char *file = path_of("tee");
+    bytes want = {NULL, 0, 0};
+    int i;
+    for (i = 0; i < 3; i++) {
+        result r = run(NULL, ARGS(A("--tee"), A(file), A(modes[i]), A("--"), A(fake_path), A("--total=3M")));
+        bytes copy = read_file(file);
+        CHECK_EQ(r.code, 0);
+        if (i == 0) {
+            keep(&want, r.out.ptr, r.out.len);
+            CHECK(want.len > 3000000);
+        }
+        CHECK_BYTES(copy.ptr, copy.len, want.ptr, want.len);
+        free(copy.ptr);
+        forget(&r);
+    }
+    free(want.ptr);
+    unlink(file);
+}
+
+static void full_disk_behind_the_tee(void) {
+    const char *file = path_of("teestate");
+    bytes state;
+    result r = run(NULL, ARGS(A("--tee=/dev/full"), A("--status-file"), A(file), A("--"), A(fake_path), A("--total=1M")));
+    CHECK_EQ(r.code, 0); /* the stream does not suffer */
+    CHECK(r.out_len > 1000000);
+    CHECK_HAS(r.err, "--tee /dev/full: No space left on device; going on without it");
+    CHECK_EQ(count_text(&r.err, "\n"), 1);
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/tee_dropped"), (int64_t)r.out_len);
+    free(state.ptr);
+    forget(&r);
+    r = run(NULL, ARGS(A("--tee=/dev/full"), A("--tee-policy=stop"), A("--"), A("/bin/sh"), A("-c"),
+                       A("while :; do echo '{}'; done")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "stopping");
+    forget(&r);
+    r = run(NULL, ARGS(A("--tee=/no/such/place/x"), A("--"), A("true")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "--tee /no/such/place/x");
+    forget(&r);
+}
+
+static void unread_tee_holds_nothing_up_unless_asked(void) {
+    const char *fifo = path_of("teefifo"), *file = path_of("fifostate");
+    int reader, status;
+    bytes state;
+    pid_t pid;
+    result r;
+    CHECK_EQ(mkfifo(fifo, 0600), 0);
+    reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    r = run(NULL, ARGS(A("--tee"), A(fifo), A("--status-file"), A(file), A("--"), A(fake_path), A("--total=4M")));
+    CHECK_EQ(r.code, 0);
+    CHECK(r.out_len > 4000000);
+    state = read_file(file);
+    CHECK(number_at(&state, "/tee_dropped") > 2000000);
+    CHECK_EQ(number_at(&state, "/tee_dropped") + number_at(&state, "/tee_bytes"), (int64_t)r.out_len);
+    free(state.ptr);
+    forget(&r);
+    pid = spawn(ARGS(A(wrap_path), A("--tee"), A(fifo), A("--tee-policy=wait"), A("--"), A(fake_path), A("--total=4M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    usleep(300000);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0); /* waits */
+    {
+        static char block[65536];
+        uint64_t got = 0;
+        ssize_t n;
+        fcntl(reader, F_SETFL, 0);
+        while ((n = read(reader, block, sizeof block)) > 0) got += (uint64_t)n;
+        CHECK(got > 4000000);
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    close(reader);
+}
+
+/* ---- other CLIs ---------------------------------------------------------------------------------- */
+
+static const char codex_stream[] =
+    "{\"type\":\"thread.started\",\"thread_id\":\"th-1\"}\n{\"type\":\"turn.started\"}\n"
+    "{\"type\":\"item.started\",\"item\":{\"id\":\"i1\",\"type\":\"command_execution\",\"command\":\"ls\"}}\n"
+    "{\"type\":\"item.completed\",\"item\":{\"id\":\"i1\",\"type\":\"command_execution\",\"exit_code\":1,"
+    "\"status\":\"failed\"}}\n"
+    "{\"type\":\"item.completed\",\"item\":{\"id\":\"i2\",\"type\":\"agent_message\",\"text\":\"Done.\"}}\n"
+    "{\"type\":\"turn.completed\",\"usage\":{\"input_tokens\":100,\"cached_input_tokens\":60,\"output_tokens\":7}}\n";
+
+static const char gemini_stream[] =
+    "{\"type\":\"init\",\"timestamp\":\"t\",\"session_id\":\"g-1\",\"model\":\"gemini-x\"}\n"
+    "{\"type\":\"message\",\"role\":\"user\",\"content\":\"hi\"}\n"
+    "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"Hel\",\"delta\":true}\n"
+    "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"lo\",\"delta\":true}\n"
+    "{\"type\":\"tool_use\",\"tool_name\":\"read_file\",\"tool_id\":\"r1\",\"parameters\":{\"path\":\"x\"}}\n"
+    "{\"type\":\"tool_result\",\"tool_id\":\"r1\",\"status\":\"success\"}\n"
+    "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"Bye\",\"delta\":true}\n"
+    "{\"type\":\"result\",\"status\":\"success\",\"stats\":{\"input_tokens\":30,\"output_tokens\":20,\"cached\":10,"
+    "\"input\":20}}\n";
+
+static void codex_and_gemini_are_known(void) {
+    static const struct {
+        const char *stream, *map, *text, *session, *name;
+        int64_t input, output, cached, messages;
+    } c[] = {{codex_stream, "--map=codex", "Done.\n", "\"th-1\"", "\"name\":\"command_execution\"", 40, 7, 60, 1},
+             {gemini_stream, "--map=gemini", "Hello\nBye\n", "\"g-1\"", "\"name\":\"read_file\"", 20, 20, 10, 2}};
+    size_t i, at;
+    int by_itself;
+    for (i = 0; i < 2; i++) {
+        result r = run(c[i].stream, ARGS(A("--output=events"), A(c[i].map))), text;
+        bytes state;
+        CHECK_HAS(r.out, "\"event\":\"start\"");
+        CHECK_HAS(r.out, "\"event\":\"tool_start\"");
+        CHECK_HAS(r.out, c[i].name);
+        CHECK_HAS(r.out, i == 0 ? "\"is_error\":true" : "\"is_error\":false");
+        CHECK_HAS(r.out, "\"event\":\"result\"");
+        forget(&r);
+        for (by_itself = 0; by_itself < 2; by_itself++) {
+            text = run(c[i].stream, ARGS(A("--output=text"), A(by_itself ? "--map=auto" : c[i].map)));
+            CHECK_TEXT(text.out.ptr, text.out.len, c[i].text);
+            forget(&text);
+        }
+        state = status_of(c[i].stream, strlen(c[i].stream), &r, "--map=auto");
+        CHECK_EQ(r.code, 0);
+        CHECK_TEXT(r.out.ptr, r.out.len, c[i].stream); /* raw is raw */
+        CHECK_TEXT(text_at(&state, "/session_id"), strlen(text_at(&state, "/session_id")), c[i].session);
+        CHECK_EQ(number_at(&state, "/tokens/input"), c[i].input);
+        CHECK_EQ(number_at(&state, "/tokens/output"), c[i].output);
+        CHECK_EQ(number_at(&state, "/tokens/cache_read"), c[i].cached);
+        CHECK_EQ(number_at(&state, "/messages"), c[i].messages);
+        CHECK_EQ(number_at(&state, "/tools_started"), 1);
+        CHECK_TEXT(text_at(&state, "/missing"), strlen(text_at(&state, "/missing")), "null");
+        free(state.ptr);
+        forget(&r);
+        r = run(NULL, ARGS(A("--show-map"), A(c[i].map + 6)));
+        CHECK_EQ(r.code, 0);
+        CHECK(r.out.len > 0 && stream_json_check(r.out.ptr, r.out.len - 1, &at) == STREAM_OK);
+        forget(&r);
+    }
+}
+
+static void mapping_of_ones_own(void) {
+    static const char map[] =
+        "{\"type\":\"/k~1d\",\"rules\":["
+        "{\"when\":{\"/k~1d\":[\"say\",\"shout\"],\"/deep/0\":7},\"is\":\"text\",\"text\":\"/t\"},"
+        "{\"when\":{\"/k~1d\":\"end\"},\"is\":\"result\",\"cost\":\"/c\",\"failed\":{\"/bad\":true}}]}";
+    static const char stream[] = "{\"k/d\":\"say\",\"deep\":[7],\"t\":\"one\"}\n{\"k/d\":\"say\",\"deep\":[8],\"t\":\"no\"}\n"
+                                 "{\"deep\":[7],\"t\":\"tw\\u006f\",\"k/d\":\"sh\\u006fut\"}\n{\"k/d\":\"end\",\"c\":0.5}\n";
+    static const char *const bad[] = {"{}", "[]", "{\"rules\":[{\"is\":\"nothing\"}]}", "{\"rules\":[{\"text\":\"no\"}]}",
+                                      "{\"rules\":[{\"when\":[]}]}", "{\"rules\":[{\"what\":\"/x\"}]}", "{\"rules\":"};
+    const char *file = path_of("map.json");
+    bytes state;
+    size_t i;
+    result r;
+    write_text(file, map, strlen(map));
+    r = run(stream, ARGS(A("--map"), A(file), A("--output=text")));
+    CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "one\ntwo\n");
+    forget(&r);
+    state = status_of(stream, strlen(stream), &r, format("--map=%s", file));
+    CHECK_EQ(number_at(&state, "/types/say"), 2);
+    CHECK_EQ(number_at(&state, "/types/shout"), 1);
+    CHECK_TEXT(text_at(&state, "/cost_usd"), strlen(text_at(&state, "/cost_usd")), "0.5");
+    free(state.ptr);
+    forget(&r);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_text(file, bad[i], strlen(bad[i]));
+        r = run("", ARGS(A("--map"), A(file)));
+        CHECK_EQ(r.code, 125);
+        CHECK_HAS(r.err, "--map");
+        forget(&r);
+    }
+    r = run("", ARGS(A("--map=/no/such/file")));
+    CHECK_EQ(r.code, 125);
+    forget(&r);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1210,8 +1659,12 @@ static void live_totals_agree_with_the_final_record(void) {
     free(b.ptr);
 }
 
+#undef RUN
+#define RUN(function) (!only || strstr(#function, only) ? test_run(#function, function) : (void)0)
+
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
+    only = argc > 3 ? argv[3] : NULL;
     wrap_path = argv[1];
     fake_path = argv[2];
     TEST_PROGRAM(getenv("TEST_SANITIZED") ? "wrap.asan" : "wrap");
@@ -1219,6 +1672,8 @@ int main(int argc, char **argv) {
     snprintf(dir, sizeof dir, "/tmp/test_wrap.XXXXXX");
     if (!mkdtemp(dir)) return 2;
 
+    /* First: what this process has grown to before it forks counts as the wrapper's, too. */
+    if (!getenv("TEST_SANITIZED")) RUN(memory_does_not_grow_with_the_stream_1_13);
     RUN(stderr_before_stdout_1_1);
     RUN(unread_stderr_never_stops_the_child_1_1);
     RUN(grandchild_holding_the_pipe_1_2);
@@ -1230,6 +1685,25 @@ int main(int argc, char **argv) {
     RUN(child_inherits_no_descriptor);
     RUN(signals_reach_the_child);
     RUN(deaf_child_is_killed_after_grace);
+    RUN(timers_report_and_let_live_1_6);
+    RUN(idle_timer_tells_what_is_known_1_6_1_11);
+    RUN(tool_has_a_timer_of_its_own_1_6);
+    RUN(total_and_exit_timers_stop_1_5);
+    RUN(slow_reader_is_no_idle_child_1_6);
+    RUN(killed_wrapper_leaves_nothing_1_12);
+    RUN(stopped_grandchild_is_killed_1_12);
+    RUN(tree_is_killed_when_its_leader_is_gone_1_12);
+    RUN(orphans_are_left_or_stopped_1_12);
+    RUN(no_zombie_is_left_1_12);
+    RUN(terminal_for_the_child_changes_no_byte_1_20);
+    RUN(window_size_reaches_the_child_1_20);
+    RUN(child_may_write_to_socket_or_file_1_4);
+    RUN(environment_and_directory);
+    RUN(tee_has_every_byte);
+    RUN(full_disk_behind_the_tee);
+    RUN(unread_tee_holds_nothing_up_unless_asked);
+    RUN(codex_and_gemini_are_known);
+    RUN(mapping_of_ones_own);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);
@@ -1243,7 +1717,6 @@ int main(int argc, char **argv) {
     RUN(child_input_is_empty_unless_asked);
     RUN(each_byte_is_scanned_once_1_13);
     if (!getenv("TEST_SANITIZED")) { /* what a sanitizer allocates is not ours */
-        RUN(memory_does_not_grow_with_the_stream_1_13);
         RUN(steady_state_allocates_nothing);
     }
     RUN(closed_stdout_stops_the_child_quietly_1_14);

@@ -110,6 +110,10 @@ bool console_write(int stream, const char *data, size_t len) {
 
 stream_fd console_open(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
 
+stream_fd console_create(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+}
+
 void console_close(stream_fd fd) {
     int saved = errno;
     if (fd >= 0) close(fd);
@@ -138,6 +142,26 @@ bool console_put_file(const char *path, const char *data, size_t len, bool repla
     unlink(beside);
     errno = error;
     return false;
+}
+
+bool console_get_file(const char *path, size_t most, char **data, size_t *len) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *got = fd < 0 ? NULL : (char *)malloc(most + 1);
+    ssize_t n = 1;
+    *len = 0;
+    while (got && n != 0 && *len <= most) {
+        n = read(fd, got + *len, most + 1 - *len);
+        if (n > 0) *len += (size_t)n;
+        else if (n < 0 && errno != EINTR) break;
+    }
+    if (fd >= 0 && got && *len > most) errno = EFBIG;
+    console_close(fd);
+    if (!got || n < 0 || *len > most) {
+        free(got);
+        return false;
+    }
+    *data = got;
+    return true;
 }
 
 uint64_t console_process(void) { return (uint64_t)getpid(); }

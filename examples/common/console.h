@@ -44,11 +44,16 @@ bool console_write(int stream, const char *data, size_t len);
 
 /* For a file that is to be read: what stream_io is given, or -1. Close it with console_close. */
 stream_fd console_open(const char *path);
+/* For a file that is to be written from its beginning, or a FIFO that somebody reads. The same. */
+stream_fd console_create(const char *path);
 void console_close(stream_fd fd);
 
 /* Writes a file. With `replace` it is written beside its place first and then moved there: a reader sees the
    old state or the new, never half of one. False: see console_error, and nothing is left beside it. */
 bool console_put_file(const char *path, const char *data, size_t len, bool replace);
+
+/* Reads a whole file of at most `most` bytes; *data is yours to free. False: see console_error. */
+bool console_get_file(const char *path, size_t most, char **data, size_t *len);
 
 uint64_t console_process(void);
 

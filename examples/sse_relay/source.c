@@ -205,7 +205,7 @@ static void end_child(fanout *f) {
         child_signal(c, SIGTERM);
         if (!child_reap(c)) child_signal(c, SIGKILL);
         while (!child_reap(c)) usleep(1000); /* killed: it cannot take long */
-        child_free(c);
+        child_free(c, false);
     }
     free(c);
     f->child = NULL;

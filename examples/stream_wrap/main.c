@@ -8,14 +8,22 @@
 #include "wrap.h"
 
 #define CHILD_PIPE ((size_t)1 << 20)
+#define SECOND_CHANCE_NS UINT64_C(1000000000) /* for a SIGKILL to do its work */
+#define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
+#define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
 
-static uint64_t kill_ns = UINT64_MAX; /* when SIGKILL follows SIGTERM; UINT64_MAX: not stopping */
+/* Whether anything we started may still run. */
+static bool runs(const run *r) { return r->has_child && !(r->child_done && r->child.tree_gone); }
+
+/* Whether that is to end: it was killed twice and still is there only if the system cannot end it. */
+static bool is_stopping(const run *r) { return r->stopping && r->kills < 2 && runs(r); }
 
 void stop_child(run *r, int signal_number) {
-    if (!r->has_child || r->child_done) return;
+    if (!runs(r)) return;
     child_signal(&r->child, signal_number);
-    if (kill_ns == UINT64_MAX) kill_ns = stream_now_ns() + r->opt.grace_ns;
+    if (!r->stopping) r->kill_ns = stream_now_ns() + r->opt.grace_ns;
+    r->stopping = true;
 }
 
 static void take_signals(run *r, uint64_t now_ns) {
@@ -24,12 +32,21 @@ static void take_signals(run *r, uint64_t now_ns) {
         /* Asked twice, we no longer wait for anyone. */
         if (r->stop_signal) stop_child(r, CHILD_KILL);
         r->stop_signal = number;
-        if (r->has_child && !r->child_done) stop_child(r, number);
-        else r->give_up = true;
+        stop_child(r, number);
+        if (!runs(r)) r->give_up = true;
     }
-    if (r->has_child && !r->child_done && child_reap(&r->child)) {
+    if (runs(r) && child_reap(&r->child) && !r->child_done) {
         r->child_done = true;
         r->quiet_ns = now_ns;
+        if (r->opt.stop_orphans) stop_child(r, CHILD_TERMINATE);
+    }
+    if (console_resized()) {
+        view_resized();
+        if (console_is_terminal(CONSOLE_OUT)) {
+            unsigned columns, rows;
+            console_size(CONSOLE_OUT, &columns, &rows);
+            child_resize(&r->child, columns, rows);
+        }
     }
 }
 
@@ -39,27 +56,30 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
    child started still holds. Returns how long until the next. */
 static uint64_t look_at_clock(run *r, uint64_t now_ns) {
     uint64_t wait = UINT64_MAX;
-    if (r->has_child && !r->child_done && kill_ns != UINT64_MAX) {
-        if (now_ns >= kill_ns) {
+    if (is_stopping(r)) {
+        if (now_ns >= r->kill_ns) {
             child_signal(&r->child, CHILD_KILL);
-            kill_ns = now_ns + r->opt.grace_ns;
+            r->kills++;
+            r->kill_ns = now_ns + SECOND_CHANCE_NS;
         }
-        wait = least(wait, kill_ns - now_ns);
-    }
-    if (r->child_done && !r->give_up) {
+        wait = least(wait, r->kill_ns - now_ns);
+    } else if (r->child_done && !r->give_up) {
         uint64_t linger = r->stdout_closed || r->stop_signal ? 0 : r->opt.linger_ns;
         if (pipes_blocked(r)) r->quiet_ns = now_ns;
         if (since_ns(now_ns, r->quiet_ns) >= linger) r->give_up = true;
         wait = least(wait, r->give_up ? 0 : linger - since_ns(now_ns, r->quiet_ns));
     }
+    if (r->tee.lane.busy) wait = least(wait, STDERR_PATIENCE_NS);
+    if (r->retry_ns > now_ns) wait = least(wait, r->retry_ns - now_ns);
     if (pipes_stderr_waits(r, now_ns))
         wait = least(wait, STDERR_PATIENCE_NS - since_ns(now_ns, r->err_ring.moved_ns));
     return wait;
 }
 
 static bool finished(const run *r, uint64_t now_ns) {
-    if (r->has_child && !r->child_done) return false;
+    if ((r->has_child && !r->child_done) || is_stopping(r)) return false;
     if (pipes_blocked(r)) return r->stdout_closed || (r->give_up && r->stop_signal);
+    if (tee_waits(r, now_ns)) return r->give_up && r->stop_signal;
     return r->ended && !r->decoding && (!r->has_child || r->child_err.file.fd == -1) &&
            !pipes_stderr_waits(r, now_ns);
 }
@@ -87,12 +107,40 @@ static bool start_child(run *r, int *exit_code) {
         fprintf(stderr, "stream_wrap: --stdin %s: %s\n", input, console_error_text(console_error()));
         return false;
     }
+    desc.output = (child_stdout)r->opt.child_stdout;
+    if (r->opt.pty) desc.output = CHILD_STDOUT_PTY;
+    console_size(CONSOLE_OUT, &desc.columns, &desc.rows);
+    if (!console_is_terminal(CONSOLE_OUT)) desc.columns = WIDE;
+    desc.cwd = r->opt.cwd;
+    desc.env = r->opt.env;
+    desc.env_count = r->opt.env_count;
+    desc.guarded = true;
     result = child_start(&r->child, &desc, &error);
     if (desc.file != -1) console_close(desc.file);
     if (result == CHILD_STARTED) return true;
+    if (result == CHILD_NO_CWD) {
+        fprintf(stderr, "stream_wrap: --cwd %s: %s\n", r->opt.cwd, console_error_text(error));
+        return false;
+    }
     *exit_code = result == CHILD_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
     fprintf(stderr, "stream_wrap: cannot run %s: %s\n", r->opt.command[0], console_error_text(error));
     return false;
+}
+
+static bool read_mapping(run *r) {
+    static text_buffer text; /* the mapping points into it */
+    const char *map = r->opt.map, *wrong, *built_in = mapping_built_in(map);
+    session *s = &r->session;
+    s->detect = strcmp(map, "auto") == 0;
+    s->mapped = !s->detect && strcmp(map, "claude") != 0;
+    if (!s->mapped) return true;
+    if (!built_in && !console_get_file(map, MAPPING_FILE, &text.ptr, &text.len)) {
+        fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
+        return false;
+    }
+    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in)) : mapping_read(&s->map, text.ptr, text.len);
+    if (wrong) fprintf(stderr, "stream_wrap: --map %s: %s\n", map, wrong);
+    return wrong == NULL;
 }
 
 static bool start(run *r, int *exit_code) {
@@ -100,11 +148,12 @@ static bool start(run *r, int *exit_code) {
     stream_json_desc json;
     stream_flow_desc flow;
 
-    r->started_ns = r->last_ns = r->quiet_ns = stream_now_ns();
+    r->started_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
+    r->session.silent = r->opt.output == OUTPUT_RAW;
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
-    pool.tiers[0].count = 4;
+    pool.tiers[0].count = r->opt.tee ? TEE_QUEUE + 2 : 2;
     memset(&json, 0, sizeof json);
     json.max_len = r->opt.max_record;
     memset(&flow, 0, sizeof flow);
@@ -115,12 +164,17 @@ static bool start(run *r, int *exit_code) {
                 r->opt.max_record);
         return false;
     }
+    if (!read_mapping(r)) return false;
     if (stream_io_init(&r->io, NULL) != STREAM_OK) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io.os_error));
         return false;
     }
     if (!console_catch(wake, &r->io)) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(console_error()));
+        return false;
+    }
+    if (r->opt.tee && !tee_open(r)) {
+        fprintf(stderr, "stream_wrap: --tee %s: %s\n", r->opt.tee, console_error_text(console_error()));
         return false;
     }
     if (r->opt.command) {
@@ -147,7 +201,7 @@ static int run_loop(run *r) {
             pipes_go(r, now_ns);
         }
         now_ns = stream_now_ns();
-        wait_ns = look_at_clock(r, now_ns);
+        wait_ns = least(look_at_clock(r, now_ns), watch_tick(r, now_ns));
         if (finished(r, now_ns)) break;
         wait_ns = least(wait_ns, view_tick(r, now_ns));
         pipes_go(r, now_ns);
@@ -156,7 +210,8 @@ static int run_loop(run *r) {
         else if (stream_io_wait(&r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
     }
     r->exit_code = r->has_child ? r->child.code : 0;
-    if (r->write_failed) r->exit_code = EXIT_OWN;
+    if (r->timed_out) r->exit_code = EXIT_TIMEOUT;
+    else if (r->write_failed) r->exit_code = EXIT_OWN;
     else if (r->stdout_closed && !r->opt.drain_when_closed) r->exit_code = EXIT_CLOSED;
     else if (r->stop_signal && !r->has_child) r->exit_code = 128 + r->stop_signal;
     else if (r->exit_code == 0 && r->session.truncated && r->session.unterminated) r->exit_code = EXIT_CUT;
@@ -185,11 +240,12 @@ int main(int argc, char **argv) {
     exit_code = run_loop(&r);
     show_stderr_tail(&r);
     if (r.opt.child_stderr == STDERR_PASS) r.err_ring.dropped += r.err_ring.in - r.err_ring.passed;
+    tee_close(&r);
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);
     stream_io_free(&r.io);
-    child_free(&r.child);
+    child_free(&r.child, !r.stopping);
     stream_json_free(&r.json);
     stream_pool_free(&r.pool);
     text_free(&r.made);

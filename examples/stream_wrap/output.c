@@ -6,7 +6,7 @@
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
      thinking      text
-     tool_start    id, name
+     tool_start    id, name; input when it is known at once
      tool_input    id, name, input
      tool_end      id, name, tool_ms, is_error
      result        record, whole
@@ -14,6 +14,9 @@
      oversize      bytes, head: a record over --max-record
      truncated     bytes, head: a record its line's end, or the input's, cut off
      invalid       bytes, head: no JSON inside, nested too deep, or lost for want of memory
+     stalled       timer (startup, idle, tool, total, exit), quiet_ms, cpu (is the child busy: true, false
+                   or null), stdin_open, tool (its name or null), action (report, stop)
+     resumed       what the timer waited for came
      end           records, bytes, unterminated, missing (null, or what the stream lacks) */
 #include "wrap.h"
 
@@ -105,7 +108,8 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
         name = e->kind == SESSION_TOOL_START ? "tool_start" : "tool_input";
         f[n++] = value_field("id", e->id);
         f[n++] = value_field("name", e->name);
-        if (e->kind == SESSION_TOOL_INPUT) f[n++] = value_field("input", e->value);
+        if (e->kind == SESSION_TOOL_INPUT || e->value.type != STREAM_JSON_NONE)
+            f[n++] = value_field("input", e->value);
         break;
     case SESSION_TOOL_END:
         name = "tool_end";
@@ -128,6 +132,7 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
 
 /* The assistant's own words only; a block ends with a line feed whatever it contains. */
 static void text_of_record(run *r, const session_event *e) {
+    bool other = e->kind != SESSION_TEXT && e->kind != SESSION_THINKING && r->session.mapped;
     if (e->subagent) return;
     if (e->kind == SESSION_TEXT && !e->repeated) {
         size_t len, from = r->made.len;
@@ -138,8 +143,8 @@ static void text_of_record(run *r, const session_event *e) {
         text_add_safe(&r->made, r->scratch.ptr, len, false);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
-    if ((e->kind == SESSION_TEXT_END || (e->kind == SESSION_TEXT && !r->session.partial)) && r->text_line_open &&
-        text_room(&r->made, 1)) {
+    if ((e->kind == SESSION_TEXT_END || other || (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
+        r->text_line_open && text_room(&r->made, 1)) {
         r->made.ptr[r->made.len++] = '\n';
         r->text_line_open = false;
     }
@@ -196,4 +201,28 @@ void output_end(run *r, uint64_t now_ns) {
     f[2] = number_field("unterminated", r->session.unterminated, F_BOOL);
     f[3] = text_field("missing", missing, missing ? strlen(missing) : 0);
     put_event(r, "end", now_ns, f);
+}
+
+void output_stalled(run *r, uint64_t now_ns) {
+    const watch *w = &r->watch;
+    const session *s = &r->session;
+    const char *tool = s->tools > 0 ? s->tool[0].name : NULL;
+    field f[7];
+    if (r->opt.output != OUTPUT_EVENTS || r->ended) return;
+    memset(f, 0, sizeof f);
+    f[0] = text_field("timer", watch_name(w->last), strlen(watch_name(w->last)));
+    f[1] = number_field("quiet_ms", since_ns(now_ns, w->since_ns) / 1000000, F_NUMBER);
+    f[2] = w->busy == WATCH_UNKNOWN ? text_field("cpu", NULL, 0)
+                                    : number_field("cpu", w->busy == WATCH_BUSY, F_BOOL);
+    f[3] = number_field("stdin_open", pipes_child_reads(r), F_BOOL);
+    f[4] = text_field("tool", tool, tool ? strlen(tool) : 0);
+    f[5] = w->stops ? text_field("action", "stop", 4) : text_field("action", "report", 6);
+    put_event(r, "stalled", now_ns, f);
+}
+
+void output_resumed(run *r, uint64_t now_ns) {
+    field none;
+    if (r->opt.output != OUTPUT_EVENTS || r->ended) return;
+    memset(&none, 0, sizeof none);
+    put_event(r, "resumed", now_ns, &none);
 }

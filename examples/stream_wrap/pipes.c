@@ -7,6 +7,7 @@
    it waits. Pressure goes back to where it belongs, and memory stays where it was. */
 #include "wrap.h"
 
+#define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at the end of the child's output file */
 #define MADE_AT_ONCE 65536 /* bytes of text or events after which decoding waits for them to be written */
 
 static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(&r->io, &l->file, fd) == STREAM_OK; }
@@ -111,7 +112,13 @@ static void source_ended(run *r) {
 
 static void source_go(run *r) {
     if (r->decoding && r->out_len == 0) decode(r);
-    if (r->ended || r->decoding || r->source.busy || pipes_blocked(r)) return;
+    if (r->ended || r->decoding || r->source.busy || pipes_blocked(r) || tee_full(r)) return;
+    if (r->retry_ns && !r->give_up && stream_now_ns() < r->retry_ns) return;
+    if (r->shared) { /* another one: the tee still reads this */
+        stream_pool_release(r->buf);
+        r->buf = NULL;
+        r->shared = false;
+    }
     if (!r->buf && stream_pool_acquire(&r->pool, r->opt.buffer, &r->buf) != STREAM_OK) {
         view_say(r, "stream_wrap: %s", stream_status_text(STREAM_E_NOMEM));
         output_lost_for_good(r, true, 0);
@@ -125,15 +132,24 @@ static void source_go(run *r) {
 static void source_done(run *r) {
     const stream_io_op *op = &r->source.op;
     r->source.busy = false;
+    if (op->status == STREAM_END && r->has_child && !r->give_up && !r->opt.pty &&
+        r->opt.child_stdout == CHILD_STDOUT_FILE) { /* for now */
+        r->retry_ns = stream_now_ns() + FILE_AGAIN_NS;
+        if (r->child_done && r->child.tree_gone) r->give_up = true;
+        return;
+    }
     if (op->status != STREAM_OK) {
         if (op->status == STREAM_E_IO) view_say(r, "stream_wrap: reading: %s", console_error_text(op->os_error));
         stream_pool_release(r->buf);
         r->buf = NULL;
+        r->shared = false;
         source_ended(r);
         return;
     }
-    r->read_ns = r->quiet_ns = r->last_ns = stream_now_ns();
+    r->read_ns = r->quiet_ns = r->last_ns = r->active_ns = stream_now_ns();
     r->bytes += op->bytes;
+    watch_heard(r);
+    r->shared = tee_take(r, r->buf, op->bytes);
     if (r->opt.output == OUTPUT_RAW) { /* on its way out before anyone reads it */
         put_out(r, r->buf->data, op->bytes);
         if (r->out_len > 0) stream_flow_sent(&r->flow, op->bytes);
@@ -175,7 +191,7 @@ static void child_err_done(run *r) {
         close_lane(r, &r->child_err);
         return;
     }
-    r->quiet_ns = stream_now_ns();
+    r->quiet_ns = r->active_ns = stream_now_ns();
     r->err_ring.in += r->child_err.op.bytes;
 }
 
@@ -281,6 +297,7 @@ static void child_in_done(run *r) {
 void pipes_done(run *r, stream_io_op *op) {
     if (op == &r->out.op) out_done(r);
     else if (op == &r->source.op) source_done(r);
+    else if (op == &r->tee.lane.op) tee_done(r);
     else if (op == &r->child_err.op) child_err_done(r);
     else if (op == &r->err.op) err_done(r);
     else if (op == &r->input.op) input_done(r);
@@ -295,6 +312,10 @@ void pipes_go(run *r, uint64_t now_ns) {
     child_err_go(r, now_ns);
     err_go(r, now_ns);
     input_go(r);
+}
+
+bool pipes_child_reads(const run *r) {
+    return r->has_child && (is_open(&r->child_in) || strcmp(r->opt.input, "inherit") == 0);
 }
 
 bool pipes_reading(const run *r) { return r->source.busy || r->child_err.busy; }

@@ -45,6 +45,20 @@ static void count_type(session *s, const char *name) {
     s->type[i].count++;
 }
 
+/* The usual case: a type that came before, written without an escape, is found as it stands. */
+static bool count_known_type(session *s, stream_json_value type) {
+    size_t i, len = type.len - 2;
+    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len)) return false;
+    for (i = 0; i < s->types; i++) {
+        session_type *known = &s->type[i];
+        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 && known->name[len] == '\0') {
+            known->count++;
+            return true;
+        }
+    }
+    return false;
+}
+
 static session_tool *find_tool(session *s, const char *id) {
     size_t i;
     for (i = 0; i < s->tools; i++)
@@ -136,9 +150,9 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
         "/event/content_block/name", "/event/message/id", "/event/message/usage", "/event/usage"};
     stream_json_value v[COUNT];
     session_event *first = &r->first;
+    s->partial = true;
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
     first->subagent = v[PARENT].type == STREAM_JSON_STRING;
-    s->partial = true;
     if (is(v[TYPE], "content_block_delta")) {
         if (is(v[DELTA_TYPE], "text_delta")) {
             first->kind = SESSION_TEXT;
@@ -183,6 +197,12 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
         r->walking = stream_json_each_init(&r->each, v[CONTENT]) == STREAM_OK;
 }
 
+static void keep_cost(session *s, stream_json_value cost) {
+    if (cost.type != STREAM_JSON_NUMBER || cost.len >= sizeof s->cost) return;
+    memcpy(s->cost, cost.ptr, cost.len);
+    s->cost[cost.len] = '\0';
+}
+
 static void read_result(session *s, session_reading *r, const stream_item *record) {
     enum { USAGE, COST, ERROR, COUNT };
     static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
@@ -192,10 +212,7 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
         s->done = read_usage(v[USAGE]);
         memset(&s->now, 0, sizeof s->now);
     }
-    if (v[COST].type == STREAM_JSON_NUMBER && v[COST].len < sizeof s->cost) {
-        memcpy(s->cost, v[COST].ptr, v[COST].len);
-        s->cost[v[COST].len] = '\0';
-    }
+    keep_cost(s, v[COST]);
     s->result_is_error = v[ERROR].type == STREAM_JSON_TRUE;
     s->saw_result = true;
     s->state = SESSION_RESULT;
@@ -217,6 +234,94 @@ static void read_system(session *s, session_reading *r, const stream_item *recor
     r->has_first = true;
 }
 
+/* Nearly every record of a stream in deltas begins with these bytes. When nobody wants its text they are all
+   there is to know, and comparing them costs a tenth of looking two members up. */
+static bool silent_delta(session *s, const stream_item *record) {
+    static const char begin[] = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"";
+    if (!s->silent || record->len < sizeof begin || memcmp(record->ptr, begin, sizeof begin - 1) != 0) return false;
+    s->partial = true;
+    count_type(s, "stream_event");
+    return true;
+}
+
+static void add_usage(session *s, const mapping_rule *rule, const stream_json_value *v) {
+    session_usage u;
+    uint64_t *const to[] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
+    int i;
+    memset(&u, 0, sizeof u);
+    for (i = 0; i < 4; i++)
+        if (rule->field[FIELD_INPUT + i] >= 0) *to[i] = count_of(v[rule->field[FIELD_INPUT + i]]);
+    if (rule->input_includes_cache) u.input -= u.input < u.cache_read ? u.input : u.cache_read;
+    s->now = u;
+    message_done(s);
+}
+
+static void read_mapped(session *s, session_reading *r, const stream_item *record) {
+    stream_json_value v[MAPPING_POINTERS], got[MAPPING_FIELDS];
+    const mapping_rule *rule = mapping_apply(&s->map, record->ptr, record->len, v);
+    session_event *first = &r->first;
+    char name[SESSION_NAME];
+    size_t i;
+    keep_name(name, v[s->map.type]);
+    count_type(s, v[s->map.type].type == STREAM_JSON_STRING ? name : "(none)");
+    r->has_first = true; /* SESSION_UNKNOWN if nothing else */
+    if (!rule) return;
+    memset(got, 0, sizeof got);
+    for (i = 0; i < MAPPING_FIELDS; i++)
+        if (rule->field[i] >= 0) got[i] = v[rule->field[i]];
+    if (got[FIELD_SESSION].type == STREAM_JSON_STRING) keep_name(s->session_id, got[FIELD_SESSION]);
+    if (got[FIELD_MODEL].type == STREAM_JSON_STRING) keep_name(s->model, got[FIELD_MODEL]);
+    keep_cost(s, got[FIELD_COST]);
+    first->id = got[FIELD_ID];
+    first->name = got[FIELD_NAME];
+    first->is_error = mapping_failed(&s->map, rule, v);
+    switch (rule->means) {
+    case MEANS_START: first->kind = SESSION_INIT; break;
+    case MEANS_TEXT:
+    case MEANS_DELTA:
+    case MEANS_THINKING:
+        first->kind = rule->means == MEANS_THINKING ? SESSION_THINKING : SESSION_TEXT;
+        first->value = got[FIELD_TEXT];
+        first->piece = rule->means == MEANS_DELTA;
+        if (first->kind == SESSION_TEXT && !(first->piece && s->text_open)) s->messages++;
+        r->has_first = first->value.type == STREAM_JSON_STRING;
+        break;
+    case MEANS_TOOL_START:
+        first->kind = SESSION_TOOL_START;
+        first->value = got[FIELD_ARGUMENTS];
+        tool_started(s, first->id, first->name, r->now_ns);
+        break;
+    case MEANS_TOOL_END:
+        first->kind = SESSION_TOOL_END;
+        tool_ended(s, first);
+        break;
+    case MEANS_RESULT:
+        first->kind = SESSION_FINAL;
+        s->result_is_error = first->is_error;
+        s->saw_result = true;
+        s->state = SESSION_RESULT;
+        s->tools = 0;
+        s->tools_untracked = 0;
+        add_usage(s, rule, v);
+        break;
+    case MEANS_USAGE: add_usage(s, rule, v); break;
+    default: break;
+    }
+    if (rule->means != MEANS_OTHER) s->text_open = rule->means == MEANS_DELTA;
+}
+
+/* What writes a stream is told by its first record. */
+static void detect(session *s, const stream_item *record) {
+    const char *name, *text;
+    size_t i;
+    for (i = 0; !s->mapped && (name = mapping_name(i)) != NULL; i++) {
+        text = mapping_built_in(name);
+        s->mapped = mapping_read(&s->map, text, strlen(text)) == NULL &&
+                    mapping_begins(&s->map, record->ptr, record->len);
+    }
+    s->detect = false;
+}
+
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns) {
     static const char *const want[] = {"/type"};
     static const char *const no_object[] = {"(none)",   "(null)",   "(boolean)", "(boolean)",
@@ -230,14 +335,22 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     r->first.value.type = (stream_json_type)record->kind;
     s->records++;
     if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
+    if (silent_delta(s, record)) return;
     if (record->kind != STREAM_JSON_OBJECT) {
         count_type(s, no_object[record->kind]);
         r->has_first = true;
         return;
     }
+    if (s->detect) detect(s, record);
+    if (s->mapped) {
+        read_mapped(s, r, record);
+        return;
+    }
     if (stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID) s->invalid++;
-    keep_name(name, type);
-    count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+    if (!count_known_type(s, type)) {
+        keep_name(name, type);
+        count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+    }
     if (is(type, "stream_event")) {
         r->first.value.type = STREAM_JSON_NONE;
         read_delta(s, r, record);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT-0
    What the records of an LLM CLI mean: who speaks, which tools run, what it costs. Knows the stream-json
-   of Claude Code; any other NDJSON is counted by its "type". All memory is in the struct, and bounded
+   of Claude Code, and others by a mapping; any other NDJSON is counted by its "type". All memory is in the struct, and bounded
    whatever the records say. */
 #ifndef WRAP_SESSION_H
 #define WRAP_SESSION_H
 
+#include "mapping.h"
 #include "stream.h"
 #include "stream_json.h"
 
@@ -51,6 +52,9 @@ typedef struct session {
     char message_id[SESSION_NAME], session_id[SESSION_NAME], model[SESSION_NAME];
     char cost[32];            /* US dollars as written in the result; "" unknown */
     bool result_is_error;
+    mapping map;              /* set before, with mapped; or detect: by the first record */
+    bool mapped, detect;
+    bool silent;              /* set before: nobody wants to be told what is said, only what it means */
     bool text_open;           /* a text block is arriving in deltas */
     bool partial;             /* messages arrive in deltas before they arrive whole */
 } session;
@@ -62,7 +66,7 @@ typedef enum session_event_kind {
     SESSION_TEXT,         /* value: a string of assistant text */
     SESSION_TEXT_END,     /* a streamed text block is complete */
     SESSION_THINKING,     /* value: a string */
-    SESSION_TOOL_START,   /* name, id */
+    SESSION_TOOL_START,   /* name, id; value: the input, or NONE: it comes */
     SESSION_TOOL_INPUT,   /* id, name; value: the whole input object */
     SESSION_TOOL_END,     /* id; is_error */
     SESSION_FINAL         /* value: the whole record */
@@ -74,6 +78,7 @@ typedef struct session_event {
     session_tool tool; /* of a TOOL_END whose start was seen; else its name is empty */
     bool is_error;
     bool subagent;     /* said by a subagent, not by the assistant itself */
+    bool piece;        /* of a text that goes on */
     bool repeated;     /* the same came in deltas before */
 } session_event;
 

@@ -66,6 +66,11 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
     if (s->cost[0]) ADD("  %s", cost_text(r, f));
     ADD("  %sB", short_count(c, r->bytes));
+    if (watch_stalled(r)) {
+        char what[160];
+        watch_describe(r, what, sizeof what, now_ns);
+        ADD("  %s", what);
+    }
     if (lag) ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
     if (s->noise + s->oversize + s->truncated + s->invalid)
         ADD("  %s odd", short_count(c, s->noise + s->oversize + s->truncated + s->invalid));
@@ -78,6 +83,8 @@ void view_hide(run *r) {
     v.drawn = false;
     v.last[0] = '\0';
 }
+
+void view_resized(void) { v.last[0] = '\0'; }
 
 /* A frame that its terminal has not taken yet is not followed by another. */
 static void draw(run *r, uint64_t now_ns) {
@@ -175,8 +182,27 @@ static void build_status(run *r, uint64_t now_ns) {
         cost.len = strlen(s->cost);
         cost.type = cost.len ? STREAM_JSON_NUMBER : STREAM_JSON_NONE;
         stream_json_write_value(&w, cost);
+        if (r->opt.tee) {
+            NUMBER("tee_bytes", r->tee.bytes);
+            NUMBER("tee_dropped", r->tee.dropped);
+        }
         NUMBER("stderr_bytes", r->err_ring.in);
         NUMBER("stderr_dropped", r->err_ring.dropped);
+        NUMBER("stalls", r->watch.count);
+        KEY("stalled");
+        if (!watch_stalled(r)) {
+            stream_json_write_null(&w);
+        } else {
+            stream_json_write_object(&w);
+            TEXT("timer", watch_name(r->watch.last));
+            NUMBER("quiet_ms", since_ns(now_ns, r->watch.since_ns) / 1000000);
+            KEY("cpu");
+            if (r->watch.busy == WATCH_UNKNOWN) stream_json_write_null(&w);
+            else stream_json_write_bool(&w, r->watch.busy == WATCH_BUSY);
+            KEY("stdin_open");
+            stream_json_write_bool(&w, pipes_child_reads(r));
+            stream_json_write_end(&w);
+        }
         KEY("missing");
         if (missing && s->state == SESSION_EXIT) stream_json_write_string(&w, missing, strlen(missing));
         else stream_json_write_null(&w);
@@ -253,7 +279,7 @@ static void print_metrics(run *r, uint64_t now_ns) {
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
     const uint64_t *odd[4] = {&s->noise, &s->invalid, &s->oversize, &s->truncated};
-    stream_metric m[SESSION_TYPES + 24];
+    stream_metric m[SESSION_TYPES + 32];
     size_t n = 0, i, len;
     memset(m, 0, sizeof m);
 #define ROW(NAME, HELP, KIND, VALUE) \
@@ -282,6 +308,9 @@ static void print_metrics(run *r, uint64_t now_ns) {
     }
     ROW("cost_usd", "Cost so far, US dollars.", STREAM_METRIC_VALUE, &cost);
     m[n - 1].decimals = 9;
+    ROW("tee_bytes_total", "Bytes written to the tee.", STREAM_METRIC_TOTAL, &r->tee.bytes);
+    ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
+    ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
     ROW("buffers_allocated_total", "Read buffers allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);
@@ -323,6 +352,7 @@ static void print_summary(run *r, uint64_t now_ns) {
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
                  (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,
                  (unsigned long long)s->truncated);
+    if (r->tee.dropped) view_say(r, "   the tee missed %llu bytes", (unsigned long long)r->tee.dropped);
     if (s->unterminated) view_say(r, "   the last record had no line end");
     if (session_missing(s)) view_say(r, "   note: %s", session_missing(s));
 }

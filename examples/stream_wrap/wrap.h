@@ -37,15 +37,49 @@ typedef struct lane {
     bool busy; /* op is in flight */
 } lane;
 
+typedef enum watch_busy { WATCH_UNKNOWN = 0, WATCH_IDLE, WATCH_BUSY } watch_busy;
+
+/* What the timers found. */
+typedef struct watch {
+    uint64_t fired[TIMERS]; /* the moment each counted from when it ran out; 0: it never did */
+    uint64_t count;         /* how often one ran out */
+    int last;               /* the one that did so last; what was known then: */
+    uint64_t since_ns;
+    watch_busy busy;
+    bool stops;
+    uint64_t cpu_from, cpu_ns; /* CPU time of the child at the first look, for the timer counting from there */
+    bool cpu_known, event_due, told;
+} watch;
+
+#define TEE_QUEUE 16 /* read buffers that wait for the tee at most */
+
+typedef struct tee {
+    lane lane;
+    struct {
+        stream_pool_buf *buf;
+        size_t len;
+    } queue[TEE_QUEUE]; /* the first is being written */
+    size_t count;
+    uint64_t bytes, dropped; /* written; not written, for whatever reason */
+    uint64_t moved_ns;
+    bool failed;
+} tee;
+
 typedef struct run {
     options opt;
     session session;
+    watch watch;
     child child;
     bool has_child, child_done;
     uint64_t started_ns, last_ns; /* of the last byte from the source; started_ns before the first */
+    uint64_t active_ns;           /* when the child was last heard, or could not be */
     uint64_t quiet_ns;            /* since when nothing came, or could be read */
     bool give_up;                 /* nothing more is waited for */
     int stop_signal;              /* a signal that asked us to end */
+    bool stopping;                /* what was started is to end; */
+    uint64_t kill_ns;             /* by force, from then on */
+    unsigned kills;
+    bool timed_out;               /* a timer stopped it */
 
     stream_io io;
     stream_pool pool;
@@ -56,9 +90,11 @@ typedef struct run {
     /* the child's stdout, or our standard input; a buffer is held while bytes are in it, or may come */
     lane source;
     stream_pool_buf *buf;
+    bool shared;   /* the tee holds buf too */
     bool decoding; /* buf is lent to the decoder */
     bool ended;    /* every record is out of the decoder */
     uint64_t bytes, read_ns;
+    uint64_t retry_ns; /* a file that may grow is read again then */
 
     /* our standard output */
     lane out;
@@ -85,6 +121,8 @@ typedef struct run {
     lane input, child_in;
     char input_bytes[16384];
 
+    tee tee;
+
     int exit_code;
 } run;
 
@@ -110,6 +148,8 @@ bool pipes_reading(const run *r);
 /* Ends that: what is read now was the last. */
 void pipes_stop_reading(run *r);
 void pipes_close(run *r);
+/* Whether the child's standard input may still give it something. */
+bool pipes_child_reads(const run *r);
 /* Something waits for our standard output to take it. */
 bool pipes_blocked(const run *r);
 /* Our standard error should be given more time to take what is there for it. */
@@ -119,13 +159,41 @@ void pipes_say(run *r, const char *data, size_t len);
 /* What was said goes out, as long as somebody takes it: at the end. */
 void pipes_flush_said(run *r);
 
+/* tee.c */
+/* False: see console_error. */
+bool tee_open(run *r);
+/* Bytes just read: true when the buffer is shared from now on. */
+bool tee_take(run *r, stream_pool_buf *buf, size_t len);
+/* The stream has to wait for it. */
+bool tee_full(const run *r);
+void tee_done(run *r);
+/* At the end: something is still on its way. */
+bool tee_waits(const run *r, uint64_t now_ns);
+void tee_close(run *r);
+
 /* output.c */
 void output_record(run *r, const stream_item *record, uint64_t now_ns);
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns);
 void output_end(run *r, uint64_t now_ns);
+/* A timer ran out; what it waited for came after all. */
+void output_stalled(run *r, uint64_t now_ns);
+void output_resumed(run *r, uint64_t now_ns);
+
+/* watch.c */
+/* Looks at every timer; returns how long that may be left alone. */
+uint64_t watch_tick(run *r, uint64_t now_ns);
+/* Something came: the first place where the end of a stall can be told, before what came is. */
+void watch_heard(run *r);
+/* Whether the timer that ran out last still waits for the same. */
+bool watch_stalled(const run *r);
+/* The last stall in words. */
+void watch_describe(const run *r, char *out, size_t cap, uint64_t now_ns);
+const char *watch_name(int timer);
 
 /* view.c */
 void view_start(run *r);
+/* The terminal has another size. */
+void view_resized(void);
 /* Takes the status line away before something else is written to its terminal. */
 void view_hide(run *r);
 /* Draws, prints or writes whatever is due; returns how long it may be left alone. */
