@@ -206,6 +206,7 @@ static bool watch(watched *w, result *r, char *const argv[], child_stdin input, 
     desc.argv = argv;
     desc.input = input;
     desc.file = file;
+    desc.guarded = true;
     desc.wake = wake;
     desc.ctx = &w->io;
     r->started = child_start(&w->c, &desc, &r->os_error);
@@ -228,7 +229,7 @@ static bool go_on(watched *w, result *r, size_t until, uint64_t ns) {
         uint64_t now = stream_now_ns();
         stream_io_op *op;
         if (until && r->out.len >= until) return true;
-        if (w->file[1].fd == -1 && w->file[2].fd == -1 && child_reap(&w->c)) break;
+        if (w->file[1].fd == -1 && w->file[2].fd == -1 && child_reap(&w->c) && w->c.tree_gone) break;
         if (now >= end) return false;
         /* Where the end of a child is a signal's news nobody wakes us here. */
         stream_io_wait(&w->io, end - now < 10000000 ? end - now : 10000000);
@@ -254,7 +255,7 @@ static void unwatch(watched *w) {
     stream_io_wait(&w->io, 0);
     while (stream_io_next(&w->io)) {
     }
-    child_free(&w->c);
+    child_free(&w->c, false);
     stream_io_free(&w->io);
 }
 

@@ -201,6 +201,7 @@ static bool start(running *w, const setup *s, char *const args[]) {
     if (stream_io_init(&w->io, NULL) != STREAM_OK) return false;
     desc.argv = argv;
     desc.input = s->input ? CHILD_STDIN_PIPE : CHILD_STDIN_NULL;
+    desc.guarded = true;
     desc.wake = wake;
     desc.ctx = &w->io;
     w->started = stream_now_ns();
@@ -273,7 +274,7 @@ static void end(running *w, result *r) {
     stream_io_wait(&w->io, 0);
     while (stream_io_next(&w->io)) {
     }
-    child_free(&w->c);
+    child_free(&w->c, true); /* what it left running is looked for */
     stream_io_free(&w->io);
     keep(&r->out, "", 0);
     keep(&r->err, "", 0);

@@ -109,6 +109,11 @@ static bool start_child(run *r, int *exit_code) {
     }
     desc.output = (child_stdout)r->opt.child_stdout;
     if (r->opt.pty) desc.output = CHILD_STDOUT_PTY;
+    if (!child_offers(desc.output)) {
+        fprintf(stderr, "stream_wrap: %s: not on this system\n", r->opt.pty ? "--pty" : "--child-stdout socket");
+        if (desc.file != -1) console_close(desc.file);
+        return false;
+    }
     console_size(CONSOLE_OUT, &desc.columns, &desc.rows);
     if (!console_is_terminal(CONSOLE_OUT)) desc.columns = WIDE;
     desc.cwd = r->opt.cwd;
@@ -244,8 +249,8 @@ int main(int argc, char **argv) {
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);
+    child_free(&r.child, !r.stopping); /* nobody wakes the loop any more */
     stream_io_free(&r.io);
-    child_free(&r.child, !r.stopping);
     stream_json_free(&r.json);
     stream_pool_free(&r.pool);
     text_free(&r.made);

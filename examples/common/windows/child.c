@@ -55,9 +55,9 @@ static void close_handle(HANDLE h) {
 /* What child.os points to. */
 typedef struct keep {
     HANDLE process, job, wait;
+    HANDLE port, thread; /* that hears when the job is empty */
     void (*wake)(void *ctx);
     void *ctx;
-    bool stopped; /* by us, so nothing of it is to stay */
 } keep;
 
 static keep *kept(const child *c) { return (keep *)c->os[0]; }
@@ -80,7 +80,7 @@ static HANDLE input_for(const child_desc *desc) {
 
 /* Starts it with these three handles and no other, whatever else may be inheritable while we do so: what
    other threads start at the same time never holds our pipes, nor this child theirs. */
-static bool spawn(PROCESS_INFORMATION *p, const command *c, HANDLE std[3]) {
+static bool spawn(PROCESS_INFORMATION *p, const command *c, HANDLE std[3], wchar_t *env, const wchar_t *cwd) {
     STARTUPINFOEXW start;
     SIZE_T size = 0;
     bool good = false;
@@ -104,8 +104,9 @@ static bool spawn(PROCESS_INFORMATION *p, const command *c, HANDLE std[3]) {
         good = UpdateProcThreadAttribute(start.lpAttributeList, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, std,
                                          3 * sizeof *std, NULL, NULL) &&
                CreateProcessW(c->program, c->line, NULL, NULL, TRUE,
-                              CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP | EXTENDED_STARTUPINFO_PRESENT, NULL,
-                              NULL, &start.StartupInfo, p);
+                              CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP | EXTENDED_STARTUPINFO_PRESENT |
+                                  CREATE_UNICODE_ENVIRONMENT,
+                              env, cwd, &start.StartupInfo, p);
         DeleteProcThreadAttributeList(start.lpAttributeList);
     }
     free(start.lpAttributeList);
@@ -119,21 +120,79 @@ static void CALLBACK ended(void *arg, BOOLEAN timed_out) {
     k->wake(k->ctx);
 }
 
-/* A job whose members end with its last handle, which is ours: also when we are killed ourselves. */
-static bool make_job(keep *k) {
+/* Nobody waits for a job to be empty but who is told so through a port. */
+static DWORD WINAPI hear(void *arg) {
+    keep *k = (keep *)arg;
+    OVERLAPPED *what;
+    ULONG_PTR key;
+    DWORD message;
+    while (GetQueuedCompletionStatus(k->port, &message, &key, &what, INFINITE) && key != 0)
+        if (message == JOB_OBJECT_MSG_ACTIVE_PROCESS_ZERO) k->wake(k->ctx);
+    return 0;
+}
+
+/* While the limit is set, the members of the job end with its last handle, which is ours: also when we are
+   killed ourselves. */
+static bool bind_to_us(const keep *k, bool bound) {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
     memset(&limits, 0, sizeof limits);
-    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    limits.BasicLimitInformation.LimitFlags = bound ? JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE : 0;
+    return SetInformationJobObject(k->job, JobObjectExtendedLimitInformation, &limits, sizeof limits) != 0;
+}
+
+static bool make_job(keep *k, bool guarded) {
+    JOBOBJECT_ASSOCIATE_COMPLETION_PORT port;
     k->job = CreateJobObjectW(NULL, NULL);
-    return k->job && SetInformationJobObject(k->job, JobObjectExtendedLimitInformation, &limits, sizeof limits);
+    if (!k->job || !bind_to_us(k, guarded)) return false;
+    if (!k->wake) return true;
+    k->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    if (!k->port) return false;
+    memset(&port, 0, sizeof port);
+    port.CompletionKey = k;
+    port.CompletionPort = k->port;
+    if (!SetInformationJobObject(k->job, JobObjectAssociateCompletionPortInformation, &port, sizeof port))
+        return false;
+    k->thread = CreateThread(NULL, 65536, hear, k, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    return k->thread != NULL;
 }
 
 static void let_go(keep *k) {
     if (!k) return;
     if (k->wait) UnregisterWaitEx(k->wait, INVALID_HANDLE_VALUE); /* if wake runs now, it is waited for */
+    if (k->thread) {
+        PostQueuedCompletionStatus(k->port, 0, 0, NULL);
+        WaitForSingleObject(k->thread, INFINITE);
+    }
+    close_handle(k->thread);
     close_handle(k->process);
     close_handle(k->job);
+    close_handle(k->port);
     free(k);
+}
+
+/* A file without a name to anybody else, written at its end by the child, read from its beginning by us. */
+static bool make_file(HANDLE *ours, HANDLE *theirs) {
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    wchar_t dir[MAX_PATH + 1], path[MAX_PATH + 1];
+    if (GetTempPathW(MAX_PATH, dir) == 0 || GetTempFileNameW(dir, L"swr", 0, path) == 0) return false;
+    *theirs = CreateFileW(path, GENERIC_WRITE, share, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_TEMPORARY, NULL);
+    *ours = CreateFileW(path, GENERIC_READ | DELETE, share, NULL, OPEN_EXISTING, FILE_FLAG_DELETE_ON_CLOSE, NULL);
+    if (*theirs != INVALID_HANDLE_VALUE && *ours != INVALID_HANDLE_VALUE) return true;
+    DeleteFileW(path);
+    return false;
+}
+
+bool child_offers(child_stdout output) { return output == CHILD_STDOUT_PIPE || output == CHILD_STDOUT_FILE; }
+
+/* The directory it is to start in; false with GetLastError when there is none such. */
+static bool enter(const child_desc *desc, wchar_t **cwd) {
+    DWORD kind;
+    if (!desc->cwd) return true;
+    *cwd = wide_from_utf8(desc->cwd);
+    kind = *cwd ? GetFileAttributesW(*cwd) : INVALID_FILE_ATTRIBUTES;
+    if (kind == INVALID_FILE_ATTRIBUTES) return false;
+    SetLastError(ERROR_DIRECTORY);
+    return (kind & FILE_ATTRIBUTE_DIRECTORY) != 0;
 }
 
 child_result child_start(child *c, const child_desc *desc, int *os_error) {
@@ -141,6 +200,7 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     keep *k = NULL;
     PROCESS_INFORMATION p;
     command cmd;
+    wchar_t *env = NULL, *cwd = NULL;
     child_result result = CHILD_FAILED;
     DWORD error = command_make(&cmd, desc->argv), out_len = PIPE_LEN;
     no_child(c);
@@ -150,7 +210,14 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
         return error == ERROR_FILE_NOT_FOUND ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
     }
     if (desc->pipe_len) out_len = desc->pipe_len < (size_t)INT32_MAX ? (DWORD)desc->pipe_len : (DWORD)INT32_MAX;
-    if (!make_pipe(&out, &std[1], true, out_len) || !make_pipe(&err, &std[2], true, PIPE_LEN)) goto fail;
+    if (!child_offers(desc->output)) {
+        SetLastError(ERROR_NOT_SUPPORTED);
+        goto fail;
+    }
+    if (!(desc->output == CHILD_STDOUT_FILE ? make_file(&out, &std[1])
+                                            : make_pipe(&out, &std[1], true, out_len)) ||
+        !make_pipe(&err, &std[2], true, PIPE_LEN))
+        goto fail;
     if (desc->input == CHILD_STDIN_PIPE) {
         if (!make_pipe(&in, &std[0], false, PIPE_LEN)) goto fail;
     } else {
@@ -159,11 +226,17 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     }
     k = (keep *)calloc(1, sizeof *k);
     if (!k) SetLastError(ERROR_NOT_ENOUGH_MEMORY);
-    if (!k || !make_job(k)) goto fail;
+    if (!k) goto fail;
     k->wake = desc->wake;
     k->ctx = desc->ctx;
+    if (!make_job(k, desc->guarded)) goto fail;
+    if (!enter(desc, &cwd)) {
+        result = CHILD_NO_CWD;
+        goto fail;
+    }
+    if (desc->env_count > 0 && (env = command_environment(desc->env, desc->env_count)) == NULL) goto fail;
     result = CHILD_CANNOT_RUN;
-    if (!spawn(&p, &cmd, std)) goto fail;
+    if (!spawn(&p, &cmd, std, env, cwd)) goto fail;
     k->process = p.hProcess;
     if (!AssignProcessToJobObject(k->job, k->process) ||
         (k->wake && !RegisterWaitForSingleObject(&k->wait, k->process, ended, k, INFINITE, WT_EXECUTEONLYONCE)))
@@ -174,6 +247,8 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     close_handle(std[1]);
     close_handle(std[2]);
     command_free(&cmd);
+    free(env);
+    free(cwd);
     c->os[0] = (intptr_t)k;
     c->pid = (int64_t)p.dwProcessId;
     if (in) c->in = (stream_fd)in;
@@ -193,6 +268,8 @@ fail:
     close_handle(out);
     close_handle(err);
     command_free(&cmd);
+    free(env);
+    free(cwd);
     no_child(c);
     return result;
 }
@@ -200,32 +277,56 @@ fail:
 void child_signal(const child *c, int signal_number) {
     keep *k = kept(c);
     if (!k) return;
-    k->stopped = true;
     /* It is asked by CTRL+BREAK, the one event that can be sent to a group; where there is no console to send
        it through, it cannot be asked. */
     if (signal_number != CHILD_KILL && GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)c->pid)) return;
     TerminateJobObject(k->job, 128 + CHILD_KILL);
 }
 
+static bool look_at_job(const keep *k, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION *job) {
+    memset(job, 0, sizeof *job);
+    return QueryInformationJobObject(k->job, JobObjectBasicAccountingInformation, job, sizeof *job, NULL) != 0;
+}
+
 bool child_reap(child *c) {
     keep *k = kept(c);
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION job;
     DWORD code = 125;
-    if (!k || c->exited || WaitForSingleObject(k->process, 0) != WAIT_OBJECT_0) return c->exited;
-    c->exited = true;
-    GetExitCodeProcess(k->process, &code);
-    /* What CTRL+C or CTRL+BREAK ended has a number of the system's for that. */
-    c->code = code == (DWORD)STATUS_CONTROL_C_EXIT ? 128 + CHILD_TERMINATE : (int)code;
+    if (!k || WaitForSingleObject(k->process, 0) != WAIT_OBJECT_0) return c->exited;
+    if (!c->exited) {
+        c->exited = true;
+        GetExitCodeProcess(k->process, &code);
+        /* What CTRL+C or CTRL+BREAK ended has a number of the system's for that. */
+        c->code = code == (DWORD)STATUS_CONTROL_C_EXIT ? 128 + CHILD_TERMINATE : (int)code;
+    }
+    c->tree_gone = look_at_job(k, &job) && job.ActiveProcesses == 0;
     return true;
 }
 
-void child_free(child *c) {
+void child_resize(const child *c, unsigned columns, unsigned rows) { (void)c, (void)columns, (void)rows; }
+
+static uint64_t in_ns(uint64_t ticks) { return ticks * 100; }
+
+bool child_cpu_ns(const child *c, uint64_t *ns) {
     keep *k = kept(c);
-    /* What a child that ended by itself has left running stays, as on other systems. */
-    if (k && c->exited && !k->stopped) {
-        JOBOBJECT_EXTENDED_LIMIT_INFORMATION none;
-        memset(&none, 0, sizeof none);
-        SetInformationJobObject(k->job, JobObjectExtendedLimitInformation, &none, sizeof none);
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION job;
+    FILETIME begun, ended_at, kernel, user;
+    if (!k) return false;
+    if (look_at_job(k, &job) && (job.TotalUserTime.QuadPart || job.TotalKernelTime.QuadPart)) {
+        *ns = in_ns((uint64_t)job.TotalUserTime.QuadPart + (uint64_t)job.TotalKernelTime.QuadPart);
+        return true;
     }
+    /* Wine counts no time for a job: the child's own. */
+    if (!GetProcessTimes(k->process, &begun, &ended_at, &kernel, &user)) return false;
+    *ns = in_ns(((uint64_t)kernel.dwHighDateTime << 32 | kernel.dwLowDateTime) +
+                ((uint64_t)user.dwHighDateTime << 32 | user.dwLowDateTime));
+    return true;
+}
+
+void child_free(child *c, bool leave) {
+    keep *k = kept(c);
+    if (k && leave) bind_to_us(k, false);
+    else if (k) TerminateJobObject(k->job, 128 + CHILD_KILL);
     let_go(k);
     no_child(c);
 }

@@ -172,3 +172,46 @@ void command_free(command *c) {
     free(c->line);
     memset(c, 0, sizeof *c);
 }
+
+/* Whether two NAME=VALUE name the same: Windows does not tell capitals there. The first unit belongs to the
+   name in any case: the current directories of drives stand there as =C:. */
+static bool same_name(const wchar_t *a, const wchar_t *b) {
+    size_t n = wcscspn(a + 1, L"=") + 1;
+    return n == wcscspn(b + 1, L"=") + 1 && _wcsnicmp(a, b, n) == 0;
+}
+
+wchar_t *command_environment(const char *const *changes, size_t count) {
+    wchar_t *ours = GetEnvironmentStringsW(), *entry, **change;
+    wide_text block;
+    size_t i;
+    memset(&block, 0, sizeof block);
+    change = (wchar_t **)calloc(count + 1, sizeof *change);
+    if (!ours || !change) block.bad = true;
+    for (i = 0; i < count && !block.bad; i++) {
+        change[i] = wide_from_utf8(changes[i]);
+        if (!change[i] || !*change[i]) block.bad = true;
+    }
+    for (entry = ours; !block.bad && *entry; entry += wcslen(entry) + 1) {
+        for (i = 0; i < count && !same_name(entry, change[i]); i++) {
+        }
+        if (i < count) continue;
+        add_text(&block, entry);
+        wide_add(&block, 0);
+    }
+    for (i = 0; i < count && !block.bad; i++) {
+        size_t later = i + 1; /* the last one counts */
+        while (later < count && !same_name(change[i], change[later])) later++;
+        if (later < count || !wcschr(change[i] + 1, L'=')) continue;
+        add_text(&block, change[i]);
+        wide_add(&block, 0);
+    }
+    wide_add(&block, 0);
+    wide_add(&block, 0); /* an empty one has two */
+    for (i = 0; change && i < count; i++) free(change[i]);
+    free(change);
+    if (ours) FreeEnvironmentStringsW(ours);
+    if (!block.bad) return block.units;
+    free(block.units);
+    SetLastError(ERROR_NOT_ENOUGH_MEMORY);
+    return NULL;
+}

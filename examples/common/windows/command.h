@@ -16,4 +16,8 @@ typedef struct command {
 DWORD command_make(command *c, char *const argv[]);
 void command_free(command *c);
 
+/* Our own environment with some changes, for CreateProcess, to be freed: NAME=VALUE is set, NAME alone removed.
+   NULL with GetLastError. */
+wchar_t *command_environment(const char *const *changes, size_t count);
+
 #endif

@@ -144,6 +144,37 @@ stream_fd console_open(const char *path) {
     return (stream_fd)file;
 }
 
+stream_fd console_create(const char *path) {
+    wchar_t *wide = wide_from_utf8(path);
+    HANDLE file = INVALID_HANDLE_VALUE;
+    if (wide && _wcsnicmp(wide, L"\\\\.\\pipe\\", 9) == 0) /* somebody else's */
+        file = CreateFileW(wide, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
+    else if (wide) file = open_file(wide, GENERIC_WRITE, CREATE_ALWAYS);
+    free(wide);
+    return (stream_fd)file;
+}
+
+bool console_get_file(const char *path, size_t most, char **data, size_t *len) {
+    HANDLE file = (HANDLE)console_open(path);
+    char *got;
+    DWORD n = 1, error = NO_ERROR;
+    *len = 0;
+    if (file == INVALID_HANDLE_VALUE) return false;
+    got = (char *)malloc(most + 1);
+    if (!got) error = ERROR_NOT_ENOUGH_MEMORY;
+    while (!error && n > 0 && *len <= most) {
+        size_t room = most + 1 - *len;
+        if (!ReadFile(file, got + *len, room < 65536 ? (DWORD)room : 65536, &n, NULL)) error = GetLastError();
+        else *len += n;
+    }
+    if (!error && *len > most) error = ERROR_FILE_TOO_LARGE;
+    CloseHandle(file);
+    SetLastError(error);
+    if (error) free(got);
+    else *data = got;
+    return error == NO_ERROR;
+}
+
 void console_close(stream_fd fd) {
     DWORD error = GetLastError();
     if (fd != -1) CloseHandle((HANDLE)fd);
