@@ -6788,6 +6788,7 @@ static DWORD stream__iocp_connect(stream_io_file *file, stream_io_op *op) {
 /* Gives the system a read or a write. */
 static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
     OVERLAPPED *overlapped = &stream__iocp_part_of(op)->overlapped;
+    DWORD n = 0;
     BOOL ok;
     if (file->flags & STREAM__FD_SOCKET) {
         WSABUF v[16];
@@ -6812,19 +6813,23 @@ static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
         }
         return result == 0 ? NO_ERROR : (DWORD)WSAGetLastError();
     }
-    if (file->flags & STREAM__FD_FREE) { /* a place of its own in the file, as elsewhere */
+    if (!(file->flags & STREAM__FD_NONBLOCK)) {
+        overlapped = NULL; /* from where the handle stands, which others may share, and moving it */
+    } else if (file->flags & STREAM__FD_FREE) { /* an overlapped one stands nowhere: from the beginning */
         overlapped->Offset = (DWORD)file->position;
         overlapped->OffsetHigh = (DWORD)(file->position >> 32);
     }
     if (op->verb == STREAM_IO_READ) {
-        ok = ReadFile((HANDLE)file->own, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, NULL,
-                      overlapped);
+        ok = ReadFile((HANDLE)file->own, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len,
+                      overlapped ? NULL : &n, overlapped);
     } else {
         const stream_slice *piece = op->parts + op->part;
         size_t len = piece->len - op->part_done;
         ok = WriteFile((HANDLE)file->own, piece->ptr + op->part_done,
-                       len < (size_t)INT32_MAX ? (DWORD)len : (DWORD)INT32_MAX, NULL, overlapped);
+                       len < (size_t)INT32_MAX ? (DWORD)len : (DWORD)INT32_MAX, overlapped ? NULL : &n,
+                       overlapped);
     }
+    if (!overlapped) stream__iocp_part_of(op)->overlapped.InternalHigh = n;
     return ok ? NO_ERROR : GetLastError();
 }
 

@@ -1190,7 +1190,9 @@ static void handles(void) {
             if (overlapped) {
                 n = 0;
             } else {
-                CHECK(WriteFile(in, "01234567", 8, &n, NULL));
+                /* Where the handle stands counts: others share it, and have written before us. */
+                CHECK(WriteFile(in, "??0123456", 9, &n, NULL));
+                CHECK_EQ(SetFilePointer(in, 2, NULL, FILE_BEGIN), 2);
             }
             CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
             if (overlapped) {
@@ -1201,13 +1203,20 @@ static void handles(void) {
                 CHECK_EQ(file.position, 10);
                 file.position = 0;
             }
+            if (!overlapped) {
+                stream_io_read(&io, &op, &file, data, 4);
+                expect_read(&op, "0123");
+                CHECK_EQ(SetFilePointer(in, 0, NULL, FILE_END), 9);
+                stream_io_write(&io, &wr, &file, "7ab", 3);
+                expect(&wr, STREAM_OK);
+                CHECK_EQ(SetFilePointer(in, 0, NULL, FILE_CURRENT), 12);
+                CHECK_EQ(SetFilePointer(in, 2, NULL, FILE_BEGIN), 2);
+            }
             stream_io_read(&io, &op, &file, data, 8);
             expect_read(&op, "01234567");
             stream_io_read(&io, &op, &file, data, 8);
-            if (overlapped) {
-                expect_read(&op, "ab");
-                stream_io_read(&io, &op, &file, data, 8);
-            }
+            expect_read(&op, "ab");
+            stream_io_read(&io, &op, &file, data, 8);
             expect(&op, STREAM_END);
             stream_io_close(&io, &file);
             end();
