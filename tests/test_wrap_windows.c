@@ -745,6 +745,31 @@ static void arguments_reach_the_child_as_they_are(void) {
     forget(&r);
 }
 
+/* Through cmd.exe, which would act upon some of them. */
+static void arguments_reach_a_batch_file(void) {
+    static const char *const words[] = {"plain",    "a b",  "say \"hi\"", "a&b", "a|b>c<d", "^",  "tail\\", "!x!",
+                                        "x \"y\" & echo bad", "", "(z)", "\xc3\xa9", "c:\\dir x\\", "%PATH%", "100%"};
+    const char *script = path_of("say it.cmd");
+    char text[700];
+    size_t i, count = sizeof words / sizeof *words;
+    result r;
+    /* Wine's cmd.exe has no substrings of variables, by which a percent sign is kept from beginning one. */
+    if (GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version")) count -= 2;
+    snprintf(text, sizeof text, "@\"%s\" arguments %%*\r\n", self);
+    write_file(script, text);
+    for (i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "%u:%s4:last", (unsigned)strlen(words[i]), words[i]);
+        r = run(NULL, ARGS(A("--"), A(script), A(words[i]), A("last")));
+        CHECK_EQ(r.code, 0);
+        CHECK_TEXT(r.out.ptr, r.out.len, text);
+        forget(&r);
+    }
+    r = run(NULL, ARGS(A("--"), A(script), A("two\nlines"))); /* would end the line, and begin a command */
+    CHECK_EQ(r.code, 126);
+    CHECK_EQ(r.out.len, 0);
+    forget(&r);
+}
+
 /* ==[ what it says ]================================================================================= */
 
 static void text_events_summary_and_metrics(void) {
@@ -878,6 +903,7 @@ int main(int argc, char **argv) {
     RUN(big_input_against_a_chatty_child_1_10);
     RUN(slow_reader_misses_nothing_1_15);
     RUN(arguments_reach_the_child_as_they_are);
+    RUN(arguments_reach_a_batch_file);
     RUN(text_events_summary_and_metrics);
     RUN(status_file_is_always_whole_1_17);
     remove_scratch(name);

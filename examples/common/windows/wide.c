@@ -2,7 +2,6 @@
 #include "wide.h"
 
 #include <limits.h>
-#include <shellapi.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,12 +71,47 @@ char *wide_to_utf8(const wchar_t *text) {
     return out;
 }
 
+/* The next argument, as the C library has read it since 2008 (CommandLineToArgvW is older): two quotes inside
+   of quotes are one, and do not end them. The first, the program's own name, knows no backslash as an escape. */
+static const wchar_t *next_argument(const wchar_t *p, wide_text *out, bool first) {
+    bool quoted = false;
+    out->len = 0;
+    while (*p && (quoted || (*p != L' ' && *p != L'\t'))) {
+        size_t slashes = 0;
+        while (!first && p[slashes] == L'\\') slashes++;
+        if (slashes > 0) {
+            size_t kept = p[slashes] == L'"' ? slashes / 2 : slashes, i;
+            for (i = 0; i < kept; i++) wide_add(out, L'\\');
+            p += slashes;
+            if (*p == L'"' && slashes % 2 == 1) wide_add(out, *p++);
+        } else if (*p != L'"') {
+            wide_add(out, *p++);
+        } else if (quoted && !first && p[1] == L'"') {
+            wide_add(out, L'"');
+            p += 2;
+        } else {
+            quoted = !quoted;
+            p++;
+        }
+    }
+    while (*p == L' ' || *p == L'\t') p++;
+    if (!out->bad && out->len == 0) wide_add(out, 0), out->len = 0; /* terminated, though empty */
+    return p;
+}
+
 char **wide_arguments(int *count) {
-    wchar_t **wide = CommandLineToArgvW(GetCommandLineW(), count);
-    char **out = wide ? (char **)calloc((size_t)*count + 1, sizeof *out) : NULL;
-    int i;
-    for (i = 0; out && i < *count; i++)
-        if ((out[i] = wide_to_utf8(wide[i])) == NULL) return NULL;
-    if (wide) LocalFree(wide);
+    const wchar_t *p = GetCommandLineW();
+    char **out = NULL, **grown;
+    wide_text arg;
+    memset(&arg, 0, sizeof arg);
+    for (*count = 0; *p || *count == 0; ++*count) {
+        grown = (char **)realloc(out, ((size_t)*count + 2) * sizeof *out);
+        if (!grown) return NULL;
+        out = grown;
+        p = next_argument(p, &arg, *count == 0);
+        if (arg.bad || (out[*count] = wide_to_utf8(arg.units)) == NULL) return NULL;
+        out[*count + 1] = NULL;
+    }
+    free(arg.units);
     return out;
 }
