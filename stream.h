@@ -6652,8 +6652,9 @@ static const stream__io_backend stream__io_uring = {
 
 #if STREAM_IO_IOCP
 /* ---- I/O completion ports ----
-   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles) cannot be
-   given to a port: a thread of the system's pool waits in the call instead, and posts what it came to. */
+   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles), or
+   belongs to another port already, cannot be given to ours: a thread of the system's pool waits in the call
+   instead, and posts what it came to. */
 
 /* In op->os: the system's part, then what an accept wants to have beside, or a worker. */
 typedef struct stream__iocp_part {
@@ -6729,16 +6730,27 @@ static DWORD WINAPI stream__iocp_work(void *arg) {
     if (InterlockedCompareExchange(&part->u.work.stage, 1, 0) != 0) {
         part->u.work.error = ERROR_OPERATION_ABORTED;
     } else {
-        HANDLE handle = (HANDLE)op->file->own;
+        HANDLE handle = (HANDLE)op->file->own, event = NULL;
+        OVERLAPPED *overlapped = NULL;
         BOOL ok;
+        if (op->file->flags & STREAM__FD_PIPE) {
+            /* Overlapped or not, it takes one of these; the low bit keeps other ports out of it. */
+            event = CreateEventW(NULL, TRUE, FALSE, NULL);
+            overlapped = event ? &part->overlapped : NULL;
+            part->overlapped.hEvent = (HANDLE)((uintptr_t)event | 1);
+        }
         if (op->verb == STREAM_IO_READ) {
-            ok = ReadFile(handle, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, &n, NULL);
+            ok = ReadFile(handle, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, &n, overlapped);
         } else {
             const stream_slice *piece = op->parts + op->part;
             size_t len = piece->len - op->part_done;
-            ok = WriteFile(handle, piece->ptr + op->part_done, len < 65536 ? (DWORD)len : 65536, &n, NULL);
+            ok = WriteFile(handle, piece->ptr + op->part_done, len < 65536 ? (DWORD)len : 65536, &n,
+                           overlapped);
         }
+        if (!ok && overlapped && (GetLastError() == ERROR_IO_PENDING || GetLastError() == ERROR_MORE_DATA))
+            ok = GetOverlappedResult(handle, overlapped, &n, TRUE);
         part->u.work.error = ok ? NO_ERROR : GetLastError();
+        if (event) (void)CloseHandle(event);
         InterlockedExchange(&part->u.work.stage, 2);
     }
     PostQueuedCompletionStatus(port, n, 1, &part->overlapped);
@@ -6922,7 +6934,8 @@ static void stream__iocp_cancel(stream_io *io, stream_io_op *op) {
     if (InterlockedCompareExchange(&part->u.work.stage, 2, 0) == 0) return; /* before it began */
     /* In the call, or on its way in or out: a few instructions, so this does not go round often. */
     while (InterlockedCompareExchange(&part->u.work.stage, 1, 1) == 1 &&
-           !CancelSynchronousIo(part->u.work.thread)) {
+           !CancelSynchronousIo(part->u.work.thread) &&
+           !CancelIoEx((HANDLE)op->file->own, &part->overlapped)) {
         if (GetLastError() != ERROR_NOT_FOUND) break;
         SwitchToThread();
     }

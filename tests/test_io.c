@@ -1113,12 +1113,12 @@ static void wakes(void) {
 
 #if defined(_WIN32)
 
-/* Overlapped, or not: then a thread of the pool waits in the call. */
+/* Overlapped, or not, or another port's: then a thread of the pool waits in the call. */
 static void handles(void) {
     int overlapped;
-    for (overlapped = 0; overlapped < 2; overlapped++) {
+    for (overlapped = 0; overlapped < 3; overlapped++) {
         static char big[300000];
-        HANDLE in, out;
+        HANDLE in, out, port = NULL;
         stream_io_file file, other;
         stream_io_op op, wr;
         char data[8];
@@ -1139,6 +1139,10 @@ static void handles(void) {
             out = CreateFileA(name, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
         } else {
             CHECK(CreatePipe(&in, &out, NULL, 65536));
+        }
+        if (overlapped == 2) {
+            port = CreateIoCompletionPort(in, NULL, 0, 1);
+            CHECK(port && CreateIoCompletionPort(out, port, 0, 0));
         }
         CHECK(in != INVALID_HANDLE_VALUE && out != INVALID_HANDLE_VALUE);
         CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
@@ -1177,6 +1181,13 @@ static void handles(void) {
         stream_io_close(&io, &file);
         CHECK_EQ(io.in_flight, 0);
         end();
+        if (port) { /* which heard nothing of all that */
+            OVERLAPPED *any;
+            ULONG_PTR key;
+            CHECK(!GetQueuedCompletionStatus(port, &n, &key, &any, 0) && GetLastError() == WAIT_TIMEOUT);
+            CloseHandle(port);
+            continue;
+        }
         /* A file has one position for reads and writes. */
         {
             char path[MAX_PATH + 1], name[MAX_PATH + 1];
