@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -421,6 +422,7 @@ static void help_is_complete_and_true(void) {
         p = strrchr(value, '|');
         if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
+        else if (strcmp(name, "--listen") == 0) strcpy(value, "localhost");
         else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
         else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
         else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
@@ -931,6 +933,107 @@ static void mapping_of_ones_own(void) {
     r = run("", ARGS(A("--map=/no/such/file")));
     CHECK_EQ(r.code, 125);
     forget(&r);
+}
+
+/* ---- the endpoint -------------------------------------------------------------------------------- */
+
+/* Asks over a Unix socket; the connection, from which the answer can be read. */
+static int ask(const char *path, const char *target, const char *host) {
+    struct sockaddr_un address;
+    char request[256];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    AWAIT(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target, host);
+    CHECK_EQ(write(fd, request, (size_t)n), n);
+    return fd;
+}
+
+static bytes answer_of(int fd) {
+    bytes b = {NULL, 0, 0};
+    char part[65536];
+    ssize_t n;
+    keep(&b, "", 0);
+    while ((n = read(fd, part, sizeof part)) > 0) keep(&b, part, (size_t)n);
+    close(fd);
+    return b;
+}
+
+static void endpoint_tells_how_it_goes(void) {
+    const char *path = path_of("socket"), *go = path_of("go");
+    int out[2], stalled, events, status;
+    static char block[65536];
+    uint64_t total = 0;
+    ssize_t n;
+    bytes b;
+    pid_t pid;
+    unlink(go);
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--listen"), A(format("unix:%s", path)), A("--"), A("/bin/sh"), A("-c"),
+                     A(format("while ! test -e %s; do sleep 0.01; done; %s --total 6M; "
+                              "echo '{\"type\":\"the_last\"}'", go, fake_path))),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    b = answer_of(ask(path, "/status", "localhost"));
+    CHECK_HAS(b, "HTTP/1.1 200 OK\r\n");
+    CHECK_HAS(b, "\"state\":\"start\"");
+    free(b.ptr);
+    b = answer_of(ask(path, "/metrics", "127.0.0.1:80"));
+    CHECK_HAS(b, "# TYPE stream_wrap_bytes_total counter\n");
+    free(b.ptr);
+    b = answer_of(ask(path, "/nothing", "localhost"));
+    CHECK_HAS(b, "HTTP/1.1 404 ");
+    free(b.ptr);
+    b = answer_of(ask(path, "/events", "rebound.example"));
+    CHECK_HAS(b, "HTTP/1.1 403 ");
+    free(b.ptr);
+    stalled = ask(path, "/events", "localhost"); /* never read: holds nothing up */
+    events = ask(path, "/events", "localhost");
+    n = read(events, block, 400);
+    b.ptr = NULL;
+    b.len = b.cap = 0;
+    keep(&b, block, n > 0 ? (size_t)n : 0);
+    CHECK_HAS(b, "Content-Type: text/event-stream\r\n");
+    CHECK_HAS(b, "event: status\ndata: {\"version\"");
+    free(b.ptr);
+    write_text(go, "", 0);
+    while ((n = read(out[0], block, sizeof block)) > 0) total += (uint64_t)n;
+    CHECK(total > 6000000);
+    b = answer_of(events); /* read too late for most of it, and told so; the end is there */
+    CHECK(count_text(&b, "event: start\ndata: {\"event\":\"start\"") + count_text(&b, "event: gap") > 0);
+    close(stalled);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK(access(path, F_OK) != 0);
+    free(b.ptr);
+    close(out[0]);
+}
+
+static void subscriber_that_keeps_up_gets_every_event(void) {
+    const char *path = path_of("socket2"), *go = path_of("go2");
+    int status, i;
+    bytes b;
+    pid_t pid;
+    unlink(go);
+    pid = spawn(ARGS(A(wrap_path), A("--listen"), A(format("unix:%s", path)), A("--"), A("/bin/sh"), A("-c"),
+                     A(format("while ! test -e %s; do sleep 0.01; done; %s --seed=9", go, fake_path))),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    i = ask(path, "/events", "localhost");
+    {
+        char first[300];
+        CHECK(read(i, first, sizeof first) > 0);
+    }
+    write_text(go, "", 0);
+    b = answer_of(i);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK_EQ(count_text(&b, "event: gap"), 0);
+    CHECK_EQ(count_text(&b, "event: result\ndata: {\"event\":\"result\""), 1);
+    CHECK_EQ(count_text(&b, "event: end\ndata: {\"event\":\"end\""), 1);
+    CHECK(count_text(&b, "event: text\n") > 5);
+    free(b.ptr);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1704,6 +1807,8 @@ int main(int argc, char **argv) {
     RUN(unread_tee_holds_nothing_up_unless_asked);
     RUN(codex_and_gemini_are_known);
     RUN(mapping_of_ones_own);
+    RUN(endpoint_tells_how_it_goes);
+    RUN(subscriber_that_keeps_up_gets_every_event);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

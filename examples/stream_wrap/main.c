@@ -94,7 +94,7 @@ static bool start_child(run *r, int *exit_code) {
     memset(&desc, 0, sizeof desc);
     desc.argv = r->opt.command;
     desc.wake = wake;
-    desc.ctx = &r->io;
+    desc.ctx = r->io;
     desc.file = -1;
     /* A child that ends before its pipe is drained cannot lose what is in it; the larger the pipe, the less
        often a burst makes it wait. */
@@ -149,7 +149,7 @@ static bool start(run *r, int *exit_code) {
     stream_flow_desc flow;
 
     r->started_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
-    r->session.silent = r->opt.output == OUTPUT_RAW;
+    r->session.silent = r->opt.output == OUTPUT_RAW && !r->opt.listen;
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
@@ -165,11 +165,18 @@ static bool start(run *r, int *exit_code) {
         return false;
     }
     if (!read_mapping(r)) return false;
-    if (stream_io_init(&r->io, NULL) != STREAM_OK) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io.os_error));
+    r->io = &r->own_io;
+    if (r->opt.listen) {
+        const char *wrong = endpoint_open(r);
+        if (wrong) {
+            fprintf(stderr, "stream_wrap: --listen %s: %s\n", r->opt.listen, wrong);
+            return false;
+        }
+    } else if (stream_io_init(r->io, NULL) != STREAM_OK) {
+        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
         return false;
     }
-    if (!console_catch(wake, &r->io)) {
+    if (!console_catch(wake, r->io)) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(console_error()));
         return false;
     }
@@ -182,10 +189,12 @@ static bool start(run *r, int *exit_code) {
         r->has_child = true;
     }
     if (!pipes_open(r)) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io.os_error));
+        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
         return false;
     }
     view_start(r);
+    if (endpoint_port() && !strchr(r->opt.listen, ':')) /* any was asked for */
+        view_say(r, "stream_wrap: listening on port %u", endpoint_port());
     return true;
 }
 
@@ -196,8 +205,9 @@ static int run_loop(run *r) {
         unsigned n;
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
-        for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(&r->io)) != NULL; n++) {
-            pipes_done(r, op);
+        for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
             pipes_go(r, now_ns);
         }
         now_ns = stream_now_ns();
@@ -205,9 +215,10 @@ static int run_loop(run *r) {
         if (finished(r, now_ns)) break;
         wait_ns = least(wait_ns, view_tick(r, now_ns));
         pipes_go(r, now_ns);
+        endpoint_go(r);
         /* Nothing more is waited for, but what has come already is still taken. */
-        if (!r->give_up || !pipes_reading(r)) stream_io_wait(&r->io, wait_ns);
-        else if (stream_io_wait(&r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
+        if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
+        else if (stream_io_wait(r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
     }
     r->exit_code = r->has_child ? r->child.code : 0;
     if (r->timed_out) r->exit_code = EXIT_TIMEOUT;
@@ -242,11 +253,13 @@ int main(int argc, char **argv) {
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);
-    stream_io_free(&r.io);
+    endpoint_close(&r);
+    stream_io_free(&r.own_io);
     child_free(&r.child, !r.stopping);
     stream_json_free(&r.json);
     stream_pool_free(&r.pool);
     text_free(&r.made);
+    text_free(&r.event);
     text_free(&r.scratch);
     text_free(&r.said);
     return exit_code;

@@ -31,6 +31,7 @@ typedef struct options {
     int stop_orphans;
     bool pty;
     const char *tee;
+    const char *listen;
     const char *show_map;
     const char *map; /* auto, claude, a name of mapping.h, or a file */
     int tee_policy;

@@ -10,7 +10,7 @@
 #define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at the end of the child's output file */
 #define MADE_AT_ONCE 65536 /* bytes of text or events after which decoding waits for them to be written */
 
-static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(&r->io, &l->file, fd) == STREAM_OK; }
+static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(r->io, &l->file, fd) == STREAM_OK; }
 
 bool pipes_open(run *r) {
     stream_fd none = -1;
@@ -23,11 +23,11 @@ bool pipes_open(run *r) {
     r->same_terminal = console_is_one();
     r->at_line_start = r->err_at_line_start = true;
     /* Where a descriptor cannot be waited for, a write will tell. */
-    (void)stream_io_poll(&r->io, &r->gone, &r->out.file, 0);
+    (void)stream_io_poll(r->io, &r->gone, &r->out.file, 0);
     return true;
 }
 
-static void close_lane(run *r, lane *l) { stream_io_close(&r->io, &l->file); }
+static void close_lane(run *r, lane *l) { stream_io_close(r->io, &l->file); }
 
 static bool is_open(const lane *l) { return l->file.io != NULL && l->file.fd != -1; }
 
@@ -64,7 +64,7 @@ static void out_go(run *r) {
         view_hide(r);
         if (r->err.busy || r->said.len > 0) return;
     }
-    r->out.busy = stream_io_write(&r->io, &r->out.op, &r->out.file, r->out_ptr, r->out_len) == STREAM_OK;
+    r->out.busy = stream_io_write(r->io, &r->out.op, &r->out.file, r->out_ptr, r->out_len) == STREAM_OK;
 }
 
 static void out_done(run *r) {
@@ -126,7 +126,7 @@ static void source_go(run *r) {
         return;
     }
     r->source.busy =
-        stream_io_read(&r->io, &r->source.op, &r->source.file, r->buf->data, r->opt.buffer) == STREAM_OK;
+        stream_io_read(r->io, &r->source.op, &r->source.file, r->buf->data, r->opt.buffer) == STREAM_OK;
 }
 
 static void source_done(run *r) {
@@ -181,7 +181,7 @@ static void child_err_go(run *r, uint64_t now_ns) {
     if (!is_open(&r->child_err) || r->child_err.busy) return;
     room = stderr_room(r, now_ns);
     if (room == 0) return;
-    r->child_err.busy = stream_io_read(&r->io, &r->child_err.op, &r->child_err.file,
+    r->child_err.busy = stream_io_read(r->io, &r->child_err.op, &r->child_err.file,
                                        r->err_ring.bytes + r->err_ring.in % STDERR_KEPT, room) == STREAM_OK;
 }
 
@@ -241,7 +241,7 @@ static void err_go(run *r, uint64_t now_ns) {
         ring->moved_ns = now_ns;
         return;
     }
-    r->err.busy = stream_io_write(&r->io, &r->err.op, &r->err.file, r->err_bytes, r->err_len) == STREAM_OK;
+    r->err.busy = stream_io_write(r->io, &r->err.op, &r->err.file, r->err_bytes, r->err_len) == STREAM_OK;
 }
 
 static void err_done(run *r) {
@@ -257,12 +257,13 @@ void pipes_flush_said(run *r) {
         uint64_t now_ns = stream_now_ns();
         stream_io_op *op;
         err_go(r, now_ns);
-        while ((op = stream_io_next(&r->io)) != NULL) {
-            pipes_done(r, op);
+        while ((op = stream_io_next(r->io)) != NULL) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
             if (op == &r->err.op) since = stream_now_ns();
         }
         if (since_ns(now_ns, since) >= STDERR_PATIENCE_NS) return;
-        if (r->err.busy) (void)stream_io_wait(&r->io, STDERR_PATIENCE_NS);
+        if (r->err.busy) (void)stream_io_wait(r->io, STDERR_PATIENCE_NS);
     }
 }
 
@@ -272,7 +273,7 @@ void pipes_flush_said(run *r) {
    the same. */
 static void input_go(run *r) {
     if (!is_open(&r->child_in) || r->input.busy || r->child_in.busy) return;
-    r->input.busy = stream_io_read(&r->io, &r->input.op, &r->input.file, r->input_bytes,
+    r->input.busy = stream_io_read(r->io, &r->input.op, &r->input.file, r->input_bytes,
                                    sizeof r->input_bytes) == STREAM_OK;
 }
 
@@ -280,7 +281,7 @@ static void input_done(run *r) {
     r->input.busy = false;
     if (!is_open(&r->child_in)) return;
     if (r->input.op.status == STREAM_OK)
-        r->child_in.busy = stream_io_write(&r->io, &r->child_in.op, &r->child_in.file, r->input_bytes,
+        r->child_in.busy = stream_io_write(r->io, &r->child_in.op, &r->child_in.file, r->input_bytes,
                                            r->input.op.bytes) == STREAM_OK;
     else close_lane(r, &r->child_in); /* the end for us is the end for the child */
 }
@@ -289,7 +290,7 @@ static void child_in_done(run *r) {
     r->child_in.busy = false;
     if (r->child_in.op.status == STREAM_OK) return;
     close_lane(r, &r->child_in); /* it reads no more: its own business */
-    stream_io_cancel(&r->io, &r->input.op);
+    stream_io_cancel(r->io, &r->input.op);
 }
 
 /* ---- all of them ---------------------------------------------------------------------------------- */
@@ -321,8 +322,8 @@ bool pipes_child_reads(const run *r) {
 bool pipes_reading(const run *r) { return r->source.busy || r->child_err.busy; }
 
 void pipes_stop_reading(run *r) {
-    if (r->source.busy) stream_io_cancel(&r->io, &r->source.op);
-    if (r->child_err.busy) stream_io_cancel(&r->io, &r->child_err.op);
+    if (r->source.busy) stream_io_cancel(r->io, &r->source.op);
+    if (r->child_err.busy) stream_io_cancel(r->io, &r->child_err.op);
 }
 
 void pipes_close(run *r) {

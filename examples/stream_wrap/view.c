@@ -212,7 +212,7 @@ static void build_status(run *r, uint64_t now_ns) {
         stream_json_write_end(&w);
     } while (stream_json_writer_finish(&w, &len) == STREAM_FULL && text_room(&v.json, len + 1));
     v.json.len = len < v.json.cap ? len : 0;
-    if (v.json.len) v.json.ptr[v.json.len] = '\n';
+    if (v.json.len) v.json.ptr[v.json.len++] = '\n';
 #undef KEY
 #undef NUMBER
 #undef TEXT
@@ -220,7 +220,7 @@ static void build_status(run *r, uint64_t now_ns) {
 
 static void write_status(run *r, uint64_t now_ns) {
     build_status(r, now_ns);
-    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len + 1, true)) return;
+    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len, true)) return;
     if (!v.file_failed)
         view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file,
                  console_error_text(console_error()));
@@ -269,12 +269,17 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
     return wait;
 }
 
-static void print_metrics(run *r, uint64_t now_ns) {
+stream_slice view_status(run *r, uint64_t now_ns) {
+    build_status(r, now_ns);
+    return stream_slice_of(v.json.ptr, v.json.len);
+}
+
+stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
@@ -310,6 +315,8 @@ static void print_metrics(run *r, uint64_t now_ns) {
     m[n - 1].decimals = 9;
     ROW("tee_bytes_total", "Bytes written to the tee.", STREAM_METRIC_TOTAL, &r->tee.bytes);
     ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
+    ROW("subscriber_dropped_events_total", "Events that subscribers were too slow for.", STREAM_METRIC_TOTAL,
+        &dropped);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
@@ -321,15 +328,20 @@ static void print_metrics(run *r, uint64_t now_ns) {
 #undef ROW
 #undef LABEL
     do {
-        len = r->opt.metrics == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
+        len = form == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
                                              : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
     } while (len >= v.json.cap && text_room(&v.json, len + 1));
-    if (len >= v.json.cap) return;
-    if (r->opt.metrics == METRICS_JSON) v.json.ptr[len++] = '\n';
+    if (len >= v.json.cap) len = 0;
+    if (len && form == METRICS_JSON) v.json.ptr[len++] = '\n';
+    return stream_slice_of(v.json.ptr, len);
+}
+
+static void print_metrics(run *r, uint64_t now_ns) {
+    stream_slice text = view_metrics(r, r->opt.metrics, now_ns);
     if (!r->opt.metrics_file) {
         pipes_flush_said(r);
-        console_write(CONSOLE_ERR, v.json.ptr, len); /* the report may wait for its reader */
-    } else if (!console_put_file(r->opt.metrics_file, v.json.ptr, len, false)) {
+        console_write(CONSOLE_ERR, text.ptr, text.len); /* the report may wait for its reader */
+    } else if (!console_put_file(r->opt.metrics_file, text.ptr, text.len, false)) {
         view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file,
                  console_error_text(console_error()));
     }

@@ -81,7 +81,8 @@ typedef struct run {
     unsigned kills;
     bool timed_out;               /* a timer stopped it */
 
-    stream_io io;
+    stream_io *io; /* own_io, or the endpoint's */
+    stream_io own_io;
     stream_pool pool;
     stream_json json;
     stream_flow flow; /* bytes read, bytes taken by our standard output */
@@ -102,6 +103,7 @@ typedef struct run {
     const char *out_ptr;
     size_t out_len; /* > 0: bytes on their way: buf's, or those made */
     text_buffer made;    /* text or events */
+    text_buffer event;   /* the last event */
     text_buffer scratch; /* a string, unescaped */
     uint64_t written;
     bool stdout_closed, write_failed;
@@ -159,6 +161,23 @@ void pipes_say(run *r, const char *data, size_t len);
 /* What was said goes out, as long as somebody takes it: at the end. */
 void pipes_flush_said(run *r);
 
+/* endpoint.c: --listen */
+/* NULL, or what is wrong: constant text. Sets r->io. */
+const char *endpoint_open(run *r);
+/* An operation that is not of the pipes. */
+void endpoint_done(run *r, stream_io_op *op);
+/* Whether anybody is to be told of events. */
+bool endpoint_wants(const run *r);
+void endpoint_event(run *r, const char *name, const char *json, size_t len);
+/* Sends what was put off; before each wait. */
+void endpoint_go(run *r);
+/* The end: subscribers get what is theirs, as long as they take it. */
+void endpoint_close(run *r);
+/* Events that subscribers were too slow for. */
+uint64_t endpoint_dropped(void);
+/* The port, when any was asked for. */
+unsigned endpoint_port(void);
+
 /* tee.c */
 /* False: see console_error. */
 bool tee_open(run *r);
@@ -199,6 +218,9 @@ void view_hide(run *r);
 /* Draws, prints or writes whatever is due; returns how long it may be left alone. */
 uint64_t view_tick(run *r, uint64_t now_ns);
 void view_end(run *r, uint64_t now_ns);
+/* The state, or the metrics (metrics_mode), as text, valid until the next call of either. Empty: no memory. */
+stream_slice view_status(run *r, uint64_t now_ns);
+stream_slice view_metrics(run *r, int form, uint64_t now_ns);
 /* A line of our own on standard error. */
 void view_say(run *r, const char *format, ...)
 #if defined(__GNUC__)
