@@ -422,7 +422,7 @@ static void help_is_complete_and_true(void) {
         p = strrchr(value, '|');
         if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
-        else if (strcmp(name, "--listen") == 0) strcpy(value, "localhost");
+        else if (strcmp(name, "--listen") == 0) snprintf(value, sizeof value, "unix:%s", path_of("any.socket"));
         else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
         else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
         else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");

@@ -164,7 +164,6 @@ const char *endpoint_open(run *r) {
     return wrong;
 }
 
-unsigned endpoint_port(void) { return e.open ? server_port(&e.s, 0) : 0; }
 uint64_t endpoint_dropped(void) { return e.dropped; }
 bool endpoint_wants(const run *r) { return r->opt.listen != NULL && e.first != NULL; }
 void endpoint_done(run *r, stream_io_op *op) { (void)r, server_take(&e.s, op); }

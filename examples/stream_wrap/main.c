@@ -193,8 +193,6 @@ static bool start(run *r, int *exit_code) {
         return false;
     }
     view_start(r);
-    if (endpoint_port() && !strchr(r->opt.listen, ':')) /* any was asked for */
-        view_say(r, "stream_wrap: listening on port %u", endpoint_port());
     return true;
 }
 

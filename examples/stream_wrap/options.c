@@ -45,10 +45,9 @@ static const option_row rows[] = {
     {"tee-policy", CHOICE, FIELD(tee_policy), "drop|wait|stop",
      "when that is slower than the rest, or fails: go on without it and count what it\n"
      "missed; or wait for it; or wait, and stop the child (exit 125) when it fails"},
-    {"listen", PATH, FIELD(listen), "[HOST][:PORT]|unix:PATH",
+    {"listen", PATH, FIELD(listen), "[HOST]:PORT|unix:PATH",
      "serve /status (JSON), /metrics (Prometheus) and /events (server-sent events, as\n"
-     "--output events has them) there, over HTTP; HOST is this machine unless given,\n"
-     "and without PORT any free one is taken, and said"},
+     "--output events has them) there, over HTTP; HOST is this machine unless given"},
     {"max-record", SIZE, FIELD(max_record), "SIZE",
      "longest record that is read whole (1M); longer ones pass through as they are\n"
      "and are counted, with their head"},

@@ -175,8 +175,6 @@ void endpoint_go(run *r);
 void endpoint_close(run *r);
 /* Events that subscribers were too slow for. */
 uint64_t endpoint_dropped(void);
-/* The port, when any was asked for. */
-unsigned endpoint_port(void);
 
 /* tee.c */
 /* False: see console_error. */
