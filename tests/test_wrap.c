@@ -1036,6 +1036,132 @@ static void subscriber_that_keeps_up_gets_every_event(void) {
     free(b.ptr);
 }
 
+/* ---- the view ------------------------------------------------------------------------------------ */
+
+static void summary_is_complete_1_17(void) {
+    const char *script = "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":10,"
+                         "\"cache_read_input_tokens\":2000,\"cache_creation_input_tokens\":300},\"content\":[{\"type\":"
+                         "\"tool_use\",\"id\":\"t\",\"name\":\"Bash\",\"input\":{}}]}}'; sleep 0.3; echo 'noise'; "
+                         "echo '{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":"
+                         "\"t\",\"is_error\":true}]}}'; echo complaint >&2; "
+                         "echo '{\"type\":\"result\",\"total_cost_usd\":0.25}'; printf '{\"cut'";
+    const char *file = path_of("summary");
+    bytes state;
+    result r = run(NULL, ARGS(A("--summary"), A("--status-file"), A(file), A("--"), A("/bin/sh"), A("-c"), A(script)));
+    CHECK_EQ(r.code, 65);
+    CHECK_HAS(r.err, "3 records");
+    CHECK_HAS(r.err, "1 result\n");
+    CHECK_HAS(r.err, "1 messages, 1 tools, 2.3k tokens in (2.0k from cache, 300 into it), 0 out, $0.2500");
+    CHECK_HAS(r.err, "1 Bash: 0.3 s, the longest 0.3 s, some failed");
+    CHECK_HAS(r.err, "longest silence 0.3 s");
+    CHECK_HAS(r.err, "10 bytes of standard error, 0 dropped");
+    CHECK_HAS(r.err, "odd: 1 noise, 0 invalid, 0 oversize, 1 truncated");
+    CHECK_HAS(r.err, "note: the last record was cut off");
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/tools/0/calls"), 1);
+    CHECK_EQ(number_at(&state, "/tools/0/failed"), 1);
+    CHECK(number_at(&state, "/tools/0/ms") >= 290);
+    CHECK(number_at(&state, "/longest_silence_ms") >= 290);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void slow_reader_shows_in_the_state(void) {
+    const char *file = path_of("slowstate");
+    static char block[65536];
+    int out[2], status;
+    bytes state;
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--status-file"), A(file), A("--interval=20ms"), A("--"), A(fake_path),
+                     A("--total=3M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    usleep(300000);
+    state = read_file(file);
+    CHECK(number_at(&state, "/lag") > 0);
+    CHECK(number_at(&state, "/bytes") < 2000000); /* the child waits, too */
+    CHECK(strcmp(text_at(&state, "/slow_reader"), "true") == 0);
+    free(state.ptr);
+    while (read(out[0], block, sizeof block) > 0) {
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    state = read_file(file);
+    CHECK(number_at(&state, "/blocked_ms") > 150);
+    CHECK_EQ(number_at(&state, "/lag"), 0);
+    free(state.ptr);
+    close(out[0]);
+}
+
+static void dumb_terminal_gets_plain_lines_1_17(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    bytes screen = {NULL, 0, 0};
+    char part[4096];
+    ssize_t n;
+    pid_t pid;
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
+    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    keep(&screen, "", 0);
+    setenv("TERM", "dumb", 1);
+    pid = spawn(ARGS(A(wrap_path), A("--interval=11s"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 0.4")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
+    setenv("TERM", "xterm", 1);
+    close(terminal);
+    while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(count_text(&screen, "\033"), 0);
+    CHECK_EQ(screen.len, 0); /* it was over before the first line was due */
+    free(screen.ptr);
+    close(master);
+}
+
+/* What stands in the pane of a tmux server of our own. */
+static bytes pane(const char *command) {
+    bytes b = {NULL, 0, 0};
+    char part[4096];
+    size_t n;
+    FILE *p = popen(command, "r");
+    keep(&b, "", 0);
+    while (p && (n = fread(part, 1, sizeof part, p)) > 0) keep(&b, part, n);
+    if (p) pclose(p);
+    return b;
+}
+
+static void status_line_in_a_tmux_pane_1_17(void) {
+    char script[1024], tmux[128];
+    size_t seen = 0, at_most = 0, i;
+    bytes b = {NULL, 0, 0};
+    if (system("command -v tmux >/dev/null 2>&1") != 0) {
+        test_skip("no tmux here");
+        return;
+    }
+    unsetenv("TMUX");
+    snprintf(tmux, sizeof tmux, "tmux -f /dev/null -S %s", path_of("tmux"));
+    snprintf(script, sizeof script,
+             "%s -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo {\\\"type\\\":\\\"tick\\\"}; sleep 0.15; done'\n"
+             "echo over\nsleep 5\n", wrap_path);
+    write_text(path_of("pane.sh"), script, strlen(script));
+    CHECK_EQ(system(format("%s new-session -d -x 90 -y 14 'sh %s'", tmux, path_of("pane.sh"))), 0);
+    for (i = 0; i < 150; i++) {
+        free(b.ptr);
+        b = pane(format("%s capture-pane -p 2>/dev/null", tmux));
+        if (count_text(&b, "last 0:0") > at_most) at_most = count_text(&b, "last 0:0");
+        seen += count_text(&b, "last 0:0") > 0;
+        if (i == 10) CHECK_EQ(system(format("%s resize-window -x 60 2>/dev/null", tmux)), 0); /* during output */
+        if (count_text(&b, "over") > 0) break;
+        usleep(60000);
+    }
+    CHECK_HAS(b, "over");
+    CHECK_EQ(count_text(&b, "tick"), 10);     /* what the child said stands, line for line */
+    CHECK_EQ(count_text(&b, "last 0:0"), 0); /* and nothing of ours is left */
+    CHECK(seen >= 3);
+    CHECK_EQ(at_most, 1);
+    free(b.ptr);
+    b = pane(format("%s kill-server 2>&1", tmux));
+    free(b.ptr);
+}
+
 /* ---- bytes --------------------------------------------------------------------------------------- */
 
 static void all_bytes_pass_exactly(void) {
@@ -1809,6 +1935,10 @@ int main(int argc, char **argv) {
     RUN(mapping_of_ones_own);
     RUN(endpoint_tells_how_it_goes);
     RUN(subscriber_that_keeps_up_gets_every_event);
+    RUN(summary_is_complete_1_17);
+    RUN(slow_reader_shows_in_the_state);
+    RUN(dumb_terminal_gets_plain_lines_1_17);
+    RUN(status_line_in_a_tmux_pane_1_17);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

@@ -197,8 +197,10 @@ static bool start(run *r, int *exit_code) {
 }
 
 static int run_loop(run *r) {
+    uint64_t blocked_ns = 0; /* since when our standard output takes nothing */
     for (;;) {
         uint64_t now_ns = stream_now_ns(), wait_ns;
+        if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
         stream_io_op *op;
         unsigned n;
         take_signals(r, now_ns);
@@ -214,6 +216,7 @@ static int run_loop(run *r) {
         wait_ns = least(wait_ns, view_tick(r, now_ns));
         pipes_go(r, now_ns);
         endpoint_go(r);
+        blocked_ns = r->out.busy ? now_ns : 0;
         /* Nothing more is waited for, but what has come already is still taken. */
         if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
         else if (stream_io_wait(r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);

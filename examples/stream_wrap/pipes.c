@@ -146,7 +146,9 @@ static void source_done(run *r) {
         source_ended(r);
         return;
     }
-    r->read_ns = r->quiet_ns = r->last_ns = r->active_ns = stream_now_ns();
+    r->read_ns = stream_now_ns();
+    if (since_ns(r->read_ns, r->active_ns) > r->silence_ns) r->silence_ns = since_ns(r->read_ns, r->active_ns);
+    r->quiet_ns = r->last_ns = r->active_ns = r->read_ns;
     r->bytes += op->bytes;
     watch_heard(r);
     r->shared = tee_take(r, r->buf, op->bytes);

@@ -18,6 +18,12 @@ typedef struct session_tool {
     uint64_t since_ns;
 } session_tool;
 
+/* All the calls of one tool that have ended. */
+typedef struct session_tool_kind {
+    char name[SESSION_NAME];
+    uint64_t calls, failed, total_ns, longest_ns;
+} session_tool_kind;
+
 typedef struct session_type {
     char name[SESSION_NAME];
     uint64_t count;
@@ -46,6 +52,8 @@ typedef struct session {
     session_tool tool[SESSION_TOOLS];
     size_t tools;
     uint64_t tools_started, tools_untracked;
+    session_tool_kind tool_kind[SESSION_TOOLS]; /* the rest share the last row */
+    size_t tool_kinds;
     uint64_t messages;        /* assistant messages */
     session_usage done, now;  /* finished messages; the message that is arriving */
     bool final_usage;         /* done is the result's own sum */

@@ -9,10 +9,13 @@
 #define SECOND UINT64_C(1000000000)
 #define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
 
+#define DUMB_NS (SECOND * 10)
+
 typedef struct view {
     bool line, plain;         /* what is shown */
     bool drawn;               /* the status line stands on the terminal */
     bool file_failed;         /* said once */
+    uint64_t interval_ns;     /* between plain lines */
     uint64_t next_line_ns, next_plain_ns, next_file_ns;
     char last[512];           /* the line as drawn, so that an unchanged one is not sent again */
     text_buffer json;
@@ -188,6 +191,22 @@ static void build_status(run *r, uint64_t now_ns) {
         }
         NUMBER("stderr_bytes", r->err_ring.in);
         NUMBER("stderr_dropped", r->err_ring.dropped);
+        KEY("tools");
+        stream_json_write_array(&w);
+        for (i = 0; i < s->tool_kinds; i++) {
+            stream_json_write_object(&w);
+            TEXT("name", s->tool_kind[i].name);
+            NUMBER("calls", s->tool_kind[i].calls);
+            NUMBER("failed", s->tool_kind[i].failed);
+            NUMBER("ms", s->tool_kind[i].total_ns / 1000000);
+            NUMBER("longest_ms", s->tool_kind[i].longest_ns / 1000000);
+            stream_json_write_end(&w);
+        }
+        stream_json_write_end(&w);
+        NUMBER("longest_silence_ms", r->silence_ns / 1000000);
+        NUMBER("blocked_ms", r->blocked_ns / 1000000);
+        KEY("slow_reader");
+        stream_json_write_bool(&w, stream_flow_slow(&r->flow));
         NUMBER("stalls", r->watch.count);
         KEY("stalled");
         if (!watch_stalled(r)) {
@@ -231,8 +250,13 @@ void view_start(run *r) {
     memset(&v, 0, sizeof v);
     v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && console_can_draw());
     v.plain = r->opt.progress == PROGRESS_PLAIN;
+    v.interval_ns = r->opt.interval_ns;
+    if (r->opt.progress == PROGRESS_AUTO && !v.line && console_is_terminal(CONSOLE_ERR)) {
+        v.plain = true; /* a terminal that cannot move its cursor: lines, and few of them */
+        if (v.interval_ns < DUMB_NS) v.interval_ns = DUMB_NS;
+    }
     v.next_line_ns = r->started_ns;
-    v.next_plain_ns = r->started_ns + r->opt.interval_ns;
+    v.next_plain_ns = r->started_ns + v.interval_ns;
     v.next_file_ns = r->started_ns;
 }
 
@@ -255,7 +279,7 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
             char out[512];
             describe(r, out, sizeof out, now_ns);
             view_say(r, "stream_wrap: %s", out);
-            v.next_plain_ns = now_ns + r->opt.interval_ns;
+            v.next_plain_ns = now_ns + v.interval_ns;
         }
         wait = sooner(wait, v.next_plain_ns, now_ns);
     }
@@ -317,6 +341,11 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
     ROW("subscriber_dropped_events_total", "Events that subscribers were too slow for.", STREAM_METRIC_TOTAL,
         &dropped);
+    ROW("blocked_seconds_total", "Time spent waiting for the reader of standard output.", STREAM_METRIC_TOTAL,
+        &r->blocked_ns);
+    m[n - 1].decimals = 9;
+    ROW("longest_silence_seconds", "The longest time nothing came.", STREAM_METRIC_VALUE, &r->silence_ns);
+    m[n - 1].decimals = 9;
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
@@ -350,16 +379,31 @@ static void print_metrics(run *r, uint64_t now_ns) {
 static void print_summary(run *r, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
-    char a[24], b[24], c[16], d[16];
+    char a[24], b[24], c[16], d[16], e[16], f[16];
     size_t i;
     view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
              (unsigned long long)r->bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
     for (i = 0; i < s->types; i++)
         view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
-    if (s->messages)
-        view_say(r, "   %llu messages, %llu tools, %s tokens in, %s out%s%s", (unsigned long long)s->messages,
-                 (unsigned long long)s->tools_started, short_count(c, u.input + u.cache_read + u.cache_write),
-                 short_count(d, u.output), s->cost[0] ? ", " : "", s->cost[0] ? cost_text(r, b) : "");
+    if (s->messages || u.input || u.output)
+        view_say(r, "   %llu messages, %llu tools, %s tokens in (%s from cache, %s into it), %s out%s%s",
+                 (unsigned long long)s->messages, (unsigned long long)s->tools_started,
+                 short_count(c, u.input + u.cache_read + u.cache_write), short_count(e, u.cache_read),
+                 short_count(f, u.cache_write), short_count(d, u.output), s->cost[0] ? ", " : "",
+                 s->cost[0] ? cost_text(r, b) : "");
+    for (i = 0; i < s->tool_kinds; i++) {
+        const session_tool_kind *k = &s->tool_kind[i];
+        view_say(r, "   %8llu %s: %.1f s, the longest %.1f s%s", (unsigned long long)k->calls, k->name,
+                 (double)k->total_ns / 1e9, (double)k->longest_ns / 1e9, k->failed ? ", some failed" : "");
+    }
+    view_say(r, "   longest silence %.1f s, waited %.1f s for our reader, at most %sB behind",
+             (double)r->silence_ns / 1e9, (double)r->blocked_ns / 1e9, short_count(c, stream_flow_max_lag(&r->flow)));
+    if (r->watch.count)
+        view_say(r, "   %llu times stalled, last: %s", (unsigned long long)r->watch.count, watch_name(r->watch.last));
+    if (r->err_ring.in)
+        view_say(r, "   %llu bytes of standard error, %llu dropped", (unsigned long long)r->err_ring.in,
+                 (unsigned long long)r->err_ring.dropped);
+    if (endpoint_dropped()) view_say(r, "   subscribers missed %llu events", (unsigned long long)endpoint_dropped());
     if (s->noise + s->oversize + s->truncated + s->invalid)
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
                  (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,

@@ -73,6 +73,7 @@ typedef struct run {
     bool has_child, child_done;
     uint64_t started_ns, last_ns; /* of the last byte from the source; started_ns before the first */
     uint64_t active_ns;           /* when the child was last heard, or could not be */
+    uint64_t silence_ns;          /* the longest time nothing came, but for our own slowness */
     uint64_t quiet_ns;            /* since when nothing came, or could be read */
     bool give_up;                 /* nothing more is waited for */
     int stop_signal;              /* a signal that asked us to end */
@@ -105,7 +106,7 @@ typedef struct run {
     text_buffer made;    /* text or events */
     text_buffer event;   /* the last event */
     text_buffer scratch; /* a string, unescaped */
-    uint64_t written;
+    uint64_t written, blocked_ns; /* bytes taken; time spent waiting for that */
     bool stdout_closed, write_failed;
     bool text_line_open; /* the text written last has no line feed yet */
     bool at_line_start;  /* our standard output's last byte was a line feed */
