@@ -423,6 +423,7 @@ static void help_is_complete_and_true(void) {
         if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
         else if (strcmp(name, "--listen") == 0) snprintf(value, sizeof value, "unix:%s", path_of("any.socket"));
+        else if (strcmp(value, "N") == 0) strcpy(value, "2");
         else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
         else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
         else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
@@ -1160,6 +1161,41 @@ static void status_line_in_a_tmux_pane_1_17(void) {
     free(b.ptr);
     b = pane(format("%s kill-server 2>&1", tmux));
     free(b.ptr);
+}
+
+/* ---- starting over ------------------------------------------------------------------------------- */
+
+static void restarts_and_resumes(void) {
+    const char *counter = path_of("runs"), *file = path_of("restarts");
+    char script[1024];
+    bytes state;
+    result r;
+    unlink(counter);
+    snprintf(script, sizeof script,
+             "echo x >>%s; echo \"$@\" >&2; echo '{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-77\"}'; "
+             "test $(wc -l <%s) -lt 3 && { printf '{\"cut\":'; exit 7; }; echo '{\"type\":\"result\"}'", counter, counter);
+    r = run(NULL, ARGS(A("--restart=5"), A("--restart-delay=20ms"), A("--resume-arg=--resume"), A("--name=job"),
+                       A("--status-file"), A(file), A("--"), A("/bin/sh"), A("-c"), A(script), A("sh")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(count_text(&r.out, "{\"cut\":\n{\"type\":\"system\""), 2); /* each record on a line of its own */
+    CHECK_EQ(count_text(&r.err, "\n--resume s-77\n"), 2);
+    CHECK_HAS(r.err, "exit code 7; starting again in 0.0 s (2 of 5), session s-77");
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/restarts"), 2);
+    CHECK_TEXT(text_at(&state, "/name"), strlen(text_at(&state, "/name")), "\"job\"");
+    free(state.ptr);
+    forget(&r);
+    r = run(NULL, ARGS(A("--restart=2"), A("--restart-delay=20ms"), A("--output=events"), A("--name=job"), A("--"),
+                       A("/bin/sh"), A("-c"), A("exit 9")));
+    CHECK_EQ(r.code, 9);
+    CHECK_EQ(count_text(&r.out, "{\"event\":\"restart\",\"wrap\":\"job\""), 2);
+    forget(&r);
+    /* One that stalls is stopped, and tried again; a second time it is not. */
+    r = run(NULL, ARGS(A("--restart=1"), A("--restart-delay=20ms"), A("--timeout=startup=150ms:stop"), A("--"),
+                       A("/bin/sh"), A("-c"), A("sleep 600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "exit code 124; starting again");
+    forget(&r);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1939,6 +1975,7 @@ int main(int argc, char **argv) {
     RUN(slow_reader_shows_in_the_state);
     RUN(dumb_terminal_gets_plain_lines_1_17);
     RUN(status_line_in_a_tmux_pane_1_17);
+    RUN(restarts_and_resumes);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

@@ -4,11 +4,13 @@
    One thread, one loop over stream_io: hand out what is done, look at signals and the clock, put under way
    what can be, wait. The bytes themselves are in pipes.c. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "wrap.h"
 
 #define CHILD_PIPE ((size_t)1 << 20)
 #define SECOND_CHANCE_NS UINT64_C(1000000000) /* for a SIGKILL to do its work */
+#define MOST_DELAY_NS UINT64_C(60000000000) /* before starting again */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
 #define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
@@ -86,13 +88,32 @@ static bool finished(const run *r, uint64_t now_ns) {
 
 static void wake(void *ctx) { stream_io_wake((stream_io *)ctx); }
 
+/* The command, and how to go on with the session that the stream has named. To be freed. */
+static char **command_line(run *r) {
+    size_t n = 0;
+    char **argv;
+    while (r->opt.command[n]) n++;
+    argv = (char **)malloc((n + 3) * sizeof *argv);
+    if (!argv) return NULL;
+    memcpy(argv, r->opt.command, (n + 1) * sizeof *argv);
+    if (r->restarts > 0 && r->opt.resume_arg && r->session.session_id[0]) {
+        argv[n] = (char *)(uintptr_t)r->opt.resume_arg;
+        argv[n + 1] = r->session.session_id;
+        argv[n + 2] = NULL;
+    }
+    return argv;
+}
+
 static bool start_child(run *r, int *exit_code) {
     const char *input = r->opt.input;
     child_desc desc;
     child_result result;
     int error = 0;
     memset(&desc, 0, sizeof desc);
-    desc.argv = r->opt.command;
+    if (r->argv) free((void *)r->argv);
+    r->argv = command_line(r);
+    if (!r->argv) return false;
+    desc.argv = r->argv;
     desc.wake = wake;
     desc.ctx = r->io;
     desc.file = -1;
@@ -148,7 +169,7 @@ static bool start(run *r, int *exit_code) {
     stream_json_desc json;
     stream_flow_desc flow;
 
-    r->started_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
+    r->started_ns = r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
     r->session.silent = r->opt.output == OUTPUT_RAW && !r->opt.listen;
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
@@ -196,13 +217,58 @@ static bool start(run *r, int *exit_code) {
     return true;
 }
 
+static int exit_code_of(const run *r) {
+    const session *s = &r->session;
+    int code = r->has_child ? r->child.code : 0;
+    if (r->timed_out) return EXIT_TIMEOUT;
+    if (r->write_failed) return EXIT_OWN;
+    if (r->stdout_closed && !r->opt.drain_when_closed) return EXIT_CLOSED;
+    if (r->stop_signal && !r->has_child) return 128 + r->stop_signal;
+    return code == 0 && s->truncated > s->truncated_before && s->unterminated ? EXIT_CUT : code;
+}
+
+/* ---- starting over ---------------------------------------------------------------------------------- */
+
+static bool wants_restart(const run *r) {
+    return r->has_child && r->restarts < r->opt.restart && !r->stop_signal && !r->stdout_closed &&
+           !r->write_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
+}
+
+/* Twice as long each time, up to a minute. */
+static void plan_restart(run *r, uint64_t now_ns) {
+    uint64_t wait_ns = r->opt.restart_delay_ns << (r->restarts < 6 ? r->restarts : 6);
+    if (wait_ns > MOST_DELAY_NS && r->opt.restart_delay_ns < MOST_DELAY_NS) wait_ns = MOST_DELAY_NS;
+    r->restart_ns = now_ns + wait_ns + 1;
+    r->restarts++;
+    view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %zu)%s%s", exit_code_of(r),
+             (double)wait_ns / 1e9, r->restarts, r->opt.restart,
+             r->opt.resume_arg && r->session.session_id[0] ? ", session " : "",
+             r->opt.resume_arg ? r->session.session_id : "");
+    output_restart(r, exit_code_of(r), wait_ns, now_ns);
+}
+
+static bool restart(run *r, uint64_t now_ns) {
+    int exit_code;
+    if (!pipes_close_child(r)) return false;
+    child_free(&r->child, false);
+    r->restart_ns = r->retry_ns = 0;
+    r->child_done = r->give_up = r->stopping = r->timed_out = r->ended = r->decoding = false;
+    r->kills = 0;
+    stream_json_reset(&r->json);
+    session_restart(&r->session);
+    memset(r->watch.fired, 0, sizeof r->watch.fired);
+    r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = now_ns;
+    r->run_bytes = r->bytes + r->err_ring.in;
+    return start_child(r, &exit_code) && pipes_open_child(r);
+}
+
 static int run_loop(run *r) {
     uint64_t blocked_ns = 0; /* since when our standard output takes nothing */
     for (;;) {
         uint64_t now_ns = stream_now_ns(), wait_ns;
-        if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
         stream_io_op *op;
         unsigned n;
+        if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
         for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
@@ -212,21 +278,23 @@ static int run_loop(run *r) {
         }
         now_ns = stream_now_ns();
         wait_ns = least(look_at_clock(r, now_ns), watch_tick(r, now_ns));
-        if (finished(r, now_ns)) break;
+        if (finished(r, now_ns)) {
+            if (!r->restart_ns && !wants_restart(r)) break;
+            if (r->stop_signal) break;
+            if (!r->restart_ns) plan_restart(r, now_ns);
+            else if (now_ns >= r->restart_ns && !restart(r, now_ns)) break;
+            if (r->restart_ns) wait_ns = least(wait_ns, r->restart_ns > now_ns ? r->restart_ns - now_ns : 0);
+            else wait_ns = 0;
+        }
         wait_ns = least(wait_ns, view_tick(r, now_ns));
         pipes_go(r, now_ns);
         endpoint_go(r);
-        blocked_ns = r->out.busy ? now_ns : 0;
+        blocked_ns = r->out.busy ? stream_now_ns() : 0;
         /* Nothing more is waited for, but what has come already is still taken. */
         if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
         else if (stream_io_wait(r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
     }
-    r->exit_code = r->has_child ? r->child.code : 0;
-    if (r->timed_out) r->exit_code = EXIT_TIMEOUT;
-    else if (r->write_failed) r->exit_code = EXIT_OWN;
-    else if (r->stdout_closed && !r->opt.drain_when_closed) r->exit_code = EXIT_CLOSED;
-    else if (r->stop_signal && !r->has_child) r->exit_code = 128 + r->stop_signal;
-    else if (r->exit_code == 0 && r->session.truncated && r->session.unterminated) r->exit_code = EXIT_CUT;
+    r->exit_code = exit_code_of(r);
     return r->exit_code;
 }
 
@@ -261,6 +329,7 @@ int main(int argc, char **argv) {
     stream_pool_free(&r.pool);
     text_free(&r.made);
     text_free(&r.event);
+    free((void *)r.argv);
     text_free(&r.scratch);
     text_free(&r.said);
     return exit_code;

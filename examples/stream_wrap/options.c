@@ -76,6 +76,14 @@ static const option_row rows[] = {
      "without a name in $TMPDIR that grows with the output"},
     {"env", LIST, FIELD(env), "NAME[=VALUE]", "set, or without = remove, a variable for the child; repeatable"},
     {"cwd", PATH, FIELD(cwd), "DIR", "run the child there"},
+    {"restart", SIZE, FIELD(restart), "N",
+     "start the child again when it fails, is cut off or stalls and is stopped, N times at\n"
+     "most; each wait is twice the one before, up to a minute"},
+    {"restart-delay", DURATION, FIELD(restart_delay_ns), "TIME", "the first of those waits (1s)"},
+    {"resume-arg", PATH, FIELD(resume_arg), "ARG",
+     "then run it with ARG and the session id the stream has named as further arguments\n"
+     "(for claude: --resume)"},
+    {"name", PATH, FIELD(name), "NAME", "what this run is called in the status line, the state and the events"},
     {"timeout", TIMERS_LIST, 0, "TIMER=TIME[:stop],...",
      "report when nothing came for so long; with :stop, stop the child (exit 124). Timers:\n"
      "startup (60s) until the first output, idle (2m) between outputs, tool (15m) while a\n"
@@ -196,6 +204,7 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     o->timer[TIMER_EXIT].limit_ns = UINT64_C(10000000000);
     o->max_record = (size_t)1 << 20;
     o->buffer = (size_t)64 << 10;
+    o->restart_delay_ns = UINT64_C(1000000000);
     o->input = "null";
     o->map = "auto";
     *exit_code = EXIT_OWN;

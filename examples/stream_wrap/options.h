@@ -31,6 +31,9 @@ typedef struct options {
     int stop_orphans;
     bool pty;
     const char *tee;
+    size_t restart; /* times at most */
+    uint64_t restart_delay_ns;
+    const char *resume_arg, *name;
     const char *listen;
     const char *show_map;
     const char *map; /* auto, claude, a name of mapping.h, or a file */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
    What the records become on standard output: the assistant's text, or one JSON event per line.
 
-   Events, each with "event", "ms" since the start, and where a record or text is meant its stream "offset":
+   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text is meant its stream "offset":
 
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
@@ -17,6 +17,7 @@
      stalled       timer (startup, idle, tool, total, exit), quiet_ms, cpu (is the child busy: true, false
                    or null), stdin_open, tool (its name or null), action (report, stop)
      resumed       what the timer waited for came
+     restart       code, wait_ms, session: the child is started again
      end           records, bytes, unterminated, missing (null, or what the stream lacks) */
 #include "wrap.h"
 
@@ -69,6 +70,10 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
         stream_json_write_object(&w);
         stream_json_write_key(&w, "event", 5);
         stream_json_write_string(&w, name, strlen(name));
+        if (r->opt.name) {
+            stream_json_write_key(&w, "wrap", 4);
+            stream_json_write_string(&w, r->opt.name, strlen(r->opt.name));
+        }
         stream_json_write_key(&w, "ms", 2);
         stream_json_write_uint64(&w, since_ns(now_ns, r->started_ns) / 1000000);
         for (f = fields; f->kind != F_END; f++) {
@@ -231,4 +236,15 @@ void output_resumed(run *r, uint64_t now_ns) {
     if (!wants_events(r) || r->ended) return;
     memset(&none, 0, sizeof none);
     put_event(r, "resumed", now_ns, &none);
+}
+
+void output_restart(run *r, int code, uint64_t wait_ns, uint64_t now_ns) {
+    const char *id = r->session.session_id;
+    field f[4];
+    if (!wants_events(r)) return;
+    memset(f, 0, sizeof f);
+    f[0] = number_field("code", (uint64_t)code, F_NUMBER);
+    f[1] = number_field("wait_ms", wait_ns / 1000000, F_NUMBER);
+    f[2] = text_field("session", id, strlen(id));
+    put_event(r, "restart", now_ns, f);
 }

@@ -12,13 +12,15 @@
 
 static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(r->io, &l->file, fd) == STREAM_OK; }
 
+bool pipes_open_child(run *r) {
+    return open_lane(r, &r->source, r->child.out) && open_lane(r, &r->child_err, r->child.err) &&
+           (r->child.in == -1 || open_lane(r, &r->child_in, r->child.in));
+}
+
 bool pipes_open(run *r) {
-    stream_fd none = -1;
-    bool good = open_lane(r, &r->source, r->has_child ? r->child.out : console_fd(CONSOLE_IN)) &&
-                open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
-    if (good && r->has_child && r->child.err != none) good = open_lane(r, &r->child_err, r->child.err);
-    if (good && r->has_child && r->child.in != none)
-        good = open_lane(r, &r->child_in, r->child.in) && open_lane(r, &r->input, console_fd(CONSOLE_IN));
+    bool good = open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
+    if (good && r->has_child && r->child.in != -1) good = open_lane(r, &r->input, console_fd(CONSOLE_IN));
+    if (good) good = r->has_child ? pipes_open_child(r) : open_lane(r, &r->source, console_fd(CONSOLE_IN));
     if (!good || (r->opt.output != OUTPUT_RAW && !text_room(&r->made, 2 * MADE_AT_ONCE))) return false;
     r->same_terminal = console_is_one();
     r->at_line_start = r->err_at_line_start = true;
@@ -73,7 +75,7 @@ static void out_done(run *r) {
     r->written += op->bytes;
     if (op->bytes > 0) r->at_line_start = r->out_ptr[op->bytes - 1] == '\n';
     if (r->out_ptr == r->made.ptr) r->made.len = 0;
-    else stream_flow_consumed(&r->flow, r->out_len);
+    else if (r->buf && r->out_ptr == r->buf->data) stream_flow_consumed(&r->flow, r->out_len);
     r->out_len = 0;
     if (op->status != STREAM_OK) output_lost_for_good(r, !console_gone(op->os_error), op->os_error);
 }
@@ -326,6 +328,26 @@ bool pipes_reading(const run *r) { return r->source.busy || r->child_err.busy; }
 void pipes_stop_reading(run *r) {
     if (r->source.busy) stream_io_cancel(r->io, &r->source.op);
     if (r->child_err.busy) stream_io_cancel(r->io, &r->child_err.op);
+}
+
+bool pipes_close_child(run *r) {
+    lane *const lanes[] = {&r->source, &r->child_err, &r->child_in};
+    unsigned i, tries;
+    for (i = 0; i < 3; i++) close_lane(r, lanes[i]);
+    for (tries = 0; tries < 10; tries++) {
+        stream_io_op *op;
+        for (i = 0; i < 3 && lanes[i]->file.pending == 0; i++) {
+        }
+        if (i == 3) break;
+        while ((op = stream_io_next(r->io)) != NULL) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
+        }
+        (void)stream_io_wait(r->io, 0);
+    }
+    /* A record that was cut off must not run into the next child's first. */
+    if (r->opt.output == OUTPUT_RAW && !r->at_line_start) put_out(r, "\n", 1);
+    return i == 3;
 }
 
 void pipes_close(run *r) {

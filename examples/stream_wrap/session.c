@@ -445,6 +445,15 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     return false;
 }
 
+void session_restart(session *s) {
+    s->state = SESSION_START;
+    s->saw_result = s->result_is_error = s->unterminated = s->text_open = false;
+    s->tools = 0;
+    s->tools_untracked = 0;
+    s->truncated_before = s->truncated;
+    message_done(s);
+}
+
 void session_count_lost(session *s, stream_status status, const stream_item *item) {
     if (s->state == SESSION_START) s->state = SESSION_STREAMING;
     if (status == STREAM_NOISE) s->noise++;
@@ -463,7 +472,7 @@ void session_count_lost(session *s, stream_status status, const stream_item *ite
 }
 
 const char *session_missing(const session *s) {
-    if (s->truncated) return "the last record was cut off";
+    if (s->truncated > s->truncated_before) return "the last record was cut off";
     if (s->records == 0) return "no record came";
     if (!s->saw_result && s->messages > 0) return "the stream ended without a result";
     return NULL;

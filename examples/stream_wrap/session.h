@@ -46,6 +46,7 @@ typedef struct session {
     session_state state;
     bool saw_result;
     uint64_t records, noise, invalid, oversize, truncated; /* invalid: framed, but no JSON inside */
+    uint64_t truncated_before; /* of these, before the present child */
     bool unterminated;        /* the last record had no line end */
     session_type type[SESSION_TYPES];
     size_t types;
@@ -103,6 +104,9 @@ typedef struct session_reading {
 
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns);
 bool session_next(session *s, session_reading *r, session_event *event);
+
+/* The child is started again: what was under way is not any more; what was counted stays. */
+void session_restart(session *s);
 
 /* Counts an item that is no whole record. */
 void session_count_lost(session *s, stream_status status, const stream_item *item);

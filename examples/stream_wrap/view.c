@@ -52,7 +52,8 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     char a[24], b[24], c[16], d[16], e[16], f[24];
     uint64_t lag = stream_flow_lag(&r->flow);
-    int n = snprintf(out, cap, "%s  ", clock_text(a, since_ns(now_ns, r->started_ns)));
+    int n = snprintf(out, cap, "%s%s%s  ", r->opt.name ? r->opt.name : "", r->opt.name ? " " : "",
+                     clock_text(a, since_ns(now_ns, r->started_ns)));
 #define ADD(...) \
     do { \
         if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__); \
@@ -136,6 +137,8 @@ static void build_status(run *r, uint64_t now_ns) {
         stream_json_writer_init(&w, v.json.ptr, v.json.cap);
         stream_json_write_object(&w);
         TEXT("version", STREAM_VERSION);
+        if (r->opt.name) TEXT("name", r->opt.name);
+        NUMBER("restarts", r->restarts);
         NUMBER("pid", console_process());
         if (r->has_child) NUMBER("child_pid", (uint64_t)r->child.pid);
         TEXT("state", session_state_text(s->state));
@@ -147,6 +150,22 @@ static void build_status(run *r, uint64_t now_ns) {
         NUMBER("written", r->written);
         NUMBER("lag", stream_flow_lag(&r->flow));
         NUMBER("max_lag", stream_flow_max_lag(&r->flow));
+        KEY("tools");
+        stream_json_write_array(&w);
+        for (i = 0; i < s->tool_kinds; i++) {
+            stream_json_write_object(&w);
+            TEXT("name", s->tool_kind[i].name);
+            NUMBER("calls", s->tool_kind[i].calls);
+            NUMBER("failed", s->tool_kind[i].failed);
+            NUMBER("ms", s->tool_kind[i].total_ns / 1000000);
+            NUMBER("longest_ms", s->tool_kind[i].longest_ns / 1000000);
+            stream_json_write_end(&w);
+        }
+        stream_json_write_end(&w);
+        NUMBER("longest_silence_ms", r->silence_ns / 1000000);
+        NUMBER("blocked_ms", r->blocked_ns / 1000000);
+        KEY("slow_reader");
+        stream_json_write_bool(&w, stream_flow_slow(&r->flow));
         NUMBER("records", s->records);
         KEY("types");
         stream_json_write_object(&w);
@@ -191,22 +210,6 @@ static void build_status(run *r, uint64_t now_ns) {
         }
         NUMBER("stderr_bytes", r->err_ring.in);
         NUMBER("stderr_dropped", r->err_ring.dropped);
-        KEY("tools");
-        stream_json_write_array(&w);
-        for (i = 0; i < s->tool_kinds; i++) {
-            stream_json_write_object(&w);
-            TEXT("name", s->tool_kind[i].name);
-            NUMBER("calls", s->tool_kind[i].calls);
-            NUMBER("failed", s->tool_kind[i].failed);
-            NUMBER("ms", s->tool_kind[i].total_ns / 1000000);
-            NUMBER("longest_ms", s->tool_kind[i].longest_ns / 1000000);
-            stream_json_write_end(&w);
-        }
-        stream_json_write_end(&w);
-        NUMBER("longest_silence_ms", r->silence_ns / 1000000);
-        NUMBER("blocked_ms", r->blocked_ns / 1000000);
-        KEY("slow_reader");
-        stream_json_write_bool(&w, stream_flow_slow(&r->flow));
         NUMBER("stalls", r->watch.count);
         KEY("stalled");
         if (!watch_stalled(r)) {
@@ -303,7 +306,7 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
@@ -346,6 +349,7 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     m[n - 1].decimals = 9;
     ROW("longest_silence_seconds", "The longest time nothing came.", STREAM_METRIC_VALUE, &r->silence_ns);
     m[n - 1].decimals = 9;
+    ROW("restarts_total", "How often the child was started again.", STREAM_METRIC_TOTAL, &restarts);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);

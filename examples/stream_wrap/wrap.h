@@ -80,6 +80,10 @@ typedef struct run {
     bool stopping;                /* what was started is to end; */
     uint64_t kill_ns;             /* by force, from then on */
     unsigned kills;
+    char **argv;                  /* of the child */
+    unsigned restarts;
+    uint64_t restart_ns;          /* when it is started again; 0: it is not */
+    uint64_t run_ns, run_bytes;   /* when the present child was started, and how much had come before it */
     bool timed_out;               /* a timer stopped it */
 
     stream_io *io; /* own_io, or the endpoint's */
@@ -142,6 +146,9 @@ void stop_child(run *r, int signal_number);
 /* pipes.c */
 /* Attaches the streams. False: said why. */
 bool pipes_open(run *r);
+/* The child's part of that, and its end, for the next one. */
+bool pipes_open_child(run *r);
+bool pipes_close_child(run *r);
 /* An operation that is done. */
 void pipes_done(run *r, stream_io_op *op);
 /* Puts under way whatever can be; before each wait. */
@@ -193,6 +200,8 @@ void tee_close(run *r);
 void output_record(run *r, const stream_item *record, uint64_t now_ns);
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns);
 void output_end(run *r, uint64_t now_ns);
+/* The child is started again after wait_ns. */
+void output_restart(run *r, int code, uint64_t wait_ns, uint64_t now_ns);
 /* A timer ran out; what it waited for came after all. */
 void output_stalled(run *r, uint64_t now_ns);
 void output_resumed(run *r, uint64_t now_ns);
