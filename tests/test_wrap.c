@@ -424,6 +424,7 @@ static void help_is_complete_and_true(void) {
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
         else if (strcmp(name, "--listen") == 0) snprintf(value, sizeof value, "unix:%s", path_of("any.socket"));
         else if (strcmp(value, "N") == 0) strcpy(value, "2");
+        else if (strcmp(value, "URL") == 0) strcpy(value, "http://127.0.0.1:9/publish");
         else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
         else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
         else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
@@ -1196,6 +1197,63 @@ static void restarts_and_resumes(void) {
     CHECK_EQ(r.code, 124);
     CHECK_HAS(r.err, "exit code 124; starting again");
     forget(&r);
+}
+
+/* ---- publishing ---------------------------------------------------------------------------------- */
+
+/* What has come from a non-blocking descriptor by now holds the text. */
+static bool comes(int fd, bytes *seen, const char *text) {
+    char part[4096];
+    ssize_t n;
+    while ((n = read(fd, part, sizeof part)) > 0) keep(seen, part, (size_t)n);
+    return count_text(seen, text) > 0;
+}
+
+static void published_to_a_relay(void) {
+    const char *path = path_of("relay.sock");
+    char relay[256], target[256];
+    int source[2], status, fd;
+    bytes seen = {NULL, 0, 0};
+    pid_t pid;
+    result r;
+    snprintf(relay, sizeof relay, "%.*ssse_relay", (int)(strrchr(fake_path, '/') + 1 - fake_path), fake_path);
+    if (access(relay, X_OK) != 0) {
+        test_skip("no sse_relay beside fake_llm");
+        return;
+    }
+    pipe_or_die(source);
+    pid = spawn(ARGS(A(relay), A("--listen"), A(format("unix:%s", path)), A("--token=secret"), A("--fanout"), A("-")),
+                source[0], open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    close(source[0]);
+    fd = ask(path, "/events?topic=my%20job", "localhost");
+    snprintf(target, sizeof target, "unix:%s:/publish", path);
+    setenv("STREAM_WRAP_TOKEN", "secret", 1);
+    r = run(NULL, ARGS(A("--publish"), A(target), A("--name=my job"), A("--"), A(fake_path)));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.err.len, 0);
+    forget(&r);
+    keep(&seen, "", 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    AWAIT(comes(fd, &seen, "\"event\":\"end\""));
+    CHECK_HAS(seen, "{\"event\":\"start\",\"wrap\":\"my job\"");
+    CHECK_EQ(count_text(&seen, "\"event\":\"result\""), 1);
+    CHECK(count_text(&seen, "\"event\":\"text\"") > 5);
+    setenv("STREAM_WRAP_TOKEN", "wrong", 1);
+    r = run(NULL, ARGS(A("--publish"), A(target), A("--summary"), A("--"), A("/bin/sh"), A("-c"), A("echo '{\"type\":\"a\"}'")));
+    CHECK_EQ(r.code, 0);
+    CHECK_HAS(r.err, "answered 401");
+    CHECK_HAS(r.err, "events were not published");
+    forget(&r);
+    unsetenv("STREAM_WRAP_TOKEN");
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    r = run(NULL, ARGS(A("--publish"), A(target), A("--"), A("/bin/sh"), A("-c"), A("echo '{\"type\":\"a\"}'; exit 5")));
+    CHECK_EQ(r.code, 5); /* nobody there: said, and the run goes on */
+    CHECK_EQ(count_text(&r.err, "trying again"), 1);
+    forget(&r);
+    close(source[1]);
+    close(fd);
+    free(seen.ptr);
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1976,6 +2034,7 @@ int main(int argc, char **argv) {
     RUN(dumb_terminal_gets_plain_lines_1_17);
     RUN(status_line_in_a_tmux_pane_1_17);
     RUN(restarts_and_resumes);
+    RUN(published_to_a_relay);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

@@ -170,7 +170,7 @@ static bool start(run *r, int *exit_code) {
     stream_flow_desc flow;
 
     r->started_ns = r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
-    r->session.silent = r->opt.output == OUTPUT_RAW && !r->opt.listen;
+    r->session.silent = r->opt.output == OUTPUT_RAW && !r->opt.listen && !r->opt.publish;
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
@@ -193,7 +193,15 @@ static bool start(run *r, int *exit_code) {
             fprintf(stderr, "stream_wrap: --listen %s: %s\n", r->opt.listen, wrong);
             return false;
         }
-    } else if (stream_io_init(r->io, NULL) != STREAM_OK) {
+    }
+    if (r->opt.publish) {
+        const char *wrong = publish_open(r);
+        if (wrong) {
+            fprintf(stderr, "stream_wrap: --publish %s: %s\n", r->opt.publish, wrong);
+            return false;
+        }
+    }
+    if (!r->opt.listen && stream_io_init(r->io, NULL) != STREAM_OK) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
         return false;
     }
@@ -289,6 +297,7 @@ static int run_loop(run *r) {
         wait_ns = least(wait_ns, view_tick(r, now_ns));
         pipes_go(r, now_ns);
         endpoint_go(r);
+        wait_ns = least(wait_ns, publish_go(r, now_ns));
         blocked_ns = r->out.busy ? stream_now_ns() : 0;
         /* Nothing more is waited for, but what has come already is still taken. */
         if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
@@ -319,6 +328,7 @@ int main(int argc, char **argv) {
     show_stderr_tail(&r);
     if (r.opt.child_stderr == STDERR_PASS) r.err_ring.dropped += r.err_ring.in - r.err_ring.passed;
     tee_close(&r);
+    publish_close(&r);
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);

@@ -48,6 +48,9 @@ static const option_row rows[] = {
     {"listen", PATH, FIELD(listen), "[HOST]:PORT|unix:PATH",
      "serve /status (JSON), /metrics (Prometheus) and /events (server-sent events, as\n"
      "--output events has them) there, over HTTP; HOST is this machine unless given"},
+    {"publish", PATH, FIELD(publish), "URL",
+     "post each event to an sse_relay --fanout there, as topic NAME (--name), so that\n"
+     "browsers can watch several runs at once; its token is in $STREAM_WRAP_TOKEN"},
     {"max-record", SIZE, FIELD(max_record), "SIZE",
      "longest record that is read whole (1M); longer ones pass through as they are\n"
      "and are counted, with their head"},

@@ -34,6 +34,7 @@ typedef struct options {
     size_t restart; /* times at most */
     uint64_t restart_delay_ns;
     const char *resume_arg, *name;
+    const char *publish;
     const char *listen;
     const char *show_map;
     const char *map; /* auto, claude, a name of mapping.h, or a file */

@@ -58,7 +58,7 @@ static field value_field(const char *key, stream_json_value value) {
     return f;
 }
 
-static bool wants_events(const run *r) { return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r); }
+static bool wants_events(const run *r) { return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r); }
 
 /* Makes one event, and gives it to whoever wants it; what does not fit in the buffer makes it grow once. */
 static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
@@ -89,6 +89,7 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
         if (!text_room(&r->event, len + 1)) return;
     }
     endpoint_event(r, name, r->event.ptr, len);
+    publish_event(r, name, r->event.ptr, len);
     if (r->opt.output != OUTPUT_EVENTS || !text_room(&r->made, len + 1)) return;
     memcpy(r->made.ptr + r->made.len, r->event.ptr, len);
     r->made.len += len;

@@ -300,6 +300,7 @@ static void child_in_done(run *r) {
 /* ---- all of them ---------------------------------------------------------------------------------- */
 
 void pipes_done(run *r, stream_io_op *op) {
+    if (publish_done(r, op)) return;
     if (op == &r->out.op) out_done(r);
     else if (op == &r->source.op) source_done(r);
     else if (op == &r->tee.lane.op) tee_done(r);

@@ -306,7 +306,8 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts, unpublished = publish_dropped(),
+             cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
@@ -350,6 +351,7 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     ROW("longest_silence_seconds", "The longest time nothing came.", STREAM_METRIC_VALUE, &r->silence_ns);
     m[n - 1].decimals = 9;
     ROW("restarts_total", "How often the child was started again.", STREAM_METRIC_TOTAL, &restarts);
+    ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL, &unpublished);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
@@ -407,6 +409,8 @@ static void print_summary(run *r, uint64_t now_ns) {
     if (r->err_ring.in)
         view_say(r, "   %llu bytes of standard error, %llu dropped", (unsigned long long)r->err_ring.in,
                  (unsigned long long)r->err_ring.dropped);
+    if (publish_dropped())
+        view_say(r, "   %llu events were not published", (unsigned long long)publish_dropped());
     if (endpoint_dropped()) view_say(r, "   subscribers missed %llu events", (unsigned long long)endpoint_dropped());
     if (s->noise + s->oversize + s->truncated + s->invalid)
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",

@@ -184,6 +184,19 @@ void endpoint_close(run *r);
 /* Events that subscribers were too slow for. */
 uint64_t endpoint_dropped(void);
 
+/* publish.c: --publish */
+/* NULL, or what is wrong. */
+const char *publish_open(run *r);
+/* True when the operation was one of its own. */
+bool publish_done(run *r, const stream_io_op *op);
+bool publish_wants(const run *r);
+void publish_event(run *r, const char *name, const char *json, size_t len);
+/* Goes on; returns how long it may be left alone. */
+uint64_t publish_go(run *r, uint64_t now_ns);
+void publish_close(run *r);
+/* Events that found no place, or were refused. */
+uint64_t publish_dropped(void);
+
 /* tee.c */
 /* False: see console_error. */
 bool tee_open(run *r);
