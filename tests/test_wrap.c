@@ -1256,6 +1256,34 @@ static void published_to_a_relay(void) {
     free(seen.ptr);
 }
 
+static void presets_and_environment_overlay(void) {
+    static const struct {
+        const char *option, *environment;
+        int64_t buffer;
+    } c[] = {{"--preset=balanced", NULL, 65536},    {"--preset=throughput", NULL, 262144},
+             {"--preset=low-memory", NULL, 8192},   {"--preset=low-latency", NULL, 16384},
+             {"--preset=low-memory", "20K", 20480}, {"--buffer=12345", "20K", 12345}};
+    size_t i;
+    for (i = 0; i < sizeof c / sizeof *c; i++) {
+        bytes state;
+        result r;
+        if (c[i].environment) setenv("STREAM_RESPONSE_CHUNK_SIZE", c[i].environment, 1);
+        state = status_of("{}\n", 3, &r, c[i].option);
+        unsetenv("STREAM_RESPONSE_CHUNK_SIZE");
+        CHECK_EQ(number_at(&state, "/buffer"), c[i].buffer);
+        free(state.ptr);
+        forget(&r);
+    }
+    setenv("STREAM_RESPONSE_CHUNK_SIZE", "much", 1);
+    {
+        result r = run("", ARGS(A("--output=raw")));
+        unsetenv("STREAM_RESPONSE_CHUNK_SIZE");
+        CHECK_EQ(r.code, 125);
+        CHECK_HAS(r.err, "STREAM_RESPONSE_CHUNK_SIZE");
+        forget(&r);
+    }
+}
+
 /* ---- bytes --------------------------------------------------------------------------------------- */
 
 static void all_bytes_pass_exactly(void) {
@@ -2035,6 +2063,7 @@ int main(int argc, char **argv) {
     RUN(status_line_in_a_tmux_pane_1_17);
     RUN(restarts_and_resumes);
     RUN(published_to_a_relay);
+    RUN(presets_and_environment_overlay);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

@@ -8,7 +8,6 @@
 
 #include "wrap.h"
 
-#define CHILD_PIPE ((size_t)1 << 20)
 #define SECOND_CHANCE_NS UINT64_C(1000000000) /* for a SIGKILL to do its work */
 #define MOST_DELAY_NS UINT64_C(60000000000) /* before starting again */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
@@ -119,7 +118,7 @@ static bool start_child(run *r, int *exit_code) {
     desc.file = -1;
     /* A child that ends before its pipe is drained cannot lose what is in it; the larger the pipe, the less
        often a burst makes it wait. */
-    desc.pipe_len = CHILD_PIPE;
+    desc.pipe_len = r->opt.pipe_len;
     desc.input = strcmp(input, "null") == 0      ? CHILD_STDIN_NULL
                  : strcmp(input, "inherit") == 0 ? CHILD_STDIN_INHERIT
                  : strcmp(input, "-") == 0       ? CHILD_STDIN_PIPE

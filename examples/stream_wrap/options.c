@@ -54,7 +54,11 @@ static const option_row rows[] = {
     {"max-record", SIZE, FIELD(max_record), "SIZE",
      "longest record that is read whole (1M); longer ones pass through as they are\n"
      "and are counted, with their head"},
-    {"buffer", SIZE, FIELD(buffer), "SIZE", "bytes read at a time (64K)"},
+    {"preset", CHOICE, FIELD(preset), "balanced|throughput|low-memory|low-latency",
+     "how much is read at a time (64K, 256K, 8K, 16K) and asked for behind the child's pipe\n"
+     "(1M, 1M, 64K, 256K)"},
+    {"buffer", SIZE, FIELD(buffer), "SIZE",
+     "bytes read at a time, when not as the preset or $STREAM_RESPONSE_CHUNK_SIZE says"},
     {"stderr", CHOICE, FIELD(child_stderr), "pass|tail|drop",
      "the child's standard error: passed on (the default); only its last 4 KiB,\n"
      "shown when it fails; or dropped. Always drained, never waited for"},
@@ -195,6 +199,19 @@ static bool set(options *o, const option_row *row, const char *value) {
     return good;
 }
 
+/* What was asked for, else the environment, else the preset. */
+static bool settle_buffers(options *o) {
+    static const size_t buffer[] = {65536, 262144, 8192, 16384}, pipe_len[] = {1048576, 1048576, 65536, 262144};
+    const char *given = getenv("STREAM_RESPONSE_CHUNK_SIZE");
+    o->pipe_len = pipe_len[o->preset];
+    if (o->buffer == 0 && given && (!parse_size(given, &o->buffer) || o->buffer == 0)) {
+        fprintf(stderr, "stream_wrap: STREAM_RESPONSE_CHUNK_SIZE: '%s' is not a size\n", given);
+        return false;
+    }
+    if (o->buffer == 0) o->buffer = buffer[o->preset];
+    return true;
+}
+
 bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     int i;
     memset(o, 0, sizeof *o);
@@ -206,7 +223,6 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     o->timer[TIMER_TOOL].limit_ns = UINT64_C(900000000000);
     o->timer[TIMER_EXIT].limit_ns = UINT64_C(10000000000);
     o->max_record = (size_t)1 << 20;
-    o->buffer = (size_t)64 << 10;
     o->restart_delay_ns = UINT64_C(1000000000);
     o->input = "null";
     o->map = "auto";
@@ -241,6 +257,7 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
         fprintf(stderr, "stream_wrap: %s: no such option; see --help\n", argv[i]);
         return false;
     }
+    if (!settle_buffers(o)) return false;
     if (o->show_map) {
         const char *text = mapping_built_in(o->show_map);
         if (text) fputs(text, stdout);

@@ -46,7 +46,8 @@ typedef struct options {
     bool summary;
     uint64_t interval_ns, linger_ns, grace_ns;
     timer_option timer[TIMERS];
-    size_t max_record, buffer;
+    int preset;
+    size_t max_record, buffer, pipe_len;
     const char *status_file, *metrics_file;
     char *const *command; /* NULL: read standard input */
 } options;

@@ -146,6 +146,7 @@ static void build_status(run *r, uint64_t now_ns) {
         NUMBER("idle_ms", since_ns(now_ns, r->last_ns) / 1000000);
         TEXT("session_id", s->session_id);
         TEXT("model", s->model);
+        NUMBER("buffer", r->opt.buffer);
         NUMBER("bytes", r->bytes);
         NUMBER("written", r->written);
         NUMBER("lag", stream_flow_lag(&r->flow));
