@@ -18,6 +18,7 @@ uint64_t publish_dropped(void) { return 0; }
 
 #else
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -246,8 +247,8 @@ uint64_t publish_go(run *r, uint64_t now_ns) {
     if (p.state == CLOSED) {
         int fd;
         if (now_ns < p.retry_ns) return p.retry_ns - now_ns;
-        fd = socket(p.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || stream_io_attach(r->io, &p.file, fd) != STREAM_OK) {
+        fd = socket(p.address.ss_family, SOCK_STREAM, 0);
+        if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || stream_io_attach(r->io, &p.file, fd) != STREAM_OK) {
             if (fd >= 0) close(fd);
             p.retry_ns = now_ns + SECOND;
             return SECOND;
