@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -421,6 +422,9 @@ static void help_is_complete_and_true(void) {
         p = strrchr(value, '|');
         if (strcmp(value, "SIZE") == 0) strcpy(value, "1M");
         else if (strcmp(value, "TIME") == 0) strcpy(value, "1s");
+        else if (strcmp(name, "--listen") == 0) snprintf(value, sizeof value, "unix:%s", path_of("any.socket"));
+        else if (strcmp(value, "N") == 0) strcpy(value, "2");
+        else if (strcmp(value, "URL") == 0) strcpy(value, "http://127.0.0.1:9/publish");
         else if (strcmp(value, "DIR") == 0) strcpy(value, "/");
         else if (strcmp(value, "NAME[=VALUE]") == 0) strcpy(value, "A=B");
         else if (strncmp(value, "TIMER", 5) == 0) strcpy(value, "idle=1m,total=1h:stop");
@@ -931,6 +935,353 @@ static void mapping_of_ones_own(void) {
     r = run("", ARGS(A("--map=/no/such/file")));
     CHECK_EQ(r.code, 125);
     forget(&r);
+}
+
+/* ---- the endpoint -------------------------------------------------------------------------------- */
+
+/* Asks over a Unix socket; the connection, from which the answer can be read. */
+static int ask(const char *path, const char *target, const char *host) {
+    struct sockaddr_un address;
+    char request[256];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    AWAIT(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target, host);
+    CHECK_EQ(write(fd, request, (size_t)n), n);
+    return fd;
+}
+
+static bytes answer_of(int fd) {
+    bytes b = {NULL, 0, 0};
+    char part[65536];
+    ssize_t n;
+    keep(&b, "", 0);
+    while ((n = read(fd, part, sizeof part)) > 0) keep(&b, part, (size_t)n);
+    close(fd);
+    return b;
+}
+
+static void endpoint_tells_how_it_goes(void) {
+    const char *path = path_of("socket"), *go = path_of("go");
+    int out[2], stalled, events, status;
+    static char block[65536];
+    uint64_t total = 0;
+    ssize_t n;
+    bytes b;
+    pid_t pid;
+    unlink(go);
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--listen"), A(format("unix:%s", path)), A("--"), A("/bin/sh"), A("-c"),
+                     A(format("while ! test -e %s; do sleep 0.01; done; %s --total 6M; "
+                              "echo '{\"type\":\"the_last\"}'", go, fake_path))),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    b = answer_of(ask(path, "/status", "localhost"));
+    CHECK_HAS(b, "HTTP/1.1 200 OK\r\n");
+    CHECK_HAS(b, "\"state\":\"start\"");
+    free(b.ptr);
+    b = answer_of(ask(path, "/metrics", "127.0.0.1:80"));
+    CHECK_HAS(b, "# TYPE stream_wrap_bytes_total counter\n");
+    free(b.ptr);
+    b = answer_of(ask(path, "/nothing", "localhost"));
+    CHECK_HAS(b, "HTTP/1.1 404 ");
+    free(b.ptr);
+    b = answer_of(ask(path, "/events", "rebound.example"));
+    CHECK_HAS(b, "HTTP/1.1 403 ");
+    free(b.ptr);
+    stalled = ask(path, "/events", "localhost"); /* never read: holds nothing up */
+    events = ask(path, "/events", "localhost");
+    n = read(events, block, 400);
+    b.ptr = NULL;
+    b.len = b.cap = 0;
+    keep(&b, block, n > 0 ? (size_t)n : 0);
+    CHECK_HAS(b, "Content-Type: text/event-stream\r\n");
+    CHECK_HAS(b, "event: status\ndata: {\"version\"");
+    free(b.ptr);
+    write_text(go, "", 0);
+    while ((n = read(out[0], block, sizeof block)) > 0) total += (uint64_t)n;
+    CHECK(total > 6000000);
+    b = answer_of(events); /* read too late for most of it, and told so; the end is there */
+    CHECK(count_text(&b, "event: start\ndata: {\"event\":\"start\"") + count_text(&b, "event: gap") > 0);
+    close(stalled);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK(access(path, F_OK) != 0);
+    free(b.ptr);
+    close(out[0]);
+}
+
+static void subscriber_that_keeps_up_gets_every_event(void) {
+    const char *path = path_of("socket2"), *go = path_of("go2");
+    int status, i;
+    bytes b;
+    pid_t pid;
+    unlink(go);
+    pid = spawn(ARGS(A(wrap_path), A("--listen"), A(format("unix:%s", path)), A("--"), A("/bin/sh"), A("-c"),
+                     A(format("while ! test -e %s; do sleep 0.01; done; %s --seed=9", go, fake_path))),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    i = ask(path, "/events", "localhost");
+    {
+        char first[300];
+        CHECK(read(i, first, sizeof first) > 0);
+    }
+    write_text(go, "", 0);
+    b = answer_of(i);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK_EQ(count_text(&b, "event: gap"), 0);
+    CHECK_EQ(count_text(&b, "event: result\ndata: {\"event\":\"result\""), 1);
+    CHECK_EQ(count_text(&b, "event: end\ndata: {\"event\":\"end\""), 1);
+    CHECK(count_text(&b, "event: text\n") > 5);
+    free(b.ptr);
+}
+
+/* ---- the view ------------------------------------------------------------------------------------ */
+
+static void summary_is_complete_1_17(void) {
+    const char *script = "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":10,"
+                         "\"cache_read_input_tokens\":2000,\"cache_creation_input_tokens\":300},\"content\":[{\"type\":"
+                         "\"tool_use\",\"id\":\"t\",\"name\":\"Bash\",\"input\":{}}]}}'; sleep 0.3; echo 'noise'; "
+                         "echo '{\"type\":\"user\",\"message\":{\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":"
+                         "\"t\",\"is_error\":true}]}}'; echo complaint >&2; "
+                         "echo '{\"type\":\"result\",\"total_cost_usd\":0.25}'; printf '{\"cut'";
+    const char *file = path_of("summary");
+    bytes state;
+    result r = run(NULL, ARGS(A("--summary"), A("--status-file"), A(file), A("--"), A("/bin/sh"), A("-c"), A(script)));
+    CHECK_EQ(r.code, 65);
+    CHECK_HAS(r.err, "3 records");
+    CHECK_HAS(r.err, "1 result\n");
+    CHECK_HAS(r.err, "1 messages, 1 tools, 2.3k tokens in (2.0k from cache, 300 into it), 0 out, $0.2500");
+    CHECK_HAS(r.err, "1 Bash: 0.3 s, the longest 0.3 s, some failed");
+    CHECK_HAS(r.err, "longest silence 0.3 s");
+    CHECK_HAS(r.err, "10 bytes of standard error, 0 dropped");
+    CHECK_HAS(r.err, "odd: 1 noise, 0 invalid, 0 oversize, 1 truncated");
+    CHECK_HAS(r.err, "note: the last record was cut off");
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/tools/0/calls"), 1);
+    CHECK_EQ(number_at(&state, "/tools/0/failed"), 1);
+    CHECK(number_at(&state, "/tools/0/ms") >= 290);
+    CHECK(number_at(&state, "/longest_silence_ms") >= 290);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void slow_reader_shows_in_the_state(void) {
+    const char *file = path_of("slowstate");
+    static char block[65536];
+    int out[2], status;
+    bytes state;
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--status-file"), A(file), A("--interval=20ms"), A("--"), A(fake_path),
+                     A("--total=3M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    usleep(300000);
+    state = read_file(file);
+    CHECK(number_at(&state, "/lag") > 0);
+    CHECK(number_at(&state, "/bytes") < 2000000); /* the child waits, too */
+    CHECK(strcmp(text_at(&state, "/slow_reader"), "true") == 0);
+    free(state.ptr);
+    while (read(out[0], block, sizeof block) > 0) {
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    state = read_file(file);
+    CHECK(number_at(&state, "/blocked_ms") > 150);
+    CHECK_EQ(number_at(&state, "/lag"), 0);
+    free(state.ptr);
+    close(out[0]);
+}
+
+static void dumb_terminal_gets_plain_lines_1_17(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    bytes screen = {NULL, 0, 0};
+    char part[4096];
+    ssize_t n;
+    pid_t pid;
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
+    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    keep(&screen, "", 0);
+    setenv("TERM", "dumb", 1);
+    pid = spawn(ARGS(A(wrap_path), A("--interval=11s"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 0.4")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
+    setenv("TERM", "xterm", 1);
+    close(terminal);
+    while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(count_text(&screen, "\033"), 0);
+    CHECK_EQ(screen.len, 0); /* it was over before the first line was due */
+    free(screen.ptr);
+    close(master);
+}
+
+/* What stands in the pane of a tmux server of our own. */
+static bytes pane(const char *command) {
+    bytes b = {NULL, 0, 0};
+    char part[4096];
+    size_t n;
+    FILE *p = popen(command, "r");
+    keep(&b, "", 0);
+    while (p && (n = fread(part, 1, sizeof part, p)) > 0) keep(&b, part, n);
+    if (p) pclose(p);
+    return b;
+}
+
+static void status_line_in_a_tmux_pane_1_17(void) {
+    char script[1024], tmux[128];
+    size_t seen = 0, at_most = 0, i;
+    bytes b = {NULL, 0, 0};
+    if (system("command -v tmux >/dev/null 2>&1") != 0) {
+        test_skip("no tmux here");
+        return;
+    }
+    unsetenv("TMUX");
+    snprintf(tmux, sizeof tmux, "tmux -f /dev/null -S %s", path_of("tmux"));
+    snprintf(script, sizeof script,
+             "%s -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo {\\\"type\\\":\\\"tick\\\"}; sleep 0.15; done'\n"
+             "echo over\nsleep 5\n", wrap_path);
+    write_text(path_of("pane.sh"), script, strlen(script));
+    CHECK_EQ(system(format("%s new-session -d -x 90 -y 14 'sh %s'", tmux, path_of("pane.sh"))), 0);
+    for (i = 0; i < 150; i++) {
+        free(b.ptr);
+        b = pane(format("%s capture-pane -p 2>/dev/null", tmux));
+        if (count_text(&b, "last 0:0") > at_most) at_most = count_text(&b, "last 0:0");
+        seen += count_text(&b, "last 0:0") > 0;
+        if (i == 10) CHECK_EQ(system(format("%s resize-window -x 60 2>/dev/null", tmux)), 0); /* during output */
+        if (count_text(&b, "over") > 0) break;
+        usleep(60000);
+    }
+    CHECK_HAS(b, "over");
+    CHECK_EQ(count_text(&b, "tick"), 10);     /* what the child said stands, line for line */
+    CHECK_EQ(count_text(&b, "last 0:0"), 0); /* and nothing of ours is left */
+    CHECK(seen >= 3);
+    CHECK_EQ(at_most, 1);
+    free(b.ptr);
+    b = pane(format("%s kill-server 2>&1", tmux));
+    free(b.ptr);
+}
+
+/* ---- starting over ------------------------------------------------------------------------------- */
+
+static void restarts_and_resumes(void) {
+    const char *counter = path_of("runs"), *file = path_of("restarts");
+    char script[1024];
+    bytes state;
+    result r;
+    unlink(counter);
+    snprintf(script, sizeof script,
+             "echo x >>%s; echo \"$@\" >&2; echo '{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s-77\"}'; "
+             "test $(wc -l <%s) -lt 3 && { printf '{\"cut\":'; exit 7; }; echo '{\"type\":\"result\"}'", counter, counter);
+    r = run(NULL, ARGS(A("--restart=5"), A("--restart-delay=20ms"), A("--resume-arg=--resume"), A("--name=job"),
+                       A("--status-file"), A(file), A("--"), A("/bin/sh"), A("-c"), A(script), A("sh")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(count_text(&r.out, "{\"cut\":\n{\"type\":\"system\""), 2); /* each record on a line of its own */
+    CHECK_EQ(count_text(&r.err, "\n--resume s-77\n"), 2);
+    CHECK_HAS(r.err, "exit code 7; starting again in 0.0 s (2 of 5), session s-77");
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/restarts"), 2);
+    CHECK_TEXT(text_at(&state, "/name"), strlen(text_at(&state, "/name")), "\"job\"");
+    free(state.ptr);
+    forget(&r);
+    r = run(NULL, ARGS(A("--restart=2"), A("--restart-delay=20ms"), A("--output=events"), A("--name=job"), A("--"),
+                       A("/bin/sh"), A("-c"), A("exit 9")));
+    CHECK_EQ(r.code, 9);
+    CHECK_EQ(count_text(&r.out, "{\"event\":\"restart\",\"wrap\":\"job\""), 2);
+    forget(&r);
+    /* One that stalls is stopped, and tried again; a second time it is not. */
+    r = run(NULL, ARGS(A("--restart=1"), A("--restart-delay=20ms"), A("--timeout=startup=150ms:stop"), A("--"),
+                       A("/bin/sh"), A("-c"), A("sleep 600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "exit code 124; starting again");
+    forget(&r);
+}
+
+/* ---- publishing ---------------------------------------------------------------------------------- */
+
+/* What has come from a non-blocking descriptor by now holds the text. */
+static bool comes(int fd, bytes *seen, const char *text) {
+    char part[4096];
+    ssize_t n;
+    while ((n = read(fd, part, sizeof part)) > 0) keep(seen, part, (size_t)n);
+    return count_text(seen, text) > 0;
+}
+
+static void published_to_a_relay(void) {
+    const char *path = path_of("relay.sock");
+    char relay[256], target[256];
+    int source[2], status, fd;
+    bytes seen = {NULL, 0, 0};
+    pid_t pid;
+    result r;
+    snprintf(relay, sizeof relay, "%.*ssse_relay", (int)(strrchr(fake_path, '/') + 1 - fake_path), fake_path);
+    if (access(relay, X_OK) != 0) {
+        test_skip("no sse_relay beside fake_llm");
+        return;
+    }
+    pipe_or_die(source);
+    pid = spawn(ARGS(A(relay), A("--listen"), A(format("unix:%s", path)), A("--token=secret"), A("--fanout"), A("-")),
+                source[0], open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    close(source[0]);
+    fd = ask(path, "/events?topic=my%20job", "localhost");
+    snprintf(target, sizeof target, "unix:%s:/publish", path);
+    setenv("STREAM_WRAP_TOKEN", "secret", 1);
+    r = run(NULL, ARGS(A("--publish"), A(target), A("--name=my job"), A("--"), A(fake_path)));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(r.err.len, 0);
+    forget(&r);
+    keep(&seen, "", 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    AWAIT(comes(fd, &seen, "\"event\":\"end\""));
+    CHECK_HAS(seen, "{\"event\":\"start\",\"wrap\":\"my job\"");
+    CHECK_EQ(count_text(&seen, "\"event\":\"result\""), 1);
+    CHECK(count_text(&seen, "\"event\":\"text\"") > 5);
+    setenv("STREAM_WRAP_TOKEN", "wrong", 1);
+    r = run(NULL, ARGS(A("--publish"), A(target), A("--summary"), A("--"), A("/bin/sh"), A("-c"), A("echo '{\"type\":\"a\"}'")));
+    CHECK_EQ(r.code, 0);
+    CHECK_HAS(r.err, "answered 401");
+    CHECK_HAS(r.err, "events were not published");
+    forget(&r);
+    unsetenv("STREAM_WRAP_TOKEN");
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    r = run(NULL, ARGS(A("--publish"), A(target), A("--"), A("/bin/sh"), A("-c"), A("echo '{\"type\":\"a\"}'; exit 5")));
+    CHECK_EQ(r.code, 5); /* nobody there: said, and the run goes on */
+    CHECK_EQ(count_text(&r.err, "trying again"), 1);
+    forget(&r);
+    close(source[1]);
+    close(fd);
+    free(seen.ptr);
+}
+
+static void presets_and_environment_overlay(void) {
+    static const struct {
+        const char *option, *environment;
+        int64_t buffer;
+    } c[] = {{"--preset=balanced", NULL, 65536},    {"--preset=throughput", NULL, 262144},
+             {"--preset=low-memory", NULL, 8192},   {"--preset=low-latency", NULL, 16384},
+             {"--preset=low-memory", "20K", 20480}, {"--buffer=12345", "20K", 12345}};
+    size_t i;
+    for (i = 0; i < sizeof c / sizeof *c; i++) {
+        bytes state;
+        result r;
+        if (c[i].environment) setenv("STREAM_RESPONSE_CHUNK_SIZE", c[i].environment, 1);
+        state = status_of("{}\n", 3, &r, c[i].option);
+        unsetenv("STREAM_RESPONSE_CHUNK_SIZE");
+        CHECK_EQ(number_at(&state, "/buffer"), c[i].buffer);
+        free(state.ptr);
+        forget(&r);
+    }
+    setenv("STREAM_RESPONSE_CHUNK_SIZE", "much", 1);
+    {
+        result r = run("", ARGS(A("--output=raw")));
+        unsetenv("STREAM_RESPONSE_CHUNK_SIZE");
+        CHECK_EQ(r.code, 125);
+        CHECK_HAS(r.err, "STREAM_RESPONSE_CHUNK_SIZE");
+        forget(&r);
+    }
 }
 
 /* ---- bytes --------------------------------------------------------------------------------------- */
@@ -1704,6 +2055,15 @@ int main(int argc, char **argv) {
     RUN(unread_tee_holds_nothing_up_unless_asked);
     RUN(codex_and_gemini_are_known);
     RUN(mapping_of_ones_own);
+    RUN(endpoint_tells_how_it_goes);
+    RUN(subscriber_that_keeps_up_gets_every_event);
+    RUN(summary_is_complete_1_17);
+    RUN(slow_reader_shows_in_the_state);
+    RUN(dumb_terminal_gets_plain_lines_1_17);
+    RUN(status_line_in_a_tmux_pane_1_17);
+    RUN(restarts_and_resumes);
+    RUN(published_to_a_relay);
+    RUN(presets_and_environment_overlay);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
     RUN(oversize_is_one_event_then_resync_1_3);

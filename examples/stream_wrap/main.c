@@ -4,11 +4,12 @@
    One thread, one loop over stream_io: hand out what is done, look at signals and the clock, put under way
    what can be, wait. The bytes themselves are in pipes.c. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "wrap.h"
 
-#define CHILD_PIPE ((size_t)1 << 20)
 #define SECOND_CHANCE_NS UINT64_C(1000000000) /* for a SIGKILL to do its work */
+#define MOST_DELAY_NS UINT64_C(60000000000) /* before starting again */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
 #define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
@@ -86,19 +87,38 @@ static bool finished(const run *r, uint64_t now_ns) {
 
 static void wake(void *ctx) { stream_io_wake((stream_io *)ctx); }
 
+/* The command, and how to go on with the session that the stream has named. To be freed. */
+static char **command_line(run *r) {
+    size_t n = 0;
+    char **argv;
+    while (r->opt.command[n]) n++;
+    argv = (char **)malloc((n + 3) * sizeof *argv);
+    if (!argv) return NULL;
+    memcpy(argv, r->opt.command, (n + 1) * sizeof *argv);
+    if (r->restarts > 0 && r->opt.resume_arg && r->session.session_id[0]) {
+        argv[n] = (char *)(uintptr_t)r->opt.resume_arg;
+        argv[n + 1] = r->session.session_id;
+        argv[n + 2] = NULL;
+    }
+    return argv;
+}
+
 static bool start_child(run *r, int *exit_code) {
     const char *input = r->opt.input;
     child_desc desc;
     child_result result;
     int error = 0;
     memset(&desc, 0, sizeof desc);
-    desc.argv = r->opt.command;
+    if (r->argv) free((void *)r->argv);
+    r->argv = command_line(r);
+    if (!r->argv) return false;
+    desc.argv = r->argv;
     desc.wake = wake;
-    desc.ctx = &r->io;
+    desc.ctx = r->io;
     desc.file = -1;
     /* A child that ends before its pipe is drained cannot lose what is in it; the larger the pipe, the less
        often a burst makes it wait. */
-    desc.pipe_len = CHILD_PIPE;
+    desc.pipe_len = r->opt.pipe_len;
     desc.input = strcmp(input, "null") == 0      ? CHILD_STDIN_NULL
                  : strcmp(input, "inherit") == 0 ? CHILD_STDIN_INHERIT
                  : strcmp(input, "-") == 0       ? CHILD_STDIN_PIPE
@@ -153,8 +173,8 @@ static bool start(run *r, int *exit_code) {
     stream_json_desc json;
     stream_flow_desc flow;
 
-    r->started_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
-    r->session.silent = r->opt.output == OUTPUT_RAW;
+    r->started_ns = r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = stream_now_ns();
+    r->session.silent = r->opt.output == OUTPUT_RAW && !r->opt.listen && !r->opt.publish;
     *exit_code = EXIT_OWN;
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
@@ -170,11 +190,26 @@ static bool start(run *r, int *exit_code) {
         return false;
     }
     if (!read_mapping(r)) return false;
-    if (stream_io_init(&r->io, NULL) != STREAM_OK) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io.os_error));
+    r->io = &r->own_io;
+    if (r->opt.listen) {
+        const char *wrong = endpoint_open(r);
+        if (wrong) {
+            fprintf(stderr, "stream_wrap: --listen %s: %s\n", r->opt.listen, wrong);
+            return false;
+        }
+    }
+    if (r->opt.publish) {
+        const char *wrong = publish_open(r);
+        if (wrong) {
+            fprintf(stderr, "stream_wrap: --publish %s: %s\n", r->opt.publish, wrong);
+            return false;
+        }
+    }
+    if (!r->opt.listen && stream_io_init(r->io, NULL) != STREAM_OK) {
+        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
         return false;
     }
-    if (!console_catch(wake, &r->io)) {
+    if (!console_catch(wake, r->io)) {
         fprintf(stderr, "stream_wrap: %s\n", console_error_text(console_error()));
         return false;
     }
@@ -187,39 +222,92 @@ static bool start(run *r, int *exit_code) {
         r->has_child = true;
     }
     if (!pipes_open(r)) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io.os_error));
+        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
         return false;
     }
     view_start(r);
     return true;
 }
 
+static int exit_code_of(const run *r) {
+    const session *s = &r->session;
+    int code = r->has_child ? r->child.code : 0;
+    if (r->timed_out) return EXIT_TIMEOUT;
+    if (r->write_failed) return EXIT_OWN;
+    if (r->stdout_closed && !r->opt.drain_when_closed) return EXIT_CLOSED;
+    if (r->stop_signal && !r->has_child) return 128 + r->stop_signal;
+    return code == 0 && s->truncated > s->truncated_before && s->unterminated ? EXIT_CUT : code;
+}
+
+/* ---- starting over ---------------------------------------------------------------------------------- */
+
+static bool wants_restart(const run *r) {
+    return r->has_child && r->restarts < r->opt.restart && !r->stop_signal && !r->stdout_closed &&
+           !r->write_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
+}
+
+/* Twice as long each time, up to a minute. */
+static void plan_restart(run *r, uint64_t now_ns) {
+    uint64_t wait_ns = r->opt.restart_delay_ns << (r->restarts < 6 ? r->restarts : 6);
+    if (wait_ns > MOST_DELAY_NS && r->opt.restart_delay_ns < MOST_DELAY_NS) wait_ns = MOST_DELAY_NS;
+    r->restart_ns = now_ns + wait_ns + 1;
+    r->restarts++;
+    view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %u)%s%s", exit_code_of(r),
+             (double)wait_ns / 1e9, r->restarts, (unsigned)r->opt.restart,
+             r->opt.resume_arg && r->session.session_id[0] ? ", session " : "",
+             r->opt.resume_arg ? r->session.session_id : "");
+    output_restart(r, exit_code_of(r), wait_ns, now_ns);
+}
+
+static bool restart(run *r, uint64_t now_ns) {
+    int exit_code;
+    if (!pipes_close_child(r)) return false;
+    child_free(&r->child, false);
+    r->restart_ns = r->retry_ns = 0;
+    r->child_done = r->give_up = r->stopping = r->timed_out = r->ended = r->decoding = false;
+    r->kills = 0;
+    stream_json_reset(&r->json);
+    session_restart(&r->session);
+    memset(r->watch.fired, 0, sizeof r->watch.fired);
+    r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = now_ns;
+    r->run_bytes = r->bytes + r->err_ring.in;
+    return start_child(r, &exit_code) && pipes_open_child(r);
+}
+
 static int run_loop(run *r) {
+    uint64_t blocked_ns = 0; /* since when our standard output takes nothing */
     for (;;) {
         uint64_t now_ns = stream_now_ns(), wait_ns;
         stream_io_op *op;
         unsigned n;
+        if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
-        for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(&r->io)) != NULL; n++) {
-            pipes_done(r, op);
+        for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
             pipes_go(r, now_ns);
         }
         now_ns = stream_now_ns();
         wait_ns = least(look_at_clock(r, now_ns), watch_tick(r, now_ns));
-        if (finished(r, now_ns)) break;
+        if (finished(r, now_ns)) {
+            if (!r->restart_ns && !wants_restart(r)) break;
+            if (r->stop_signal) break;
+            if (!r->restart_ns) plan_restart(r, now_ns);
+            else if (now_ns >= r->restart_ns && !restart(r, now_ns)) break;
+            if (r->restart_ns) wait_ns = least(wait_ns, r->restart_ns > now_ns ? r->restart_ns - now_ns : 0);
+            else wait_ns = 0;
+        }
         wait_ns = least(wait_ns, view_tick(r, now_ns));
         pipes_go(r, now_ns);
+        endpoint_go(r);
+        wait_ns = least(wait_ns, publish_go(r, now_ns));
+        blocked_ns = r->out.busy ? stream_now_ns() : 0;
         /* Nothing more is waited for, but what has come already is still taken. */
-        if (!r->give_up || !pipes_reading(r)) stream_io_wait(&r->io, wait_ns);
-        else if (stream_io_wait(&r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
+        if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
+        else if (stream_io_wait(r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
     }
-    r->exit_code = r->has_child ? r->child.code : 0;
-    if (r->timed_out) r->exit_code = EXIT_TIMEOUT;
-    else if (r->write_failed) r->exit_code = EXIT_OWN;
-    else if (r->stdout_closed && !r->opt.drain_when_closed) r->exit_code = EXIT_CLOSED;
-    else if (r->stop_signal && !r->has_child) r->exit_code = 128 + r->stop_signal;
-    else if (r->exit_code == 0 && r->session.truncated && r->session.unterminated) r->exit_code = EXIT_CUT;
+    r->exit_code = exit_code_of(r);
     return r->exit_code;
 }
 
@@ -246,14 +334,18 @@ int main(int argc, char **argv) {
     show_stderr_tail(&r);
     if (r.opt.child_stderr == STDERR_PASS) r.err_ring.dropped += r.err_ring.in - r.err_ring.passed;
     tee_close(&r);
+    publish_close(&r);
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);
-    child_free(&r.child, !r.stopping); /* nobody wakes the loop any more */
-    stream_io_free(&r.io);
+    child_free(&r.child, !r.stopping); /* it wakes the loop no more, which is the endpoint's, or our own */
+    endpoint_close(&r);
+    stream_io_free(&r.own_io);
     stream_json_free(&r.json);
     stream_pool_free(&r.pool);
     text_free(&r.made);
+    text_free(&r.event);
+    free((void *)r.argv);
     text_free(&r.scratch);
     text_free(&r.said);
     return exit_code;

@@ -45,10 +45,20 @@ static const option_row rows[] = {
     {"tee-policy", CHOICE, FIELD(tee_policy), "drop|wait|stop",
      "when that is slower than the rest, or fails: go on without it and count what it\n"
      "missed; or wait for it; or wait, and stop the child (exit 125) when it fails"},
+    {"listen", PATH, FIELD(listen), "[HOST]:PORT|unix:PATH",
+     "serve /status (JSON), /metrics (Prometheus) and /events (server-sent events, as\n"
+     "--output events has them) there, over HTTP; HOST is this machine unless given"},
+    {"publish", PATH, FIELD(publish), "URL",
+     "post each event to an sse_relay --fanout there, as topic NAME (--name), so that\n"
+     "browsers can watch several runs at once; its token is in $STREAM_WRAP_TOKEN"},
     {"max-record", SIZE, FIELD(max_record), "SIZE",
      "longest record that is read whole (1M); longer ones pass through as they are\n"
      "and are counted, with their head"},
-    {"buffer", SIZE, FIELD(buffer), "SIZE", "bytes read at a time (64K)"},
+    {"preset", CHOICE, FIELD(preset), "balanced|throughput|low-memory|low-latency",
+     "how much is read at a time (64K, 256K, 8K, 16K) and asked for behind the child's pipe\n"
+     "(1M, 1M, 64K, 256K)"},
+    {"buffer", SIZE, FIELD(buffer), "SIZE",
+     "bytes read at a time, when not as the preset or $STREAM_RESPONSE_CHUNK_SIZE says"},
     {"stderr", CHOICE, FIELD(child_stderr), "pass|tail|drop",
      "the child's standard error: passed on (the default); only its last 4 KiB,\n"
      "shown when it fails; or dropped. Always drained, never waited for"},
@@ -73,6 +83,14 @@ static const option_row rows[] = {
      "without a name in $TMPDIR that grows with the output"},
     {"env", LIST, FIELD(env), "NAME[=VALUE]", "set, or without = remove, a variable for the child; repeatable"},
     {"cwd", PATH, FIELD(cwd), "DIR", "run the child there"},
+    {"restart", SIZE, FIELD(restart), "N",
+     "start the child again when it fails, is cut off or stalls and is stopped, N times at\n"
+     "most; each wait is twice the one before, up to a minute"},
+    {"restart-delay", DURATION, FIELD(restart_delay_ns), "TIME", "the first of those waits (1s)"},
+    {"resume-arg", PATH, FIELD(resume_arg), "ARG",
+     "then run it with ARG and the session id the stream has named as further arguments\n"
+     "(for claude: --resume)"},
+    {"name", PATH, FIELD(name), "NAME", "what this run is called in the status line, the state and the events"},
     {"timeout", TIMERS_LIST, 0, "TIMER=TIME[:stop],...",
      "report when nothing came for so long; with :stop, stop the child (exit 124). Timers:\n"
      "startup (60s) until the first output, idle (2m) between outputs, tool (15m) while a\n"
@@ -181,6 +199,19 @@ static bool set(options *o, const option_row *row, const char *value) {
     return good;
 }
 
+/* What was asked for, else the environment, else the preset. */
+static bool settle_buffers(options *o) {
+    static const size_t buffer[] = {65536, 262144, 8192, 16384}, pipe_len[] = {1048576, 1048576, 65536, 262144};
+    const char *given = getenv("STREAM_RESPONSE_CHUNK_SIZE");
+    o->pipe_len = pipe_len[o->preset];
+    if (o->buffer == 0 && given && (!parse_size(given, &o->buffer) || o->buffer == 0)) {
+        fprintf(stderr, "stream_wrap: STREAM_RESPONSE_CHUNK_SIZE: '%s' is not a size\n", given);
+        return false;
+    }
+    if (o->buffer == 0) o->buffer = buffer[o->preset];
+    return true;
+}
+
 bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     int i;
     memset(o, 0, sizeof *o);
@@ -192,7 +223,7 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     o->timer[TIMER_TOOL].limit_ns = UINT64_C(900000000000);
     o->timer[TIMER_EXIT].limit_ns = UINT64_C(10000000000);
     o->max_record = (size_t)1 << 20;
-    o->buffer = (size_t)64 << 10;
+    o->restart_delay_ns = UINT64_C(1000000000);
     o->input = "null";
     o->map = "auto";
     *exit_code = EXIT_OWN;
@@ -226,6 +257,7 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
         fprintf(stderr, "stream_wrap: %s: no such option; see --help\n", argv[i]);
         return false;
     }
+    if (!settle_buffers(o)) return false;
     if (o->show_map) {
         const char *text = mapping_built_in(o->show_map);
         if (text) fputs(text, stdout);

@@ -31,6 +31,11 @@ typedef struct options {
     int stop_orphans;
     bool pty;
     const char *tee;
+    size_t restart; /* times at most */
+    uint64_t restart_delay_ns;
+    const char *resume_arg, *name;
+    const char *publish;
+    const char *listen;
     const char *show_map;
     const char *map; /* auto, claude, a name of mapping.h, or a file */
     int tee_policy;
@@ -41,7 +46,8 @@ typedef struct options {
     bool summary;
     uint64_t interval_ns, linger_ns, grace_ns;
     timer_option timer[TIMERS];
-    size_t max_record, buffer;
+    int preset;
+    size_t max_record, buffer, pipe_len;
     const char *status_file, *metrics_file;
     char *const *command; /* NULL: read standard input */
 } options;

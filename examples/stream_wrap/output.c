@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
    What the records become on standard output: the assistant's text, or one JSON event per line.
 
-   Events, each with "event", "ms" since the start, and where a record or text is meant its stream "offset":
+   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text is meant its stream "offset":
 
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
@@ -17,6 +17,7 @@
      stalled       timer (startup, idle, tool, total, exit), quiet_ms, cpu (is the child busy: true, false
                    or null), stdin_open, tool (its name or null), action (report, stop)
      resumed       what the timer waited for came
+     restart       code, wait_ms, session: the child is started again
      end           records, bytes, unterminated, missing (null, or what the stream lacks) */
 #include "wrap.h"
 
@@ -57,16 +58,22 @@ static field value_field(const char *key, stream_json_value value) {
     return f;
 }
 
-/* Appends one event line; what does not fit in the buffer makes it grow once. */
+static bool wants_events(const run *r) { return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r); }
+
+/* Makes one event, and gives it to whoever wants it; what does not fit in the buffer makes it grow once. */
 static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
     stream_json_writer w;
     size_t len;
     for (;;) {
         const field *f;
-        stream_json_writer_init(&w, r->made.ptr + r->made.len, r->made.cap - r->made.len);
+        stream_json_writer_init(&w, r->event.ptr, r->event.cap);
         stream_json_write_object(&w);
         stream_json_write_key(&w, "event", 5);
         stream_json_write_string(&w, name, strlen(name));
+        if (r->opt.name) {
+            stream_json_write_key(&w, "wrap", 4);
+            stream_json_write_string(&w, r->opt.name, strlen(r->opt.name));
+        }
         stream_json_write_key(&w, "ms", 2);
         stream_json_write_uint64(&w, since_ns(now_ns, r->started_ns) / 1000000);
         for (f = fields; f->kind != F_END; f++) {
@@ -77,9 +84,14 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
             else stream_json_write_value(&w, f->value);
         }
         stream_json_write_end(&w);
-        if (stream_json_writer_finish(&w, &len) == STREAM_OK && len < r->made.cap - r->made.len) break;
-        if (!text_room(&r->made, len + 1)) return;
+        if (stream_json_writer_finish(&w, &len) == STREAM_OK) break;
+        r->event.len = 0;
+        if (!text_room(&r->event, len + 1)) return;
     }
+    endpoint_event(r, name, r->event.ptr, len);
+    publish_event(r, name, r->event.ptr, len);
+    if (r->opt.output != OUTPUT_EVENTS || !text_room(&r->made, len + 1)) return;
+    memcpy(r->made.ptr + r->made.len, r->event.ptr, len);
     r->made.len += len;
     r->made.ptr[r->made.len++] = '\n';
 }
@@ -156,13 +168,13 @@ void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     size_t at;
     session_begin(&r->session, &reading, record, now_ns);
     /* Framing trusts brackets and quotes; what is spliced into an event must be JSON to the letter. */
-    if (r->opt.output == OUTPUT_EVENTS && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
+    if (wants_events(r) && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
         output_lost(r, STREAM_E_INVALID, record, now_ns);
         return;
     }
     while (session_next(&r->session, &reading, &event)) {
-        if (r->opt.output == OUTPUT_EVENTS) event_of_record(r, &event, record->offset, now_ns);
-        else if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
+        if (wants_events(r)) event_of_record(r, &event, record->offset, now_ns);
+        if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
     }
 }
 
@@ -171,7 +183,7 @@ void output_lost(run *r, stream_status status, const stream_item *item, uint64_t
     field f[4];
     session_count_lost(&r->session, status, item);
     if (item->flags & STREAM_UNTERMINATED) r->session.unterminated = true;
-    if (r->opt.output != OUTPUT_EVENTS) return;
+    if (!wants_events(r)) return;
     memset(f, 0, sizeof f);
     f[0] = number_field("offset", item->offset, F_NUMBER);
     if (status == STREAM_NOISE) {
@@ -194,7 +206,7 @@ void output_end(run *r, uint64_t now_ns) {
     field f[5];
     if (r->opt.output == OUTPUT_TEXT && r->text_line_open && text_room(&r->made, 1))
         r->made.ptr[r->made.len++] = '\n';
-    if (r->opt.output != OUTPUT_EVENTS) return;
+    if (!wants_events(r)) return;
     memset(f, 0, sizeof f);
     f[0] = number_field("records", r->session.records, F_NUMBER);
     f[1] = number_field("bytes", r->bytes, F_NUMBER);
@@ -208,7 +220,7 @@ void output_stalled(run *r, uint64_t now_ns) {
     const session *s = &r->session;
     const char *tool = s->tools > 0 ? s->tool[0].name : NULL;
     field f[7];
-    if (r->opt.output != OUTPUT_EVENTS || r->ended) return;
+    if (!wants_events(r) || r->ended) return;
     memset(f, 0, sizeof f);
     f[0] = text_field("timer", watch_name(w->last), strlen(watch_name(w->last)));
     f[1] = number_field("quiet_ms", since_ns(now_ns, w->since_ns) / 1000000, F_NUMBER);
@@ -222,7 +234,18 @@ void output_stalled(run *r, uint64_t now_ns) {
 
 void output_resumed(run *r, uint64_t now_ns) {
     field none;
-    if (r->opt.output != OUTPUT_EVENTS || r->ended) return;
+    if (!wants_events(r) || r->ended) return;
     memset(&none, 0, sizeof none);
     put_event(r, "resumed", now_ns, &none);
+}
+
+void output_restart(run *r, int code, uint64_t wait_ns, uint64_t now_ns) {
+    const char *id = r->session.session_id;
+    field f[4];
+    if (!wants_events(r)) return;
+    memset(f, 0, sizeof f);
+    f[0] = number_field("code", (uint64_t)code, F_NUMBER);
+    f[1] = number_field("wait_ms", wait_ns / 1000000, F_NUMBER);
+    f[2] = text_field("session", id, strlen(id));
+    put_event(r, "restart", now_ns, f);
 }

@@ -10,24 +10,26 @@
 #define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at the end of the child's output file */
 #define MADE_AT_ONCE 65536 /* bytes of text or events after which decoding waits for them to be written */
 
-static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(&r->io, &l->file, fd) == STREAM_OK; }
+static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(r->io, &l->file, fd) == STREAM_OK; }
+
+bool pipes_open_child(run *r) {
+    return open_lane(r, &r->source, r->child.out) && open_lane(r, &r->child_err, r->child.err) &&
+           (r->child.in == -1 || open_lane(r, &r->child_in, r->child.in));
+}
 
 bool pipes_open(run *r) {
-    stream_fd none = -1;
-    bool good = open_lane(r, &r->source, r->has_child ? r->child.out : console_fd(CONSOLE_IN)) &&
-                open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
-    if (good && r->has_child && r->child.err != none) good = open_lane(r, &r->child_err, r->child.err);
-    if (good && r->has_child && r->child.in != none)
-        good = open_lane(r, &r->child_in, r->child.in) && open_lane(r, &r->input, console_fd(CONSOLE_IN));
+    bool good = open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
+    if (good && r->has_child && r->child.in != -1) good = open_lane(r, &r->input, console_fd(CONSOLE_IN));
+    if (good) good = r->has_child ? pipes_open_child(r) : open_lane(r, &r->source, console_fd(CONSOLE_IN));
     if (!good || (r->opt.output != OUTPUT_RAW && !text_room(&r->made, 2 * MADE_AT_ONCE))) return false;
     r->same_terminal = console_is_one();
     r->at_line_start = r->err_at_line_start = true;
     /* Where a descriptor cannot be waited for, a write will tell. */
-    (void)stream_io_poll(&r->io, &r->gone, &r->out.file, 0);
+    (void)stream_io_poll(r->io, &r->gone, &r->out.file, 0);
     return true;
 }
 
-static void close_lane(run *r, lane *l) { stream_io_close(&r->io, &l->file); }
+static void close_lane(run *r, lane *l) { stream_io_close(r->io, &l->file); }
 
 static bool is_open(const lane *l) { return l->file.io != NULL && l->file.fd != -1; }
 
@@ -64,7 +66,7 @@ static void out_go(run *r) {
         view_hide(r);
         if (r->err.busy || r->said.len > 0) return;
     }
-    r->out.busy = stream_io_write(&r->io, &r->out.op, &r->out.file, r->out_ptr, r->out_len) == STREAM_OK;
+    r->out.busy = stream_io_write(r->io, &r->out.op, &r->out.file, r->out_ptr, r->out_len) == STREAM_OK;
 }
 
 static void out_done(run *r) {
@@ -73,7 +75,7 @@ static void out_done(run *r) {
     r->written += op->bytes;
     if (op->bytes > 0) r->at_line_start = r->out_ptr[op->bytes - 1] == '\n';
     if (r->out_ptr == r->made.ptr) r->made.len = 0;
-    else stream_flow_consumed(&r->flow, r->out_len);
+    else if (r->buf && r->out_ptr == r->buf->data) stream_flow_consumed(&r->flow, r->out_len);
     r->out_len = 0;
     if (op->status != STREAM_OK) output_lost_for_good(r, !console_gone(op->os_error), op->os_error);
 }
@@ -126,7 +128,7 @@ static void source_go(run *r) {
         return;
     }
     r->source.busy =
-        stream_io_read(&r->io, &r->source.op, &r->source.file, r->buf->data, r->opt.buffer) == STREAM_OK;
+        stream_io_read(r->io, &r->source.op, &r->source.file, r->buf->data, r->opt.buffer) == STREAM_OK;
 }
 
 static void source_done(run *r) {
@@ -146,7 +148,9 @@ static void source_done(run *r) {
         source_ended(r);
         return;
     }
-    r->read_ns = r->quiet_ns = r->last_ns = r->active_ns = stream_now_ns();
+    r->read_ns = stream_now_ns();
+    if (since_ns(r->read_ns, r->active_ns) > r->silence_ns) r->silence_ns = since_ns(r->read_ns, r->active_ns);
+    r->quiet_ns = r->last_ns = r->active_ns = r->read_ns;
     r->bytes += op->bytes;
     watch_heard(r);
     r->shared = tee_take(r, r->buf, op->bytes);
@@ -181,7 +185,7 @@ static void child_err_go(run *r, uint64_t now_ns) {
     if (!is_open(&r->child_err) || r->child_err.busy) return;
     room = stderr_room(r, now_ns);
     if (room == 0) return;
-    r->child_err.busy = stream_io_read(&r->io, &r->child_err.op, &r->child_err.file,
+    r->child_err.busy = stream_io_read(r->io, &r->child_err.op, &r->child_err.file,
                                        r->err_ring.bytes + r->err_ring.in % STDERR_KEPT, room) == STREAM_OK;
 }
 
@@ -241,7 +245,7 @@ static void err_go(run *r, uint64_t now_ns) {
         ring->moved_ns = now_ns;
         return;
     }
-    r->err.busy = stream_io_write(&r->io, &r->err.op, &r->err.file, r->err_bytes, r->err_len) == STREAM_OK;
+    r->err.busy = stream_io_write(r->io, &r->err.op, &r->err.file, r->err_bytes, r->err_len) == STREAM_OK;
 }
 
 static void err_done(run *r) {
@@ -257,12 +261,13 @@ void pipes_flush_said(run *r) {
         uint64_t now_ns = stream_now_ns();
         stream_io_op *op;
         err_go(r, now_ns);
-        while ((op = stream_io_next(&r->io)) != NULL) {
-            pipes_done(r, op);
+        while ((op = stream_io_next(r->io)) != NULL) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
             if (op == &r->err.op) since = stream_now_ns();
         }
         if (since_ns(now_ns, since) >= STDERR_PATIENCE_NS) return;
-        if (r->err.busy) (void)stream_io_wait(&r->io, STDERR_PATIENCE_NS);
+        if (r->err.busy) (void)stream_io_wait(r->io, STDERR_PATIENCE_NS);
     }
 }
 
@@ -272,7 +277,7 @@ void pipes_flush_said(run *r) {
    the same. */
 static void input_go(run *r) {
     if (!is_open(&r->child_in) || r->input.busy || r->child_in.busy) return;
-    r->input.busy = stream_io_read(&r->io, &r->input.op, &r->input.file, r->input_bytes,
+    r->input.busy = stream_io_read(r->io, &r->input.op, &r->input.file, r->input_bytes,
                                    sizeof r->input_bytes) == STREAM_OK;
 }
 
@@ -280,7 +285,7 @@ static void input_done(run *r) {
     r->input.busy = false;
     if (!is_open(&r->child_in)) return;
     if (r->input.op.status == STREAM_OK)
-        r->child_in.busy = stream_io_write(&r->io, &r->child_in.op, &r->child_in.file, r->input_bytes,
+        r->child_in.busy = stream_io_write(r->io, &r->child_in.op, &r->child_in.file, r->input_bytes,
                                            r->input.op.bytes) == STREAM_OK;
     else close_lane(r, &r->child_in); /* the end for us is the end for the child */
 }
@@ -289,12 +294,13 @@ static void child_in_done(run *r) {
     r->child_in.busy = false;
     if (r->child_in.op.status == STREAM_OK) return;
     close_lane(r, &r->child_in); /* it reads no more: its own business */
-    stream_io_cancel(&r->io, &r->input.op);
+    stream_io_cancel(r->io, &r->input.op);
 }
 
 /* ---- all of them ---------------------------------------------------------------------------------- */
 
 void pipes_done(run *r, stream_io_op *op) {
+    if (publish_done(r, op)) return;
     if (op == &r->out.op) out_done(r);
     else if (op == &r->source.op) source_done(r);
     else if (op == &r->tee.lane.op) tee_done(r);
@@ -321,8 +327,28 @@ bool pipes_child_reads(const run *r) {
 bool pipes_reading(const run *r) { return r->source.busy || r->child_err.busy; }
 
 void pipes_stop_reading(run *r) {
-    if (r->source.busy) stream_io_cancel(&r->io, &r->source.op);
-    if (r->child_err.busy) stream_io_cancel(&r->io, &r->child_err.op);
+    if (r->source.busy) stream_io_cancel(r->io, &r->source.op);
+    if (r->child_err.busy) stream_io_cancel(r->io, &r->child_err.op);
+}
+
+bool pipes_close_child(run *r) {
+    lane *const lanes[] = {&r->source, &r->child_err, &r->child_in};
+    unsigned i, tries;
+    for (i = 0; i < 3; i++) close_lane(r, lanes[i]);
+    for (tries = 0; tries < 10; tries++) {
+        stream_io_op *op;
+        for (i = 0; i < 3 && lanes[i]->file.pending == 0; i++) {
+        }
+        if (i == 3) break;
+        while ((op = stream_io_next(r->io)) != NULL) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
+        }
+        (void)stream_io_wait(r->io, 0);
+    }
+    /* A record that was cut off must not run into the next child's first. */
+    if (r->opt.output == OUTPUT_RAW && !r->at_line_start) put_out(r, "\n", 1);
+    return i == 3;
 }
 
 void pipes_close(run *r) {

@@ -81,13 +81,33 @@ static void tool_started(session *s, stream_json_value id, stream_json_value nam
     s->tool[s->tools++].since_ns = now_ns;
 }
 
-static void tool_ended(session *s, session_event *event) {
+static void count_tool(session *s, const session_event *event, uint64_t now_ns) {
+    uint64_t ns = now_ns > event->tool.since_ns ? now_ns - event->tool.since_ns : 0;
+    session_tool_kind *kind;
+    size_t i;
+    for (i = 0; i < s->tool_kinds; i++)
+        if (strcmp(s->tool_kind[i].name, event->tool.name) == 0) break;
+    if (i == SESSION_TOOLS) {
+        i = SESSION_TOOLS - 1;
+        memcpy(s->tool_kind[i].name, "(others)", 9);
+    } else if (i == s->tool_kinds) {
+        memcpy(s->tool_kind[s->tool_kinds++].name, event->tool.name, SESSION_NAME);
+    }
+    kind = &s->tool_kind[i];
+    kind->calls++;
+    kind->failed += event->is_error;
+    kind->total_ns += ns;
+    if (ns > kind->longest_ns) kind->longest_ns = ns;
+}
+
+static void tool_ended(session *s, session_event *event, uint64_t now_ns) {
     char key[SESSION_NAME];
     session_tool *tool;
     keep_name(key, event->id);
     tool = find_tool(s, key);
     if (tool) {
         event->tool = *tool;
+        count_tool(s, event, now_ns);
         memmove(tool, tool + 1, (size_t)(&s->tool[s->tools] - (tool + 1)) * sizeof *tool);
         s->tools--;
     } else if (s->tools_untracked > 0) {
@@ -293,7 +313,7 @@ static void read_mapped(session *s, session_reading *r, const stream_item *recor
         break;
     case MEANS_TOOL_END:
         first->kind = SESSION_TOOL_END;
-        tool_ended(s, first);
+        tool_ended(s, first, r->now_ns);
         break;
     case MEANS_RESULT:
         first->kind = SESSION_FINAL;
@@ -417,12 +437,21 @@ bool session_next(session *s, session_reading *r, session_event *event) {
             event->kind = SESSION_TOOL_END;
             event->id = v[RESULT_ID];
             event->is_error = v[ERROR].type == STREAM_JSON_TRUE;
-            tool_ended(s, event);
+            tool_ended(s, event, r->now_ns);
             return true;
         }
     }
     r->walking = false;
     return false;
+}
+
+void session_restart(session *s) {
+    s->state = SESSION_START;
+    s->saw_result = s->result_is_error = s->unterminated = s->text_open = false;
+    s->tools = 0;
+    s->tools_untracked = 0;
+    s->truncated_before = s->truncated;
+    message_done(s);
 }
 
 void session_count_lost(session *s, stream_status status, const stream_item *item) {
@@ -443,7 +472,7 @@ void session_count_lost(session *s, stream_status status, const stream_item *ite
 }
 
 const char *session_missing(const session *s) {
-    if (s->truncated) return "the last record was cut off";
+    if (s->truncated > s->truncated_before) return "the last record was cut off";
     if (s->records == 0) return "no record came";
     if (!s->saw_result && s->messages > 0) return "the stream ended without a result";
     return NULL;

@@ -18,6 +18,12 @@ typedef struct session_tool {
     uint64_t since_ns;
 } session_tool;
 
+/* All the calls of one tool that have ended. */
+typedef struct session_tool_kind {
+    char name[SESSION_NAME];
+    uint64_t calls, failed, total_ns, longest_ns;
+} session_tool_kind;
+
 typedef struct session_type {
     char name[SESSION_NAME];
     uint64_t count;
@@ -40,12 +46,15 @@ typedef struct session {
     session_state state;
     bool saw_result;
     uint64_t records, noise, invalid, oversize, truncated; /* invalid: framed, but no JSON inside */
+    uint64_t truncated_before; /* of these, before the present child */
     bool unterminated;        /* the last record had no line end */
     session_type type[SESSION_TYPES];
     size_t types;
     session_tool tool[SESSION_TOOLS];
     size_t tools;
     uint64_t tools_started, tools_untracked;
+    session_tool_kind tool_kind[SESSION_TOOLS]; /* the rest share the last row */
+    size_t tool_kinds;
     uint64_t messages;        /* assistant messages */
     session_usage done, now;  /* finished messages; the message that is arriving */
     bool final_usage;         /* done is the result's own sum */
@@ -95,6 +104,9 @@ typedef struct session_reading {
 
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns);
 bool session_next(session *s, session_reading *r, session_event *event);
+
+/* The child is started again: what was under way is not any more; what was counted stays. */
+void session_restart(session *s);
 
 /* Counts an item that is no whole record. */
 void session_count_lost(session *s, stream_status status, const stream_item *item);

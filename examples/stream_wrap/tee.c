@@ -8,7 +8,7 @@ static bool is_open(const tee *t) { return t->lane.file.io != NULL && t->lane.fi
 bool tee_open(run *r) {
     stream_fd fd = console_create(r->opt.tee);
     if (fd == -1) return false;
-    if (stream_io_attach(&r->io, &r->tee.lane.file, fd) == STREAM_OK) return true;
+    if (stream_io_attach(r->io, &r->tee.lane.file, fd) == STREAM_OK) return true;
     console_close(fd);
     return false;
 }
@@ -16,7 +16,7 @@ bool tee_open(run *r) {
 static void start(run *r) {
     tee *t = &r->tee;
     if (t->count == 0 || t->lane.busy || !is_open(t)) return;
-    t->lane.busy = stream_io_write(&r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data, t->queue[0].len) ==
+    t->lane.busy = stream_io_write(r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data, t->queue[0].len) ==
                    STREAM_OK;
 }
 
@@ -57,7 +57,7 @@ void tee_done(run *r) {
     t->dropped += t->queue[0].len - op->bytes;
     drop_first(t);
     for (; t->count > 0; drop_first(t)) t->dropped += t->queue[0].len;
-    stream_io_close(&r->io, &t->lane.file);
+    stream_io_close(r->io, &t->lane.file);
     if (op->status == STREAM_CANCELLED) return;
     t->failed = true;
     view_say(r, "stream_wrap: --tee %s: %s; %s", r->opt.tee, console_error_text(op->os_error),
@@ -79,10 +79,13 @@ void tee_close(run *r) {
     tee *t = &r->tee;
     stream_io_op *op;
     unsigned tries = 0;
-    if (t->lane.busy) stream_io_cancel(&r->io, &t->lane.op); /* how far did it come? */
+    if (t->lane.busy) stream_io_cancel(r->io, &t->lane.op); /* how far did it come? */
     for (; t->lane.busy && tries < 10; tries++) {
-        while ((op = stream_io_next(&r->io)) != NULL) pipes_done(r, op);
-        if (t->lane.busy) (void)stream_io_wait(&r->io, STDERR_PATIENCE_NS);
+        while ((op = stream_io_next(r->io)) != NULL) {
+            if (op->user) endpoint_done(r, op);
+            else pipes_done(r, op);
+        }
+        if (t->lane.busy) (void)stream_io_wait(r->io, STDERR_PATIENCE_NS);
     }
-    stream_io_close(&r->io, &t->lane.file);
+    stream_io_close(r->io, &t->lane.file);
 }

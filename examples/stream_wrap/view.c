@@ -9,10 +9,13 @@
 #define SECOND UINT64_C(1000000000)
 #define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
 
+#define DUMB_NS (SECOND * 10)
+
 typedef struct view {
     bool line, plain;         /* what is shown */
     bool drawn;               /* the status line stands on the terminal */
     bool file_failed;         /* said once */
+    uint64_t interval_ns;     /* between plain lines */
     uint64_t next_line_ns, next_plain_ns, next_file_ns;
     char last[512];           /* the line as drawn, so that an unchanged one is not sent again */
     text_buffer json;
@@ -49,7 +52,8 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     char a[24], b[24], c[16], d[16], e[16], f[24];
     uint64_t lag = stream_flow_lag(&r->flow);
-    int n = snprintf(out, cap, "%s  ", clock_text(a, since_ns(now_ns, r->started_ns)));
+    int n = snprintf(out, cap, "%s%s%s  ", r->opt.name ? r->opt.name : "", r->opt.name ? " " : "",
+                     clock_text(a, since_ns(now_ns, r->started_ns)));
 #define ADD(...) \
     do { \
         if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__); \
@@ -133,6 +137,8 @@ static void build_status(run *r, uint64_t now_ns) {
         stream_json_writer_init(&w, v.json.ptr, v.json.cap);
         stream_json_write_object(&w);
         TEXT("version", STREAM_VERSION);
+        if (r->opt.name) TEXT("name", r->opt.name);
+        NUMBER("restarts", r->restarts);
         NUMBER("pid", console_process());
         if (r->has_child) NUMBER("child_pid", (uint64_t)r->child.pid);
         TEXT("state", session_state_text(s->state));
@@ -140,10 +146,27 @@ static void build_status(run *r, uint64_t now_ns) {
         NUMBER("idle_ms", since_ns(now_ns, r->last_ns) / 1000000);
         TEXT("session_id", s->session_id);
         TEXT("model", s->model);
+        NUMBER("buffer", r->opt.buffer);
         NUMBER("bytes", r->bytes);
         NUMBER("written", r->written);
         NUMBER("lag", stream_flow_lag(&r->flow));
         NUMBER("max_lag", stream_flow_max_lag(&r->flow));
+        KEY("tools");
+        stream_json_write_array(&w);
+        for (i = 0; i < s->tool_kinds; i++) {
+            stream_json_write_object(&w);
+            TEXT("name", s->tool_kind[i].name);
+            NUMBER("calls", s->tool_kind[i].calls);
+            NUMBER("failed", s->tool_kind[i].failed);
+            NUMBER("ms", s->tool_kind[i].total_ns / 1000000);
+            NUMBER("longest_ms", s->tool_kind[i].longest_ns / 1000000);
+            stream_json_write_end(&w);
+        }
+        stream_json_write_end(&w);
+        NUMBER("longest_silence_ms", r->silence_ns / 1000000);
+        NUMBER("blocked_ms", r->blocked_ns / 1000000);
+        KEY("slow_reader");
+        stream_json_write_bool(&w, stream_flow_slow(&r->flow));
         NUMBER("records", s->records);
         KEY("types");
         stream_json_write_object(&w);
@@ -212,7 +235,7 @@ static void build_status(run *r, uint64_t now_ns) {
         stream_json_write_end(&w);
     } while (stream_json_writer_finish(&w, &len) == STREAM_FULL && text_room(&v.json, len + 1));
     v.json.len = len < v.json.cap ? len : 0;
-    if (v.json.len) v.json.ptr[v.json.len] = '\n';
+    if (v.json.len) v.json.ptr[v.json.len++] = '\n';
 #undef KEY
 #undef NUMBER
 #undef TEXT
@@ -220,7 +243,7 @@ static void build_status(run *r, uint64_t now_ns) {
 
 static void write_status(run *r, uint64_t now_ns) {
     build_status(r, now_ns);
-    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len + 1, true)) return;
+    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len, true)) return;
     if (!v.file_failed)
         view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file,
                  console_error_text(console_error()));
@@ -231,8 +254,13 @@ void view_start(run *r) {
     memset(&v, 0, sizeof v);
     v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && console_can_draw());
     v.plain = r->opt.progress == PROGRESS_PLAIN;
+    v.interval_ns = r->opt.interval_ns;
+    if (r->opt.progress == PROGRESS_AUTO && !v.line && console_is_terminal(CONSOLE_ERR)) {
+        v.plain = true; /* a terminal that cannot move its cursor: lines, and few of them */
+        if (v.interval_ns < DUMB_NS) v.interval_ns = DUMB_NS;
+    }
     v.next_line_ns = r->started_ns;
-    v.next_plain_ns = r->started_ns + r->opt.interval_ns;
+    v.next_plain_ns = r->started_ns + v.interval_ns;
     v.next_file_ns = r->started_ns;
 }
 
@@ -255,7 +283,7 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
             char out[512];
             describe(r, out, sizeof out, now_ns);
             view_say(r, "stream_wrap: %s", out);
-            v.next_plain_ns = now_ns + r->opt.interval_ns;
+            v.next_plain_ns = now_ns + v.interval_ns;
         }
         wait = sooner(wait, v.next_plain_ns, now_ns);
     }
@@ -269,12 +297,18 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
     return wait;
 }
 
-static void print_metrics(run *r, uint64_t now_ns) {
+stream_slice view_status(run *r, uint64_t now_ns) {
+    build_status(r, now_ns);
+    return stream_slice_of(v.json.ptr, v.json.len);
+}
+
+stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts, unpublished = publish_dropped(),
+             cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
@@ -310,6 +344,15 @@ static void print_metrics(run *r, uint64_t now_ns) {
     m[n - 1].decimals = 9;
     ROW("tee_bytes_total", "Bytes written to the tee.", STREAM_METRIC_TOTAL, &r->tee.bytes);
     ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
+    ROW("subscriber_dropped_events_total", "Events that subscribers were too slow for.", STREAM_METRIC_TOTAL,
+        &dropped);
+    ROW("blocked_seconds_total", "Time spent waiting for the reader of standard output.", STREAM_METRIC_TOTAL,
+        &r->blocked_ns);
+    m[n - 1].decimals = 9;
+    ROW("longest_silence_seconds", "The longest time nothing came.", STREAM_METRIC_VALUE, &r->silence_ns);
+    m[n - 1].decimals = 9;
+    ROW("restarts_total", "How often the child was started again.", STREAM_METRIC_TOTAL, &restarts);
+    ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL, &unpublished);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
@@ -321,15 +364,20 @@ static void print_metrics(run *r, uint64_t now_ns) {
 #undef ROW
 #undef LABEL
     do {
-        len = r->opt.metrics == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
+        len = form == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
                                              : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
     } while (len >= v.json.cap && text_room(&v.json, len + 1));
-    if (len >= v.json.cap) return;
-    if (r->opt.metrics == METRICS_JSON) v.json.ptr[len++] = '\n';
+    if (len >= v.json.cap) len = 0;
+    if (len && form == METRICS_JSON) v.json.ptr[len++] = '\n';
+    return stream_slice_of(v.json.ptr, len);
+}
+
+static void print_metrics(run *r, uint64_t now_ns) {
+    stream_slice text = view_metrics(r, r->opt.metrics, now_ns);
     if (!r->opt.metrics_file) {
         pipes_flush_said(r);
-        console_write(CONSOLE_ERR, v.json.ptr, len); /* the report may wait for its reader */
-    } else if (!console_put_file(r->opt.metrics_file, v.json.ptr, len, false)) {
+        console_write(CONSOLE_ERR, text.ptr, text.len); /* the report may wait for its reader */
+    } else if (!console_put_file(r->opt.metrics_file, text.ptr, text.len, false)) {
         view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file,
                  console_error_text(console_error()));
     }
@@ -338,16 +386,33 @@ static void print_metrics(run *r, uint64_t now_ns) {
 static void print_summary(run *r, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
-    char a[24], b[24], c[16], d[16];
+    char a[24], b[24], c[16], d[16], e[16], f[16];
     size_t i;
     view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
              (unsigned long long)r->bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
     for (i = 0; i < s->types; i++)
         view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
-    if (s->messages)
-        view_say(r, "   %llu messages, %llu tools, %s tokens in, %s out%s%s", (unsigned long long)s->messages,
-                 (unsigned long long)s->tools_started, short_count(c, u.input + u.cache_read + u.cache_write),
-                 short_count(d, u.output), s->cost[0] ? ", " : "", s->cost[0] ? cost_text(r, b) : "");
+    if (s->messages || u.input || u.output)
+        view_say(r, "   %llu messages, %llu tools, %s tokens in (%s from cache, %s into it), %s out%s%s",
+                 (unsigned long long)s->messages, (unsigned long long)s->tools_started,
+                 short_count(c, u.input + u.cache_read + u.cache_write), short_count(e, u.cache_read),
+                 short_count(f, u.cache_write), short_count(d, u.output), s->cost[0] ? ", " : "",
+                 s->cost[0] ? cost_text(r, b) : "");
+    for (i = 0; i < s->tool_kinds; i++) {
+        const session_tool_kind *k = &s->tool_kind[i];
+        view_say(r, "   %8llu %s: %.1f s, the longest %.1f s%s", (unsigned long long)k->calls, k->name,
+                 (double)k->total_ns / 1e9, (double)k->longest_ns / 1e9, k->failed ? ", some failed" : "");
+    }
+    view_say(r, "   longest silence %.1f s, waited %.1f s for our reader, at most %sB behind",
+             (double)r->silence_ns / 1e9, (double)r->blocked_ns / 1e9, short_count(c, stream_flow_max_lag(&r->flow)));
+    if (r->watch.count)
+        view_say(r, "   %llu times stalled, last: %s", (unsigned long long)r->watch.count, watch_name(r->watch.last));
+    if (r->err_ring.in)
+        view_say(r, "   %llu bytes of standard error, %llu dropped", (unsigned long long)r->err_ring.in,
+                 (unsigned long long)r->err_ring.dropped);
+    if (publish_dropped())
+        view_say(r, "   %llu events were not published", (unsigned long long)publish_dropped());
+    if (endpoint_dropped()) view_say(r, "   subscribers missed %llu events", (unsigned long long)endpoint_dropped());
     if (s->noise + s->oversize + s->truncated + s->invalid)
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
                  (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,

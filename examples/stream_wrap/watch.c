@@ -15,10 +15,10 @@ const char *watch_name(int timer) { return name[timer]; }
 /* Since when the timer counts; 0: it does not. */
 static uint64_t counts_from(const run *r, int timer) {
     const session *s = &r->session;
-    bool heard = r->bytes > 0 || r->err_ring.in > 0, tool = s->tools > 0;
+    bool heard = r->bytes + r->err_ring.in > r->run_bytes, tool = s->tools > 0;
     if (r->ended && timer != TIMER_EXIT && timer != TIMER_TOTAL) return 0;
     switch (timer) {
-    case TIMER_STARTUP: return heard ? 0 : r->started_ns;
+    case TIMER_STARTUP: return heard ? 0 : r->run_ns;
     case TIMER_IDLE: return heard && !tool && !s->saw_result ? r->active_ns : 0;
     case TIMER_TOOL: return tool ? s->tool[0].since_ns : 0;
     case TIMER_TOTAL: return r->started_ns;

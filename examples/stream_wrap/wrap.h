@@ -73,15 +73,21 @@ typedef struct run {
     bool has_child, child_done;
     uint64_t started_ns, last_ns; /* of the last byte from the source; started_ns before the first */
     uint64_t active_ns;           /* when the child was last heard, or could not be */
+    uint64_t silence_ns;          /* the longest time nothing came, but for our own slowness */
     uint64_t quiet_ns;            /* since when nothing came, or could be read */
     bool give_up;                 /* nothing more is waited for */
     int stop_signal;              /* a signal that asked us to end */
     bool stopping;                /* what was started is to end; */
     uint64_t kill_ns;             /* by force, from then on */
     unsigned kills;
+    char **argv;                  /* of the child */
+    unsigned restarts;
+    uint64_t restart_ns;          /* when it is started again; 0: it is not */
+    uint64_t run_ns, run_bytes;   /* when the present child was started, and how much had come before it */
     bool timed_out;               /* a timer stopped it */
 
-    stream_io io;
+    stream_io *io; /* own_io, or the endpoint's */
+    stream_io own_io;
     stream_pool pool;
     stream_json json;
     stream_flow flow; /* bytes read, bytes taken by our standard output */
@@ -102,8 +108,9 @@ typedef struct run {
     const char *out_ptr;
     size_t out_len; /* > 0: bytes on their way: buf's, or those made */
     text_buffer made;    /* text or events */
+    text_buffer event;   /* the last event */
     text_buffer scratch; /* a string, unescaped */
-    uint64_t written;
+    uint64_t written, blocked_ns; /* bytes taken; time spent waiting for that */
     bool stdout_closed, write_failed;
     bool text_line_open; /* the text written last has no line feed yet */
     bool at_line_start;  /* our standard output's last byte was a line feed */
@@ -139,6 +146,9 @@ void stop_child(run *r, int signal_number);
 /* pipes.c */
 /* Attaches the streams. False: said why. */
 bool pipes_open(run *r);
+/* The child's part of that, and its end, for the next one. */
+bool pipes_open_child(run *r);
+bool pipes_close_child(run *r);
 /* An operation that is done. */
 void pipes_done(run *r, stream_io_op *op);
 /* Puts under way whatever can be; before each wait. */
@@ -159,6 +169,34 @@ void pipes_say(run *r, const char *data, size_t len);
 /* What was said goes out, as long as somebody takes it: at the end. */
 void pipes_flush_said(run *r);
 
+/* endpoint.c: --listen */
+/* NULL, or what is wrong: constant text. Sets r->io. */
+const char *endpoint_open(run *r);
+/* An operation that is not of the pipes. */
+void endpoint_done(run *r, stream_io_op *op);
+/* Whether anybody is to be told of events. */
+bool endpoint_wants(const run *r);
+void endpoint_event(run *r, const char *name, const char *json, size_t len);
+/* Sends what was put off; before each wait. */
+void endpoint_go(run *r);
+/* The end: subscribers get what is theirs, as long as they take it. */
+void endpoint_close(run *r);
+/* Events that subscribers were too slow for. */
+uint64_t endpoint_dropped(void);
+
+/* publish.c: --publish */
+/* NULL, or what is wrong. */
+const char *publish_open(run *r);
+/* True when the operation was one of its own. */
+bool publish_done(run *r, const stream_io_op *op);
+bool publish_wants(const run *r);
+void publish_event(run *r, const char *name, const char *json, size_t len);
+/* Goes on; returns how long it may be left alone. */
+uint64_t publish_go(run *r, uint64_t now_ns);
+void publish_close(run *r);
+/* Events that found no place, or were refused. */
+uint64_t publish_dropped(void);
+
 /* tee.c */
 /* False: see console_error. */
 bool tee_open(run *r);
@@ -175,6 +213,8 @@ void tee_close(run *r);
 void output_record(run *r, const stream_item *record, uint64_t now_ns);
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns);
 void output_end(run *r, uint64_t now_ns);
+/* The child is started again after wait_ns. */
+void output_restart(run *r, int code, uint64_t wait_ns, uint64_t now_ns);
 /* A timer ran out; what it waited for came after all. */
 void output_stalled(run *r, uint64_t now_ns);
 void output_resumed(run *r, uint64_t now_ns);
@@ -199,6 +239,9 @@ void view_hide(run *r);
 /* Draws, prints or writes whatever is due; returns how long it may be left alone. */
 uint64_t view_tick(run *r, uint64_t now_ns);
 void view_end(run *r, uint64_t now_ns);
+/* The state, or the metrics (metrics_mode), as text, valid until the next call of either. Empty: no memory. */
+stream_slice view_status(run *r, uint64_t now_ns);
+stream_slice view_metrics(run *r, int form, uint64_t now_ns);
 /* A line of our own on standard error. */
 void view_say(run *r, const char *format, ...)
 #if defined(__GNUC__)
