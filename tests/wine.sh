@@ -55,6 +55,11 @@ each() { # label, compiler, flags
 each mingw x86_64-w64-mingw32-gcc -O1
 if make -s BUILD="$BUILD" CFLAGS="-O2 -g -std=c11 -Werror" windows >"$out/windows.log" 2>&1; then
     one mingw wrap_windows "$BUILD/stream_wrap.exe $BUILD/fake_llm.exe" x86_64-w64-mingw32-gcc -O1
+    if command -v python3 >/dev/null; then
+        timeout -k 5 100 python3 tests/wine_terminal.py "$wine" "$BUILD/stream_wrap.exe" "$out/wrap_windows.mingw.exe"
+    else
+        echo "skip wine.terminal: no python3 here"
+    fi
 else
     cat "$out/windows.log"
     echo "FAIL wine.windows: does not build"
