@@ -210,7 +210,10 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
     static const char *const want[COUNT] = {"/message/id", "/message/content", "/message/usage",
                                             "/parent_tool_use_id"};
     stream_json_value v[COUNT];
-    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    memset(v, 0, sizeof v);
+    /* What a tool gave back is most of the bytes of many streams: no further than has to be. */
+    if (s->silent && !assistant) stream_json_pick(record->ptr, record->len, want + CONTENT, 1, v + CONTENT);
+    else stream_json_pick(record->ptr, record->len, want, COUNT, v);
     r->subagent = v[PARENT].type == STREAM_JSON_STRING;
     if (assistant && !s->partial) message_seen(s, v[ID], v[USAGE]);
     if (v[CONTENT].type == STREAM_JSON_ARRAY)
@@ -246,22 +249,38 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
 static void read_system(session *s, session_reading *r, const stream_item *record) {
     static const char *const want[] = {"/subtype", "/session_id", "/model"};
     stream_json_value v[3];
-    stream_json_pick(record->ptr, record->len, want, 3, v);
+    stream_json_pick(record->ptr, record->len, want, 1, v);
     if (!is(v[0], "init")) return;
+    stream_json_pick(record->ptr, record->len, want, 3, v);
     keep_name(s->session_id, v[1]);
     keep_name(s->model, v[2]);
     r->first.kind = SESSION_INIT;
     r->has_first = true;
 }
 
-/* Nearly every record of a stream in deltas begins with these bytes. When nobody wants its text they are all
-   there is to know, and comparing them costs a tenth of looking two members up. */
-static bool silent_delta(session *s, const stream_item *record) {
-    static const char begin[] = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"";
-    if (!s->silent || record->len < sizeof begin || memcmp(record->ptr, begin, sizeof begin - 1) != 0) return false;
-    s->partial = true;
-    count_type(s, "stream_event");
-    return true;
+/* Nearly every record of a stream in deltas begins with one of these, and when nobody wants its text that is all
+   there is to know. Comparing costs a tenth of looking two members up. */
+static bool silent_record(session *s, const stream_item *record) {
+    static const struct {
+        const char *begin, *type;
+        size_t len;
+    } known[] = {
+#define KNOWN(begin, type) {begin, type, sizeof begin - 1}
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"", "stream_event"),
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\"", "stream_event"),
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"message_stop\"", "stream_event"),
+        KNOWN("{\"type\":\"system\",\"subtype\":\"thinking_tokens\"", "system"),
+#undef KNOWN
+    };
+    size_t i;
+    if (!s->silent || s->mapped || s->detect) return false;
+    for (i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (record->len <= known[i].len || memcmp(record->ptr, known[i].begin, known[i].len) != 0) continue;
+        s->partial |= i < 3;
+        count_type(s, known[i].type);
+        return true;
+    }
+    return false;
 }
 
 static void add_usage(session *s, const mapping_rule *rule, const stream_json_value *v) {
@@ -355,7 +374,7 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     r->first.value.type = (stream_json_type)record->kind;
     s->records++;
     if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
-    if (silent_delta(s, record)) return;
+    if (silent_record(s, record)) return;
     if (record->kind != STREAM_JSON_OBJECT) {
         count_type(s, no_object[record->kind]);
         r->has_first = true;
@@ -404,6 +423,9 @@ bool session_next(session *s, session_reading *r, session_event *event) {
         block = r->pending;
         if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK) break;
         if (block.type != STREAM_JSON_OBJECT) continue;
+        stream_json_pick(block.ptr, block.len, want, 1, v);
+        if (s->silent && !is(v[TYPE], "tool_result") && !is(v[TYPE], "tool_use") && !is(v[TYPE], "server_tool_use"))
+            continue;
         stream_json_pick(block.ptr, block.len, want, COUNT, v);
         event->id = v[ID];
         event->name = v[NAME];
