@@ -25,7 +25,7 @@
 #define STREAM_JSON_IMPLEMENTATION
 #include "stream_json.h"
 
-static const char *wrap_path, *fake_path, *only; /* only: cases whose name contains it */
+static const char *program, *wrap_path, *fake_path, *only; /* only: cases whose name contains it */
 static char dir[64]; /* scratch files of this run */
 
 typedef struct bytes {
@@ -1386,6 +1386,46 @@ static void characters_split_anywhere_stay_whole_1_7(void) {
     forget(&r);
 }
 
+static void surrogates_and_escapes_stay_whole_1_21(void) {
+    static const char lone[] = "{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[{\"type\":\"text\",\"text\":"
+                               "\"a\\uD800b\\uD83D\\uDE00\"}]}}\n";
+    char record[700];
+    size_t i, at;
+    result r = run(lone, ARGS(A("--output=raw")));
+    CHECK_TEXT(r.out.ptr, r.out.len, lone);
+    forget(&r);
+    r = run(lone, ARGS(A("--output=events")));
+    CHECK_HAS(r.out, "\"text\":\"a\\uD800b\\uD83D\\uDE00\"");
+    forget(&r);
+    r = run(lone, ARGS(A("--output=text")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "a\xEF\xBF\xBD" "b\xF0\x9F\x98\x80\n");
+    forget(&r);
+    for (i = 0; i < 24; i++) { /* the head of an oversize record is cut at 256 bytes, whatever stands there */
+        size_t pad = 220 + i, n;
+        bytes line = {NULL, 0, 0};
+        n = (size_t)snprintf(record, sizeof record, "{\"k\":\"%0*d\\uD83D\\uDE00\\n\\\\\\uD83D\\uDE00%0300d\"}\n", (int)pad, 0, 0);
+        CHECK(n < sizeof record);
+        r = run(record, ARGS(A("--output=events"), A("--max-record=512")));
+        keep(&line, r.out.ptr, strcspn(r.out.ptr, "\n"));
+        CHECK_HAS(line, "\"event\":\"oversize\"");
+        CHECK_EQ(stream_json_check(line.ptr, line.len, &at), STREAM_OK);
+        {
+            const char *want = "/head";
+            char plain[600];
+            stream_json_value v;
+            size_t len;
+            stream_json_pick(line.ptr, line.len, &want, 1, &v);
+            CHECK_EQ(stream_json_string(v, STREAM_JSON_REJECT, plain, sizeof plain - 2, &len), STREAM_OK);
+            memcpy(plain + len, "\"}", 2); /* closed by hand, it is whole JSON: no escape was cut */
+            CHECK_EQ(stream_json_check(plain, len + 2, &at), STREAM_OK);
+            plain[len] = '\0';
+            CHECK(len < 6 || strcmp(plain + len - 6, "\\uD83D") != 0);
+        }
+        free(line.ptr);
+        forget(&r);
+    }
+}
+
 static void only_lf_ends_a_record_1_8(void) {
     static const char in[] = "{\"type\":\"one\",\"t\":\"a\xe2\x80\xa8" "b\xe2\x80\xa9" "c\xc2\x85" "d\x0b\x0c\r e\"}\r\n";
     result r;
@@ -1738,11 +1778,24 @@ static void missing_result_is_named_1_5(void) {
     forget(&r);
 }
 
+/* One line of an asciicast: when, and what was written. */
+static void record_frame(FILE *cast, uint64_t ms, const char *data, size_t len) {
+    char text[8 * 4096];
+    size_t n;
+    stream_json_writer w;
+    stream_json_writer_init(&w, text, sizeof text);
+    stream_json_write_string(&w, data, len);
+    if (stream_json_writer_finish(&w, &n) == STREAM_OK)
+        fprintf(cast, "[%u.%03u, \"o\", %.*s]\n", (unsigned)(ms / 1000), (unsigned)(ms % 1000), (int)n, text);
+}
+
 static void status_line_on_a_terminal_1_17(void) {
     struct winsize size = {24, 70, 0, 0};
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
     char part[4096];
     bytes screen = {NULL, 0, 0};
+    uint64_t start;
+    FILE *cast;
     ssize_t n;
     pid_t pid;
     if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
@@ -1759,7 +1812,14 @@ static void status_line_on_a_terminal_1_17(void) {
                        "echo '{\"type\":\"result\",\"total_cost_usd\":0.0625,\"usage\":{\"output_tokens\":1300}}'; sleep 0.3")),
                 open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
     close(terminal);
-    while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
+    start = now_ms();
+    cast = fopen(format("%s.status_line.cast", program), "w"); /* to be looked at: asciinema play */
+    if (cast) fputs("{\"version\":2,\"width\":70,\"height\":24}\n", cast);
+    while ((n = read(master, part, sizeof part)) > 0) {
+        keep(&screen, part, (size_t)n);
+        if (cast) record_frame(cast, now_ms() - start, part, (size_t)n);
+    }
+    if (cast) fclose(cast);
     waitpid(pid, &status, 0);
     CHECK_HAS(screen, "Bash 0:0");
     CHECK_HAS(screen, "1 msg");
@@ -2016,6 +2076,7 @@ static void live_totals_agree_with_the_final_record(void) {
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
     only = argc > 3 ? argv[3] : NULL;
+    program = argv[0];
     wrap_path = argv[1];
     fake_path = argv[2];
     TEST_PROGRAM(getenv("TEST_SANITIZED") ? "wrap.asan" : "wrap");
@@ -2070,6 +2131,7 @@ int main(int argc, char **argv) {
     RUN(cut_record_has_its_own_exit_code_1_4);
     RUN(unterminated_last_record_1_16);
     RUN(characters_split_anywhere_stay_whole_1_7);
+    RUN(surrogates_and_escapes_stay_whole_1_21);
     RUN(only_lf_ends_a_record_1_8);
     RUN(noise_and_glue_1_9);
     RUN(events_are_valid_json_whatever_comes);

@@ -279,8 +279,7 @@ static int run_loop(run *r) {
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
         for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
+            pipes_done(r, op);
             pipes_go(r, now_ns);
         }
         now_ns = stream_now_ns();

@@ -178,8 +178,30 @@ void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     }
 }
 
+/* Whether a backslash that stands there begins an escape, and is not the end of one. */
+static bool begins_escape(const char *p, size_t at) {
+    size_t from = at;
+    while (from > 0 && p[from - 1] == '\\') from--;
+    return p[at] == '\\' && (at - from) % 2 == 0;
+}
+
+/* Where the head of a record may end: not inside a character, an escape, or a pair of surrogates. */
+static size_t head_cut(const char *p, size_t len) {
+    size_t end = len < HEAD_SHOWN ? len : stream_utf8_cut(p, HEAD_SHOWN), back;
+    if (end == len) return end;
+    for (back = 1; back < 6 && back <= end; back++) {
+        if (!begins_escape(p, end - back) || (back > 1 && p[end - back + 1] != 'u')) continue;
+        end -= back;
+        break;
+    }
+    if (end >= 6 && begins_escape(p, end - 6) && p[end - 5] == 'u' && (p[end - 4] | 32) == 'd' &&
+        strchr("89abAB", p[end - 3]))
+        end -= 6;
+    return end;
+}
+
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns) {
-    size_t head = item->len < HEAD_SHOWN ? item->len : stream_utf8_cut(item->ptr, HEAD_SHOWN);
+    size_t head = head_cut(item->ptr, item->len);
     field f[4];
     session_count_lost(&r->session, status, item);
     if (item->flags & STREAM_UNTERMINATED) r->session.unterminated = true;

@@ -262,8 +262,7 @@ void pipes_flush_said(run *r) {
         stream_io_op *op;
         err_go(r, now_ns);
         while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
+            pipes_done(r, op);
             if (op == &r->err.op) since = stream_now_ns();
         }
         if (since_ns(now_ns, since) >= STDERR_PATIENCE_NS) return;
@@ -300,8 +299,9 @@ static void child_in_done(run *r) {
 /* ---- all of them ---------------------------------------------------------------------------------- */
 
 void pipes_done(run *r, stream_io_op *op) {
-    if (publish_done(r, op)) return;
-    if (op == &r->out.op) out_done(r);
+    if (op->user) endpoint_done(r, op);
+    else if (publish_done(r, op)) return;
+    else if (op == &r->out.op) out_done(r);
     else if (op == &r->source.op) source_done(r);
     else if (op == &r->tee.lane.op) tee_done(r);
     else if (op == &r->child_err.op) child_err_done(r);
@@ -340,10 +340,7 @@ bool pipes_close_child(run *r) {
         for (i = 0; i < 3 && lanes[i]->file.pending == 0; i++) {
         }
         if (i == 3) break;
-        while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
-        }
+        while ((op = stream_io_next(r->io)) != NULL) pipes_done(r, op);
         (void)stream_io_wait(r->io, 0);
     }
     /* A record that was cut off must not run into the next child's first. */

@@ -269,8 +269,7 @@ void publish_close(run *r) {
         stream_io_op *op;
         uint64_t wait = publish_go(r, now_ns);
         while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
+            pipes_done(r, op);
             (void)publish_go(r, now_ns);
         }
         (void)stream_io_wait(r->io, wait < LAST_NS / 10 ? wait : LAST_NS / 10);

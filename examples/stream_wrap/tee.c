@@ -81,10 +81,7 @@ void tee_close(run *r) {
     unsigned tries = 0;
     if (t->lane.busy) stream_io_cancel(r->io, &t->lane.op); /* how far did it come? */
     for (; t->lane.busy && tries < 10; tries++) {
-        while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
-        }
+        while ((op = stream_io_next(r->io)) != NULL) pipes_done(r, op);
         if (t->lane.busy) (void)stream_io_wait(r->io, STDERR_PATIENCE_NS);
     }
     stream_io_close(r->io, &t->lane.file);
