@@ -726,6 +726,42 @@ static void window_size_reaches_the_child_1_20(void) {
     close(master);
 }
 
+static void child_may_read_our_terminal(void) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
+    bytes got = {NULL, 0, 0};
+    uint64_t end = now_ms() + 10000;
+    bool typed = false;
+    pid_t pid;
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
+    fcntl(master, F_SETFD, FD_CLOEXEC);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    keep(&got, "", 0);
+    pid = fork();
+    if (pid == 0) {
+        setsid();
+        ioctl(slave, TIOCSCTTY, 0);
+        dup2(slave, 0);
+        dup2(slave, 1);
+        dup2(open("/dev/null", O_WRONLY), 2);
+        execl(wrap_path, wrap_path, "--stdin=inherit", "--", "/bin/sh", "-c",
+              "echo up; read line; echo \"got $line\"; exit 3", (char *)NULL);
+        _exit(97);
+    }
+    close(slave);
+    while (now_ms() < end) {
+        char part[256];
+        ssize_t n = read(master, part, sizeof part);
+        if (n <= 0) break;
+        keep(&got, part, (size_t)n);
+        if (!typed && count_text(&got, "up") > 0) typed = write(master, "typed\n", 6) == 6;
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 3);
+    CHECK_HAS(got, "got typed");
+    free(got.ptr);
+    close(master);
+}
+
 static void child_may_write_to_socket_or_file_1_4(void) {
     static const char *const to[] = {"--child-stdout=pipe", "--child-stdout=socket", "--child-stdout=file"};
     uint64_t want = 0;
@@ -2109,6 +2145,7 @@ int main(int argc, char **argv) {
     RUN(no_zombie_is_left_1_12);
     RUN(terminal_for_the_child_changes_no_byte_1_20);
     RUN(window_size_reaches_the_child_1_20);
+    RUN(child_may_read_our_terminal);
     RUN(child_may_write_to_socket_or_file_1_4);
     RUN(environment_and_directory);
     RUN(tee_has_every_byte);

@@ -135,6 +135,7 @@ static bool start_child(run *r, int *exit_code) {
     desc.env = r->opt.env;
     desc.env_count = r->opt.env_count;
     desc.guarded = true;
+    desc.foreground = desc.input == CHILD_STDIN_INHERIT && console_is_terminal(CONSOLE_IN);
     result = child_start(&r->child, &desc, &error);
     if (desc.file != -1) console_close(desc.file);
     if (result == CHILD_STARTED) return true;
