@@ -159,7 +159,8 @@ static bool read_mapping(run *r) {
         fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
         return false;
     }
-    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in)) : mapping_read(&s->map, text.ptr, text.len);
+    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in))
+                     : mapping_read(&s->map, text.ptr, text.len);
     if (wrong) fprintf(stderr, "stream_wrap: --map %s: %s\n", map, wrong);
     return wrong == NULL;
 }

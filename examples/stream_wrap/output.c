@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
    What the records become on standard output: the assistant's text, or one JSON event per line.
 
-   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text is meant its stream "offset":
+   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text
+   is meant its stream "offset":
 
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
@@ -58,7 +59,9 @@ static field value_field(const char *key, stream_json_value value) {
     return f;
 }
 
-static bool wants_events(const run *r) { return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r); }
+static bool wants_events(const run *r) {
+    return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r);
+}
 
 /* Makes one event, and gives it to whoever wants it; what does not fit in the buffer makes it grow once. */
 static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
@@ -78,10 +81,14 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
         stream_json_write_uint64(&w, since_ns(now_ns, r->started_ns) / 1000000);
         for (f = fields; f->kind != F_END; f++) {
             stream_json_write_key(&w, f->key, strlen(f->key));
-            if (f->kind == F_TEXT && f->text) stream_json_write_string(&w, f->text, f->len);
-            else if (f->kind == F_NUMBER) stream_json_write_uint64(&w, f->number);
-            else if (f->kind == F_BOOL) stream_json_write_bool(&w, f->number != 0);
-            else stream_json_write_value(&w, f->value);
+            if (f->kind == F_TEXT && f->text)
+                stream_json_write_string(&w, f->text, f->len);
+            else if (f->kind == F_NUMBER)
+                stream_json_write_uint64(&w, f->number);
+            else if (f->kind == F_BOOL)
+                stream_json_write_bool(&w, f->number != 0);
+            else
+                stream_json_write_value(&w, f->value);
         }
         stream_json_write_end(&w);
         if (stream_json_writer_finish(&w, &len) == STREAM_OK) break;
@@ -155,7 +162,8 @@ static void text_of_record(run *r, const session_event *e) {
         text_add_safe(&r->made, r->scratch.ptr, len, false);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
-    if ((e->kind == SESSION_TEXT_END || other || (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
+    if ((e->kind == SESSION_TEXT_END || other ||
+         (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
         r->text_line_open && text_room(&r->made, 1)) {
         r->made.ptr[r->made.len++] = '\n';
         r->text_line_open = false;

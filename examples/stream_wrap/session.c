@@ -48,10 +48,12 @@ static void count_type(session *s, const char *name) {
 /* The usual case: a type that came before, written without an escape, is found as it stands. */
 static bool count_known_type(session *s, stream_json_value type) {
     size_t i, len = type.len - 2;
-    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len)) return false;
+    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len))
+        return false;
     for (i = 0; i < s->types; i++) {
         session_type *known = &s->type[i];
-        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 && known->name[len] == '\0') {
+        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 &&
+            known->name[len] == '\0') {
             known->count++;
             return true;
         }
@@ -162,12 +164,31 @@ session_usage session_tokens(const session *s) {
 
 /* {"type":"stream_event","event":{...}}: a piece of the message that is arriving */
 static void read_delta(session *s, session_reading *r, const stream_item *record) {
-    enum { TYPE, PARENT, DELTA_TYPE, TEXT, THINKING, BLOCK_TYPE, BLOCK_ID, BLOCK_NAME, MESSAGE_ID,
-           MESSAGE_USAGE, USAGE, COUNT };
-    static const char *const want[COUNT] = {
-        "/event/type", "/parent_tool_use_id", "/event/delta/type", "/event/delta/text",
-        "/event/delta/thinking", "/event/content_block/type", "/event/content_block/id",
-        "/event/content_block/name", "/event/message/id", "/event/message/usage", "/event/usage"};
+    enum {
+        TYPE,
+        PARENT,
+        DELTA_TYPE,
+        TEXT,
+        THINKING,
+        BLOCK_TYPE,
+        BLOCK_ID,
+        BLOCK_NAME,
+        MESSAGE_ID,
+        MESSAGE_USAGE,
+        USAGE,
+        COUNT
+    };
+    static const char *const want[COUNT] = {"/event/type",
+                                            "/parent_tool_use_id",
+                                            "/event/delta/type",
+                                            "/event/delta/text",
+                                            "/event/delta/thinking",
+                                            "/event/content_block/type",
+                                            "/event/content_block/id",
+                                            "/event/content_block/name",
+                                            "/event/message/id",
+                                            "/event/message/usage",
+                                            "/event/usage"};
     stream_json_value v[COUNT];
     session_event *first = &r->first;
     s->partial = true;
@@ -212,8 +233,10 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
     stream_json_value v[COUNT];
     memset(v, 0, sizeof v);
     /* What a tool gave back is most of the bytes of many streams: no further than has to be. */
-    if (s->silent && !assistant) stream_json_pick(record->ptr, record->len, want + CONTENT, 1, v + CONTENT);
-    else stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    if (s->silent && !assistant)
+        stream_json_pick(record->ptr, record->len, want + CONTENT, 1, v + CONTENT);
+    else
+        stream_json_pick(record->ptr, record->len, want, COUNT, v);
     r->subagent = v[PARENT].type == STREAM_JSON_STRING;
     if (assistant && !s->partial) message_seen(s, v[ID], v[USAGE]);
     if (v[CONTENT].type == STREAM_JSON_ARRAY)
@@ -258,8 +281,8 @@ static void read_system(session *s, session_reading *r, const stream_item *recor
     r->has_first = true;
 }
 
-/* Nearly every record of a stream in deltas begins with one of these, and when nobody wants its text that is all
-   there is to know. Comparing costs a tenth of looking two members up. */
+/* Nearly every record of a stream in deltas begins with one of these, and when nobody wants its text that
+   is all there is to know. Comparing costs a tenth of looking two members up. */
 static bool silent_record(session *s, const stream_item *record) {
     static const struct {
         const char *begin, *type;
@@ -421,10 +444,12 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     event->repeated = s->partial && !r->subagent;
     while (r->walking) {
         block = r->pending;
-        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK) break;
+        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK)
+            break;
         if (block.type != STREAM_JSON_OBJECT) continue;
         stream_json_pick(block.ptr, block.len, want, 1, v);
-        if (s->silent && !is(v[TYPE], "tool_result") && !is(v[TYPE], "tool_use") && !is(v[TYPE], "server_tool_use"))
+        if (s->silent && !is(v[TYPE], "tool_result") && !is(v[TYPE], "tool_use") &&
+            !is(v[TYPE], "server_tool_use"))
             continue;
         stream_json_pick(block.ptr, block.len, want, COUNT, v);
         event->id = v[ID];
@@ -478,10 +503,14 @@ void session_restart(session *s) {
 
 void session_count_lost(session *s, stream_status status, const stream_item *item) {
     if (s->state == SESSION_START) s->state = SESSION_STREAMING;
-    if (status == STREAM_NOISE) s->noise++;
-    else if (status == STREAM_E_TOO_LONG) s->oversize++;
-    else if (status == STREAM_E_TRUNCATED) s->truncated++;
-    else s->invalid++;
+    if (status == STREAM_NOISE)
+        s->noise++;
+    else if (status == STREAM_E_TOO_LONG)
+        s->oversize++;
+    else if (status == STREAM_E_TRUNCATED)
+        s->truncated++;
+    else
+        s->invalid++;
     /* The head of an oversize record still tells its type. */
     if (status == STREAM_E_TOO_LONG && item->kind == STREAM_JSON_OBJECT) {
         static const char *const want[] = {"/type"};

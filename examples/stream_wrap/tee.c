@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   A copy of what the child writes, in a file or a FIFO. It shares the read buffers, up to TEE_QUEUE of them;
-   when they are all waiting, or the disk is full, --tee-policy says who gives way. */
+   A copy of what the child writes, in a file or a FIFO. It shares the read buffers, up to TEE_QUEUE of
+   them; when they are all waiting, or the disk is full, --tee-policy says who gives way. */
 #include "wrap.h"
 
 static bool is_open(const tee *t) { return t->lane.file.io != NULL && t->lane.file.fd != -1; }
@@ -16,8 +16,8 @@ bool tee_open(run *r) {
 static void start(run *r) {
     tee *t = &r->tee;
     if (t->count == 0 || t->lane.busy || !is_open(t)) return;
-    t->lane.busy = stream_io_write(r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data, t->queue[0].len) ==
-                   STREAM_OK;
+    t->lane.busy = stream_io_write(r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data,
+                                   t->queue[0].len) == STREAM_OK;
 }
 
 static void drop_first(tee *t) {
