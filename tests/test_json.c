@@ -2593,7 +2593,6 @@ static stream_status reference_check(const char *json, size_t len, size_t *offse
     }
 }
 
-
 /* A document, damaged in `breaks` places. */
 static void break_document(uint64_t *random, size_t breaks) {
     static const char letters[] = "{}[]\",:\\ 1tu.-e0+E\t\n\xC3\xE0\xF4\x80\xA0/";
@@ -2601,39 +2600,67 @@ static void break_document(uint64_t *random, size_t breaks) {
     while (breaks--) doc.text[below(random, doc.n)] = letters[below(random, sizeof letters - 1)];
 }
 
-static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
+/* What every kernel says of a text, in parts of one to `most` bytes, is what the reference says. */
+static void kernels_check(const char *text, size_t len, uint64_t seed, size_t most) {
     static const char *const kernels[] = {"scalar", "sse2", "avx2", "neon"};
-    size_t i, documents = scaled(30000);
+    size_t want_at, at;
+    const stream_status want = reference_check(text, len, &want_at);
     unsigned ran = 0, k;
-    for (i = 0; i < documents && !test.failures; i++) {
-        uint64_t seed = seed_of(i + 11000000), random = seed;
-        size_t want_at, at;
-        stream_status want;
-        break_document(&random, below(&random, 4));
-        want = reference_check(doc.text, doc.n, &want_at);
-        for (k = 0; k < 4; k++) {
-            stream_json_checker checker;
-            if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
-            ran |= 1u << k;
-            for (at = 0; at < doc.n;) {
-                size_t n = 1 + below(&random, i % 3 ? 100 : 3);
-                char *part;
-                if (n > doc.n - at) n = doc.n - at;
-                part = exact(doc.text + at, n);
-                stream_json_checker_feed(&checker, part, n);
-                free(part);
-                at += n;
-            }
-            CHECK_EQ(checker.status, want);
-            CHECK_EQ(checker.offset, want_at);
-            CHECK_EQ(checker.message == NULL, want >= 0);
-            if (test.failures)
-                printf("    kernel %s, document %zu, seed %llu\n", kernels[k], i, (unsigned long long)seed);
+    for (k = 0; k < 4; k++) {
+        stream_json_checker checker;
+        uint64_t random = seed;
+        if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
+        ran |= 1u << k;
+        for (at = 0; at < len;) {
+            size_t n = 1 + below(&random, most);
+            char *part;
+            if (n > len - at) n = len - at;
+            part = exact(text + at, n);
+            stream_json_checker_feed(&checker, part, n);
+            free(part);
+            at += n;
         }
-        CHECK_EQ(stream_json_check(doc.text, doc.n, &at), want);
-        CHECK_EQ(at, want_at);
+        CHECK_EQ(checker.status, want);
+        CHECK_EQ(checker.offset, want_at);
+        CHECK_EQ(checker.message == NULL, want >= 0);
+        if (test.failures) printf("    kernel %s, seed %llu\n", kernels[k], (unsigned long long)seed);
     }
     CHECK(ran & 1);
+    CHECK_EQ(stream_json_check(text, len, &at), want);
+    CHECK_EQ(at, want_at);
+}
+
+static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
+    size_t i, documents = scaled(30000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11000000), random = seed;
+        break_document(&random, below(&random, 4));
+        kernels_check(doc.text, doc.n, seed, i % 3 ? 100 : 3);
+    }
+}
+
+/* Up to the limit and over it, at any place of a block, behind closed siblings, and behind a fault that has to be
+   told instead. */
+static void too_deep_is_told_of_the_bracket_that_is(void) {
+    static const char *const downs[] = {"[", "[", "[ ", "[1,", "{\"a\":", "[[],", "[{},", "{\"\\n\" : "};
+    static const char *const others[] = {"[]", "{}", "],", "1", ",", "[", "{", "}", "]"};
+    static char text[9 * (STREAM_JSON_CHECK_DEPTH + 40)];
+    size_t i, k, deep = 0, documents = scaled(2000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11500000), random = seed;
+        const size_t plain = below(&random, 2) ? COUNT(downs) : 2;
+        size_t n = 0, at, levels = STREAM_JSON_CHECK_DEPTH - 6 + below(&random, 20);
+        for (k = 0; k < levels; k++) {
+            const bool near_limit = k + 10 > STREAM_JSON_CHECK_DEPTH;
+            const char *step = downs[below(&random, near_limit ? COUNT(downs) : plain)];
+            if (near_limit && below(&random, 30) == 0) step = others[below(&random, COUNT(others))];
+            n = add_text(text, n, sizeof text, step);
+        }
+        deep += reference_check(text, n, &at) == STREAM_E_TOO_DEEP;
+        kernels_check(text, n, seed, i % 3 ? 500 : 20);
+    }
+    CHECK(deep > documents / 4);
+    CHECK(deep < documents);
 }
 
 /* Strict framing gives the items of framing, and says E_INVALID of a value just where the reference does. */
@@ -3438,6 +3465,7 @@ int main(void) {
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(check_goes_1024_levels_deep);
+    RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
