@@ -66,7 +66,7 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 	@$(COMPILE) -D_GNU_SOURCE -pthread tests/soak_rings.c -o $(BUILD)/tests/soak_rings $(LDFLAGS)
 	@$(BUILD)/tests/soak_rings
 
-soak-wrap: all ## a day's output through stream_wrap; SOAK percent (100) of it, then PACE seconds (600) at real pace
+soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; then PACE seconds (600)
 	@BUILD=$(BUILD) sh tests/soak_wrap.sh
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
