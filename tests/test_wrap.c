@@ -679,6 +679,19 @@ static void tree_is_killed_when_its_leader_is_gone_1_12(void) {
     close(reader);
 }
 
+static void killed_guardian_takes_all_with_it_1_12(void) {
+    const char *script =
+        format("setsid sleep 600 & echo $! >%s; echo $PPID >%s; echo up; sleep 600", path_of("g1"), path_of("g2"));
+    int reader, status;
+    pid_t pid = start_script(&reader, "--grace=200ms", script), left = pid_in("g1");
+    CHECK(left > 1 && pid_in("g2") > 1);
+    kill(pid_in("g2"), SIGKILL);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 137);
+    CHECK(is_gone(left));
+    close(reader);
+}
+
 static void orphans_are_left_or_stopped_1_12(void) {
     pid_t pid;
     result r = run_sh("--orphans=stop", format("sleep 600 & echo $! >%s; exit 3", path_of("o1")));
@@ -2262,6 +2275,7 @@ int main(int argc, char **argv) {
     RUN(killed_wrapper_leaves_nothing_1_12);
     RUN(stopped_grandchild_is_killed_1_12);
     RUN(tree_is_killed_when_its_leader_is_gone_1_12);
+    RUN(killed_guardian_takes_all_with_it_1_12);
     RUN(orphans_are_left_or_stopped_1_12);
     RUN(no_zombie_is_left_1_12);
     RUN(terminal_for_the_child_changes_no_byte_1_20);

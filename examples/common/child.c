@@ -377,6 +377,9 @@ static report start_guarded(child *c, const child_desc *desc, int in, int out, i
     report r;
     pid_t pid;
     memset(&r, 0, sizeof r);
+#if defined(__linux__)
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* the guardian's heirs */
+#endif
     if (socket_cloexec(control) != 0 || (pid = fork()) < 0) {
         r.value = errno;
         close_pair(control);
@@ -466,8 +469,10 @@ bool child_reap(child *c) {
             if (r.kind == ALONE) c->tree_gone = true;
         }
         if (!c->exited && waitpid((pid_t)c->os[GUARDIAN], &status, WNOHANG) == (pid_t)c->os[GUARDIAN]) {
-            take_status(c, SIGKILL); /* somebody killed the guardian, and the child went with it */
+            /* Somebody killed the guardian, and the child went with it; what else there was is ours now. */
+            take_status(c, SIGKILL);
             (void)kill(-(pid_t)c->pid, SIGKILL);
+            kill_all((pid_t)c->pid);
             c->os[GUARDIAN] = 0;
             c->tree_gone = true;
         }
