@@ -1312,6 +1312,15 @@ static void restarts_and_resumes(void) {
     CHECK_EQ(r.code, 9);
     CHECK_EQ(count_text(&r.out, "{\"event\":\"restart\",\"wrap\":\"job\""), 2);
     forget(&r);
+    /* What could be taken for an option is no session to resume. */
+    r = run(NULL, ARGS(A("--restart=1"), A("--restart-delay=20ms"), A("--resume-arg=--resume"), A("--"),
+                       A("/bin/sh"), A("-c"),
+                       A("echo \"args:$*\" >&2; echo '{\"type\":\"system\",\"subtype\":\"init\","
+                         "\"session_id\":\"--evil\"}'; exit 9"),
+                       A("sh")));
+    CHECK_EQ(r.code, 9);
+    CHECK_EQ(count_text(&r.err, "args:\n"), 2);
+    forget(&r);
     /* One that stalls is stopped, and tried again; a second time it is not. */
     r = run(NULL, ARGS(A("--restart=1"), A("--restart-delay=20ms"), A("--timeout=startup=150ms:stop"),
                        A("--"), A("/bin/sh"), A("-c"), A("sleep 600")));

@@ -19,10 +19,10 @@ static uint64_t counts_from(const run *r, int timer) {
     if (r->ended && timer != TIMER_EXIT && timer != TIMER_TOTAL) return 0;
     switch (timer) {
     case TIMER_STARTUP: return heard ? 0 : r->run_ns;
-    case TIMER_IDLE: return heard && !tool && !s->saw_result ? r->active_ns : 0;
+    case TIMER_IDLE: return heard && !tool && s->state != SESSION_RESULT ? r->active_ns : 0;
     case TIMER_TOOL: return tool ? s->tool[0].since_ns : 0;
     case TIMER_TOTAL: return r->started_ns;
-    default: return s->saw_result && r->has_child && !r->child_done ? r->active_ns : 0;
+    default: return s->state == SESSION_RESULT && r->has_child && !r->child_done ? r->active_ns : 0;
     }
 }
 
