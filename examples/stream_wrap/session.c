@@ -231,12 +231,7 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
     static const char *const want[COUNT] = {"/message/id", "/message/content", "/message/usage",
                                             "/parent_tool_use_id"};
     stream_json_value v[COUNT];
-    memset(v, 0, sizeof v);
-    /* What a tool gave back is most of the bytes of many streams: no further than has to be. */
-    if (s->silent && !assistant)
-        stream_json_pick(record->ptr, record->len, want + CONTENT, 1, v + CONTENT);
-    else
-        stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
     r->subagent = v[PARENT].type == STREAM_JSON_STRING;
     if (assistant && !s->partial) message_seen(s, v[ID], v[USAGE]);
     if (v[CONTENT].type == STREAM_JSON_ARRAY)
@@ -247,6 +242,24 @@ static void keep_cost(session *s, stream_json_value cost) {
     if (cost.type != STREAM_JSON_NUMBER || cost.len >= sizeof s->cost) return;
     memcpy(s->cost, cost.ptr, cost.len);
     s->cost[cost.len] = '\0';
+}
+
+/* What a tool gave back is most of the bytes of many streams, and nearly always alone in its record. When
+   nobody wants to see it, one pass over them is enough; false: it is another kind of message. */
+static bool read_tool_result(session *s, session_reading *r, const stream_item *record) {
+    enum { TYPE, ID, ERROR, SECOND, COUNT };
+    static const char *const want[COUNT] = {"/message/content/0/type", "/message/content/0/tool_use_id",
+                                            "/message/content/0/is_error", "/message/content/1"};
+    stream_json_value v[COUNT];
+    if (!s->silent) return false;
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    if (!is(v[TYPE], "tool_result") || v[SECOND].type != STREAM_JSON_NONE) return false;
+    r->first.kind = SESSION_TOOL_END;
+    r->first.id = v[ID];
+    r->first.is_error = v[ERROR].type == STREAM_JSON_TRUE;
+    tool_ended(s, &r->first, r->now_ns);
+    r->has_first = true;
+    return true;
 }
 
 static void read_result(session *s, session_reading *r, const stream_item *record) {
@@ -419,7 +432,7 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     } else if (is(type, "assistant")) {
         read_message(s, r, record, true);
     } else if (is(type, "user")) {
-        read_message(s, r, record, false);
+        if (!read_tool_result(s, r, record)) read_message(s, r, record, false);
     } else if (is(type, "result")) {
         read_result(s, r, record);
     } else if (is(type, "system")) {
