@@ -26,7 +26,7 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all help run run-relay run-bridge test windows deps bench bench-wrap bench-json bench-rings bench-pool \
-        bench-io bench-bridge soak-rings soak-wrap fuzz sizes install clean blocks
+        bench-io bench-bridge soak-rings soak-wrap coverage fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -45,6 +45,9 @@ run-relay: all ## ... the other tool: a clock fanned out to http://127.0.0.1:808
 
 test: all ## everything that can be tested on this machine; names what it had to skip
 	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh
+
+coverage: ## which lines and branches of the headers the tests reach (gcc), some minutes
+	@BUILD=$(BUILD) sh tests/coverage.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
@@ -68,7 +71,7 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 	@$(COMPILE) -D_GNU_SOURCE -pthread tests/soak_rings.c -o $(BUILD)/tests/soak_rings $(LDFLAGS)
 	@$(BUILD)/tests/soak_rings
 
-soak-wrap: all ## a day's output through stream_wrap; SOAK percent (100) of it, then PACE seconds (600) at real pace
+soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; then PACE seconds (600)
 	@BUILD=$(BUILD) sh tests/soak_wrap.sh
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc

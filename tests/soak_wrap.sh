@@ -35,7 +35,8 @@ run() { # label, command...: sums, resident pages at each look, metrics
     sed -i "1,$(($(wc -l <"$dir/rss") / 3 + 1))d" "$dir/rss" # until everything was touched once
     low=$(sort -n "$dir/rss" | head -1) high=$(sort -n "$dir/rss" | tail -1)
     p99=$(sed -n 's/.*latency_seconds":{[^}]*"p99":\([0-9.e-]*\).*/\1/p' "$dir/metrics")
-    echo "  $label: $(number stream_wrap_bytes_total "$dir/metrics") bytes, ${low:-?} to ${high:-?} KiB, p99 ${p99:-?} s"
+    bytes=$(number stream_wrap_bytes_total "$dir/metrics")
+    echo "  $label: $bytes bytes, ${low:-?} to ${high:-?} KiB, p99 ${p99:-?} s"
     check "$label.memory" [ "${low:-1}" = "${high:-2}" ]
 }
 

@@ -137,7 +137,7 @@ static void become(const child_desc *desc, int in, int out, int err, int failed,
     if (desc->output == CHILD_STDOUT_PTY) {
         setsid();
         ioctl(out, TIOCSCTTY, 0);
-    } else {
+    } else if (!desc->foreground) {
         setpgid(0, 0);
     }
 #if defined(__linux__)
@@ -187,7 +187,7 @@ static report launch(const child_desc *desc, int in, int out, int err) {
             while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
             }
         } else if (pid >= 0) {
-            if (desc->output != CHILD_STDOUT_PTY) setpgid(pid, pid); /* in both: whoever comes first */
+            if (desc->output != CHILD_STDOUT_PTY && !desc->foreground) setpgid(pid, pid); /* in both: whoever comes first */
             r.kind = RAN;
             r.value = pid;
         }
@@ -280,7 +280,7 @@ static void signal_tree(pid_t group, int number) {
         kill((pid_t)list[i].pid, number);
         if (number != SIGKILL && number != SIGSTOP) kill((pid_t)list[i].pid, SIGCONT);
     }
-    if (count == 0) kill(-group, number);
+    if (count == 0 && kill(-group, number) != 0) kill(group, number);
     free(list);
 }
 
@@ -312,7 +312,7 @@ static void guard(const child_desc *desc, int in, int out, int err, int control)
     sigaction(SIGHUP, &act, NULL);
     sigaction(SIGQUIT, &act, NULL);
     sigaction(SIGPIPE, &act, NULL);
-    setpgid(0, 0);
+    if (!desc->foreground) setpgid(0, 0);
 #if defined(__linux__)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "stream_guard");
@@ -377,6 +377,9 @@ static report start_guarded(child *c, const child_desc *desc, int in, int out, i
     report r;
     pid_t pid;
     memset(&r, 0, sizeof r);
+#if defined(__linux__)
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* the guardian's heirs */
+#endif
     if (socket_cloexec(control) != 0 || (pid = fork()) < 0) {
         r.value = errno;
         close_pair(control);
@@ -444,7 +447,8 @@ fail:
 void child_signal(const child *c, int signal_number) {
     unsigned char order = (unsigned char)signal_number;
     if (c->pid <= 0) return;
-    if (c->os[CONTROL] < 0) kill(-(pid_t)c->pid, signal_number);
+    if (c->os[CONTROL] < 0 && kill(-(pid_t)c->pid, signal_number) != 0 && !c->exited)
+        kill((pid_t)c->pid, signal_number);
     if (c->os[CONTROL] >= 0) {
         ssize_t n;
         do n = send((int)c->os[CONTROL], &order, 1, MSG_DONTWAIT);
@@ -467,8 +471,10 @@ bool child_reap(child *c) {
             if (r.kind == ALONE) c->tree_gone = true;
         }
         if (!c->exited && waitpid((pid_t)c->os[GUARDIAN], &status, WNOHANG) == (pid_t)c->os[GUARDIAN]) {
-            take_status(c, SIGKILL); /* somebody killed the guardian, and the child went with it */
-            kill(-(pid_t)c->pid, SIGKILL);
+            /* Somebody killed the guardian, and the child went with it; what else there was is ours now. */
+            take_status(c, SIGKILL);
+            (void)kill(-(pid_t)c->pid, SIGKILL);
+            kill_all((pid_t)c->pid);
             c->os[GUARDIAN] = 0;
             c->tree_gone = true;
         }

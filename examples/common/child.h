@@ -40,6 +40,9 @@ typedef struct child_desc {
     /* With a guardian, a small process in between, nothing the child started outlives us by accident: killed
        or crashed as we may be, all of it is killed, and what left the child's process group is found too. */
     bool guarded;
+    /* It stays in our process group, so that it may read the terminal we were started on; what is typed
+       there to interrupt us (^C) reaches it at once, too. */
+    bool foreground;
     /* When the child has ended, wake(ctx) is called: by any thread, or not at all where a signal says so
        (console_catch). */
     void (*wake)(void *ctx);

@@ -51,11 +51,13 @@ static struct {
    (DNS rebinding) still says its own. */
 static bool host_is_ours(stream_slice host) {
     size_t i;
-    if (host.len == 0 || (host.len >= 9 && memcmp(host.ptr, "localhost", 9) == 0 && (host.len == 9 || host.ptr[9] == ':')))
+    if (host.len == 0) return true;
+    if (host.len >= 9 && memcmp(host.ptr, "localhost", 9) == 0 && (host.len == 9 || host.ptr[9] == ':'))
         return true;
+    if (host.ptr[0] == '[') return true; /* IPv6 */
     for (i = 0; i < host.len; i++)
-        if (!strchr("0123456789.:[]abcdefABCDEF", host.ptr[i])) return false;
-    return memchr(host.ptr, '.', host.len) != NULL ? host.ptr[0] <= '9' : host.ptr[0] == '[';
+        if (!strchr("0123456789.:", host.ptr[i])) return false;
+    return true;
 }
 
 static void answer(server_conn *c, const char *type, stream_slice text) {
@@ -221,7 +223,8 @@ void endpoint_event(run *r, const char *name, const char *json, size_t len) {
     size_t room = len + 64;
     if (!endpoint_wants(r)) return;
     if (e.gathered && e.gathered->capacity - e.gathered->len < room) send_gathered();
-    if (!e.gathered && stream_pool_acquire(&e.pool, room < GATHER ? GATHER : room, &e.gathered) != STREAM_OK) {
+    if (room < GATHER) room = GATHER;
+    if (!e.gathered && stream_pool_acquire(&e.pool, room, &e.gathered) != STREAM_OK) {
         e.gathered = NULL;
         e.dropped++;
         return;

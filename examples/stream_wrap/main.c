@@ -87,6 +87,18 @@ static bool finished(const run *r, uint64_t now_ns) {
 
 static void wake(void *ctx) { stream_io_wake((stream_io *)ctx); }
 
+/* An id comes from the stream: one that could be taken for an option, or for anything but a word, is not passed
+   on. */
+static bool is_word(const char *id) {
+    size_t i;
+    for (i = 0; id[i]; i++) {
+        bool plain = (id[i] >= '0' && id[i] <= '9') || (id[i] >= 'A' && id[i] <= 'Z') ||
+                     (id[i] >= 'a' && id[i] <= 'z') || id[i] == '_';
+        if (!plain && (i == 0 || !strchr("-.:", id[i]))) return false;
+    }
+    return i > 0;
+}
+
 /* The command, and how to go on with the session that the stream has named. To be freed. */
 static char **command_line(run *r) {
     size_t n = 0;
@@ -95,7 +107,7 @@ static char **command_line(run *r) {
     argv = (char **)malloc((n + 3) * sizeof *argv);
     if (!argv) return NULL;
     memcpy(argv, r->opt.command, (n + 1) * sizeof *argv);
-    if (r->restarts > 0 && r->opt.resume_arg && r->session.session_id[0]) {
+    if (r->restarts > 0 && r->opt.resume_arg && is_word(r->session.session_id)) {
         argv[n] = (char *)(uintptr_t)r->opt.resume_arg;
         argv[n + 1] = r->session.session_id;
         argv[n + 2] = NULL;
@@ -140,6 +152,7 @@ static bool start_child(run *r, int *exit_code) {
     desc.env = r->opt.env;
     desc.env_count = r->opt.env_count;
     desc.guarded = true;
+    desc.foreground = desc.input == CHILD_STDIN_INHERIT && console_is_terminal(CONSOLE_IN);
     result = child_start(&r->child, &desc, &error);
     if (desc.file != -1) console_close(desc.file);
     if (result == CHILD_STARTED) return true;
@@ -163,7 +176,8 @@ static bool read_mapping(run *r) {
         fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
         return false;
     }
-    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in)) : mapping_read(&s->map, text.ptr, text.len);
+    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in))
+                     : mapping_read(&s->map, text.ptr, text.len);
     if (wrong) fprintf(stderr, "stream_wrap: --map %s: %s\n", map, wrong);
     return wrong == NULL;
 }
@@ -249,13 +263,13 @@ static bool wants_restart(const run *r) {
 /* Twice as long each time, up to a minute. */
 static void plan_restart(run *r, uint64_t now_ns) {
     uint64_t wait_ns = r->opt.restart_delay_ns << (r->restarts < 6 ? r->restarts : 6);
+    bool resumes = r->opt.resume_arg && is_word(r->session.session_id);
     if (wait_ns > MOST_DELAY_NS && r->opt.restart_delay_ns < MOST_DELAY_NS) wait_ns = MOST_DELAY_NS;
     r->restart_ns = now_ns + wait_ns + 1;
     r->restarts++;
     view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %u)%s%s", exit_code_of(r),
              (double)wait_ns / 1e9, r->restarts, (unsigned)r->opt.restart,
-             r->opt.resume_arg && r->session.session_id[0] ? ", session " : "",
-             r->opt.resume_arg ? r->session.session_id : "");
+             resumes ? ", session " : "", resumes ? r->session.session_id : "");
     output_restart(r, exit_code_of(r), wait_ns, now_ns);
 }
 
@@ -284,8 +298,7 @@ static int run_loop(run *r) {
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
         for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
+            pipes_done(r, op);
             pipes_go(r, now_ns);
         }
         now_ns = stream_now_ns();

@@ -9,7 +9,9 @@ static const char codex[] =
     "{\"name\":\"codex exec --json\",\n"
     " \"first\":{\"/type\":\"thread.started\"},\n"
     " \"rules\":[\n"
-    "  {\"when\":{\"/type\":[\"thread.started\",\"thread.resumed\"]},\"is\":\"start\",\"session\":\"/thread_id\"},\n"
+    "  "
+    "{\"when\":{\"/type\":[\"thread.started\",\"thread.resumed\"]},\"is\":\"start\",\"session\":\"/"
+    "thread_id\"},\n"
     "  {\"when\":{\"/type\":\"item.completed\",\"/item/type\":[\"agent_message\",\"assistant_message\"]},"
     "\"is\":\"text\",\"text\":\"/item/text\"},\n"
     "  {\"when\":{\"/type\":\"item.completed\",\"/item/type\":\"reasoning\"},\"is\":\"thinking\","
@@ -18,13 +20,18 @@ static const char codex[] =
     "\"id\":\"/item/id\",\"name\":\"/item/tool\",\"arguments\":\"/item/arguments\"},\n"
     "  {\"when\":{\"/type\":\"item.started\",\"/item/type\":\"command_execution\"},\"is\":\"tool_start\","
     "\"id\":\"/item/id\",\"name\":\"/item/type\",\"arguments\":\"/item/command\"},\n"
-    "  {\"when\":{\"/type\":\"item.started\",\"/item/type\":[\"file_change\",\"web_search\"]},\"is\":\"tool_start\","
+    "  "
+    "{\"when\":{\"/type\":\"item.started\",\"/item/"
+    "type\":[\"file_change\",\"web_search\"]},\"is\":\"tool_start\","
     "\"id\":\"/item/id\",\"name\":\"/item/type\"},\n"
     "  {\"when\":{\"/type\":[\"item.completed\",\"item.failed\"],\"/item/type\":[\"mcp_tool_call\","
     "\"command_execution\",\"file_change\",\"web_search\"]},\"is\":\"tool_end\",\"id\":\"/item/id\","
     "\"failed\":{\"/item/status\":\"failed\"}},\n"
-    "  {\"when\":{\"/type\":[\"turn.completed\",\"turn.failed\"]},\"is\":\"result\",\"input\":\"/usage/input_tokens\","
-    "\"cache_read\":\"/usage/cached_input_tokens\",\"output\":\"/usage/output_tokens\",\"include\":\"cache\","
+    "  "
+    "{\"when\":{\"/type\":[\"turn.completed\",\"turn.failed\"]},\"is\":\"result\",\"input\":\"/usage/"
+    "input_tokens\","
+    "\"cache_read\":\"/usage/cached_input_tokens\",\"output\":\"/usage/"
+    "output_tokens\",\"include\":\"cache\","
     "\"failed\":{\"/type\":\"turn.failed\"}}]}\n";
 
 /* `gemini --output-format stream-json`. */
@@ -36,16 +43,17 @@ static const char gemini[] =
     "  {\"when\":{\"/type\":\"message\",\"/role\":\"assistant\",\"/delta\":true},\"is\":\"delta\","
     "\"text\":\"/content\"},\n"
     "  {\"when\":{\"/type\":\"message\",\"/role\":\"assistant\"},\"is\":\"text\",\"text\":\"/content\"},\n"
-    "  {\"when\":{\"/type\":\"tool_use\"},\"is\":\"tool_start\",\"id\":\"/tool_id\",\"name\":\"/tool_name\","
+    "  "
+    "{\"when\":{\"/type\":\"tool_use\"},\"is\":\"tool_start\",\"id\":\"/tool_id\",\"name\":\"/tool_name\","
     "\"arguments\":\"/parameters\"},\n"
     "  {\"when\":{\"/type\":\"tool_result\"},\"is\":\"tool_end\",\"id\":\"/tool_id\","
     "\"failed\":{\"/status\":\"error\"}},\n"
-    "  {\"when\":{\"/type\":\"result\"},\"is\":\"result\",\"input\":\"/stats/input\",\"cache_read\":\"/stats/cached\","
+    "  "
+    "{\"when\":{\"/type\":\"result\"},\"is\":\"result\",\"input\":\"/stats/input\",\"cache_read\":\"/stats/"
+    "cached\","
     "\"output\":\"/stats/output_tokens\",\"failed\":{\"/status\":\"error\"}}]}\n";
 
-static const struct {
-    const char *name, *text;
-} built_in[] = {{"codex", codex}, {"gemini", gemini}};
+static const struct { const char *name, *text; } built_in[] = {{"codex", codex}, {"gemini", gemini}};
 
 enum { BUILT_IN = sizeof built_in / sizeof built_in[0] };
 
@@ -60,9 +68,9 @@ const char *mapping_built_in(const char *name) {
 
 static const char *const meanings[MEANINGS] = {"other",      "start",    "text",  "delta", "thinking",
                                                "tool_start", "tool_end", "usage", "result"};
-static const char *const fields[MAPPING_FIELDS] = {"session", "model",     "text",  "id",         "name",
-                                                   "arguments", "input",   "output", "cache_read", "cache_write",
-                                                   "cost"};
+static const char *const fields[MAPPING_FIELDS] = {"session",    "model",       "text",  "id",
+                                                   "name",       "arguments",   "input", "output",
+                                                   "cache_read", "cache_write", "cost"};
 
 static bool is(stream_json_value v, const char *text) { return stream_json_equals(v, text, strlen(text)); }
 
@@ -70,8 +78,9 @@ static bool is(stream_json_value v, const char *text) { return stream_json_equal
 static int pointer_of(mapping *m, stream_json_value v) {
     char *text = m->names + m->names_len;
     size_t room = sizeof m->names - m->names_len, len = 0, i;
-    if (v.type != STREAM_JSON_STRING || stream_json_string(v, STREAM_JSON_REJECT, text, room, &len) != STREAM_OK ||
-        len >= room || (len > 0 && text[0] != '/') || memchr(text, '\0', len))
+    if (v.type != STREAM_JSON_STRING ||
+        stream_json_string(v, STREAM_JSON_REJECT, text, room, &len) != STREAM_OK || len >= room ||
+        (len > 0 && text[0] != '/') || memchr(text, '\0', len))
         return -1;
     text[len] = '\0';
     for (i = 0; i < m->pointers; i++)
@@ -84,7 +93,8 @@ static int pointer_of(mapping *m, stream_json_value v) {
 
 static bool add_test(mapping *m, int pointer, stream_json_value v) {
     mapping_test *t = &m->test[m->tests];
-    if (m->tests == MAPPING_TESTS || v.type == STREAM_JSON_OBJECT || v.type == STREAM_JSON_ARRAY) return false;
+    if (m->tests == MAPPING_TESTS || v.type == STREAM_JSON_OBJECT || v.type == STREAM_JSON_ARRAY)
+        return false;
     t->pointer = pointer;
     t->text = v.ptr;
     t->len = v.len;
@@ -121,10 +131,12 @@ static const char *read_rule(mapping *m, stream_json_value v) {
     if (m->rules == MAPPING_RULES) return "more than 48 rules";
     memset(rule, 0, sizeof *rule);
     for (i = 0; i < MAPPING_FIELDS; i++) rule->field[i] = -1;
-    if (v.type != STREAM_JSON_OBJECT || stream_json_each_init(&each, v) != STREAM_OK) return "a rule is no object";
+    if (v.type != STREAM_JSON_OBJECT || stream_json_each_init(&each, v) != STREAM_OK)
+        return "a rule is no object";
     while (stream_json_each_next(&each, &key, &value) == STREAM_OK) {
         if (is(key, "when")) {
-            if (!read_tests(m, value, &rule->when, &rule->when_end)) return "\"when\" is no object of pointers and texts";
+            if (!read_tests(m, value, &rule->when, &rule->when_end))
+                return "\"when\" is no object of pointers and texts";
         } else if (is(key, "failed")) {
             if (!read_tests(m, value, &rule->failed, &rule->failed_end))
                 return "\"failed\" is no object of pointers and texts";
@@ -140,7 +152,8 @@ static const char *read_rule(mapping *m, stream_json_value v) {
             }
             if (i == MAPPING_FIELDS) return "a rule has a member of an unknown name";
             rule->field[i] = pointer_of(m, value);
-            if (rule->field[i] < 0) return "a member of a rule is no JSON pointer, or there are more than 64";
+            if (rule->field[i] < 0)
+                return "a member of a rule is no JSON pointer, or there are more than 64";
         }
     }
     m->rules++;
@@ -167,7 +180,8 @@ const char *mapping_read(mapping *m, const char *json, size_t len) {
     if (m->type < 0) return "\"type\" is no JSON pointer";
     if (v[1].type != STREAM_JSON_NONE && !read_tests(m, v[1], &m->first, &m->first_end))
         return "\"first\" is no object of pointers and texts";
-    if (v[2].type != STREAM_JSON_ARRAY || stream_json_each_init(&each, v[2]) != STREAM_OK) return "no \"rules\"";
+    if (v[2].type != STREAM_JSON_ARRAY || stream_json_each_init(&each, v[2]) != STREAM_OK)
+        return "no \"rules\"";
     while (stream_json_each_next(&each, NULL, &rule) == STREAM_OK) {
         const char *wrong = read_rule(m, rule);
         if (wrong) return wrong;

@@ -15,16 +15,16 @@
      "include" "cache": the number of input tokens includes those read from the cache
 
    and for each meaning: start "session", "model"; text, delta, thinking "text"; tool_start "id", "name",
-   "arguments"; tool_end "id"; usage and result "input", "output", "cache_read", "cache_write" (tokens, added
-   up), "cost" (US dollars). Any rule may have "session" and "model". */
+   "arguments"; tool_end "id"; usage and result "input", "output", "cache_read", "cache_write" (tokens,
+   added up), "cost" (US dollars). Any rule may have "session" and "model". */
 #ifndef WRAP_MAPPING_H
 #define WRAP_MAPPING_H
 
 #include "stream_json.h"
 
 #define MAPPING_POINTERS 64
-#define MAPPING_RULES 48
-#define MAPPING_TESTS 160
+#define MAPPING_RULES    48
+#define MAPPING_TESTS    160
 
 typedef enum mapping_meaning {
     MEANS_OTHER = 0,
@@ -41,8 +41,18 @@ typedef enum mapping_meaning {
 
 /* The pointers a rule may have; in mapping_rule.field, as an index in mapping.pointer, or -1. */
 enum {
-    FIELD_SESSION = 0, FIELD_MODEL, FIELD_TEXT, FIELD_ID, FIELD_NAME, FIELD_ARGUMENTS, FIELD_INPUT, FIELD_OUTPUT,
-    FIELD_CACHE_READ, FIELD_CACHE_WRITE, FIELD_COST, MAPPING_FIELDS
+    FIELD_SESSION = 0,
+    FIELD_MODEL,
+    FIELD_TEXT,
+    FIELD_ID,
+    FIELD_NAME,
+    FIELD_ARGUMENTS,
+    FIELD_INPUT,
+    FIELD_OUTPUT,
+    FIELD_CACHE_READ,
+    FIELD_CACHE_WRITE,
+    FIELD_COST,
+    MAPPING_FIELDS
 };
 
 /* One text a pointer may lead to; tests of one pointer of one rule stand together, and any will do. */

@@ -15,7 +15,7 @@ typedef enum { FLAG, CHOICE, SIZE, DURATION, PATH, LIST, TIMERS_LIST, HELP, VERS
 typedef struct option_row {
     const char *name;
     option_kind kind;
-    size_t field; /* offset in options */
+    size_t field;      /* offset in options */
     const char *value; /* CHOICE: the words, separated by |, numbered from 0; else a name for --help */
     const char *help;
 } option_row;
@@ -29,7 +29,8 @@ static const option_row rows[] = {
     {"map", PATH, FIELD(map), "auto|claude|codex|gemini|FILE",
      "what the records mean: Claude Code's stream-json, codex exec --json, gemini\n"
      "--output-format stream-json, or as FILE says; auto (the default) knows by the first"},
-    {"show-map", PATH, FIELD(show_map), "codex|gemini", "print that mapping, to begin a FILE of one's own with"},
+    {"show-map", PATH, FIELD(show_map), "codex|gemini",
+     "print that mapping, to begin a FILE of one's own with"},
     {"progress", CHOICE, FIELD(progress), "auto|line|plain|off",
      "on standard error: a status line, or a plain line every --interval;\n"
      "auto is line on a terminal and off elsewhere"},
@@ -71,7 +72,8 @@ static const option_row rows[] = {
     {"linger", DURATION, FIELD(linger_ns), "TIME",
      "when the child has exited but something it started still holds its output:\n"
      "leave after so long without a byte (250ms)"},
-    {"grace", DURATION, FIELD(grace_ns), "TIME", "between SIGTERM and SIGKILL when stopping the child (5s)"},
+    {"grace", DURATION, FIELD(grace_ns), "TIME",
+     "between SIGTERM and SIGKILL when stopping the child (5s)"},
     {"orphans", CHOICE, FIELD(stop_orphans), "leave|stop",
      "what the child leaves running when it exits by itself. When we are stopped, or\n"
      "killed, or stop it, everything it started ends with it in any case"},
@@ -81,7 +83,8 @@ static const option_row rows[] = {
     {"child-stdout", CHOICE, FIELD(child_stdout), "pipe|socket|file",
      "what it writes to, for programs that lose output on one of them; file is one\n"
      "without a name in $TMPDIR that grows with the output"},
-    {"env", LIST, FIELD(env), "NAME[=VALUE]", "set, or without = remove, a variable for the child; repeatable"},
+    {"env", LIST, FIELD(env), "NAME[=VALUE]",
+     "set, or without = remove, a variable for the child; repeatable"},
     {"cwd", PATH, FIELD(cwd), "DIR", "run the child there"},
     {"restart", SIZE, FIELD(restart), "N",
      "start the child again when it fails, is cut off or stalls and is stopped, N times at\n"
@@ -90,7 +93,8 @@ static const option_row rows[] = {
     {"resume-arg", PATH, FIELD(resume_arg), "ARG",
      "then run it with ARG and the session id the stream has named as further arguments\n"
      "(for claude: --resume)"},
-    {"name", PATH, FIELD(name), "NAME", "what this run is called in the status line, the state and the events"},
+    {"name", PATH, FIELD(name), "NAME",
+     "what this run is called in the status line, the state and the events"},
     {"timeout", TIMERS_LIST, 0, "TIMER=TIME[:stop],...",
      "report when nothing came for so long; with :stop, stop the child (exit 124). Timers:\n"
      "startup (60s) until the first output, idle (2m) between outputs, tool (15m) while a\n"
@@ -201,7 +205,8 @@ static bool set(options *o, const option_row *row, const char *value) {
 
 /* What was asked for, else the environment, else the preset. */
 static bool settle_buffers(options *o) {
-    static const size_t buffer[] = {65536, 262144, 8192, 16384}, pipe_len[] = {1048576, 1048576, 65536, 262144};
+    static const size_t buffer[] = {65536, 262144, 8192, 16384},
+                        pipe_len[] = {1048576, 1048576, 65536, 262144};
     const char *given = getenv("STREAM_RESPONSE_CHUNK_SIZE");
     o->pipe_len = pipe_len[o->preset];
     if (o->buffer == 0 && given && (!parse_size(given, &o->buffer) || o->buffer == 0)) {
@@ -248,7 +253,9 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
         if (row && row->kind != FLAG && !value && i + 1 < argc) value = argv[++i];
         if (!row || (row->kind == FLAG) != (value == NULL)) {
             fprintf(stderr, "stream_wrap: %s: %s; see --help\n", argv[i],
-                    !row ? "no such option" : value ? "takes no value" : "needs a value");
+                    !row    ? "no such option"
+                    : value ? "takes no value"
+                            : "needs a value");
             return false;
         }
         if (!set(o, row, value)) return false;
@@ -260,8 +267,10 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     if (!settle_buffers(o)) return false;
     if (o->show_map) {
         const char *text = mapping_built_in(o->show_map);
-        if (text) fputs(text, stdout);
-        else fprintf(stderr, "stream_wrap: --show-map: there is no mapping '%s'\n", o->show_map);
+        if (text)
+            fputs(text, stdout);
+        else
+            fprintf(stderr, "stream_wrap: --show-map: there is no mapping '%s'\n", o->show_map);
         *exit_code = text ? 0 : EXIT_OWN;
         return false;
     }

@@ -22,7 +22,14 @@ typedef struct timer_option {
 } timer_option;
 
 /* Exit codes of our own; everything else is the child's. */
-enum { EXIT_CUT = 65, EXIT_TIMEOUT = 124, EXIT_OWN = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, EXIT_CLOSED = 141 };
+enum {
+    EXIT_CUT = 65,
+    EXIT_TIMEOUT = 124,
+    EXIT_OWN = 125,
+    EXIT_CANNOT_RUN = 126,
+    EXIT_NOT_FOUND = 127,
+    EXIT_CLOSED = 141
+};
 
 typedef struct options {
     int output, progress, metrics, child_stderr; /* the enums above */

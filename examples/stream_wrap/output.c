@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
    What the records become on standard output: the assistant's text, or one JSON event per line.
 
-   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text is meant its stream "offset":
+   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text
+   is meant its stream "offset":
 
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
@@ -58,7 +59,9 @@ static field value_field(const char *key, stream_json_value value) {
     return f;
 }
 
-static bool wants_events(const run *r) { return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r); }
+static bool wants_events(const run *r) {
+    return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r);
+}
 
 /* Makes one event, and gives it to whoever wants it; what does not fit in the buffer makes it grow once. */
 static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
@@ -78,10 +81,14 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
         stream_json_write_uint64(&w, since_ns(now_ns, r->started_ns) / 1000000);
         for (f = fields; f->kind != F_END; f++) {
             stream_json_write_key(&w, f->key, strlen(f->key));
-            if (f->kind == F_TEXT && f->text) stream_json_write_string(&w, f->text, f->len);
-            else if (f->kind == F_NUMBER) stream_json_write_uint64(&w, f->number);
-            else if (f->kind == F_BOOL) stream_json_write_bool(&w, f->number != 0);
-            else stream_json_write_value(&w, f->value);
+            if (f->kind == F_TEXT && f->text)
+                stream_json_write_string(&w, f->text, f->len);
+            else if (f->kind == F_NUMBER)
+                stream_json_write_uint64(&w, f->number);
+            else if (f->kind == F_BOOL)
+                stream_json_write_bool(&w, f->number != 0);
+            else
+                stream_json_write_value(&w, f->value);
         }
         stream_json_write_end(&w);
         if (stream_json_writer_finish(&w, &len) == STREAM_OK) break;
@@ -155,7 +162,8 @@ static void text_of_record(run *r, const session_event *e) {
         text_add_safe(&r->made, r->scratch.ptr, len, false);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
-    if ((e->kind == SESSION_TEXT_END || other || (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
+    if ((e->kind == SESSION_TEXT_END || other ||
+         (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
         r->text_line_open && text_room(&r->made, 1)) {
         r->made.ptr[r->made.len++] = '\n';
         r->text_line_open = false;
@@ -178,8 +186,30 @@ void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     }
 }
 
+/* Whether a backslash that stands there begins an escape, and is not the end of one. */
+static bool begins_escape(const char *p, size_t at) {
+    size_t from = at;
+    while (from > 0 && p[from - 1] == '\\') from--;
+    return p[at] == '\\' && (at - from) % 2 == 0;
+}
+
+/* Where the head of a record may end: not inside a character, an escape, or a pair of surrogates. */
+static size_t head_cut(const char *p, size_t len) {
+    size_t end = len < HEAD_SHOWN ? len : stream_utf8_cut(p, HEAD_SHOWN), back;
+    if (end == len) return end;
+    for (back = 1; back < 6 && back <= end; back++) {
+        if (!begins_escape(p, end - back) || (back > 1 && p[end - back + 1] != 'u')) continue;
+        end -= back;
+        break;
+    }
+    if (end >= 6 && begins_escape(p, end - 6) && p[end - 5] == 'u' && (p[end - 4] | 32) == 'd' &&
+        strchr("89abAB", p[end - 3]))
+        end -= 6;
+    return end;
+}
+
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns) {
-    size_t head = item->len < HEAD_SHOWN ? item->len : stream_utf8_cut(item->ptr, HEAD_SHOWN);
+    size_t head = head_cut(item->ptr, item->len);
     field f[4];
     session_count_lost(&r->session, status, item);
     if (item->flags & STREAM_UNTERMINATED) r->session.unterminated = true;

@@ -8,9 +8,11 @@
 #include "wrap.h"
 
 #define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at the end of the child's output file */
-#define MADE_AT_ONCE 65536 /* bytes of text or events after which decoding waits for them to be written */
+#define MADE_AT_ONCE  65536 /* bytes of text or events after which decoding waits for them to be written */
 
-static bool open_lane(run *r, lane *l, stream_fd fd) { return stream_io_attach(r->io, &l->file, fd) == STREAM_OK; }
+static bool open_lane(run *r, lane *l, stream_fd fd) {
+    return stream_io_attach(r->io, &l->file, fd) == STREAM_OK;
+}
 
 bool pipes_open_child(run *r) {
     return open_lane(r, &r->source, r->child.out) && open_lane(r, &r->child_err, r->child.err) &&
@@ -18,7 +20,8 @@ bool pipes_open_child(run *r) {
 }
 
 bool pipes_open(run *r) {
-    bool good = open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
+    bool good =
+        open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
     if (good && r->has_child && r->child.in != -1) good = open_lane(r, &r->input, console_fd(CONSOLE_IN));
     if (good) good = r->has_child ? pipes_open_child(r) : open_lane(r, &r->source, console_fd(CONSOLE_IN));
     if (!good || (r->opt.output != OUTPUT_RAW && !text_room(&r->made, 2 * MADE_AT_ONCE))) return false;
@@ -74,8 +77,10 @@ static void out_done(run *r) {
     r->out.busy = false;
     r->written += op->bytes;
     if (op->bytes > 0) r->at_line_start = r->out_ptr[op->bytes - 1] == '\n';
-    if (r->out_ptr == r->made.ptr) r->made.len = 0;
-    else if (r->buf && r->out_ptr == r->buf->data) stream_flow_consumed(&r->flow, r->out_len);
+    if (r->out_ptr == r->made.ptr)
+        r->made.len = 0;
+    else if (r->buf && r->out_ptr == r->buf->data)
+        stream_flow_consumed(&r->flow, r->out_len);
     r->out_len = 0;
     if (op->status != STREAM_OK) output_lost_for_good(r, !console_gone(op->os_error), op->os_error);
 }
@@ -141,7 +146,8 @@ static void source_done(run *r) {
         return;
     }
     if (op->status != STREAM_OK) {
-        if (op->status == STREAM_E_IO) view_say(r, "stream_wrap: reading: %s", console_error_text(op->os_error));
+        if (op->status == STREAM_E_IO)
+            view_say(r, "stream_wrap: reading: %s", console_error_text(op->os_error));
         stream_pool_release(r->buf);
         r->buf = NULL;
         r->shared = false;
@@ -149,7 +155,8 @@ static void source_done(run *r) {
         return;
     }
     r->read_ns = stream_now_ns();
-    if (since_ns(r->read_ns, r->active_ns) > r->silence_ns) r->silence_ns = since_ns(r->read_ns, r->active_ns);
+    if (since_ns(r->read_ns, r->active_ns) > r->silence_ns)
+        r->silence_ns = since_ns(r->read_ns, r->active_ns);
     r->quiet_ns = r->last_ns = r->active_ns = r->read_ns;
     r->bytes += op->bytes;
     watch_heard(r);
@@ -262,8 +269,7 @@ void pipes_flush_said(run *r) {
         stream_io_op *op;
         err_go(r, now_ns);
         while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
+            pipes_done(r, op);
             if (op == &r->err.op) since = stream_now_ns();
         }
         if (since_ns(now_ns, since) >= STDERR_PATIENCE_NS) return;
@@ -287,7 +293,8 @@ static void input_done(run *r) {
     if (r->input.op.status == STREAM_OK)
         r->child_in.busy = stream_io_write(r->io, &r->child_in.op, &r->child_in.file, r->input_bytes,
                                            r->input.op.bytes) == STREAM_OK;
-    else close_lane(r, &r->child_in); /* the end for us is the end for the child */
+    else
+        close_lane(r, &r->child_in); /* the end for us is the end for the child */
 }
 
 static void child_in_done(run *r) {
@@ -300,15 +307,26 @@ static void child_in_done(run *r) {
 /* ---- all of them ---------------------------------------------------------------------------------- */
 
 void pipes_done(run *r, stream_io_op *op) {
-    if (publish_done(r, op)) return;
-    if (op == &r->out.op) out_done(r);
-    else if (op == &r->source.op) source_done(r);
-    else if (op == &r->tee.lane.op) tee_done(r);
-    else if (op == &r->child_err.op) child_err_done(r);
-    else if (op == &r->err.op) err_done(r);
-    else if (op == &r->input.op) input_done(r);
-    else if (op == &r->child_in.op) child_in_done(r);
-    else if (op == &r->gone && op->status == STREAM_OK && !r->out.busy) output_lost_for_good(r, false, 0);
+    if (op->user)
+        endpoint_done(r, op);
+    else if (publish_done(r, op))
+        return;
+    else if (op == &r->out.op)
+        out_done(r);
+    else if (op == &r->source.op)
+        source_done(r);
+    else if (op == &r->tee.lane.op)
+        tee_done(r);
+    else if (op == &r->child_err.op)
+        child_err_done(r);
+    else if (op == &r->err.op)
+        err_done(r);
+    else if (op == &r->input.op)
+        input_done(r);
+    else if (op == &r->child_in.op)
+        child_in_done(r);
+    else if (op == &r->gone && op->status == STREAM_OK && !r->out.busy)
+        output_lost_for_good(r, false, 0);
 }
 
 void pipes_go(run *r, uint64_t now_ns) {
@@ -340,10 +358,7 @@ bool pipes_close_child(run *r) {
         for (i = 0; i < 3 && lanes[i]->file.pending == 0; i++) {
         }
         if (i == 3) break;
-        while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
-        }
+        while ((op = stream_io_next(r->io)) != NULL) pipes_done(r, op);
         (void)stream_io_wait(r->io, 0);
     }
     /* A record that was cut off must not run into the next child's first. */

@@ -11,7 +11,9 @@ const char *publish_open(run *r) {
 }
 bool publish_done(run *r, const stream_io_op *op) { return (void)r, (void)op, false; }
 bool publish_wants(const run *r) { return (void)r, false; }
-void publish_event(run *r, const char *name, const char *json, size_t len) { (void)r, (void)name, (void)json, (void)len; }
+void publish_event(run *r, const char *name, const char *json, size_t len) {
+    (void)r, (void)name, (void)json, (void)len;
+}
 uint64_t publish_go(run *r, uint64_t now_ns) { return (void)r, (void)now_ns, UINT64_MAX; }
 void publish_close(run *r) { (void)r; }
 uint64_t publish_dropped(void) { return 0; }
@@ -30,10 +32,10 @@ uint64_t publish_dropped(void) { return 0; }
 
 #include "../common/http.h"
 
-#define QUEUE ((size_t)1 << 18) /* bytes of events that wait */
-#define SECOND UINT64_C(1000000000)
+#define QUEUE   ((size_t)1 << 18) /* bytes of events that wait */
+#define SECOND  UINT64_C(1000000000)
 #define LAST_NS SECOND /* to get rid of them at the end */
-#define HEAD 2048
+#define HEAD    2048
 
 enum { CLOSED = 0, CONNECTING, IDLE, WRITING, READING };
 
@@ -65,7 +67,8 @@ static size_t encode(char *to, size_t cap, const char *from) {
     size_t n = 0;
     for (; *from && n + 4 < cap; from++) {
         unsigned char c = (unsigned char)*from;
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~", c);
+        bool plain =
+            (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || strchr("-._~", c);
         n += (size_t)snprintf(to + n, cap - n, plain ? "%c" : "%%%02X", c);
     }
     return n;
@@ -104,18 +107,21 @@ const char *publish_open(run *r) {
     wrong = http_url_parse(stream_slice_text(r->opt.publish), &url);
     if (!wrong) wrong = resolve(&url);
     if (wrong) return wrong;
-    if (url.target.len + 128 > sizeof p.target || url.authority.len >= sizeof p.host) return "it is too long";
+    if (url.target.len + 128 > sizeof p.target || url.authority.len >= sizeof p.host)
+        return "it is too long";
     memcpy(p.host, url.authority.ptr, url.authority.len);
     memcpy(p.target, url.target.ptr, url.target.len);
     n = url.target.len;
     if (n == 1) n = (size_t)snprintf(p.target, sizeof p.target, "/publish");
-    n += (size_t)snprintf(p.target + n, sizeof p.target - n, "%stopic=", memchr(p.target, '?', n) ? "&" : "?");
+    n += (size_t)snprintf(p.target + n, sizeof p.target - n,
+                          "%stopic=", memchr(p.target, '?', n) ? "&" : "?");
     encode(p.target + n, sizeof p.target - n - 40, r->opt.name ? r->opt.name : "stream_wrap");
     if (token && strlen(token) + 8 > sizeof p.token) return "STREAM_WRAP_TOKEN is too long";
     if (token) snprintf(p.token, sizeof p.token, "Bearer %s", token);
     memset(&desc, 0, sizeof desc);
     desc.role = HTTP_RESPONSES;
-    if (http_init(&p.response, &desc) != STREAM_OK || !text_room(&p.queue, QUEUE)) return "there is no memory";
+    if (http_init(&p.response, &desc) != STREAM_OK || !text_room(&p.queue, QUEUE))
+        return "there is no memory";
     p.open = true;
     return NULL;
 }
@@ -179,7 +185,8 @@ static void post(run *r) {
         return;
     }
     memcpy(p.request.ptr + out.len, p.queue.ptr + sizeof w, w.len);
-    if (stream_io_write(r->io, &p.op, &p.file, p.request.ptr, out.len + w.len) == STREAM_OK) p.state = WRITING;
+    if (stream_io_write(r->io, &p.op, &p.file, p.request.ptr, out.len + w.len) == STREAM_OK)
+        p.state = WRITING;
 }
 
 /* Reads the answer; true when it is whole. */
@@ -231,8 +238,10 @@ bool publish_done(run *r, const stream_io_op *op) {
         p.state = READING;
         (void)stream_io_read(r->io, &p.op, &p.file, p.answer, sizeof p.answer);
     } else if (p.state == READING) {
-        if (read_answer(r, op->bytes)) answered(r);
-        else if (p.state == READING) (void)stream_io_read(r->io, &p.op, &p.file, p.answer, sizeof p.answer);
+        if (read_answer(r, op->bytes))
+            answered(r);
+        else if (p.state == READING)
+            (void)stream_io_read(r->io, &p.op, &p.file, p.answer, sizeof p.answer);
     }
     return true;
 }
@@ -248,7 +257,8 @@ uint64_t publish_go(run *r, uint64_t now_ns) {
         int fd;
         if (now_ns < p.retry_ns) return p.retry_ns - now_ns;
         fd = socket(p.address.ss_family, SOCK_STREAM, 0);
-        if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || stream_io_attach(r->io, &p.file, fd) != STREAM_OK) {
+        if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+            stream_io_attach(r->io, &p.file, fd) != STREAM_OK) {
             if (fd >= 0) close(fd);
             p.retry_ns = now_ns + SECOND;
             return SECOND;
@@ -269,8 +279,7 @@ void publish_close(run *r) {
         stream_io_op *op;
         uint64_t wait = publish_go(r, now_ns);
         while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
+            pipes_done(r, op);
             (void)publish_go(r, now_ns);
         }
         (void)stream_io_wait(r->io, wait < LAST_NS / 10 ? wait : LAST_NS / 10);

@@ -48,10 +48,12 @@ static void count_type(session *s, const char *name) {
 /* The usual case: a type that came before, written without an escape, is found as it stands. */
 static bool count_known_type(session *s, stream_json_value type) {
     size_t i, len = type.len - 2;
-    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len)) return false;
+    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len))
+        return false;
     for (i = 0; i < s->types; i++) {
         session_type *known = &s->type[i];
-        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 && known->name[len] == '\0') {
+        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 &&
+            known->name[len] == '\0') {
             known->count++;
             return true;
         }
@@ -162,12 +164,31 @@ session_usage session_tokens(const session *s) {
 
 /* {"type":"stream_event","event":{...}}: a piece of the message that is arriving */
 static void read_delta(session *s, session_reading *r, const stream_item *record) {
-    enum { TYPE, PARENT, DELTA_TYPE, TEXT, THINKING, BLOCK_TYPE, BLOCK_ID, BLOCK_NAME, MESSAGE_ID,
-           MESSAGE_USAGE, USAGE, COUNT };
-    static const char *const want[COUNT] = {
-        "/event/type", "/parent_tool_use_id", "/event/delta/type", "/event/delta/text",
-        "/event/delta/thinking", "/event/content_block/type", "/event/content_block/id",
-        "/event/content_block/name", "/event/message/id", "/event/message/usage", "/event/usage"};
+    enum {
+        TYPE,
+        PARENT,
+        DELTA_TYPE,
+        TEXT,
+        THINKING,
+        BLOCK_TYPE,
+        BLOCK_ID,
+        BLOCK_NAME,
+        MESSAGE_ID,
+        MESSAGE_USAGE,
+        USAGE,
+        COUNT
+    };
+    static const char *const want[COUNT] = {"/event/type",
+                                            "/parent_tool_use_id",
+                                            "/event/delta/type",
+                                            "/event/delta/text",
+                                            "/event/delta/thinking",
+                                            "/event/content_block/type",
+                                            "/event/content_block/id",
+                                            "/event/content_block/name",
+                                            "/event/message/id",
+                                            "/event/message/usage",
+                                            "/event/usage"};
     stream_json_value v[COUNT];
     session_event *first = &r->first;
     s->partial = true;
@@ -223,6 +244,24 @@ static void keep_cost(session *s, stream_json_value cost) {
     s->cost[cost.len] = '\0';
 }
 
+/* What a tool gave back is most of the bytes of many streams, and nearly always alone in its record. When
+   nobody wants to see it, one pass over them is enough; false: it is another kind of message. */
+static bool read_tool_result(session *s, session_reading *r, const stream_item *record) {
+    enum { TYPE, ID, ERROR, SECOND, COUNT };
+    static const char *const want[COUNT] = {"/message/content/0/type", "/message/content/0/tool_use_id",
+                                            "/message/content/0/is_error", "/message/content/1"};
+    stream_json_value v[COUNT];
+    if (!s->silent) return false;
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    if (!is(v[TYPE], "tool_result") || v[SECOND].type != STREAM_JSON_NONE) return false;
+    r->first.kind = SESSION_TOOL_END;
+    r->first.id = v[ID];
+    r->first.is_error = v[ERROR].type == STREAM_JSON_TRUE;
+    tool_ended(s, &r->first, r->now_ns);
+    r->has_first = true;
+    return true;
+}
+
 static void read_result(session *s, session_reading *r, const stream_item *record) {
     enum { USAGE, COST, ERROR, COUNT };
     static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
@@ -246,22 +285,38 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
 static void read_system(session *s, session_reading *r, const stream_item *record) {
     static const char *const want[] = {"/subtype", "/session_id", "/model"};
     stream_json_value v[3];
-    stream_json_pick(record->ptr, record->len, want, 3, v);
+    stream_json_pick(record->ptr, record->len, want, 1, v);
     if (!is(v[0], "init")) return;
+    stream_json_pick(record->ptr, record->len, want, 3, v);
     keep_name(s->session_id, v[1]);
     keep_name(s->model, v[2]);
     r->first.kind = SESSION_INIT;
     r->has_first = true;
 }
 
-/* Nearly every record of a stream in deltas begins with these bytes. When nobody wants its text they are all
-   there is to know, and comparing them costs a tenth of looking two members up. */
-static bool silent_delta(session *s, const stream_item *record) {
-    static const char begin[] = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"";
-    if (!s->silent || record->len < sizeof begin || memcmp(record->ptr, begin, sizeof begin - 1) != 0) return false;
-    s->partial = true;
-    count_type(s, "stream_event");
-    return true;
+/* Nearly every record of a stream in deltas begins with one of these, and when nobody wants its text that
+   is all there is to know. Comparing costs a tenth of looking two members up. */
+static bool silent_record(session *s, const stream_item *record) {
+    static const struct {
+        const char *begin, *type;
+        size_t len;
+    } known[] = {
+#define KNOWN(begin, type) {begin, type, sizeof begin - 1}
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"", "stream_event"),
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\"", "stream_event"),
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"message_stop\"", "stream_event"),
+        KNOWN("{\"type\":\"system\",\"subtype\":\"thinking_tokens\"", "system"),
+#undef KNOWN
+    };
+    size_t i;
+    if (!s->silent || s->mapped || s->detect) return false;
+    for (i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (record->len <= known[i].len || memcmp(record->ptr, known[i].begin, known[i].len) != 0) continue;
+        s->partial |= i < 3;
+        count_type(s, known[i].type);
+        return true;
+    }
+    return false;
 }
 
 static void add_usage(session *s, const mapping_rule *rule, const stream_json_value *v) {
@@ -355,7 +410,7 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     r->first.value.type = (stream_json_type)record->kind;
     s->records++;
     if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
-    if (silent_delta(s, record)) return;
+    if (silent_record(s, record)) return;
     if (record->kind != STREAM_JSON_OBJECT) {
         count_type(s, no_object[record->kind]);
         r->has_first = true;
@@ -377,7 +432,7 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     } else if (is(type, "assistant")) {
         read_message(s, r, record, true);
     } else if (is(type, "user")) {
-        read_message(s, r, record, false);
+        if (!read_tool_result(s, r, record)) read_message(s, r, record, false);
     } else if (is(type, "result")) {
         read_result(s, r, record);
     } else if (is(type, "system")) {
@@ -402,8 +457,13 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     event->repeated = s->partial && !r->subagent;
     while (r->walking) {
         block = r->pending;
-        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK) break;
+        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK)
+            break;
         if (block.type != STREAM_JSON_OBJECT) continue;
+        stream_json_pick(block.ptr, block.len, want, 1, v);
+        if (s->silent && !is(v[TYPE], "tool_result") && !is(v[TYPE], "tool_use") &&
+            !is(v[TYPE], "server_tool_use"))
+            continue;
         stream_json_pick(block.ptr, block.len, want, COUNT, v);
         event->id = v[ID];
         event->name = v[NAME];
@@ -456,10 +516,14 @@ void session_restart(session *s) {
 
 void session_count_lost(session *s, stream_status status, const stream_item *item) {
     if (s->state == SESSION_START) s->state = SESSION_STREAMING;
-    if (status == STREAM_NOISE) s->noise++;
-    else if (status == STREAM_E_TOO_LONG) s->oversize++;
-    else if (status == STREAM_E_TRUNCATED) s->truncated++;
-    else s->invalid++;
+    if (status == STREAM_NOISE)
+        s->noise++;
+    else if (status == STREAM_E_TOO_LONG)
+        s->oversize++;
+    else if (status == STREAM_E_TRUNCATED)
+        s->truncated++;
+    else
+        s->invalid++;
     /* The head of an oversize record still tells its type. */
     if (status == STREAM_E_TOO_LONG && item->kind == STREAM_JSON_OBJECT) {
         static const char *const want[] = {"/type"};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   A copy of what the child writes, in a file or a FIFO. It shares the read buffers, up to TEE_QUEUE of them;
-   when they are all waiting, or the disk is full, --tee-policy says who gives way. */
+   A copy of what the child writes, in a file or a FIFO. It shares the read buffers, up to TEE_QUEUE of
+   them; when they are all waiting, or the disk is full, --tee-policy says who gives way. */
 #include "wrap.h"
 
 static bool is_open(const tee *t) { return t->lane.file.io != NULL && t->lane.file.fd != -1; }
@@ -16,8 +16,8 @@ bool tee_open(run *r) {
 static void start(run *r) {
     tee *t = &r->tee;
     if (t->count == 0 || t->lane.busy || !is_open(t)) return;
-    t->lane.busy = stream_io_write(r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data, t->queue[0].len) ==
-                   STREAM_OK;
+    t->lane.busy = stream_io_write(r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data,
+                                   t->queue[0].len) == STREAM_OK;
 }
 
 static void drop_first(tee *t) {
@@ -81,10 +81,7 @@ void tee_close(run *r) {
     unsigned tries = 0;
     if (t->lane.busy) stream_io_cancel(r->io, &t->lane.op); /* how far did it come? */
     for (; t->lane.busy && tries < 10; tries++) {
-        while ((op = stream_io_next(r->io)) != NULL) {
-            if (op->user) endpoint_done(r, op);
-            else pipes_done(r, op);
-        }
+        while ((op = stream_io_next(r->io)) != NULL) pipes_done(r, op);
         if (t->lane.busy) (void)stream_io_wait(r->io, STDERR_PATIENCE_NS);
     }
     stream_io_close(r->io, &t->lane.file);

@@ -6,18 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECOND UINT64_C(1000000000)
+#define SECOND  UINT64_C(1000000000)
 #define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
 
 #define DUMB_NS (SECOND * 10)
 
 typedef struct view {
-    bool line, plain;         /* what is shown */
-    bool drawn;               /* the status line stands on the terminal */
-    bool file_failed;         /* said once */
-    uint64_t interval_ns;     /* between plain lines */
+    bool line, plain;     /* what is shown */
+    bool drawn;           /* the status line stands on the terminal */
+    bool file_failed;     /* said once */
+    uint64_t interval_ns; /* between plain lines */
     uint64_t next_line_ns, next_plain_ns, next_file_ns;
-    char last[512];           /* the line as drawn, so that an unchanged one is not sent again */
+    char last[512]; /* the line as drawn, so that an unchanged one is not sent again */
     text_buffer json;
 } view;
 
@@ -25,19 +25,25 @@ static view v;
 
 /* "950", "12.3k", "4.0M" */
 static const char *short_count(char out[16], uint64_t n) {
-    if (n < 1000) snprintf(out, 16, "%u", (unsigned)n);
-    else if (n < 1000000) snprintf(out, 16, "%u.%uk", (unsigned)(n / 1000), (unsigned)(n % 1000 / 100));
+    if (n < 1000)
+        snprintf(out, 16, "%u", (unsigned)n);
+    else if (n < 1000000)
+        snprintf(out, 16, "%u.%uk", (unsigned)(n / 1000), (unsigned)(n % 1000 / 100));
     else if (n < 1000000000)
         snprintf(out, 16, "%u.%uM", (unsigned)(n / 1000000), (unsigned)(n % 1000000 / 100000));
-    else snprintf(out, 16, "%.1fG", (double)n / 1e9);
+    else
+        snprintf(out, 16, "%.1fG", (double)n / 1e9);
     return out;
 }
 
 /* "0:42", "1:02:03" */
 static const char *clock_text(char out[24], uint64_t ns) {
     uint64_t s = ns / SECOND;
-    if (s < 3600) snprintf(out, 24, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
-    else snprintf(out, 24, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+    if (s < 3600)
+        snprintf(out, 24, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
+    else
+        snprintf(out, 24, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
+                 (unsigned)(s % 60));
     return out;
 }
 
@@ -54,14 +60,13 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     uint64_t lag = stream_flow_lag(&r->flow);
     int n = snprintf(out, cap, "%s%s%s  ", r->opt.name ? r->opt.name : "", r->opt.name ? " " : "",
                      clock_text(a, since_ns(now_ns, r->started_ns)));
-#define ADD(...) \
-    do { \
-        if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__); \
+#define ADD(...)                                                                                           \
+    do {                                                                                                   \
+        if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__);               \
     } while (0)
     if (s->tools > 0) {
         ADD("%s %s", s->tool[0].name, clock_text(b, since_ns(now_ns, s->tool[0].since_ns)));
-        if (s->tools + s->tools_untracked > 1)
-            ADD(" +%u", (unsigned)(s->tools + s->tools_untracked - 1));
+        if (s->tools + s->tools_untracked > 1) ADD(" +%u", (unsigned)(s->tools + s->tools_untracked - 1));
     } else {
         ADD("%s", session_state_text(s->state));
     }
@@ -75,7 +80,8 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
         watch_describe(r, what, sizeof what, now_ns);
         ADD("  %s", what);
     }
-    if (lag) ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
+    if (lag)
+        ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
     if (s->noise + s->oversize + s->truncated + s->invalid)
         ADD("  %s odd", short_count(c, s->noise + s->oversize + s->truncated + s->invalid));
 #undef ADD
@@ -100,7 +106,8 @@ static void draw(run *r, uint64_t now_ns) {
     console_size(CONSOLE_ERR, &columns, &rows);
     describe(r, out, sizeof out, now_ns);
     len = strlen(out);
-    if (len > columns - 1) len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
+    if (len > columns - 1)
+        len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
     out[len] = '\0';
     if (v.drawn && strcmp(out, v.last) == 0) return;
     pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
@@ -130,9 +137,9 @@ static void build_status(run *r, uint64_t now_ns) {
     stream_json_writer w;
     stream_json_value cost;
     size_t len, i;
-#define KEY(name) stream_json_write_key(&w, name, sizeof name - 1)
+#define KEY(name)       stream_json_write_key(&w, name, sizeof name - 1)
 #define NUMBER(name, n) (KEY(name), stream_json_write_uint64(&w, n))
-#define TEXT(name, t) (KEY(name), stream_json_write_string(&w, t, strlen(t)))
+#define TEXT(name, t)   (KEY(name), stream_json_write_string(&w, t, strlen(t)))
     do {
         stream_json_writer_init(&w, v.json.ptr, v.json.cap);
         stream_json_write_object(&w);
@@ -220,18 +227,24 @@ static void build_status(run *r, uint64_t now_ns) {
             TEXT("timer", watch_name(r->watch.last));
             NUMBER("quiet_ms", since_ns(now_ns, r->watch.since_ns) / 1000000);
             KEY("cpu");
-            if (r->watch.busy == WATCH_UNKNOWN) stream_json_write_null(&w);
-            else stream_json_write_bool(&w, r->watch.busy == WATCH_BUSY);
+            if (r->watch.busy == WATCH_UNKNOWN)
+                stream_json_write_null(&w);
+            else
+                stream_json_write_bool(&w, r->watch.busy == WATCH_BUSY);
             KEY("stdin_open");
             stream_json_write_bool(&w, pipes_child_reads(r));
             stream_json_write_end(&w);
         }
         KEY("missing");
-        if (missing && s->state == SESSION_EXIT) stream_json_write_string(&w, missing, strlen(missing));
-        else stream_json_write_null(&w);
+        if (missing && s->state == SESSION_EXIT)
+            stream_json_write_string(&w, missing, strlen(missing));
+        else
+            stream_json_write_null(&w);
         KEY("exit_code");
-        if (s->state == SESSION_EXIT) stream_json_write_int64(&w, r->exit_code);
-        else stream_json_write_null(&w);
+        if (s->state == SESSION_EXIT)
+            stream_json_write_int64(&w, r->exit_code);
+        else
+            stream_json_write_null(&w);
         stream_json_write_end(&w);
     } while (stream_json_writer_finish(&w, &len) == STREAM_FULL && text_room(&v.json, len + 1));
     v.json.len = len < v.json.cap ? len : 0;
@@ -307,8 +320,8 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts, unpublished = publish_dropped(),
-             cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
+             unpublished = publish_dropped(), cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
@@ -316,7 +329,7 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     stream_metric m[SESSION_TYPES + 32];
     size_t n = 0, i, len;
     memset(m, 0, sizeof m);
-#define ROW(NAME, HELP, KIND, VALUE) \
+#define ROW(NAME, HELP, KIND, VALUE)                                                                       \
     (m[n].name = "stream_wrap_" NAME, m[n].help = HELP, m[n].kind = KIND, m[n].value = VALUE, n++)
 #define LABEL(NAME, VALUE) (m[n - 1].label = NAME, m[n - 1].label_value = VALUE)
     stream_pool_stats(&r->pool, &pool);
@@ -325,7 +338,8 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     ROW("stderr_bytes_total", "Bytes of the child's standard error.", STREAM_METRIC_TOTAL, &r->err_ring.in);
     ROW("stderr_dropped_bytes_total", "Of those, bytes that a slow reader missed.", STREAM_METRIC_TOTAL,
         &r->err_ring.dropped);
-    ROW("scanned_bytes_total", "Bytes the record decoder looked at.", STREAM_METRIC_TOTAL, &r->json.scanned);
+    ROW("scanned_bytes_total", "Bytes the record decoder looked at.", STREAM_METRIC_TOTAL,
+        &r->json.scanned);
     for (i = 0; i < s->types; i++) {
         ROW("records_total", "Records by type.", STREAM_METRIC_TOTAL, &s->type[i].count);
         LABEL("type", s->type[i].name);
@@ -344,18 +358,20 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     m[n - 1].decimals = 9;
     ROW("tee_bytes_total", "Bytes written to the tee.", STREAM_METRIC_TOTAL, &r->tee.bytes);
     ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
-    ROW("subscriber_dropped_events_total", "Events that subscribers were too slow for.", STREAM_METRIC_TOTAL,
-        &dropped);
-    ROW("blocked_seconds_total", "Time spent waiting for the reader of standard output.", STREAM_METRIC_TOTAL,
-        &r->blocked_ns);
+    ROW("subscriber_dropped_events_total", "Events that subscribers were too slow for.",
+        STREAM_METRIC_TOTAL, &dropped);
+    ROW("blocked_seconds_total", "Time spent waiting for the reader of standard output.",
+        STREAM_METRIC_TOTAL, &r->blocked_ns);
     m[n - 1].decimals = 9;
     ROW("longest_silence_seconds", "The longest time nothing came.", STREAM_METRIC_VALUE, &r->silence_ns);
     m[n - 1].decimals = 9;
     ROW("restarts_total", "How often the child was started again.", STREAM_METRIC_TOTAL, &restarts);
-    ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL, &unpublished);
+    ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL,
+        &unpublished);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
-    ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
+    ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM,
+        &r->latency);
     ROW("buffers_allocated_total", "Read buffers allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);
     ROW("buffers_reused_total", "Read buffers reused.", STREAM_METRIC_TOTAL, &pool.total.reused);
     ROW("elapsed_seconds", "Time since the start.", STREAM_METRIC_VALUE, &elapsed);
@@ -365,7 +381,7 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
 #undef LABEL
     do {
         len = form == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
-                                             : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
+                                   : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
     } while (len >= v.json.cap && text_room(&v.json, len + 1));
     if (len >= v.json.cap) len = 0;
     if (len && form == METRICS_JSON) v.json.ptr[len++] = '\n';
@@ -388,8 +404,9 @@ static void print_summary(run *r, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     char a[24], b[24], c[16], d[16], e[16], f[16];
     size_t i;
-    view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
-             (unsigned long long)r->bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
+    view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d",
+             (unsigned long long)s->records, (unsigned long long)r->bytes,
+             clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
     for (i = 0; i < s->types; i++)
         view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
     if (s->messages || u.input || u.output)
@@ -404,19 +421,22 @@ static void print_summary(run *r, uint64_t now_ns) {
                  (double)k->total_ns / 1e9, (double)k->longest_ns / 1e9, k->failed ? ", some failed" : "");
     }
     view_say(r, "   longest silence %.1f s, waited %.1f s for our reader, at most %sB behind",
-             (double)r->silence_ns / 1e9, (double)r->blocked_ns / 1e9, short_count(c, stream_flow_max_lag(&r->flow)));
+             (double)r->silence_ns / 1e9, (double)r->blocked_ns / 1e9,
+             short_count(c, stream_flow_max_lag(&r->flow)));
     if (r->watch.count)
-        view_say(r, "   %llu times stalled, last: %s", (unsigned long long)r->watch.count, watch_name(r->watch.last));
+        view_say(r, "   %llu times stalled, last: %s", (unsigned long long)r->watch.count,
+                 watch_name(r->watch.last));
     if (r->err_ring.in)
         view_say(r, "   %llu bytes of standard error, %llu dropped", (unsigned long long)r->err_ring.in,
                  (unsigned long long)r->err_ring.dropped);
     if (publish_dropped())
         view_say(r, "   %llu events were not published", (unsigned long long)publish_dropped());
-    if (endpoint_dropped()) view_say(r, "   subscribers missed %llu events", (unsigned long long)endpoint_dropped());
+    if (endpoint_dropped())
+        view_say(r, "   subscribers missed %llu events", (unsigned long long)endpoint_dropped());
     if (s->noise + s->oversize + s->truncated + s->invalid)
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
-                 (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,
-                 (unsigned long long)s->truncated);
+                 (unsigned long long)s->noise, (unsigned long long)s->invalid,
+                 (unsigned long long)s->oversize, (unsigned long long)s->truncated);
     if (r->tee.dropped) view_say(r, "   the tee missed %llu bytes", (unsigned long long)r->tee.dropped);
     if (s->unterminated) view_say(r, "   the last record had no line end");
     if (session_missing(s)) view_say(r, "   note: %s", session_missing(s));

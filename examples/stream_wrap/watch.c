@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT-0
-   Time: a timer for every state in which something may never come. One that runs out is reported first, with
-   what is known of the child; it is stopped only if that was asked for.
+   Time: a timer for every state in which something may never come. One that runs out is reported first,
+   with what is known of the child; it is stopped only if that was asked for.
 
-   A timer is a moment from which it counts. When that moment moves on (a byte came, the tool ended) the timer
-   starts over by itself; nothing of our own moves one. */
+   A timer is a moment from which it counts. When that moment moves on (a byte came, the tool ended) the
+   timer starts over by itself; nothing of our own moves one. */
 #include <stdio.h>
 
 #include "wrap.h"
@@ -19,10 +19,10 @@ static uint64_t counts_from(const run *r, int timer) {
     if (r->ended && timer != TIMER_EXIT && timer != TIMER_TOTAL) return 0;
     switch (timer) {
     case TIMER_STARTUP: return heard ? 0 : r->run_ns;
-    case TIMER_IDLE: return heard && !tool && !s->saw_result ? r->active_ns : 0;
+    case TIMER_IDLE: return heard && !tool && s->state != SESSION_RESULT ? r->active_ns : 0;
     case TIMER_TOOL: return tool ? s->tool[0].since_ns : 0;
     case TIMER_TOTAL: return r->started_ns;
-    default: return s->saw_result && r->has_child && !r->child_done ? r->active_ns : 0;
+    default: return s->state == SESSION_RESULT && r->has_child && !r->child_done ? r->active_ns : 0;
     }
 }
 
@@ -52,13 +52,16 @@ static void fire(run *r, int timer, uint64_t from, uint64_t now_ns) {
     }
     if (!w->stops) return;
     r->timed_out = true;
-    if (r->has_child && !r->child_done) stop_child(r, CHILD_TERMINATE);
-    else r->give_up = true;
+    if (r->has_child && !r->child_done)
+        stop_child(r, CHILD_TERMINATE);
+    else
+        r->give_up = true;
 }
 
 bool watch_stalled(const run *r) {
     const watch *w = &r->watch;
-    return w->count > 0 && !r->ended && w->fired[w->last] != 0 && w->fired[w->last] == counts_from(r, w->last);
+    return w->count > 0 && !r->ended && w->fired[w->last] != 0 &&
+           w->fired[w->last] == counts_from(r, w->last);
 }
 
 void watch_describe(const run *r, char *out, size_t cap, uint64_t now_ns) {
@@ -68,7 +71,9 @@ void watch_describe(const run *r, char *out, size_t cap, uint64_t now_ns) {
              w->last == TIMER_TOOL && s->tools > 0 ? " " : "",
              w->last == TIMER_TOOL && s->tools > 0 ? s->tool[0].name : "",
              (unsigned)(since_ns(now_ns, w->since_ns) / 1000000000),
-             w->busy == WATCH_IDLE ? ", no CPU used" : w->busy == WATCH_BUSY ? ", CPU in use" : "",
+             w->busy == WATCH_IDLE   ? ", no CPU used"
+             : w->busy == WATCH_BUSY ? ", CPU in use"
+                                     : "",
              pipes_child_reads(r) ? ", its stdin is open" : "");
 }
 
@@ -88,10 +93,12 @@ uint64_t watch_tick(run *r, uint64_t now_ns) {
         if (limit == 0 || from == 0 || w->fired[timer] == from) continue;
         passed = since_ns(now_ns, from);
         if (passed >= limit / 2 && timer != TIMER_TOTAL) look_at_cpu(r, from);
-        if (passed >= limit) fire(r, timer, from, now_ns);
-        else wait = passed < limit / 2 && limit / 2 - passed < wait ? limit / 2 - passed
-                    : limit - passed < wait                       ? limit - passed
-                                                                  : wait;
+        if (passed >= limit)
+            fire(r, timer, from, now_ns);
+        else
+            wait = passed < limit / 2 && limit / 2 - passed < wait ? limit / 2 - passed
+                   : limit - passed < wait                         ? limit - passed
+                                                                   : wait;
     }
     if (w->event_due && !pipes_blocked(r)) { /* what is on its way out must not move */
         w->event_due = false;

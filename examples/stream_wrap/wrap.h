@@ -14,12 +14,15 @@
 #include "stream_json.h"
 #include "stream_pool.h"
 
-#define STDERR_KEPT 65536 /* bytes of the child's standard error held for a slow reader, and for the tail */
+#define STDERR_KEPT 65536 /* bytes of the child's standard error held for a slow reader, and for the tail  \
+                           */
 #define STDERR_SHOWN 4096 /* bytes of it shown when the child fails */
-#define STDERR_PATIENCE_NS UINT64_C(100000000) /* how long our own may take nothing before bytes are dropped */
+#define STDERR_PATIENCE_NS                                                                                 \
+    UINT64_C(100000000) /* how long our own may take nothing before bytes are dropped */
 
-#define STDERR_AT_ONCE 4096 /* bytes of ours under way at a time, so that a slow reader's progress shows */
-#define SAID_KEPT 65536 /* bytes of our own messages that wait for a slow reader; more are not kept */
+#define STDERR_AT_ONCE 4096 /* bytes of ours under way at a time, so that a slow reader's progress shows   \
+                             */
+#define SAID_KEPT 65536     /* bytes of our own messages that wait for a slow reader; more are not kept */
 
 /* The child's standard error on its way to ours. A reader that keeps up gets everything; when ours takes
    nothing for STDERR_PATIENCE_NS, the ring forgets its oldest bytes rather than stop the child. Counts run
@@ -47,7 +50,8 @@ typedef struct watch {
     uint64_t since_ns;
     watch_busy busy;
     bool stops;
-    uint64_t cpu_from, cpu_ns; /* CPU time of the child at the first look, for the timer counting from there */
+    uint64_t cpu_from,
+        cpu_ns; /* CPU time of the child at the first look, for the timer counting from there */
     bool cpu_known, event_due, told;
 } watch;
 
@@ -80,17 +84,17 @@ typedef struct run {
     bool stopping;                /* what was started is to end; */
     uint64_t kill_ns;             /* by force, from then on */
     unsigned kills;
-    char **argv;                  /* of the child */
+    char **argv; /* of the child */
     unsigned restarts;
-    uint64_t restart_ns;          /* when it is started again; 0: it is not */
-    uint64_t run_ns, run_bytes;   /* when the present child was started, and how much had come before it */
-    bool timed_out;               /* a timer stopped it */
+    uint64_t restart_ns;        /* when it is started again; 0: it is not */
+    uint64_t run_ns, run_bytes; /* when the present child was started, and how much had come before it */
+    bool timed_out;             /* a timer stopped it */
 
     stream_io *io; /* own_io, or the endpoint's */
     stream_io own_io;
     stream_pool pool;
     stream_json json;
-    stream_flow flow; /* bytes read, bytes taken by our standard output */
+    stream_flow flow;         /* bytes read, bytes taken by our standard output */
     stream_histogram latency; /* from a read to the end of the records in it */
 
     /* the child's stdout, or our standard input; a buffer is held while bytes are in it, or may come */
@@ -106,10 +110,10 @@ typedef struct run {
     lane out;
     stream_io_op gone; /* waits for its reader to leave */
     const char *out_ptr;
-    size_t out_len; /* > 0: bytes on their way: buf's, or those made */
-    text_buffer made;    /* text or events */
-    text_buffer event;   /* the last event */
-    text_buffer scratch; /* a string, unescaped */
+    size_t out_len;               /* > 0: bytes on their way: buf's, or those made */
+    text_buffer made;             /* text or events */
+    text_buffer event;            /* the last event */
+    text_buffer scratch;          /* a string, unescaped */
     uint64_t written, blocked_ns; /* bytes taken; time spent waiting for that */
     bool stdout_closed, write_failed;
     bool text_line_open; /* the text written last has no line feed yet */
@@ -119,7 +123,7 @@ typedef struct run {
     /* the child's standard error, and ours */
     lane child_err, err;
     stderr_ring err_ring;
-    text_buffer said; /* our own words for standard error */
+    text_buffer said;               /* our own words for standard error */
     char err_bytes[STDERR_AT_ONCE]; /* what is on its way there */
     size_t err_len;
     bool err_at_line_start, err_gone;
@@ -239,7 +243,8 @@ void view_hide(run *r);
 /* Draws, prints or writes whatever is due; returns how long it may be left alone. */
 uint64_t view_tick(run *r, uint64_t now_ns);
 void view_end(run *r, uint64_t now_ns);
-/* The state, or the metrics (metrics_mode), as text, valid until the next call of either. Empty: no memory. */
+/* The state, or the metrics (metrics_mode), as text, valid until the next call of either. Empty: no memory.
+ */
 stream_slice view_status(run *r, uint64_t now_ns);
 stream_slice view_metrics(run *r, int form, uint64_t now_ns);
 /* A line of our own on standard error. */
