@@ -13,7 +13,7 @@ WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
 PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
 RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
-# For Windows, with mingw-w64: what the three system rooms are there stands in a folder of its own.
+# For Windows, with mingw-w64: its ways of what examples/common has of the system stand in a folder of their own.
 WINDOWS_CC ?= x86_64-w64-mingw32-gcc
 WINDOWS_LIBS := -lws2_32 -lsynchronization
 WINDOWS := $(wildcard examples/common/windows/*.c examples/common/windows/*.h)

@@ -40,7 +40,8 @@ for name in stream stream_json stream_pool; do
 done
 # The tool that is built for Windows: its own rooms know nothing of it.
 : >"$dir/log"
-for f in examples/stream_wrap/*.c examples/common/text.c examples/common/windows/*.c examples/common/implementation.c; do
+for f in examples/stream_wrap/*.c examples/common/windows/*.c examples/common/text.c \
+    examples/common/implementation.c; do
     plain=
     case $f in */stream_wrap/* | */text.c) plain=-DTEST_PLAIN ;; esac
     $msvc $plain -x c -std=c11 -c "$f" -o "$dir/tool.o" >>"$dir/log" 2>&1 || echo "exit $?" >>"$dir/log"

@@ -18,7 +18,7 @@
 #include <windows.h>
 
 #include "windows/wide.h"
-#define read(fd, p, n) _read(fd, p, (unsigned)(n))
+#define read(fd, p, n)  _read(fd, p, (unsigned)(n))
 #define write(fd, p, n) _write(fd, p, (unsigned)(n))
 #else
 #include <dirent.h>
@@ -32,7 +32,7 @@
 #include <unistd.h>
 #endif
 
-#define SECOND UINT64_C(1000000000)
+#define SECOND  UINT64_C(1000000000)
 #define A(text) ((char *)(uintptr_t)(text))
 
 static const char *self;
@@ -217,7 +217,8 @@ static bool watch(watched *w, result *r, char *const argv[], child_stdin input, 
     stream_io_attach(&w->io, &w->file[1], w->c.out);
     stream_io_attach(&w->io, &w->file[2], w->c.err);
     if (w->c.in != -1) stream_io_attach(&w->io, &w->file[0], w->c.in);
-    for (i = 1; i < 3; i++) stream_io_read(&w->io, &w->op[i], &w->file[i], w->data[i - 1], sizeof w->data[0]);
+    for (i = 1; i < 3; i++)
+        stream_io_read(&w->io, &w->op[i], &w->file[i], w->data[i - 1], sizeof w->data[0]);
     return true;
 }
 
@@ -329,12 +330,56 @@ static void standard_input(void) {
 }
 
 /* Whatever an argument is made of, it arrives. */
-static const char *const hostile[] = {
-    "", " ", "  two  ", "plain", "a b", "\t", "\"", "\"\"", "\"\"\"", "say \"hi\"", "\\", "\\\\", "a\\", "a b\\",
-    "a b\\\\", "\\\"", "\\\\\"", "a\\\\\\\"b c\\\\", "c:\\dir with space\\", "'single'", "*", "?", "*.c", "$HOME",
-    "`id`", "%PATH%", "%", "100%", "^", "a^b", "&", "a&b", "|", "<in", ">out", "(x)", ";", "!x!", "--", "-x",
-    "/c", "{\"k\":\"v w\",\"n\":[1,2]}", "\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80", "\xe2\x80\x8b", "tab\tin",
-    "a\"b c\"d", "\"quoted\"", "ends with quote\"", "\"begins", "\\\\server\\share\\\"x\""};
+static const char *const hostile[] = {"",
+                                      " ",
+                                      "  two  ",
+                                      "plain",
+                                      "a b",
+                                      "\t",
+                                      "\"",
+                                      "\"\"",
+                                      "\"\"\"",
+                                      "say \"hi\"",
+                                      "\\",
+                                      "\\\\",
+                                      "a\\",
+                                      "a b\\",
+                                      "a b\\\\",
+                                      "\\\"",
+                                      "\\\\\"",
+                                      "a\\\\\\\"b c\\\\",
+                                      "c:\\dir with space\\",
+                                      "'single'",
+                                      "*",
+                                      "?",
+                                      "*.c",
+                                      "$HOME",
+                                      "`id`",
+                                      "%PATH%",
+                                      "%",
+                                      "100%",
+                                      "^",
+                                      "a^b",
+                                      "&",
+                                      "a&b",
+                                      "|",
+                                      "<in",
+                                      ">out",
+                                      "(x)",
+                                      ";",
+                                      "!x!",
+                                      "--",
+                                      "-x",
+                                      "/c",
+                                      "{\"k\":\"v w\",\"n\":[1,2]}",
+                                      "\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80",
+                                      "\xe2\x80\x8b",
+                                      "tab\tin",
+                                      "a\"b c\"d",
+                                      "\"quoted\"",
+                                      "ends with quote\"",
+                                      "\"begins",
+                                      "\\\\server\\share\\\"x\""};
 
 enum { HOSTILE = sizeof hostile / sizeof *hostile };
 
@@ -368,7 +413,7 @@ static void arguments_arrive_as_they_are(void) {
     size_t i;
     expect_arguments(self, hostile, HOSTILE);
     for (i = 0; i < HOSTILE; i += 7) expect_arguments(self, &hostile[i], 1); /* alone, and last */
-    for (round = 0; round < 8; round++) { /* any row of what matters */
+    for (round = 0; round < 8; round++) {                                    /* any row of what matters */
         char text[20][12];
         const char *args[20];
         for (i = 0; i < 20; i++) {
@@ -459,7 +504,7 @@ static thread begin(void *(*f)(void *), void *arg) {
     return t;
 }
 static void join(thread t) { pthread_join(t, NULL); }
-#define THREAD_END NULL
+#define THREAD_END   NULL
 #endif
 
 #if defined(_WIN32)

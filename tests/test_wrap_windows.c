@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   stream_wrap.exe from outside: test_wrap_windows STREAM_WRAP.EXE FAKE_LLM.EXE, on Windows or under wine. What
-   the wrapped child does this program does itself, started with a role as its first argument. Numbers in names
-   are those of the behaviours the cases stand for; tests/test_wrap.c has the rest of them, for POSIX. */
+   stream_wrap.exe from outside: test_wrap_windows STREAM_WRAP.EXE FAKE_LLM.EXE, on Windows or under wine.
+   What the wrapped child does this program does itself, started with a role as its first argument. Numbers
+   in names are those of the behaviours the cases stand for; tests/test_wrap.c has the rest of them, for
+   POSIX. */
 #include "test.h"
 
 #include <stdbool.h>
@@ -20,8 +21,8 @@
 #include "child.h"
 #include "windows/wide.h"
 
-#define SECOND UINT64_C(1000000000)
-#define A(text) ((char *)(uintptr_t)(text))
+#define SECOND    UINT64_C(1000000000)
+#define A(text)   ((char *)(uintptr_t)(text))
 #define ARGS(...) ((char *const[]){__VA_ARGS__, NULL})
 
 static const char *self, *wrap_path, *fake_path;
@@ -50,7 +51,8 @@ static void say_many(int fd, size_t len) {
 
 static void say_process(int fd) {
     char line[64];
-    say(fd, line, (size_t)snprintf(line, sizeof line, "{\"pid\":%lu}\n", (unsigned long)GetCurrentProcessId()));
+    say(fd, line,
+        (size_t)snprintf(line, sizeof line, "{\"pid\":%lu}\n", (unsigned long)GetCurrentProcessId()));
 }
 
 static bool spawn_self(const wchar_t *role) {
@@ -81,7 +83,9 @@ static int play(int argc, char **argv) {
         return 0;
     }
     if (strcmp(role, "crlf") == 0) {
-        say_text(1, "{\"type\":\"one\"}\r\n{\"type\":\"two\",\"s\":\"a\\r\\nb\"}\r\n\r\n{\"type\":\"three\"}\r\n");
+        say_text(
+            1,
+            "{\"type\":\"one\"}\r\n{\"type\":\"two\",\"s\":\"a\\r\\nb\"}\r\n\r\n{\"type\":\"three\"}\r\n");
         return 0;
     }
     if (strcmp(role, "bytes") == 0) {
@@ -176,10 +180,10 @@ typedef struct result {
 typedef struct setup {
     const char *input; /* bytes for standard input */
     size_t input_len;
-    bool discard;      /* only count and hash the output */
-    unsigned slow_ms;  /* between reads of its output, of 1 KiB then */
-    size_t close_after; /* so many bytes of output nobody reads it any more */
-    bool keep_err_shut; /* its standard error is not read before its output has ended */
+    bool discard;            /* only count and hash the output */
+    unsigned slow_ms;        /* between reads of its output, of 1 KiB then */
+    size_t close_after;      /* so many bytes of output nobody reads it any more */
+    bool keep_err_shut;      /* its standard error is not read before its output has ended */
     void (*meanwhile)(void); /* called again and again while it runs */
 } setup;
 
@@ -223,7 +227,8 @@ static bool start(running *w, const setup *s, char *const args[]) {
         stream_io_free(&w->io);
         return false;
     }
-    w->process = OpenProcess(PROCESS_QUERY_INFORMATION | PROCESS_VM_READ | SYNCHRONIZE, FALSE, (DWORD)w->c.pid);
+    w->process =
+        OpenProcess(PROCESS_QUERY_INFORMATION | PROCESS_VM_READ | SYNCHRONIZE, FALSE, (DWORD)w->c.pid);
     stream_io_attach(&w->io, &w->file[1], w->c.out);
     stream_io_attach(&w->io, &w->file[2], w->c.err);
     if (w->c.in != -1) {
@@ -244,7 +249,8 @@ static void read_on(running *w, int i, const setup *s) {
 static void look_at_memory(running *w, result *r) {
     PROCESS_MEMORY_COUNTERS memory;
     memset(&memory, 0, sizeof memory);
-    if (w->process && GetProcessMemoryInfo(w->process, &memory, sizeof memory) && memory.PeakWorkingSetSize > r->peak)
+    if (w->process && GetProcessMemoryInfo(w->process, &memory, sizeof memory) &&
+        memory.PeakWorkingSetSize > r->peak)
         r->peak = memory.PeakWorkingSetSize;
 }
 
@@ -330,12 +336,13 @@ static char *path_of(const char *name) {
 static bytes read_file(const char *path) {
     bytes b = {NULL, 0, 0};
     wchar_t *wide = wide_from_utf8(path);
-    HANDLE file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
-                              OPEN_EXISTING, 0, NULL);
+    HANDLE file = CreateFileW(wide, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                              NULL, OPEN_EXISTING, 0, NULL);
     char part[4096];
     DWORD n;
     keep(&b, "", 0);
-    while (file != INVALID_HANDLE_VALUE && ReadFile(file, part, sizeof part, &n, NULL) && n > 0) keep(&b, part, n);
+    while (file != INVALID_HANDLE_VALUE && ReadFile(file, part, sizeof part, &n, NULL) && n > 0)
+        keep(&b, part, n);
     if (file != INVALID_HANDLE_VALUE) CloseHandle(file);
     free(wide);
     return b;
@@ -359,14 +366,14 @@ static size_t count_text(const bytes *b, const char *needle) {
     return n;
 }
 
-#define CHECK_HAS(b, needle)                                                        \
-    do {                                                                            \
-        CHECK(count_text(&(b), needle) > 0);                                        \
-        if (count_text(&(b), needle) == 0) {                                        \
-            printf("    looked for %s in ", needle);                                \
-            test_print_bytes((b).ptr, (b).len);                                     \
-            putchar('\n');                                                          \
-        }                                                                           \
+#define CHECK_HAS(b, needle)                                                                               \
+    do {                                                                                                   \
+        CHECK(count_text(&(b), needle) > 0);                                                               \
+        if (count_text(&(b), needle) == 0) {                                                               \
+            printf("    looked for %s in ", needle);                                                       \
+            test_print_bytes((b).ptr, (b).len);                                                            \
+            putchar('\n');                                                                                 \
+        }                                                                                                  \
     } while (0)
 
 /* ==[ the child ]==================================================================================== */
@@ -540,22 +547,24 @@ static int living(const bytes *out) {
 }
 
 static void timers_and_orphans_end_the_tree_1_6(void) {
-    result r = run(NULL, ARGS(A("--timeout=idle=2s:stop"), A("--grace=100ms"), A("--"), A(self), A("tree")));
+    result r =
+        run(NULL, ARGS(A("--timeout=idle=2s:stop"), A("--grace=100ms"), A("--"), A(self), A("tree")));
     CHECK_EQ(r.code, 124);
     CHECK_HAS(r.err, "idle");
     CHECK(r.ms < 20000);
     CHECK_EQ(living(&r.out), 0);
     CHECK_EQ(count_text(&r.out, "\"pid\""), 2);
     forget(&r);
-    r = run(NULL, ARGS(A("--orphans=stop"), A("--linger=3s"), A("--grace=100ms"), A("--"), A(self), A("grandchild")));
+    r = run(NULL, ARGS(A("--orphans=stop"), A("--linger=3s"), A("--grace=100ms"), A("--"), A(self),
+                       A("grandchild")));
     CHECK_EQ(r.code, 5);
     CHECK_EQ(living(&r.out), 0);
     forget(&r);
 }
 
 static void environment_and_directory(void) {
-    result r = run(NULL, ARGS(A("--cwd"), A(dir), A("--env=STREAM_TEST=\xc3\xa9 \xe6\x97\xa5"), A("--env=path"), A("--"),
-                              A(self), A("where")));
+    result r = run(NULL, ARGS(A("--cwd"), A(dir), A("--env=STREAM_TEST=\xc3\xa9 \xe6\x97\xa5"),
+                              A("--env=path"), A("--"), A(self), A("where")));
     char want[700];
     snprintf(want, sizeof want, "%s|\xc3\xa9 \xe6\x97\xa5|no path", dir);
     CHECK_EQ(r.code, 0);
@@ -616,7 +625,8 @@ static void huge_line_in_small_memory_1_3(void) {
     CHECK(r.out_hash == want.out_hash);
     CHECK(small.peak > 0 && r.peak > 0);
     CHECK(r.peak < small.peak + (2u << 20)); /* the system's own share differs from run to run */
-    printf("  peak: %u KiB, with a short line %u KiB\n", (unsigned)(r.peak >> 10), (unsigned)(small.peak >> 10));
+    printf("  peak: %u KiB, with a short line %u KiB\n", (unsigned)(r.peak >> 10),
+           (unsigned)(small.peak >> 10));
     state = read_file(file);
     CHECK_EQ(number_at(&state, "/types/next"), 1);
     CHECK_EQ(number_at(&state, "/oversize"), 1);
@@ -626,7 +636,8 @@ static void huge_line_in_small_memory_1_3(void) {
 }
 
 static void crlf_is_taken_and_passed_on_1_19(void) {
-    const char *want = "{\"type\":\"one\"}\r\n{\"type\":\"two\",\"s\":\"a\\r\\nb\"}\r\n\r\n{\"type\":\"three\"}\r\n";
+    const char *want =
+        "{\"type\":\"one\"}\r\n{\"type\":\"two\",\"s\":\"a\\r\\nb\"}\r\n\r\n{\"type\":\"three\"}\r\n";
     const char *file = path_of("crlf");
     result r = run(NULL, ARGS(A("--status-file"), A(file), A("--"), A(self), A("crlf")));
     bytes state = read_file(file);
@@ -716,10 +727,39 @@ static void slow_reader_misses_nothing_1_15(void) {
 
 /* ==[ arguments ]==================================================================================== */
 
-static const char *const hostile[] = {
-    "", " ", "plain", "a b", "\t", "\"", "\"\"", "say \"hi\"", "\\", "\\\\", "a\\", "a b\\", "a b\\\\", "\\\"",
-    "\\\\\\\"b c\\\\", "c:\\dir with space\\", "*", "*.c", "%PATH%", "%", "^", "a&b", "|", "<in", ">out", "(x)", ";", "!x!",
-    "{\"k\":\"v w\",\"n\":[1,2]}", "\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80", "a\"b c\"d", "\"begins", "--summary"};
+static const char *const hostile[] = {"",
+                                      " ",
+                                      "plain",
+                                      "a b",
+                                      "\t",
+                                      "\"",
+                                      "\"\"",
+                                      "say \"hi\"",
+                                      "\\",
+                                      "\\\\",
+                                      "a\\",
+                                      "a b\\",
+                                      "a b\\\\",
+                                      "\\\"",
+                                      "\\\\\\\"b c\\\\",
+                                      "c:\\dir with space\\",
+                                      "*",
+                                      "*.c",
+                                      "%PATH%",
+                                      "%",
+                                      "^",
+                                      "a&b",
+                                      "|",
+                                      "<in",
+                                      ">out",
+                                      "(x)",
+                                      ";",
+                                      "!x!",
+                                      "{\"k\":\"v w\",\"n\":[1,2]}",
+                                      "\xc3\xa9\xe6\x97\xa5\xf0\x9f\x9a\x80",
+                                      "a\"b c\"d",
+                                      "\"begins",
+                                      "--summary"};
 
 enum { HOSTILE = sizeof hostile / sizeof *hostile };
 
@@ -747,8 +787,21 @@ static void arguments_reach_the_child_as_they_are(void) {
 
 /* Through cmd.exe, which would act upon some of them. */
 static void arguments_reach_a_batch_file(void) {
-    static const char *const words[] = {"plain",    "a b",  "say \"hi\"", "a&b", "a|b>c<d", "^",  "tail\\", "!x!",
-                                        "x \"y\" & echo bad", "", "(z)", "\xc3\xa9", "c:\\dir x\\", "%PATH%", "100%"};
+    static const char *const words[] = {"plain",
+                                        "a b",
+                                        "say \"hi\"",
+                                        "a&b",
+                                        "a|b>c<d",
+                                        "^",
+                                        "tail\\",
+                                        "!x!",
+                                        "x \"y\" & echo bad",
+                                        "",
+                                        "(z)",
+                                        "\xc3\xa9",
+                                        "c:\\dir x\\",
+                                        "%PATH%",
+                                        "100%"};
     const char *script = path_of("say it.cmd");
     char text[700];
     size_t i, count = sizeof words / sizeof *words;
@@ -822,7 +875,8 @@ static void look_at_status(void) {
     status.last = stream_now_ns();
     if (b.len > 0 || status.reads > 0) {
         status.reads++;
-        status.whole += b.len > 1 && stream_json_check(b.ptr, b.len, &at) == STREAM_OK && b.ptr[b.len - 1] == '\n';
+        status.whole +=
+            b.len > 1 && stream_json_check(b.ptr, b.len, &at) == STREAM_OK && b.ptr[b.len - 1] == '\n';
     }
     free(b.ptr);
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# The tests that know Windows, under wine: built by mingw's gcc, and by clang from what MSVC sees of the headers
-# (tests/msvc.sh). test_io is stream_io on completion ports, test_wrap_windows the tool from outside. Wine's own
-# directory is made once, in the build directory. Of the numbers the C library there has wrong ones to compare with; they are left to other systems.
+# The tests that know Windows, under wine: built by mingw's gcc, and by clang from what MSVC sees of the
+# headers (tests/msvc.sh). test_io is stream_io on completion ports, test_wrap_windows the tool from outside.
+# Wine's own directory is made once, in the build directory. Of the numbers the C library there has wrong ones
+# to compare with; they are left to other systems.
 BUILD=${BUILD:-build}
 out=$BUILD/tests
 wine=
@@ -56,7 +57,8 @@ each mingw x86_64-w64-mingw32-gcc -O1
 if make -s BUILD="$BUILD" CFLAGS="-O2 -g -std=c11 -Werror" windows >"$out/windows.log" 2>&1; then
     one mingw wrap_windows "$BUILD/stream_wrap.exe $BUILD/fake_llm.exe" x86_64-w64-mingw32-gcc -O1
     if command -v python3 >/dev/null; then
-        timeout -k 5 100 python3 tests/wine_terminal.py "$wine" "$BUILD/stream_wrap.exe" "$out/wrap_windows.mingw.exe"
+        timeout -k 5 100 python3 tests/wine_terminal.py "$wine" "$BUILD/stream_wrap.exe" \
+            "$out/wrap_windows.mingw.exe"
     else
         echo "skip wine.terminal: no python3 here"
     fi

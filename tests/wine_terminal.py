@@ -26,5 +26,9 @@ while time.monotonic() < end:
 else:
     os.kill(pid, 9)
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-for name, good in (("draws_a_status_line", b"last 0:0" in seen), ("ctrl_c_ends_the_tree", asked and code == 137)):
-    print(("ok   " if good else "FAIL ") + "wine.terminal." + name + ("" if good else ": code %d, %r" % (code, seen[-500:])))
+results = {"draws_a_status_line": b"last 0:0" in seen, "ctrl_c_ends_the_tree": asked and code == 137}
+for name, good in results.items():
+    if good:
+        print("ok   wine.terminal." + name)
+    else:
+        print("FAIL wine.terminal.%s: code %d, %r" % (name, code, seen[-500:]))

@@ -12,8 +12,8 @@
 
 #define PIPE_LEN 65536 /* bytes, unless asked for otherwise */
 
-/* Two ends of one pipe of so many bytes: ours overlapped, the other for a program that expects to wait. Nobody
-   inherits them by accident. */
+/* Two ends of one pipe of so many bytes: ours overlapped, the other for a program that expects to wait.
+   Nobody inherits them by accident. */
 static bool make_pipe(HANDLE *ours, HANDLE *theirs, bool we_read, DWORD size) {
     static volatile LONG count;
     wchar_t name[96];
@@ -27,17 +27,17 @@ static bool make_pipe(HANDLE *ours, HANDLE *theirs, bool we_read, DWORD size) {
                  (unsigned long)GetCurrentProcessId(), (long)InterlockedIncrement(&count),
                  (long long)now.QuadPart);
         *ours = CreateNamedPipeW(name,
-                                 (we_read ? PIPE_ACCESS_INBOUND : PIPE_ACCESS_OUTBOUND) | FILE_FLAG_OVERLAPPED |
-                                     FILE_FLAG_FIRST_PIPE_INSTANCE,
+                                 (we_read ? PIPE_ACCESS_INBOUND : PIPE_ACCESS_OUTBOUND) |
+                                     FILE_FLAG_OVERLAPPED | FILE_FLAG_FIRST_PIPE_INSTANCE,
                                  PIPE_TYPE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS, 1,
                                  we_read ? 0 : size, we_read ? size : 0, 0, NULL);
         if (*ours == INVALID_HANDLE_VALUE) {
             if (GetLastError() != ERROR_ACCESS_DENIED && GetLastError() != ERROR_PIPE_BUSY) return false;
             continue;
         }
-        *theirs = CreateFileW(name, we_read ? GENERIC_WRITE | FILE_READ_ATTRIBUTES
-                                            : GENERIC_READ | FILE_WRITE_ATTRIBUTES,
-                              0, NULL, OPEN_EXISTING, SECURITY_SQOS_PRESENT | SECURITY_ANONYMOUS, NULL);
+        *theirs = CreateFileW(
+            name, we_read ? GENERIC_WRITE | FILE_READ_ATTRIBUTES : GENERIC_READ | FILE_WRITE_ATTRIBUTES, 0,
+            NULL, OPEN_EXISTING, SECURITY_SQOS_PRESENT | SECURITY_ANONYMOUS, NULL);
         if (*theirs != INVALID_HANDLE_VALUE) return true;
         error = GetLastError();
         CloseHandle(*ours);
@@ -72,15 +72,18 @@ static HANDLE input_for(const child_desc *desc) {
     bool given = desc->input == CHILD_STDIN_FILE;
     HANDLE from = given ? (HANDLE)desc->file : GetStdHandle(STD_INPUT_HANDLE), out;
     if (desc->input != CHILD_STDIN_NULL && from != NULL && from != INVALID_HANDLE_VALUE &&
-        DuplicateHandle(GetCurrentProcess(), from, GetCurrentProcess(), &out, 0, FALSE, DUPLICATE_SAME_ACCESS))
+        DuplicateHandle(GetCurrentProcess(), from, GetCurrentProcess(), &out, 0, FALSE,
+                        DUPLICATE_SAME_ACCESS))
         return out;
     if (given) return INVALID_HANDLE_VALUE;
-    return CreateFileW(L"NUL", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+    return CreateFileW(L"NUL", GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0,
+                       NULL);
 }
 
 /* Starts it with these three handles and no other, whatever else may be inheritable while we do so: what
    other threads start at the same time never holds our pipes, nor this child theirs. */
-static bool spawn(PROCESS_INFORMATION *p, const command *c, HANDLE std[3], wchar_t *env, const wchar_t *cwd) {
+static bool spawn(PROCESS_INFORMATION *p, const command *c, HANDLE std[3], wchar_t *env,
+                  const wchar_t *cwd) {
     STARTUPINFOEXW start;
     SIZE_T size = 0;
     bool good = false;
@@ -176,13 +179,16 @@ static bool make_file(HANDLE *ours, HANDLE *theirs) {
     wchar_t dir[MAX_PATH + 1], path[MAX_PATH + 1];
     if (GetTempPathW(MAX_PATH, dir) == 0 || GetTempFileNameW(dir, L"swr", 0, path) == 0) return false;
     *theirs = CreateFileW(path, GENERIC_WRITE, share, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_TEMPORARY, NULL);
-    *ours = CreateFileW(path, GENERIC_READ | DELETE, share, NULL, OPEN_EXISTING, FILE_FLAG_DELETE_ON_CLOSE, NULL);
+    *ours = CreateFileW(path, GENERIC_READ | DELETE, share, NULL, OPEN_EXISTING, FILE_FLAG_DELETE_ON_CLOSE,
+                        NULL);
     if (*theirs != INVALID_HANDLE_VALUE && *ours != INVALID_HANDLE_VALUE) return true;
     DeleteFileW(path);
     return false;
 }
 
-bool child_offers(child_stdout output) { return output == CHILD_STDOUT_PIPE || output == CHILD_STDOUT_FILE; }
+bool child_offers(child_stdout output) {
+    return output == CHILD_STDOUT_PIPE || output == CHILD_STDOUT_FILE;
+}
 
 /* The directory it is to start in; false with GetLastError when there is none such. */
 static bool enter(const child_desc *desc, wchar_t **cwd) {
@@ -209,7 +215,8 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
         *os_error = (int)error;
         return error == ERROR_FILE_NOT_FOUND ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
     }
-    if (desc->pipe_len) out_len = desc->pipe_len < (size_t)INT32_MAX ? (DWORD)desc->pipe_len : (DWORD)INT32_MAX;
+    if (desc->pipe_len)
+        out_len = desc->pipe_len < (size_t)INT32_MAX ? (DWORD)desc->pipe_len : (DWORD)INT32_MAX;
     if (!child_offers(desc->output)) {
         SetLastError(ERROR_NOT_SUPPORTED);
         goto fail;
@@ -239,7 +246,8 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     if (!spawn(&p, &cmd, std, env, cwd)) goto fail;
     k->process = p.hProcess;
     if (!AssignProcessToJobObject(k->job, k->process) ||
-        (k->wake && !RegisterWaitForSingleObject(&k->wait, k->process, ended, k, INFINITE, WT_EXECUTEONLYONCE)))
+        (k->wake &&
+         !RegisterWaitForSingleObject(&k->wait, k->process, ended, k, INFINITE, WT_EXECUTEONLYONCE)))
         goto fail;
     ResumeThread(p.hThread);
     CloseHandle(p.hThread);
@@ -277,15 +285,16 @@ fail:
 void child_signal(const child *c, int signal_number) {
     keep *k = kept(c);
     if (!k) return;
-    /* It is asked by CTRL+BREAK, the one event that can be sent to a group; where there is no console to send
-       it through, it cannot be asked. */
+    /* It is asked by CTRL+BREAK, the one event that can be sent to a group; where there is no console to
+       send it through, it cannot be asked. */
     if (signal_number != CHILD_KILL && GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, (DWORD)c->pid)) return;
     TerminateJobObject(k->job, 128 + CHILD_KILL);
 }
 
 static bool look_at_job(const keep *k, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION *job) {
     memset(job, 0, sizeof *job);
-    return QueryInformationJobObject(k->job, JobObjectBasicAccountingInformation, job, sizeof *job, NULL) != 0;
+    return QueryInformationJobObject(k->job, JobObjectBasicAccountingInformation, job, sizeof *job, NULL) !=
+           0;
 }
 
 bool child_reap(child *c) {
@@ -325,8 +334,10 @@ bool child_cpu_ns(const child *c, uint64_t *ns) {
 
 void child_free(child *c, bool leave) {
     keep *k = kept(c);
-    if (k && leave) bind_to_us(k, false);
-    else if (k) TerminateJobObject(k->job, 128 + CHILD_KILL);
+    if (k && leave)
+        bind_to_us(k, false);
+    else if (k)
+        TerminateJobObject(k->job, 128 + CHILD_KILL);
     let_go(k);
     no_child(c);
 }

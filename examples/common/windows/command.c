@@ -6,11 +6,11 @@
    itself except in a row before a quote, where two stand for one and an odd one makes the quote a letter.
 
    A .bat or .cmd, as npm puts in place of each of its programs, is read by cmd.exe, which knows nothing of
-   backslashes and acts upon what it believes to stand outside of quotes: & | < > ^ would run other commands.
-   So every quote goes in as a pair, inside of quotes, which a program at the end of the line reads as one
-   letter while cmd.exe's count of quotes stays even; and a percent sign is followed by an expansion that is
-   always empty, so that it cannot begin one of its own (both as published for CVE-2024-24576). A line feed
-   would end the line whatever stands around it: it is refused. */
+   backslashes and acts upon what it believes to stand outside of quotes: & | < > ^ would run other
+   commands. So every quote goes in as a pair, inside of quotes, which a program at the end of the line
+   reads as one letter while cmd.exe's count of quotes stays even; and a percent sign is followed by an
+   expansion that is always empty, so that it cannot begin one of its own (both as published for
+   CVE-2024-24576). A line feed would end the line whatever stands around it: it is refused. */
 #include "command.h"
 
 #include <stdlib.h>
@@ -18,8 +18,8 @@
 
 #include "wide.h"
 
-#define LONGEST_LINE 32766 /* units; what CreateProcess takes */
-#define LONGEST_BATCH 8190 /* what cmd.exe takes */
+#define LONGEST_LINE  32766 /* units; what CreateProcess takes */
+#define LONGEST_BATCH 8190  /* what cmd.exe takes */
 
 static void add_text(wide_text *t, const wchar_t *text) {
     while (*text) wide_add(t, *text++);
@@ -152,9 +152,12 @@ DWORD command_make(command *c, char *const argv[]) {
             }
         } else {
             wide_add(&line, L' ');
-            if (!batch) add_argument(&line, arg);
-            else if (has_any(arg, L"\r\n")) error = ERROR_BAD_ARGUMENTS;
-            else add_batch_argument(&line, arg);
+            if (!batch)
+                add_argument(&line, arg);
+            else if (has_any(arg, L"\r\n"))
+                error = ERROR_BAD_ARGUMENTS;
+            else
+                add_batch_argument(&line, arg);
         }
     }
     if (batch) wide_add(&line, L'"');

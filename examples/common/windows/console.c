@@ -27,8 +27,8 @@ void console_prepare(void) {
     for (i = 0; i < 3; i++) {
         standard[i] = GetStdHandle(which[i]);
         if (standard[i] == NULL || GetFileType(standard[i]) == FILE_TYPE_UNKNOWN) {
-            standard[i] = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE,
-                                      NULL, OPEN_EXISTING, 0, NULL);
+            standard[i] = CreateFileW(L"NUL", GENERIC_READ | GENERIC_WRITE,
+                                      FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
             SetStdHandle(which[i], standard[i]);
         }
         _setmode(i, _O_BINARY); /* of the C library's; it has none where there was no handle */
@@ -52,9 +52,9 @@ static void *wake_ctx;
 
 static BOOL WINAPI on_event(DWORD event) {
     bool last = event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT;
-    InterlockedIncrement(event == CTRL_C_EVENT                                ? &interrupts
-                         : event == CTRL_CLOSE_EVENT                          ? &hangups
-                                                                              : &terminations);
+    InterlockedIncrement(event == CTRL_C_EVENT       ? &interrupts
+                         : event == CTRL_CLOSE_EVENT ? &hangups
+                                                     : &terminations);
     wake_loop(wake_ctx);
     /* When we return from these we are ended; the system gives us a few seconds if we do not. */
     if (last) Sleep(INFINITE);
@@ -130,7 +130,9 @@ static bool write_handle(HANDLE handle, const char *data, size_t len) {
     return true;
 }
 
-bool console_write(int stream, const char *data, size_t len) { return write_handle(standard[stream], data, len); }
+bool console_write(int stream, const char *data, size_t len) {
+    return write_handle(standard[stream], data, len);
+}
 
 static HANDLE open_file(const wchar_t *path, DWORD access, DWORD how) {
     return CreateFileW(path, access, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, how,
@@ -149,7 +151,8 @@ stream_fd console_create(const char *path) {
     HANDLE file = INVALID_HANDLE_VALUE;
     if (wide && _wcsnicmp(wide, L"\\\\.\\pipe\\", 9) == 0) /* somebody else's */
         file = CreateFileW(wide, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
-    else if (wide) file = open_file(wide, GENERIC_WRITE, CREATE_ALWAYS);
+    else if (wide)
+        file = open_file(wide, GENERIC_WRITE, CREATE_ALWAYS);
     free(wide);
     return (stream_fd)file;
 }
@@ -164,14 +167,18 @@ bool console_get_file(const char *path, size_t most, char **data, size_t *len) {
     if (!got) error = ERROR_NOT_ENOUGH_MEMORY;
     while (!error && n > 0 && *len <= most) {
         size_t room = most + 1 - *len;
-        if (!ReadFile(file, got + *len, room < 65536 ? (DWORD)room : 65536, &n, NULL)) error = GetLastError();
-        else *len += n;
+        if (!ReadFile(file, got + *len, room < 65536 ? (DWORD)room : 65536, &n, NULL))
+            error = GetLastError();
+        else
+            *len += n;
     }
     if (!error && *len > most) error = ERROR_FILE_TOO_LARGE;
     CloseHandle(file);
     SetLastError(error);
-    if (error) free(got);
-    else *data = got;
+    if (error)
+        free(got);
+    else
+        *data = got;
     return error == NO_ERROR;
 }
 
@@ -190,8 +197,8 @@ static DWORD write_file(const wchar_t *path, const char *data, size_t len) {
     return error;
 }
 
-/* While somebody reads the old file it may not be possible to replace it: tried again for a moment, as such a
-   reader is soon done. */
+/* While somebody reads the old file it may not be possible to replace it: tried again for a moment, as such
+   a reader is soon done. */
 static DWORD move_over(const wchar_t *from, const wchar_t *to) {
     DWORD error = NO_ERROR;
     int tries;
@@ -214,7 +221,8 @@ bool console_put_file(const char *path, const char *data, size_t len, bool repla
     snprintf(number, sizeof number, ".%lu", (unsigned long)GetCurrentProcessId());
     wide_add_utf8(&beside, path);
     wide_add_utf8(&beside, number);
-    error = beside.bad ? (DWORD)ERROR_NOT_ENOUGH_MEMORY : write_file(replace ? beside.units : place, data, len);
+    error =
+        beside.bad ? (DWORD)ERROR_NOT_ENOUGH_MEMORY : write_file(replace ? beside.units : place, data, len);
     if (replace && !beside.bad) {
         if (!error) error = move_over(beside.units, place);
         if (error) DeleteFileW(beside.units);
@@ -233,18 +241,21 @@ const char *console_error_text(int os_error) {
     static char text[256];
     wchar_t wide[256];
     char *utf8;
-    DWORD n = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)os_error, 0,
-                             wide, 255, NULL);
+    DWORD n = FormatMessageW(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
+                             (DWORD)os_error, 0, wide, 255, NULL);
     while (n > 0 && (wide[n - 1] <= L' ' || wide[n - 1] == L'.')) n--; /* a full stop and a line's end */
     wide[n] = 0;
     utf8 = n > 0 ? wide_to_utf8(wide) : NULL;
-    if (utf8) snprintf(text, sizeof text, "%s", utf8);
-    else snprintf(text, sizeof text, "error %d", os_error);
+    if (utf8)
+        snprintf(text, sizeof text, "%s", utf8);
+    else
+        snprintf(text, sizeof text, "error %d", os_error);
     free(utf8);
     return text;
 }
 
 bool console_gone(int os_error) {
-    return os_error == ERROR_BROKEN_PIPE || os_error == ERROR_NO_DATA || os_error == ERROR_PIPE_NOT_CONNECTED ||
-           os_error == WSAECONNRESET || os_error == ERROR_NETNAME_DELETED;
+    return os_error == ERROR_BROKEN_PIPE || os_error == ERROR_NO_DATA ||
+           os_error == ERROR_PIPE_NOT_CONNECTED || os_error == WSAECONNRESET ||
+           os_error == ERROR_NETNAME_DELETED;
 }

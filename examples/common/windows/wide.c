@@ -41,7 +41,9 @@ void wide_add_utf8(wide_text *t, const char *text) {
         return;
     }
     if (!room(t, len)) return; /* no character takes more units than bytes */
-    n = len ? MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, (int)len, t->units + t->len, (int)len) : 0;
+    n = len ? MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, (int)len, t->units + t->len,
+                                  (int)len)
+            : 0;
     if (len && n == 0) {
         t->bad = true;
         SetLastError(ERROR_NO_UNICODE_TRANSLATION);
@@ -71,8 +73,9 @@ char *wide_to_utf8(const wchar_t *text) {
     return out;
 }
 
-/* The next argument, as the C library has read it since 2008 (CommandLineToArgvW is older): two quotes inside
-   of quotes are one, and do not end them. The first, the program's own name, knows no backslash as an escape. */
+/* The next argument, as the C library has read it since 2008 (CommandLineToArgvW is older): two quotes
+   inside of quotes are one, and do not end them. The first, the program's own name, knows no backslash as
+   an escape. */
 static const wchar_t *next_argument(const wchar_t *p, wide_text *out, bool first) {
     bool quoted = false;
     out->len = 0;

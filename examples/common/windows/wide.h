@@ -24,8 +24,8 @@ void wide_add_utf8(wide_text *t, const char *text);
 wchar_t *wide_from_utf8(const char *text);
 char *wide_to_utf8(const wchar_t *text);
 
-/* The command line as it was given, in UTF-8, ended by a NULL: nothing was expanded in it. Never freed; NULL
-   when memory is out. */
+/* The command line as it was given, in UTF-8, ended by a NULL: nothing was expanded in it. Never freed;
+   NULL when memory is out. */
 char **wide_arguments(int *count);
 
 #endif
