@@ -58,6 +58,7 @@ static ptrdiff_t edge_read(int fd, void *p, size_t n);
 static ptrdiff_t edge_write(int fd, const void *p, size_t n);
 static ptrdiff_t edge_writev(int fd, const struct iovec *v, int n);
 static ptrdiff_t edge_recv(int fd, void *p, size_t n, int flags);
+static ptrdiff_t edge_send(int fd, const void *p, size_t n, int flags);
 static ptrdiff_t edge_sendmsg(int fd, const struct msghdr *m, int flags);
 static int edge_accept(int fd);
 static int edge_connect(int fd, const struct sockaddr *a, socklen_t n);
@@ -66,6 +67,7 @@ static int edge_poll(struct pollfd *p, nfds_t n, int ms);
 #define STREAM_SYS_WRITE(fd, p, n) edge_write(fd, p, n)
 #define STREAM_SYS_WRITEV(fd, v, n) edge_writev(fd, v, n)
 #define STREAM_SYS_RECV(fd, p, n, flags) edge_recv(fd, p, n, flags)
+#define STREAM_SYS_SEND(fd, p, n, flags) edge_send(fd, p, n, flags)
 #define STREAM_SYS_SENDMSG(fd, m, flags) edge_sendmsg(fd, m, flags)
 #define STREAM_SYS_ACCEPT(fd) edge_accept(fd)
 #define STREAM_SYS_CONNECT(fd, a, n) edge_connect(fd, a, n)
@@ -207,6 +209,9 @@ static ptrdiff_t edge_writev(int fd, const struct iovec *v, int count) {
 }
 static ptrdiff_t edge_recv(int fd, void *p, size_t n, int flags) {
     return edge_fails_at(EDGE_RECV, fd, &n) ? -1 : recv(fd, p, n, flags);
+}
+static ptrdiff_t edge_send(int fd, const void *p, size_t n, int flags) {
+    return edge_fails_at(EDGE_SENDMSG, fd, &n) ? -1 : send(fd, p, n, flags);
 }
 static ptrdiff_t edge_sendmsg(int fd, const struct msghdr *m, int flags) {
     size_t n = m->msg_iov[0].iov_len;
