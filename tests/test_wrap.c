@@ -587,6 +587,15 @@ static void total_and_exit_timers_stop_1_5(void) {
     forget(&r);
 }
 
+static void next_turn_has_its_timers_again_1_6(void) {
+    result r = run(
+        NULL, ARGS(A("--timeout=idle=200ms,exit=0"), A("--"), A("/bin/sh"), A("-c"),
+                   A("echo '{\"type\":\"result\"}'; sleep 0.5; echo '{\"type\":\"system\"}'; sleep 0.5")));
+    CHECK_EQ(r.code, 0);
+    CHECK_EQ(count_text(&r.err, "stalled: idle"), 1); /* not between result and system */
+    forget(&r);
+}
+
 static void slow_reader_is_no_idle_child_1_6(void) {
     int out[2], status;
     static char block[65536];
@@ -680,8 +689,8 @@ static void tree_is_killed_when_its_leader_is_gone_1_12(void) {
 }
 
 static void killed_guardian_takes_all_with_it_1_12(void) {
-    const char *script =
-        format("setsid sleep 600 & echo $! >%s; echo $PPID >%s; echo up; sleep 600", path_of("g1"), path_of("g2"));
+    const char *script = format("setsid sleep 600 & echo $! >%s; echo $PPID >%s; echo up; sleep 600",
+                                path_of("g1"), path_of("g2"));
     int reader, status;
     pid_t pid = start_script(&reader, "--grace=200ms", script), left = pid_in("g1");
     CHECK(left > 1 && pid_in("g2") > 1);
@@ -2280,6 +2289,7 @@ int main(int argc, char **argv) {
     RUN(idle_timer_tells_what_is_known_1_6_1_11);
     RUN(tool_has_a_timer_of_its_own_1_6);
     RUN(total_and_exit_timers_stop_1_5);
+    RUN(next_turn_has_its_timers_again_1_6);
     RUN(slow_reader_is_no_idle_child_1_6);
     RUN(killed_wrapper_leaves_nothing_1_12);
     RUN(stopped_grandchild_is_killed_1_12);

@@ -173,15 +173,17 @@ static void text_of_record(run *r, const session_event *e) {
 void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     session_reading reading;
     session_event event;
+    bool events = wants_events(r);
     size_t at;
     session_begin(&r->session, &reading, record, now_ns);
     /* Framing trusts brackets and quotes; what is spliced into an event must be JSON to the letter. */
-    if (wants_events(r) && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
+    if (events && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
         output_lost(r, STREAM_E_INVALID, record, now_ns);
-        return;
+        events = false;
+        if (r->opt.output == OUTPUT_EVENTS) return;
     }
     while (session_next(&r->session, &reading, &event)) {
-        if (wants_events(r)) event_of_record(r, &event, record->offset, now_ns);
+        if (events) event_of_record(r, &event, record->offset, now_ns);
         if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
     }
 }

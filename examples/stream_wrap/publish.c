@@ -32,10 +32,11 @@ uint64_t publish_dropped(void) { return 0; }
 
 #include "../common/http.h"
 
-#define QUEUE   ((size_t)1 << 18) /* bytes of events that wait */
-#define SECOND  UINT64_C(1000000000)
-#define LAST_NS SECOND /* to get rid of them at the end */
-#define HEAD    2048
+#define QUEUE     ((size_t)1 << 18) /* bytes of events that wait */
+#define SECOND    UINT64_C(1000000000)
+#define LAST_NS   SECOND /* to get rid of them at the end */
+#define HEAD      2048
+#define ADDRESSES 4
 
 enum { CLOSED = 0, CONNECTING, IDLE, WRITING, READING };
 
@@ -48,8 +49,9 @@ typedef struct waiting {
 static struct {
     bool open;
     int state;
-    struct sockaddr_storage address;
-    socklen_t address_len;
+    struct sockaddr_storage address[ADDRESSES]; /* localhost has two, and a relay listens on one */
+    socklen_t address_len[ADDRESSES];
+    unsigned addresses, at;
     char target[512], host[256], token[512];
     stream_io_file file;
     stream_io_op op;
@@ -75,7 +77,7 @@ static size_t encode(char *to, size_t cap, const char *from) {
 }
 
 static const char *resolve(const http_url *url) {
-    struct addrinfo hints, *found;
+    struct addrinfo hints, *found, *one;
     char host[256], port[8];
     if (url->address.unix_path.ptr) {
         struct sockaddr_un a;
@@ -83,8 +85,9 @@ static const char *resolve(const http_url *url) {
         a.sun_family = AF_UNIX;
         if (url->address.unix_path.len >= sizeof a.sun_path) return "that path is too long for a socket";
         memcpy(a.sun_path, url->address.unix_path.ptr, url->address.unix_path.len);
-        memcpy(&p.address, &a, sizeof a);
-        p.address_len = (socklen_t)sizeof a;
+        memcpy(&p.address[0], &a, sizeof a);
+        p.address_len[0] = (socklen_t)sizeof a;
+        p.addresses = 1;
         return NULL;
     }
     memset(&hints, 0, sizeof hints);
@@ -92,8 +95,10 @@ static const char *resolve(const http_url *url) {
     snprintf(host, sizeof host, "%.*s", (int)url->address.host.len, url->address.host.ptr);
     snprintf(port, sizeof port, "%u", url->address.port ? url->address.port : 80u);
     if (getaddrinfo(host, port, &hints, &found) != 0) return "there is no such host";
-    memcpy(&p.address, found->ai_addr, found->ai_addrlen);
-    p.address_len = found->ai_addrlen;
+    for (one = found; one && p.addresses < ADDRESSES; one = one->ai_next) {
+        memcpy(&p.address[p.addresses], one->ai_addr, one->ai_addrlen);
+        p.address_len[p.addresses++] = one->ai_addrlen;
+    }
     freeaddrinfo(found);
     return NULL;
 }
@@ -155,6 +160,11 @@ static void drop_first(void) {
 static void disconnect(run *r, const char *why) {
     stream_io_close(r->io, &p.file);
     http_reset(&p.response);
+    if (why && p.state == CONNECTING && ++p.at < p.addresses) {
+        p.state = CLOSED;
+        return; /* the next address, at once */
+    }
+    p.at %= p.addresses;
     p.state = CLOSED;
     if (!why) return;
     if (p.failures == 0) view_say(r, "stream_wrap: --publish %s: %s; trying again", r->opt.publish, why);
@@ -256,7 +266,7 @@ uint64_t publish_go(run *r, uint64_t now_ns) {
     if (p.state == CLOSED) {
         int fd;
         if (now_ns < p.retry_ns) return p.retry_ns - now_ns;
-        fd = socket(p.address.ss_family, SOCK_STREAM, 0);
+        fd = socket(p.address[p.at].ss_family, SOCK_STREAM, 0);
         if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
             stream_io_attach(r->io, &p.file, fd) != STREAM_OK) {
             if (fd >= 0) close(fd);
@@ -264,7 +274,7 @@ uint64_t publish_go(run *r, uint64_t now_ns) {
             return SECOND;
         }
         p.state = CONNECTING;
-        if (stream_io_connect(r->io, &p.op, &p.file, &p.address, p.address_len) != STREAM_OK)
+        if (stream_io_connect(r->io, &p.op, &p.file, &p.address[p.at], p.address_len[p.at]) != STREAM_OK)
             disconnect(r, "no connection");
     } else if (p.state == IDLE) {
         post(r);
