@@ -103,7 +103,7 @@ for k in scalar sse2 avx2; do
         job json.$k "echo 'skip json.$k: this machine has no $k'"
     fi
 done
-variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
+variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" stream json json_edit
 for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf; do
     a=${pair%%:*} cross=${pair##*:}-gcc
     if command -v "$cross" >/dev/null && command -v qemu-$a >/dev/null; then
