@@ -35,6 +35,7 @@ job macos "sh tests/macos.sh"
 job install "sh tests/install.sh"
 job msvc "sh tests/msvc.sh"
 job docs "sh tests/docs.sh"
+job tune "sh tests/tune.sh"
 net="sse http websocket bridge_screen bridge_control"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
 variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool io $net
