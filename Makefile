@@ -21,12 +21,12 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
-        bench-bridge soak-rings coverage fuzz sizes install clean blocks
+        bench-bridge bench-save bench-compare bench-basics soak-rings coverage fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
 help: ## this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo '  honoured: CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR'
 
 run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
@@ -47,7 +47,19 @@ coverage: ## which lines and branches of the headers the tests reach (gcc), some
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: bench-json bench-rings bench-pool bench-io bench-wrap bench-bridge ## measure against the rivals found on this machine, all of it
+bench: all ## measure against the rivals found on this machine, all of it: build/bench/report.md and plots
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh
+
+bench-save: all ## ... and keep the report
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh save
+
+bench-compare: all ## ... and judge by the one kept: ratios to rivals, counts of instructions
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh compare
+
+bench-basics: ## ... only what the idea is worth: streaming beside accumulating, and the small costs
+	@mkdir -p $(BUILD)/bench
+	@$(CC) -O2 -I. -D_GNU_SOURCE bench/basics.c -o $(BUILD)/bench/basics -pthread
+	@$(BUILD)/bench/basics
 
 bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
