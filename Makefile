@@ -20,8 +20,7 @@ VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
-        bench-bridge bench-save bench-compare bench-basics soak-rings coverage fuzz sizes install clean blocks
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -77,6 +76,9 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 	@mkdir -p $(BUILD)/tests
 	@$(COMPILE) -D_GNU_SOURCE -pthread tests/soak_rings.c -o $(BUILD)/tests/soak_rings $(LDFLAGS)
 	@$(BUILD)/tests/soak_rings
+
+soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; then PACE seconds (600)
+	@BUILD=$(BUILD) sh tests/soak_wrap.sh
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh

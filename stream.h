@@ -6118,13 +6118,19 @@ static void stream__epoll_free(stream_io *io) {
     stream__io_wake_close(io);
 }
 
-/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps
-   it. */
-static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
+/* What the heads of the lanes wait for. */
+static uint8_t stream__epoll_wanted(const stream_io_file *file) {
     uint8_t needs = 0;
     int lane;
     for (lane = 0; lane < STREAM__LANES; lane++)
         if (file->head[lane]) needs |= stream__io_needs(file->head[lane], lane);
+    return needs;
+}
+
+/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps
+   it. */
+static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
+    uint8_t needs = stream__epoll_wanted(file);
     if (needs == 0) { /* even without asking for any, one hears of a hang-up */
         stream__epoll_forget(io, file);
         file->watched = 0;
@@ -6145,6 +6151,7 @@ static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
         uint32_t e = events[i].events;
         bool over = (e & ((uint32_t)EPOLLHUP | (uint32_t)EPOLLERR)) != 0;
         unsigned lanes = over ? 1u << STREAM__IN | 1u << STREAM__OUT : 0;
+        uint8_t seen = 0;
         bool vain;
         if (!file) {
             stream__io_wake_drain(io);
@@ -6152,11 +6159,12 @@ static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
         }
         if (e & ((uint32_t)EPOLLIN | (uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)) lanes |= 1u << STREAM__IN;
         if (e & (uint32_t)EPOLLOUT) lanes |= 1u << STREAM__OUT;
-        /* Only then: a lane that is served now will most likely be submitted to again. */
-        vain = (file->flags & STREAM__FD_LEVEL) && !file->head[STREAM__WATCH] &&
-               (over ? !file->head[STREAM__IN] && !file->head[STREAM__OUT]
-                     : ((lanes & 1u << STREAM__IN) && !file->head[STREAM__IN]) ||
-                           ((lanes & 1u << STREAM__OUT) && !file->head[STREAM__OUT]));
+        if (lanes & 1u << STREAM__IN) seen |= STREAM__WATCHED_IN;
+        if (lanes & 1u << STREAM__OUT) seen |= STREAM__WATCHED_OUT;
+        /* A state that nobody waits for. Looked at before it is served: a lane that is served now will most
+           likely be submitted to again. */
+        vain = (file->flags & STREAM__FD_LEVEL) != 0 &&
+               (over ? stream__epoll_wanted(file) == 0 : (seen & ~stream__epoll_wanted(file)) != 0);
         stream__io_edge(io, file, lanes, over || (e & ((uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)),
                         stream__epoll_watch);
         if (vain) stream__epoll_relax(io, file);

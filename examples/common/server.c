@@ -904,17 +904,26 @@ void server_free(server *s) {
     memset(s, 0, sizeof *s);
 }
 
+static void take(server *s, stream_io_op *op) {
+    server_op *o = (server_op *)op->user;
+    o->done(o);
+    settle(s);
+}
+
+void server_take(server *s, stream_io_op *op) {
+    s->now_ns = stream_now_ns();
+    take(s, op);
+}
+
+void server_settle(server *s) { settle(s); }
+
 stream_status server_run(server *s, uint64_t timeout_ns) {
     stream_status st;
     stream_io_op *op;
     settle(s); /* what was asked for between two calls */
     st = stream_io_wait(&s->io, timeout_ns);
     s->now_ns = stream_now_ns();
-    while ((op = stream_io_next(&s->io)) != NULL) {
-        server_op *o = (server_op *)op->user;
-        o->done(o);
-        settle(s);
-    }
+    while ((op = stream_io_next(&s->io)) != NULL) take(s, op);
     return st;
 }
 

@@ -226,6 +226,10 @@ unsigned server_port(const server *s, unsigned listener);
 void server_peer(const server_conn *c, char text[64]);
 /* Waits up to timeout_ns, and works. OK; EMPTY: the time is up, or stream_io_wake was called; E_IO. */
 stream_status server_run(server *s, uint64_t timeout_ns);
+/* The same for a loop of your own over s->io: hand over each operation whose user is set, as the server's are,
+   and settle before each wait. */
+void server_take(server *s, stream_io_op *op);
+void server_settle(server *s);
 /* No new connections, and none is kept alive; those that wait for a request end. Responses go on:
    server.active says when they have ended. */
 void server_drain(server *s);

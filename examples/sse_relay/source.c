@@ -2,7 +2,6 @@
    Where a fan-out's events come from: an upstream that is connected to while somebody listens, a child, or
    standard input. An upstream or a child that ends is tried again, later each time, with some chance in it.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,7 +204,8 @@ static void end_child(fanout *f) {
     if (c && c->pid) {
         child_signal(c, SIGTERM);
         if (!child_reap(c)) child_signal(c, SIGKILL);
-        while (!child_reap(c) && errno != ECHILD) usleep(1000); /* killed: it cannot take long */
+        while (!child_reap(c)) usleep(1000); /* killed: it cannot take long */
+        child_free(c, false);
     }
     free(c);
     f->child = NULL;
@@ -250,8 +250,12 @@ static void errors_done(server_op *op) {
 static bool run(fanout *f) {
     char *argv[] = {(char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c", NULL, NULL};
     child *c = (child *)calloc(1, sizeof *c);
+    child_desc desc;
+    int error;
     argv[2] = (char *)(uintptr_t)f->r->o.exec;
-    if (!c || child_start(c, argv, CHILD_STDIN_NULL, -1) != 0) {
+    memset(&desc, 0, sizeof desc);
+    desc.argv = argv;
+    if (!c || child_start(c, &desc, &error) != CHILD_STARTED) {
         free(c);
         return false;
     }
