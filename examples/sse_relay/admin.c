@@ -79,6 +79,8 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
             &r->fan.replay_hits);
         ROW("replay_misses_total", "Subscribers whose place was gone.", STREAM_METRIC_TOTAL,
             &r->fan.replay_misses);
+        ROW("superseded_total", "Subscribers whose place another one of the same name took.",
+            STREAM_METRIC_TOTAL, &r->fan.superseded);
         ROW("ring_bytes", "Bytes of events kept.", STREAM_METRIC_VALUE, &r->fan.bytes);
         ROW("source_reconnects_total", "Times the source was lost.", STREAM_METRIC_TOTAL,
             &r->fan.reconnects);

@@ -120,7 +120,8 @@ static bool catch_up(subscriber *s) {
     fanout *f = s->f;
     uint64_t lost = 0, cap = f->r->o.client_bytes;
     bool over = behind(f, s) > cap;
-    if (s->next >= f->oldest && !over) return true;
+    if (!over) s->resuming = false;
+    if (s->next >= f->oldest && (!over || s->resuming)) return true;
     if (f->r->o.policy == POLICY_DISCONNECT) {
         f->dropped[POLICY_DISCONNECT] += f->next - s->next;
         server_abort(s->c, SERVER_SLOW_CLIENT);
@@ -131,7 +132,8 @@ static bool catch_up(subscriber *s) {
         s->next = f->oldest;
     }
     /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before. */
-    while (s->next < f->next && behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
+    while (!s->resuming && s->next < f->next &&
+           behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
         slot *m = slot_of(f, s->next++);
         if (f->r->o.policy == POLICY_CONFLATE && m->outdated)
             f->dropped[POLICY_CONFLATE]++;
@@ -232,12 +234,22 @@ static void note_key(fanout *f, uint64_t key, uint64_t number) {
     p->number = number;
 }
 
+void fanout_serve(fanout *f) {
+    subscriber *s, *next;
+    f->served = f->next;
+    f->served_urgent = f->urgent_next;
+    f->served_offset = f->offset;
+    for (s = f->subscribers; s; s = next) {
+        next = s->next_one;
+        pull(s);
+    }
+}
+
 bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
                     bool urgent) {
     stream_sse_event event = *from;
     char id[40];
     slot fresh;
-    subscriber *s, *next;
     memset(&fresh, 0, sizeof fresh);
     event.id = stream_slice_of(NULL, 0);
     event.has_retry = false;
@@ -253,10 +265,15 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
     f->published++;
     if (urgent) {
         slot *m = &f->urgent[f->urgent_next % URGENT];
+        if (f->urgent_next - f->served_urgent == URGENT) fanout_serve(f);
         stream_pool_release(m->frame.buf);
         *m = fresh;
         f->urgent_next++;
     } else {
+        /* Nobody must lose, or be found too far behind with, what was not offered yet. */
+        if (f->offset - f->served_offset + fresh.frame.len > f->r->o.client_bytes / 2 ||
+            f->next - f->served >= f->ring_len)
+            fanout_serve(f);
         while (f->next > f->oldest &&
                (f->next - f->oldest >= f->ring_len || f->bytes + fresh.frame.len > f->r->o.ring_bytes))
             forget_oldest(f);
@@ -266,10 +283,6 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
         f->offset += fresh.frame.len;
         if (key.len) note_key(f, hash(key), f->next);
         f->next++;
-    }
-    for (s = f->subscribers; s; s = next) {
-        next = s->next_one;
-        pull(s);
     }
     return true;
 }
@@ -295,6 +308,16 @@ static void clock_of(subscriber *s) {
     if (s->f->r->o.ping_ns) server_timer(s->c, s->out_ns + s->f->r->o.ping_ns);
 }
 
+/* Whoever comes back under the same name takes the place of the one that was there, which may not have
+   noticed yet that it has no connection any more. */
+static void supersede(fanout *f, uint64_t client) {
+    subscriber *s = f->subscribers;
+    while (s && s->client != client) s = s->next_one;
+    if (!s) return;
+    f->superseded++;
+    server_abort(s->c, SERVER_POLICY);
+}
+
 static void subscribe(fanout *f, server_conn *c) {
     relay *r = f->r;
     const http_head *h = &c->http.head;
@@ -309,6 +332,7 @@ static void subscribe(fanout *f, server_conn *c) {
         server_abort(c, SERVER_NO_MEMORY);
         return;
     }
+    fanout_serve(f); /* it begins behind what the others have been offered */
     s->f = f;
     s->c = c;
     s->next = f->next;
@@ -323,6 +347,8 @@ static void subscribe(fanout *f, server_conn *c) {
                 bad = true;
             else
                 s->topic[s->topics++] = hash(stream_slice_of(text, len));
+        } else if (http_same(name, "client")) {
+            s->client = hash(stream_slice_of(text, len));
         } else if (http_same(name, "lasteventid") && !last.len) {
             memcpy(s->last, text, len < sizeof s->last ? len : 0);
             last = stream_slice_of(s->last, len < sizeof s->last ? len : 0);
@@ -339,9 +365,11 @@ static void subscribe(fanout *f, server_conn *c) {
         bool ours = parse_id(f, last, &number);
         if (ours && number + 1 >= f->oldest && number < f->next) {
             s->next = number + 1;
+            s->resuming = true;
             f->replay_hits++;
         } else {
             s->next = f->oldest;
+            s->resuming = true;
             s->gap = ours && number < f->next ? f->oldest - number - 1 : UINT64_MAX;
             f->replay_misses++;
         }
@@ -365,6 +393,7 @@ static void subscribe(fanout *f, server_conn *c) {
         server_end(c);
         return;
     }
+    if (s->client) supersede(f, s->client);
     c->user = s;
     s->next_one = f->subscribers;
     if (s->next_one) s->next_one->prev_one = s;
@@ -375,8 +404,8 @@ static void subscribe(fanout *f, server_conn *c) {
     hello.retry_ms = 1000 + random_below(f, 4000);
     send_text(s, &hello);
     source_wanted(f);
-    pull(s);
     clock_of(s);
+    pull(s); /* and it may be gone */
 }
 
 static void publish_request(fanout *f, server_conn *c) {
@@ -479,6 +508,7 @@ void fanout_request(server_conn *c) {
                      stream_slice_text("No event can be made of that; see --max-event.\n"));
         return;
     }
+    fanout_serve(f);
     n = p->urgent ? snprintf(body, sizeof body, "{\"id\":null}\n")
                   : snprintf(body, sizeof body, "{\"id\":\"%s-%llu\"}\n", f->epoch,
                              (unsigned long long)f->next - 1);
@@ -519,7 +549,7 @@ void fanout_timer(server_conn *c) {
     static const char comment[] = ": ping\n\n";
     subscriber *s = subscriber_of(c);
     relay *r = (relay *)c->server->handler.ctx;
-    if (!s) return;
+    if (!s || c->ending) return;
     if (r->s.now_ns - s->out_ns >= r->o.ping_ns && server_room(c) >= LEAST_ROOM) {
         stream_sse_event e;
         if (r->o.ping_event) {

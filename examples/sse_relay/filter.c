@@ -36,6 +36,7 @@ const char *filter_init(filter *f, const options *o, const char **which) {
         f->grows += f->rule[i].value.len + strlen(f->pointer[i]) + 8;
     }
     f->rules = o->set.count;
+    (void)stream_sse_init(&f->sse, NULL);
     f->active = f->rules || f->drop.count || f->only.count;
     return NULL;
 }

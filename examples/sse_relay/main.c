@@ -11,12 +11,14 @@
 
 #include "relay.h"
 
-static volatile sig_atomic_t hung_up, asked_to_end;
+static volatile sig_atomic_t hung_up, asked_to_end, child_ended;
 static stream_io *signalled; /* the loop to wake: a signal handler has no other way to know it */
 
 static void on_signal(int number) {
     if (number == SIGHUP)
         hung_up = 1;
+    else if (number == SIGCHLD)
+        child_ended = 1;
     else
         asked_to_end++;
     if (signalled) stream_io_wake(signalled);
@@ -30,6 +32,7 @@ static void catch_signals(relay *r) {
     sigaction(SIGHUP, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
+    sigaction(SIGCHLD, &act, NULL);
     act.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &act, NULL);
 }
@@ -86,9 +89,19 @@ static void begin_to_end(relay *r) {
 static void reload(relay *r, int argc, char **argv) {
     options fresh;
     target to;
-    const char *wrong;
+    const char *wrong, *rule;
+    static filter rules;
     if (!options_parse(&fresh, argc, argv, &(int){0})) {
         log_complain(r, "reload", "the old configuration stays");
+        return;
+    }
+    if (fresh.fanout != r->o.fanout || !fresh.upstream != !r->o.upstream || !fresh.exec != !r->o.exec) {
+        log_complain(r, "reload", "another kind of source needs a restart; the old configuration stays");
+        return;
+    }
+    wrong = filter_init(&rules, &fresh, &rule);
+    if (wrong) {
+        log_complain(r, "reload: --set", wrong);
         return;
     }
     if (fresh.upstream) {
@@ -102,6 +115,8 @@ static void reload(relay *r, int argc, char **argv) {
     }
     if (!log_open(&r->log, fresh.access_log)) log_complain(r, "reload: --access-log", "cannot be opened");
     r->o = fresh; /* where we listen stays as it was */
+    stream_sse_free(&r->filter.sse);
+    (void)filter_init(&r->filter, &r->o, &rule);
     r->s.desc.max_connections = (unsigned)fresh.max_connections;
     r->s.desc.head_ns = fresh.client_head_ns ? fresh.client_head_ns : r->s.desc.head_ns;
     r->s.desc.body_ns = fresh.client_body_ns ? fresh.client_body_ns : r->s.desc.body_ns;
@@ -137,6 +152,7 @@ static stream_status set_up(relay *r) {
     d.body_ns = r->o.client_body_ns;
     d.idle_ns = r->o.client_idle_ns;
     d.send_ns = r->o.send_ns;
+    d.half_close = r->o.half_close;
     d.handler.ctx = r;
     d.handler.head = r->o.fanout ? fanout_head : proxy_head;
     d.handler.body = r->o.fanout ? fanout_body : proxy_body;
@@ -206,7 +222,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "sse_relay: --set %s: %s\n", rule, wrong);
         return EXIT_USAGE;
     }
-    (void)stream_sse_init(&r.filter.sse, NULL);
     r.log.fd = -1;
     if (!log_open(&r.log, r.o.access_log)) {
         fprintf(stderr, "sse_relay: --access-log %s: %s\n", r.o.access_log, strerror(errno));
@@ -216,12 +231,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "sse_relay: cannot set up: no memory or no descriptors; see ulimit -n\n");
         return EXIT_LISTEN;
     }
+    catch_signals(&r);
     if (r.o.fanout && !fanout_init(&r.fan, &r)) {
         fprintf(stderr, "sse_relay: --fanout: the source cannot be started: %s\n", strerror(errno));
         return EXIT_SOURCE;
     }
     r.began_ns = stream_now_ns();
-    catch_signals(&r);
     if (!start_listening(&r)) return EXIT_LISTEN;
     for (;;) {
         stream_status st = server_run(&r.s, STREAM_FOREVER);
@@ -233,8 +248,12 @@ int main(int argc, char **argv) {
             hung_up = 0;
             reload(&r, argc, argv);
         }
+        if (child_ended) {
+            child_ended = 0;
+            source_child_ended(&r.fan);
+        }
         if (asked_to_end && !r.retiring) begin_to_end(&r);
-        if (r.retiring && (r.s.active == 0 || asked_to_end > 1)) break;
+        if (r.retiring && (r.s.active == 0 || asked_to_end > 1) && !source_end(&r.fan, asked_to_end > 1)) break;
     }
     last_metrics(&r);
     fanout_free(&r.fan);

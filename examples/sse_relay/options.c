@@ -58,6 +58,10 @@ static const option_row rows[] = {
     {"encoded", CHOICE, FIELD(encoded), "refuse|pass",
      "an event stream that comes compressed although identity was asked for", NULL},
     {"preserve-host", FLAG, FIELD(preserve_host), NULL, "send the client's Host upstream", NULL},
+    {"half-close", FLAG, FIELD(half_close), NULL,
+     "a client that has ended its side after the request (nc) still gets the answer; without this it\n"
+     "counts as gone, and its request is ended upstream at once",
+     NULL},
     {"max-connections", SIZE, FIELD(max_connections), "N",
      "clients at a time (10240); more are answered 503", NULL},
     {"max-body", SIZE, FIELD(max_body), "SIZE", "longest request body (no limit)", NULL},

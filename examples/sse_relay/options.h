@@ -23,7 +23,7 @@ enum { POLICY_DISCONNECT = 0, POLICY_DROP_OLDEST, POLICY_CONFLATE };
 typedef struct options {
     texts listen;
     const char *admin, *upstream, *config;
-    bool fanout, preserve_host;
+    bool fanout, preserve_host, half_close;
     const char *exec;
     bool standard_input; /* the operand - */
     int on_disconnect, encoded, policy;

@@ -221,7 +221,8 @@ static bool write_request(exchange *e, const http_head *head) {
     else if (head->framing == HTTP_CHUNKED)
         http_write_text(&w, "Transfer-Encoding", "chunked");
     e->sends = head->framing == HTTP_CHUNKED ? SERVER_CHUNKED : SERVER_LENGTH;
-    e->bodyless = head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0);
+    e->repeatable = (head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0)) &&
+                    !http_same(head->method, "POST") && !http_same(head->method, "PATCH");
     if (http_write_end(&w) != STREAM_OK) return false;
     e->request_len = w.len;
     return true;
@@ -671,8 +672,8 @@ void exchange_ended(exchange *e, int os_error) {
         source_failed(e, "it ended");
         return;
     }
-    if (!e->answered && e->reused && e->bodyless && e->request && e->c) {
-        /* It was closed while it waited for us: nothing of this request was seen there. */
+    if (!e->answered && e->reused && e->repeatable && e->request && e->c) {
+        /* It was closed while it waited for us; and if not, then asking twice does no harm. */
         leave_upstream(e, false);
         e->connected_ns = 0;
         e->reused = false;

@@ -97,7 +97,7 @@ struct exchange {
     size_t request_len;
     server_framing sends; /* how the request's body goes */
     bool sent;            /* the request is whole */
-    bool bodyless;        /* it has no body: it may be sent again */
+    bool repeatable;      /* without a body, and no worse when asked twice: it may be sent again */
     bool reused;          /* the connection had served others */
     bool answered;        /* the answer's head has come */
     bool flows;           /* and something of its body */
@@ -165,12 +165,14 @@ typedef struct slot {
 typedef struct subscriber {
     bool publishes; /* false: see fanout.c */
     bool stalled;
+    bool resuming; /* on its way from an old place: --client-bytes counts when it has come up */
     fanout *f;
     server_conn *c;
     struct subscriber *next_one, *prev_one;
     uint64_t id, next, urgent; /* numbers of the events it gets next */
     uint64_t gap;              /* lost, and to be told; UINT64_MAX: nobody knows how many */
     uint64_t began_ns, out_ns, events, bytes, lost, stalls;
+    uint64_t client; /* hash of its name; 0: none */
     uint64_t topic[MAX_TOPICS];
     unsigned topics; /* 0: all */
     char last[48];   /* lastEventId of the query */
@@ -199,13 +201,14 @@ struct fanout {
     size_t ring_len;
     uint64_t oldest, next;  /* numbers kept: [oldest, next) */
     uint64_t bytes, offset; /* kept; ever */
+    uint64_t served, served_urgent, served_offset; /* offered to everybody: up to there */
     slot urgent[URGENT];
     uint64_t urgent_next;
     key_place keys[KEYS];
     batch batch; /* the last one that was made */
     subscriber *subscribers;
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
-    uint64_t reconnects;
+    uint64_t reconnects, superseded;
     uint64_t seed;
     bool ended; /* the source has */
     /* source.c */
@@ -217,6 +220,8 @@ struct fanout {
     unsigned failures; /* in a row */
     uint64_t due_ns;   /* when the timer is really wanted */
     void *child;
+    server_op grace; /* for a child that was asked to end */
+    bool gracing, leaving; /* that clock runs; it was asked */
     char input[16384], error_text[1024];
 };
 
@@ -235,6 +240,10 @@ bool fanout_retire_one(fanout *f);
 void source_connected(exchange *e);
 void source_failed(exchange *e, const char *why);
 void source_read(exchange *e, size_t bytes);
+/* SIGCHLD has come. */
+void source_child_ended(fanout *f);
+/* We end, so it does. True: there is still a child, and SIGCHLD will come. */
+bool source_end(fanout *f, bool at_once);
 
 /* ---- filter.c ---- */
 
@@ -278,6 +287,8 @@ bool log_open(relay_log *l, const char *path);
 void log_close(relay_log *l);
 void log_exchange(relay *r, const exchange *e, const char *reason);
 void log_subscriber(relay *r, const subscriber *s, const char *reason);
+/* What a child says on its standard error goes to ours, as far as that takes it at once. */
+void log_pass(const char *text, size_t len);
 /* A line about ourselves, on standard error; the same `what` once in ten seconds at most. */
 void log_complain(relay *r, const char *what, const char *why);
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../common/child.h"
@@ -65,6 +66,7 @@ static void take(fanout *f, const void *data, size_t len) {
             log_complain(f->r, "source: an event is lost", stream_status_text(st));
         }
     }
+    fanout_serve(f);
 }
 
 /* ---- again, later ---------------------------------------------------------------------------------------
@@ -159,7 +161,8 @@ void source_failed(exchange *e, const char *why) {
 }
 
 void source_read(exchange *e, size_t bytes) {
-    fanout *f = &e->r->fan;
+    relay *r = e->r;
+    fanout *f = &r->fan;
     upstream *u = e->u;
     stream_item item;
     stream_status st;
@@ -169,10 +172,16 @@ void source_read(exchange *e, size_t bytes) {
     }
     while ((st = http_next(&u->http, &item)) == STREAM_OK) {
         if (item.kind == HTTP_HEAD && u->http.head.status >= 200) {
-            stream_slice type = http_field(u->http.head.fields, "content-type");
+            stream_slice type = http_field(u->http.head.fields, "content-type"),
+                         coding = http_field(u->http.head.fields, "content-encoding");
             type.len = type.len ? stream_find_any(type.ptr, type.len, "; \t", 3) : 0;
             if (u->http.head.status != 200 || !http_same(type, "text/event-stream")) {
                 source_failed(e, "it answers with no event stream");
+                return;
+            }
+            if (coding.len && !http_same(coding, "identity")) {
+                r->counts.upstream_errors[UPSTREAM_ENCODED]++;
+                source_failed(e, "it compresses its events although identity was asked for");
                 return;
             }
             e->answered = true;
@@ -198,17 +207,41 @@ static void read_on(fanout *f) {
         f->reading = true;
 }
 
-static void end_child(fanout *f) {
+/* It says nothing more, or nobody wants to hear it: with all it has started it is asked to end, and after
+   two seconds it is not asked. What is left to be done is done when it has, in source_child_ended. */
+static void leave_child(fanout *f) {
     child *c = (child *)f->child;
     stream_io_close(&f->r->s.io, &f->file);
     stream_io_close(&f->r->s.io, &f->errors);
-    if (c && c->pid) {
-        child_signal(c, SIGTERM);
-        if (!child_reap(c)) child_signal(c, SIGKILL);
-        while (!child_reap(c) && errno != ECHILD) usleep(1000); /* killed: it cannot take long */
-    }
+    f->leaving = true;
+    child_signal(c, SIGTERM);
+    if (stream_io_timer(&f->r->s.io, &f->grace.op, stream_now_ns() + 2 * second) == STREAM_OK)
+        f->gracing = true;
+    source_child_ended(f); /* it may have, before */
+}
+
+static void grace_done(server_op *op) {
+    fanout *f = (fanout *)op->owner;
+    f->gracing = false;
+    if (f->leaving && f->child) child_signal((child *)f->child, SIGKILL);
+}
+
+void source_child_ended(fanout *f) {
+    child *c = (child *)f->child;
+    /* Until its output ends, what it started may be writing there. */
+    if (!c || !f->leaving || !child_reap(c)) return;
+    child_signal(c, SIGKILL); /* what is left of its group */
+    if (f->gracing) stream_io_cancel(&f->r->s.io, &f->grace.op);
     free(c);
     f->child = NULL;
+    f->leaving = false;
+    if (!f->r->retiring) later(f, "the command ended");
+}
+
+bool source_end(fanout *f, bool at_once) {
+    if (f->child && !f->leaving) leave_child(f);
+    if (f->child && at_once) child_signal((child *)f->child, SIGKILL);
+    return f->child != NULL;
 }
 
 static void input_done(server_op *op) {
@@ -224,8 +257,7 @@ static void input_done(server_op *op) {
         log_complain(f->r, "source", "standard input ended");
         fanout_end(f);
     } else {
-        end_child(f);
-        later(f, "the command ended");
+        leave_child(f);
     }
 }
 
@@ -240,10 +272,7 @@ static void errors_done(server_op *op) {
     fanout *f = (fanout *)op->owner;
     f->reading_errors = false;
     if (op->op.status != STREAM_OK) return;
-    {
-        ssize_t unused = write(STDERR_FILENO, f->error_text, op->op.bytes);
-        (void)unused;
-    }
+    log_pass(f->error_text, op->op.bytes);
     errors_on(f);
 }
 
@@ -256,12 +285,18 @@ static bool run(fanout *f) {
         return false;
     }
     f->child = c;
-    if (stream_io_attach(&f->r->s.io, &f->file, c->out) != STREAM_OK ||
-        stream_io_attach(&f->r->s.io, &f->errors, c->err) != STREAM_OK)
-        return false;
     f->running = true;
+    if (stream_io_attach(&f->r->s.io, &f->file, c->out) != STREAM_OK) {
+        close(c->out);
+        close(c->err);
+        leave_child(f);
+        return true;
+    }
     read_on(f);
-    errors_on(f);
+    if (stream_io_attach(&f->r->s.io, &f->errors, c->err) == STREAM_OK)
+        errors_on(f);
+    else
+        close(c->err);
     return true;
 }
 
@@ -322,6 +357,7 @@ bool source_init(fanout *f) {
     server_op_init(&f->in, input_done, f);
     server_op_init(&f->in_errors, errors_done, f);
     server_op_init(&f->timer, timer_done, f);
+    server_op_init(&f->grace, grace_done, f);
     if (f->r->o.standard_input) {
         if (stream_io_attach(&f->r->s.io, &f->file, STDIN_FILENO) != STREAM_OK) return false;
         f->running = true;
@@ -332,7 +368,13 @@ bool source_init(fanout *f) {
 }
 
 void source_free(fanout *f) {
+    child *c = (child *)f->child;
     drop(f);
-    end_child(f);
+    if (c) { /* only when the loop itself has failed */
+        child_signal(c, SIGKILL);
+        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        free(c);
+    }
     stream_sse_free(&f->sse);
 }
