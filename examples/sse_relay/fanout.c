@@ -75,6 +75,7 @@ static void send_frame(subscriber *s, const frame *m) {
     if (server_send(s->c, stream_pool_retain(m->buf), ptr, len) == STREAM_OK) {
         s->events++;
         s->bytes += m->len;
+        s->chunks++;
         s->out_ns = s->f->r->s.now_ns;
     }
 }
@@ -102,7 +103,7 @@ static void send_gap(subscriber *s, uint64_t lost) {
 
 static slot *slot_of(fanout *f, uint64_t number) { return &f->ring[number % f->ring_len]; }
 
-static uint64_t behind(const fanout *f, const subscriber *s) {
+uint64_t fanout_behind(const fanout *f, const subscriber *s) {
     uint64_t from = s->next < f->oldest ? f->oldest : s->next;
     return from >= f->next ? 0 : f->offset - f->ring[from % f->ring_len].offset;
 }
@@ -119,7 +120,7 @@ static bool wanted(const subscriber *s, const slot *m) {
 static bool catch_up(subscriber *s) {
     fanout *f = s->f;
     uint64_t lost = 0, cap = f->r->o.client_bytes;
-    bool over = behind(f, s) > cap;
+    bool over = fanout_behind(f, s) > cap;
     if (!over) s->resuming = false;
     if (s->next >= f->oldest && (!over || s->resuming)) return true;
     if (f->r->o.policy == POLICY_DISCONNECT) {
@@ -133,7 +134,7 @@ static bool catch_up(subscriber *s) {
     }
     /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before. */
     while (!s->resuming && s->next < f->next &&
-           behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
+           fanout_behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
         slot *m = slot_of(f, s->next++);
         if (f->r->o.policy == POLICY_CONFLATE && m->outdated)
             f->dropped[POLICY_CONFLATE]++;
@@ -156,8 +157,15 @@ static bool send_batch(subscriber *s) {
     batch *b = &f->batch;
     if (s->c->framing != SERVER_CHUNKED || s->topics || f->next - s->next < LEAST_BATCH) return false;
     if (f->r->o.policy == POLICY_CONFLATE && s->stalled) return false;
-    if (!b->buf || b->from != s->next || b->to - b->from < LEAST_BATCH) {
-        uint64_t number = s->next;
+    if (!b->buf || b->from != s->next) {
+        uint64_t number;
+        size_t first = 0;
+        for (number = s->next; number < s->next + LEAST_BATCH; number++) {
+            const frame *m = &slot_of(f, number)->frame;
+            first += m->chunk + m->len + 2;
+        }
+        if (first > BATCH_BYTES) return false;
+        number = s->next;
         stream_pool_release(b->buf);
         b->buf = NULL;
         if (stream_pool_acquire(f->r->s.pool, BATCH_BYTES, &b->buf) != STREAM_OK) return false;
@@ -172,11 +180,11 @@ static bool send_batch(subscriber *s) {
             b->payload += m->len;
         }
         b->to = number;
-        if (b->to - b->from < LEAST_BATCH) return false;
     }
     (void)server_send(s->c, stream_pool_retain(b->buf), b->buf->data, b->buf->len);
     s->events += b->to - b->from;
     s->bytes += b->payload;
+    s->chunks++;
     s->out_ns = f->r->s.now_ns;
     s->next = b->to;
     return true;
@@ -210,9 +218,14 @@ static void pull(subscriber *s) {
         send_frame(s, &m->frame);
     }
     if (s->next < f->next) {
-        if (!s->stalled) s->stalls++;
+        if (!s->stalled) {
+            s->stalls++;
+            s->stall_since = f->r->s.now_ns;
+            f->r->counts.backpressure++;
+        }
         s->stalled = true;
     } else {
+        if (s->stalled) s->stalled_ns += f->r->s.now_ns - s->stall_since;
         s->stalled = false;
         if (f->ended) server_end(s->c);
     }
@@ -236,6 +249,7 @@ static void note_key(fanout *f, uint64_t key, uint64_t number) {
 
 void fanout_serve(fanout *f) {
     subscriber *s, *next;
+    if (f->served == f->next && f->served_urgent == f->urgent_next) return;
     f->served = f->next;
     f->served_urgent = f->urgent_next;
     f->served_offset = f->offset;
@@ -508,7 +522,6 @@ void fanout_request(server_conn *c) {
                      stream_slice_text("No event can be made of that; see --max-event.\n"));
         return;
     }
-    fanout_serve(f);
     n = p->urgent ? snprintf(body, sizeof body, "{\"id\":null}\n")
                   : snprintf(body, sizeof body, "{\"id\":\"%s-%llu\"}\n", f->epoch,
                              (unsigned long long)f->next - 1);

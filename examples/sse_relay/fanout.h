@@ -18,8 +18,6 @@ void source_unwanted(fanout *f); /* the last one left */
  * memory. */
 bool fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
                     bool urgent);
-/* Offers what was published to all who listen: once for what one read has brought, not for each event. */
-void fanout_serve(fanout *f);
 /* Nothing more will come: streams end when they have got what there is. */
 void fanout_end(fanout *f);
 

@@ -172,7 +172,8 @@ static bool start_listening(relay *r) {
         wrong = server_listen(&r->s, address);
     }
     r->admin_listener = UINT_MAX;
-    if (!wrong && r->o.admin) {
+    r->admin_off = r->o.admin && strcmp(r->o.admin, "off") == 0;
+    if (!wrong && r->o.admin && !r->admin_off) {
         address = r->o.admin;
         r->admin_listener = r->s.listening;
         wrong = server_listen(&r->s, address);
@@ -244,6 +245,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "sse_relay: waiting for events: %s\n", strerror(r.s.io.os_error));
             break;
         }
+        fanout_serve(&r.fan);
         if (hung_up) {
             hung_up = 0;
             reload(&r, argc, argv);

@@ -32,8 +32,12 @@ static const option_row rows[] = {
      "one source, many subscribers: --upstream URL, --exec or - for standard input", NULL},
     {"exec", TEXT, FIELD(exec), "COMMAND", "a shell command whose standard output is the source (--fanout)",
      NULL},
-    {"admin", TEXT, FIELD(admin), "ADDRESS",
-     "serve /metrics, /buffer-pool-metrics, /healthz and /streams there and nowhere else", NULL},
+    {"admin", TEXT, FIELD(admin), "ADDRESS|off",
+     "serve /metrics, /buffer-pool-metrics, /healthz, /streams and the page at / there and nowhere else;\n"
+     "without this they hide such paths of the upstream",
+     NULL},
+    {"admin-prefix", TEXT, FIELD(admin_prefix), "PATH", "put that before those paths: /-  makes /-/metrics",
+     NULL},
     {"config", TEXT, FIELD(config), "FILE", "lines of `name = value`, read again on SIGHUP", NULL},
     {"ping", DURATION, FIELD(ping_ns), "TIME",
      "send a comment when a stream was silent so long (15s); 0: never", NULL},
@@ -319,6 +323,10 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
         fprintf(stderr, "sse_relay: %s\n",
                 o->upstream ? "--exec and - are for --fanout"
                             : "--upstream: where should requests go? see --help");
+        return false;
+    }
+    if (o->admin_prefix && (o->admin_prefix[0] != '/' || o->admin_prefix[strlen(o->admin_prefix) - 1] == '/')) {
+        fprintf(stderr, "sse_relay: --admin-prefix: begins with a slash and ends without one\n");
         return false;
     }
     if (o->chunk < 1024 || o->chunk > ((size_t)1 << 20) || o->request_chunk < 1024 ||

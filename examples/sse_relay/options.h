@@ -22,7 +22,7 @@ enum { POLICY_DISCONNECT = 0, POLICY_DROP_OLDEST, POLICY_CONFLATE };
 
 typedef struct options {
     texts listen;
-    const char *admin, *upstream, *config;
+    const char *admin, *admin_prefix, *upstream, *config;
     bool fanout, preserve_host, half_close;
     const char *exec;
     bool standard_input; /* the operand - */

@@ -171,7 +171,7 @@ typedef struct subscriber {
     struct subscriber *next_one, *prev_one;
     uint64_t id, next, urgent; /* numbers of the events it gets next */
     uint64_t gap;              /* lost, and to be told; UINT64_MAX: nobody knows how many */
-    uint64_t began_ns, out_ns, events, bytes, lost, stalls;
+    uint64_t began_ns, out_ns, events, bytes, chunks, lost, stalls, stalled_ns, stall_since;
     uint64_t client; /* hash of its name; 0: none */
     uint64_t topic[MAX_TOPICS];
     unsigned topics; /* 0: all */
@@ -234,6 +234,11 @@ void fanout_answered(server_conn *c);
 void fanout_closed(server_conn *c, server_reason reason);
 bool fanout_init(fanout *f, relay *r);
 void fanout_free(fanout *f);
+/* Offers what was published to all who listen: once for what one turn of the loop has brought, so that events
+   which come together go out together. */
+void fanout_serve(fanout *f);
+/* Bytes of events it has still to get. */
+uint64_t fanout_behind(const fanout *f, const subscriber *s);
 /* Ends one stream because we end; false: there is none left. */
 bool fanout_retire_one(fanout *f);
 /* What upstream.c tells, when the exchange is the source's. */
@@ -331,6 +336,7 @@ struct relay {
         uint64_t held_back;
     } complaints[8];
     unsigned admin_listener; /* UINT_MAX: any */
+    bool admin_off;
     bool retiring;
     server_op retire;
     fanout fan;

@@ -66,7 +66,6 @@ static void take(fanout *f, const void *data, size_t len) {
             log_complain(f->r, "source: an event is lost", stream_status_text(st));
         }
     }
-    fanout_serve(f);
 }
 
 /* ---- again, later ---------------------------------------------------------------------------------------
