@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -19,6 +19,9 @@ const dir = mkdtempSync(join(tmpdir(), 'relay-'));
 const children = new Set();
 // A sanitizer keeps what was freed for a while: there memory says nothing.
 const sanitized = readFileSync(relayPath).includes('__asan_init');
+// 100: the long proofs in full, and only those (make soak-relay).
+const SOAK = Number(process.env.SOAK || 1);
+const long = ['2.9_a_black_hole', '2.12_', '2.1_one_stalled', '2.15_a_thousand'];
 let failed = 0, checks = 0, open = [];
 
 async function load(name) {
@@ -46,10 +49,10 @@ function within(ms, promise, text) {
 }
 
 async function test(name, body) {
-    if (only && !name.includes(only)) return;
+    if (only && !(only === 'soak' ? long : [only]).some((one) => name.includes(one))) return;
     checks = 0;
     try {
-        await within(60000, body(), 'the whole case');
+        await within(SOAK === 100 ? 600000 : 60000, body(), 'the whole case');
         if (checks === 0) throw new Error('nothing was checked');
         console.log(`ok   relay.${name} (${checks} checks)`);
     } catch (e) {
@@ -86,7 +89,7 @@ async function relay(upstream, args = [], env = {}) {
     r.stop = async () => {
         if (child.exitCode !== null || child.signalCode) return;
         child.kill('SIGTERM');
-        child.kill('SIGTERM');
+        child.kill('SIGINT');
         const code = await within(10000, r.exit, 'the end of the relay');
         if (code !== 0) throw new Error(`the relay ended with ${code}: ${r.log.slice(-3000)}`);
     };
@@ -882,18 +885,19 @@ await test('2.10_nothing_published_can_inject_fields', async () => {
 await test('2.12_idle_subscribers_are_small', async () => {
     if (sanitized) skip('memory says nothing under a sanitizer');
     const up = await quiet();
-    const r = await relay(up.url, [...FAN, '--access-log', 'off']);
+    const r = await relay(up.url, [...FAN, '--access-log', 'off', '--max-connections', '20000']);
     const join = async (n) => {
         const all = await Promise.all(Array.from({ length: n }, () => raw(r.port, GET('/events'))));
         await Promise.all(all.map((c) => c.sees('retry: ')));
     };
     await join(100);
     const before = r.rss('VmRSS');
-    for (let i = 0; i < 8; i++) await join(250);
-    const each = (r.rss('VmRSS') - before) / 2000;
-    console.log(`  ${each.toFixed(2)} KiB each`);
+    const rounds = SOAK === 100 ? 40 : 8;
+    for (let i = 0; i < rounds; i++) await join(250);
+    const each = (r.rss('VmRSS') - before) / (rounds * 250);
+    console.log(`  ${each.toFixed(2)} KiB each of ${rounds * 250}`);
     check(each <= 8, `${each} KiB each`);
-    equal(await r.metric('sse_relay_subscribers'), 2100, 'subscribers');
+    equal(await r.metric('sse_relay_subscribers'), 100 + rounds * 250, 'subscribers');
 });
 
 await test('2.15_retry_differs', async () => {
@@ -947,6 +951,388 @@ await test('urgent_events_overtake', async () => {
     const order = parsed(slow).map((e) => e.data.split(' ')[0]);
     check(order.indexOf('now') < 299 && order.indexOf('now') >= 0, `at ${order.indexOf('now')}`);
     equal(order.filter((x) => x !== 'now').length, 300, 'none is lost');
+});
+
+// ---- what operators rely on
+await test('half_closed_clients', async () => {
+    let sockets = [];
+    const up = await upstream((s) => { sockets.push(s); s.write(SSE + chunk('data: 1\n\n')); });
+    const half = (port) => new Promise((yes) => {
+        const s = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => { s.end(GET()); yes(s); });
+        s.seen = '';
+        s.on('error', () => {});
+        s.on('data', (d) => { s.seen += d; });
+        s.gone = new Promise((end) => s.on('end', end));
+        open.push(() => s.destroy());
+    });
+    const strict = await relay(up.url);
+    await within(5000, (await half(strict.port)).gone, 'without the option it counts as gone');
+    await Promise.all(sockets.map((s) => s.gone));
+    const r = await relay(up.url, ['--half-close', '--ping', '50ms']);
+    sockets = [];
+    const c = await half(r.port);
+    await becomes(() => c.seen.includes('data: 1\n\n'), true, 'an event');
+    sockets[0].write(chunk('data: 2\n\n') + LAST);
+    await within(5000, c.gone, 'the end');
+    check(c.seen.includes('data: 2\n\n') && c.seen.endsWith(LAST), c.seen);
+    const left = await half(r.port);
+    await becomes(() => left.seen.includes('data: 1\n\n'), true, 'another one');
+    left.destroy(); // nothing tells but what is sent: the next ping
+    await within(5000, sockets[1].gone, 'the upstream is closed');
+});
+
+await test('admin_paths_can_be_moved', async () => {
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nupstream'));
+    const body = async (r, path, headers = {}) => (await get(r.port, path, { headers })).body.toString();
+    const moved = await relay(up.url, ['--admin-prefix', '/-']);
+    for (const path of ['/metrics', '/healthz', '/streams', '/buffer-pool-metrics', '/-', '/-x', '/?page.css'])
+        equal(await body(moved, path), 'upstream', path);
+    equal(await body(moved, '/', { Accept: 'text/html' }), 'upstream', 'its own page');
+    check((await body(moved, '/-/metrics')).includes('sse_relay_clients_active'), '/-/metrics');
+    check((await body(moved, '/-/', { Accept: 'text/html' })).includes('?page.js'), '/-/');
+    const off = await relay(up.url, ['--admin', 'off']);
+    for (const path of ['/metrics', '/healthz', '/streams', '/'])
+        equal(await body(off, path, { Accept: 'text/html' }), 'upstream', path);
+    for (const bad of ['x', '/x/', '/'])
+        equal(spawnSync(relayPath, ['--upstream', up.url, '--admin-prefix', bad], { timeout: 5000 }).status, 2, bad);
+});
+
+await test('streams_shows_subscribers', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    await publish(r, 'x');
+    await c.sees('data: x');
+    const all = JSON.parse((await get(r.port, '/streams')).body);
+    equal(all.mode, 'fanout', 'mode');
+    equal(all.total, 1, 'streams');
+    const one = all.streams[0];
+    equal(one.kind, 'subscriber', 'kind');
+    check(one.eventCount === 2 && one.bytes > 10 && one.lagEvents === 0 && one.lagBytes === 0 && one.chunks >= 1, JSON.stringify(one));
+    equal(JSON.parse((await get(r.port, '/streams?x')).body).events, 1, 'published');
+});
+
+await test('a_log_that_nobody_reads_stops_nothing', async () => {
+    const fifo = join(dir, 'log.fifo');
+    equal(spawnSync('mkfifo', [fifo]).status, 0, 'mkfifo');
+    const held = openSync(fifo, 'r+');
+    open.push(() => closeSync(held));
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
+    const r = await relay(up.url, ['--access-log', fifo]);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+    const path = '/' + 'long'.repeat(20);
+    for (let i = 0; i < 20 && !(await r.metric('sse_relay_log_lines_dropped_total')); i++)
+        for (const a of await Promise.all(Array.from({ length: 100 }, () => get(r.port, path, { agent })))) equal(a.status, 200, 'status');
+    agent.destroy();
+    check(await r.metric('sse_relay_log_lines_dropped_total') > 0, 'lines are counted as lost');
+});
+
+await test('log_lines_are_limited', async () => {
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
+    const file = join(dir, 'access.log');
+    const r = await relay(up.url, ['--access-log', file]);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+    const begin = Date.now();
+    for (let i = 0; i < 30; i++) await Promise.all(Array.from({ length: 100 }, () => get(r.port, '/', { agent })));
+    agent.destroy();
+    const lines = readFileSync(file, 'utf8').trim().split('\n').length, dropped = await r.metric('sse_relay_log_lines_dropped_total');
+    equal(lines + dropped, 3000, 'written and dropped');
+    check(lines <= 500 * (2 + (Date.now() - begin) / 1000), `${lines} lines`);
+});
+
+await test('metrics_at_the_end', async () => {
+    const up = await upstream((s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
+    for (const [kind, pattern] of [['json', /"sse_relay_requests_total":1/], ['prometheus', /^sse_relay_requests_total 1$/m]]) {
+        const r = await relay(up.url, ['--metrics', kind]);
+        await get(r.port, '/');
+        await r.stop();
+        check(pattern.test(r.log), `${kind}: ${r.log.slice(-300)}`);
+    }
+});
+
+await test('bounds_of_bodies_chunks_and_hosts', async () => {
+    let seen = '';
+    const up = await upstream((s, head) => {
+        seen = head;
+        s.on('data', () => {});
+        s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx');
+    });
+    const r = await relay(up.url, ['--max-body', '1000', '--preserve-host', '--chunk', '2K', '--request-chunk', '2K', '--upstream-keep-alive', '0']);
+    equal((await get(r.port, '/', { method: 'POST', body: 'x'.repeat(1001) })).status, 413, 'a body that is too long');
+    equal((await get(r.port, '/', { headers: { Host: 'own.example' } })).status, 200, 'status');
+    check(/\r\nhost: own\.example\r\n/i.test(seen), seen);
+    equal(await r.metric('sse_relay_upstream_idle'), 0, 'connections that wait');
+    for (const bad of [['--chunk', '1'], ['--request-chunk', '2M'], ['--on-disconnect', 'wait'], ['--max-connections', '0']])
+        equal(spawnSync(relayPath, ['--upstream', up.url, ...bad], { timeout: 5000 }).status, 2, bad.join(' '));
+    // A listener whose queue is full: who connects hears nothing.
+    const full = spawn('python3', ['-c', `import socket, sys
+s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(0)
+a = [socket.create_connection(s.getsockname()) for i in range(1)]
+print(s.getsockname()[1], flush=True); sys.stdin.read()`], { stdio: ['pipe', 'pipe', 'ignore'] });
+    full.on('error', () => {});
+    open.push(() => full.stdin.end());
+    const port = Number(await within(5000, once(full.stdout, 'data'), 'python3'));
+    const silent = await relay(`http://127.0.0.1:${port}`, ['--connect-timeout', '200ms']);
+    const late = await get(silent.port, '/');
+    equal(late.status, 504, 'no connection in time');
+    check(late.body.includes('no connection'), late.body.toString());
+});
+
+// ---- more of the fan-out
+await test('2.19_a_reconnect_takes_the_place_of_the_one_before', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const first = await raw(r.port, GET('/events?client=a')), other = await raw(r.port, GET('/events?client=b'));
+    await first.sees('retry: ');
+    await other.sees('retry: ');
+    const second = await raw(r.port, GET('/events?client=a'));
+    await second.sees('retry: ');
+    await within(5000, first.gone, 'the first one ends');
+    await publish(r, 'x');
+    await Promise.all([second.sees('data: x'), other.sees('data: x')]);
+    equal(await r.metric('sse_relay_subscribers'), 2, 'subscribers');
+    equal(await r.metric('sse_relay_superseded_total'), 1, 'counted');
+});
+
+await test('2.19_no_client_ends_the_process', async () => {
+    const r = await relay(null, ['--fanout', '--token', 't', '--exec', 'while echo data: x; echo; do sleep 0.01; done']);
+    const fds = r.fds(), seed = Number(process.env.SEED || Date.now() % 100000);
+    console.log(`  SEED=${seed}`);
+    let x = seed + 1;
+    const random = (n) => { x = (Math.imul(x, 1103515245) + 12345) >>> 0; return (x >>> 8) % n; };
+    const parts = [GET('/events'), 'GET ', '/events', '?topic=%', '?client=a', ' HTTP/1.1\r\n', 'Host: x\r\n', '\r\n', '\n', '\0', 'Last-Event-ID: 1-1\r\n', 'POST /publish?key=a&urgent HTTP/1.1\r\n',
+        'Authorization: Bearer t\r\n', 'Content-Length: 3\r\n\r\nabc', 'Transfer-Encoding: chunked\r\n\r\n', '1\r\nx\r\n', '0\r\n\r\n', 'Expect: 100-continue\r\n', 'GET /streams HTTP/1.0\r\n\r\n', 'HEAD / HTTP/1.1\r\nHost: x\r\n\r\n'];
+    for (let i = 0; i < 60; i++) {
+        await Promise.all(Array.from({ length: 10 }, async () => {
+            const c = await raw(r.port);
+            for (let k = random(8); k > 0 && !c.destroyed; k--) c.write(parts[random(parts.length)]);
+            await new Promise((yes) => setTimeout(yes, random(20)));
+            if (random(2)) c.resetAndDestroy();
+            else c.destroy();
+        }));
+    }
+    equal((await get(r.port, '/healthz')).status, 200, 'it is there');
+    await becomes(() => r.fds(), fds, 'descriptors');
+});
+
+await test('fanout_command_is_ended_and_started_again', async () => {
+    // It closes its output, does not listen to SIGTERM, and has a child of its own.
+    const command = `echo pid $$ >&2; trap '' TERM; printf 'data: a\\n\\n'; sleep 60 >/dev/null 2>&1 & exec >&- 2>&-; wait; while :; do sleep 1; done`;
+    const alive = (pid) => { try { process.kill(pid, 0); return true; } catch { return false; } };
+    const r = await relay(null, ['--fanout', '--exec', command]);
+    const first = Number((await r.says(/pid (\d+)/))[1]), at = r.log.length;
+    const second = Number((await r.says(/pid (\d+)/, at))[1]);
+    check(second !== first && !alive(first), 'after two seconds it is killed, and started again');
+    const c = await raw(r.port, GET('/events', 'Last-Event-ID: none\r\n'));
+    await c.sees(/data: a\n\n[^]*data: a\n\n/);
+    const begin = Date.now();
+    r.child.kill('SIGTERM');
+    r.child.kill('SIGINT'); // two of one kind may arrive as one
+    equal(await within(5000, r.exit, 'the end'), 0, 'exit code');
+    check(!alive(second), 'nothing of it is left');
+    check(Date.now() - begin < 1500, `a second signal waits for nothing: ${Date.now() - begin} ms`);
+    const polite = await relay(null, ['--fanout', '--drain', '100ms', '--exec', `trap 'echo bye >&2; exit' TERM; echo ready >&2; while :; do sleep 0.05; done`]);
+    await polite.says(/ready/);
+    polite.child.kill('SIGTERM');
+    equal(await within(5000, polite.exit, 'the end of the polite one'), 0, 'exit code');
+});
+
+await test('2.7_resuming_from_far_behind_is_not_being_slow', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--client-bytes', '100K', '--ring-bytes', '2M']);
+    const first = await raw(r.port, GET('/events'));
+    await first.sees('retry: ');
+    await publish(r, 'zero');
+    await first.sees('data: zero\n\n');
+    const { id } = parsed(first)[0];
+    first.destroy();
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    for (let i = 0; i < 100; i++) await get(r.port, '/publish', { method: 'POST', agent, body: `${i} ${'x'.repeat(10000)}`, headers: { Authorization: 'Bearer t' } });
+    agent.destroy();
+    const again = await raw(r.port, GET('/events', `Last-Event-ID: ${id}\r\n`));
+    await again.sees('data: 99 x');
+    await becomes(() => parsed(again).length, 100, 'all that was missed: a megabyte, more than --client-bytes');
+});
+
+await test('2.10_ids_names_and_keys_of_a_source', async () => {
+    const r = await relay(null, ['--fanout', '--conflate-key', '/k', '--policy', 'conflate', '-']);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    r.child.stdin.write('id: evil\0\nevent: e\ndata: {"k":1}\n\nid: theirs\ndata: {"k":1}\n\nretry: 1\n\ndata: end\n\n');
+    await c.sees('data: end\n\n');
+    equal(parsed(c).map((e) => `${e.event} ${e.data}`).join('|'), 'e {"k":1}|message {"k":1}|message end', 'events');
+    check(parsed(c).every((e) => /^[0-9a-f]+-\d+$/.test(e.id)), 'the ids are ours');
+});
+
+await test('2.11_a_compressed_source_is_refused', async () => {
+    let asked = '';
+    const up = await upstream((s, head) => {
+        asked = head;
+        s.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: br\r\nTransfer-Encoding: chunked\r\n\r\n' + chunk('xx'));
+    });
+    const r = await relay(up.url, ['--fanout']);
+    const c = await raw(r.port, GET('/events', 'Accept-Encoding: gzip\r\n'));
+    await r.says(/compresses its events although identity was asked for/);
+    check(/accept-encoding: identity/i.test(asked), asked);
+    check(!/content-encoding/i.test(c.seen), c.seen);
+    equal(await r.metric('sse_relay_upstream_errors_total{kind="encoded"}'), 1, 'counted');
+});
+
+await test('2.15_a_thousand_that_are_cut_do_not_return_together', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--drain', '1s', '--access-log', 'off']);
+    const clients = [];
+    for (let i = 0; i < 10; i++) clients.push(...await Promise.all(Array.from({ length: 100 }, () => raw(r.port, GET('/events')))));
+    await Promise.all(clients.map((c) => c.sees('retry: ')));
+    const back = [];
+    const all = clients.map((c) => c.gone.then(() => back.push(Date.now() + Number(c.seen.match(/retry: (\d+)/g).at(-1).slice(7)))));
+    r.child.kill('SIGTERM');
+    await Promise.all(all);
+    back.sort((a, b) => a - b);
+    let most = 0;
+    for (let i = 0, k = 0; i < back.length; i++) {
+        while (back[i] - back[k] > 1000) k++;
+        most = Math.max(most, i - k + 1);
+    }
+    check(most < 250, `${most} of 1000 would be back in the same second`);
+    check(back[999] - back[0] > 5000, `all within ${back[999] - back[0]} ms`);
+    // Those that find no room are told different times, too.
+    const full = await relay(up.url, [...FAN, '--max-connections', '1']);
+    const one = await raw(full.port, GET('/events'));
+    await one.sees('retry: ');
+    const after = new Set();
+    for (let i = 0; i < 20; i++) after.add((await get(full.port, '/events')).headers['retry-after']);
+    check(after.size >= 3 && !after.has(undefined), [...after].join());
+});
+
+await test('2.9_a_black_hole', async () => {
+    const name = `relay${process.pid}`;
+    if (process.getuid() !== 0 || spawnSync('ip', ['netns', 'add', name]).status !== 0) skip('needs root and network namespaces');
+    const inside = ['netns', 'exec', name];
+    open.push(() => { spawnSync('ip', ['netns', 'del', name]); });
+    spawnSync('ip', [...inside, 'ip', 'link', 'set', 'lo', 'up']);
+    // The defaults in full; else they are shorter.
+    const args = ['--listen', '127.0.0.1:8080', '--fanout', '--exec', 'while echo data: x; echo; do sleep 0.2; done', ...(SOAK === 100 ? [] : ['--send-timeout', '2s'])];
+    const child = spawn('ip', [...inside, relayPath, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    children.add(child);
+    let log = '';
+    const said = (pattern, ms) => within(ms, (async () => { while (!pattern.test(log)) await once(child.stderr, 'data'); })(), `${pattern}`);
+    child.stderr.on('data', (d) => { log += d; });
+    open.push(async () => { const end = once(child, 'exit'); child.kill('SIGTERM'); child.kill('SIGTERM'); await end; children.delete(child); });
+    await said(/listening/, 5000);
+    const fds = () => readdirSync(`/proc/${child.pid}/fd`).length; // `ip netns exec` becomes the command
+    const base = fds();
+    const client = spawn('ip', [...inside, 'curl', '-sN', 'http://127.0.0.1:8080/events'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    children.add(client);
+    open.push(() => { client.kill('SIGKILL'); children.delete(client); });
+    await within(10000, once(client.stdout, 'data'), 'an event');
+    equal(fds(), base + 1, 'one connection');
+    spawnSync('ip', [...inside, 'ip', 'link', 'set', 'lo', 'down']); // from here on nothing arrives, and nothing says so
+    const begin = Date.now();
+    await said(/reason=(slow_client|reset)/, 50000);
+    console.log(`  ${((Date.now() - begin) / 1000).toFixed(1)} s`);
+    check(Date.now() - begin <= (SOAK === 100 ? 45000 : 6000), `${Date.now() - begin} ms`);
+    await becomes(fds, base, 'descriptors');
+});
+
+// One round: each event is published when all have seen the one before; how long it took for each of them.
+async function round(r, clients, events) {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 }), times = [];
+    for (let i = 0; i < events; i++) {
+        const text = `${round.number = (round.number || 0) + 1} ${'x'.repeat(200)}`;
+        for (const c of clients) c.seen = '';
+        const at = performance.now();
+        const all = clients.map((c) => c.sees(`data: ${text}`).then(() => times.push(performance.now() - at)));
+        await get(r.port, '/publish', { method: 'POST', agent, body: text, headers: { Authorization: 'Bearer t' } });
+        await Promise.all(all);
+    }
+    agent.destroy();
+    times.sort((a, b) => a - b);
+    return times[Math.floor(times.length * 0.99)];
+}
+
+await test('2.1_one_stalled_and_many_live', async () => {
+    const up = await quiet(), live = SOAK === 100 ? 999 : 199;
+    // Two of them: beside the clients of one there is one that reads nothing.
+    const both = [];
+    for (const stalled of [true, false]) {
+        const r = await relay(up.url, [...FAN, '--policy', 'drop-oldest', '--client-bytes', '64K', '--ring-bytes', '1M', '--access-log', 'off']);
+        const one = { r, clients: [], best: Infinity };
+        if (stalled) {
+            const slow = await raw(r.port, GET('/events'));
+            await slow.sees('retry: ');
+            slow.pause();
+            const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+            const dropped = () => r.metric('sse_relay_dropped_events_total{reason="drop_oldest"}');
+            for (let i = 0; i < 4000 && !(await dropped()); i++) // what its sockets hold is full
+                for (let k = 0; k < 10; k++) await get(r.port, '/publish', { method: 'POST', agent, body: 'y'.repeat(60000), headers: { Authorization: 'Bearer t' } });
+            agent.destroy();
+            check(await dropped() > 0, 'the policy acts');
+            const lag = JSON.parse((await get(r.port, '/streams')).body).streams[0].lagBytes;
+            check(lag <= 65536 + 8 * 60100, `${lag} bytes wait for it`); // its cap, and what was in its output
+        }
+        for (let i = 0; i < live; i++) one.clients.push(await raw(r.port, GET('/events')));
+        await Promise.all(one.clients.map((c) => c.sees('retry: ')));
+        both.push(one);
+    }
+    // Turn by turn, the best of each: what disturbs the machine disturbs both.
+    for (let i = 0; i < 8; i++) for (const one of both) one.best = Math.min(one.best, await round(one.r, one.clients, 10));
+    const [beside, without] = both.map((one) => one.best);
+    console.log(`  p99 of ${live}: ${beside.toFixed(2)} ms beside a stalled one, ${without.toFixed(2)} ms without`);
+    check(beside <= without * 1.1 + 1, 'the stalled one costs the others something');
+});
+
+await test('2.12_a_million_events_leave_nothing_behind', async () => {
+    const total = SOAK === 100 ? 1000000 : 100000;
+    const counter = process.env.TEST_COUNT_MALLOC, allocations = [];
+    const feed = async (r, from, to) => {
+        for (let n = from; n < to;) {
+            let text = '';
+            for (let k = 0; k < 100 && n < to; k++, n++) text += `data: {"n":${n}}\n\n`;
+            if (!r.child.stdin.write(text)) await once(r.child.stdin, 'drain');
+        }
+    };
+    const whole = async (count) => {
+        const file = join(dir, 'mallocs');
+        const r = await relay(null, ['--fanout', '--access-log', 'off', '--client-bytes', '4M', '-'],
+            counter && !sanitized ? { LD_PRELOAD: counter, COUNT_MALLOC_FILE: file } : {});
+        const c = await raw(r.port, GET('/events'));
+        await c.sees('retry: ');
+        // It counts; nothing is kept.
+        let lines = 0, tail = '';
+        const done = signal();
+        c.removeAllListeners('data');
+        c.on('data', (d) => {
+            const text = tail + d.toString('latin1');
+            lines += text.split('"n":').length - 1;
+            tail = text.slice(-4).match(/("|"n|"n")$/)?.[0] || '';
+            if (lines === count) done.tell();
+        });
+        const grown = [];
+        const pool = async () => JSON.parse((await get(r.port, '/buffer-pool-metrics')).body);
+        await feed(r, 0, count / 10);
+        const first = await pool();
+        for (let i = 1; i < 10; i++) {
+            await feed(r, count / 10 * i, count / 10 * (i + 1));
+            grown.push(r.rss('VmRSS'));
+        }
+        await within(30000, done.told, `all ${count} events; ${lines} came`);
+        const last = await pool(), sum = (p, what) => p.tiers.reduce((n, t) => n + t[what], 0);
+        const fresh = sum(last, 'allocated') - sum(first, 'allocated');
+        check(fresh <= 40, `${fresh} buffers were allocated after the first tenth`);
+        check(last.reusePermille >= 970, `reused: ${last.reusePermille} of 1000`);
+        if (!sanitized) check(Math.abs(grown.at(-1) - grown[0]) < 300, `memory: ${grown.join()}`);
+        if (count === 1000000) check(last.reusePermille >= 990, `reused: ${last.reusePermille} of 1000`);
+        await r.stop();
+        if (counter && !sanitized) allocations.push(Number(readFileSync(file, 'utf8')));
+    };
+    await whole(total / 2);
+    await whole(total);
+    if (allocations.length) {
+        console.log(`  malloc was called ${allocations[0]} times for ${total / 2} events, ${allocations[1]} times for ${total}`);
+        check(Math.abs(allocations[1] - allocations[0]) < 100, 'twice the events, the same number of allocations');
+    }
 });
 
 // ---- intercept

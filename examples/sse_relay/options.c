@@ -54,7 +54,7 @@ static const option_row rows[] = {
     {"client-body-timeout", DURATION, FIELD(client_body_ns), "TIME",
      "between two pieces of a request (30s)", NULL},
     {"keep-alive", DURATION, FIELD(client_idle_ns), "TIME", "until a client's next request (60s)", NULL},
-    {"send-timeout", DURATION, FIELD(send_ns), "TIME", "without a byte taken by the client (45s)", NULL},
+    {"send-timeout", DURATION, FIELD(send_ns), "TIME", "without a byte taken by the client (30s)", NULL},
     {"upstream-keep-alive", DURATION, FIELD(upstream_idle_ns), "TIME",
      "keep a connection to the upstream for the next request (4s); 0: never", NULL},
     {"on-disconnect", CHOICE, FIELD(on_disconnect), "cancel|drain",
@@ -247,6 +247,7 @@ static void defaults(options *o) {
     o->connect_ns = 5 * S;
     o->header_ns = o->first_ns = o->idle_ns = 300 * S;
     o->upstream_idle_ns = 4 * S;
+    o->send_ns = 30 * S; /* with a ping after 15, one that has vanished is left within 45 */
     o->drain_ns = 10 * S;
     o->linger_ns = 30 * S;
     o->max_connections = 10240;
