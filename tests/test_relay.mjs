@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { closeSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -1277,7 +1277,7 @@ await test('2.1_one_stalled_and_many_live', async () => {
         both.push(one);
     }
     // Turn by turn, the best of each: what disturbs the machine disturbs both.
-    for (let i = 0; i < 8; i++) for (const one of both) one.best = Math.min(one.best, await round(one.r, one.clients, 10));
+    for (let i = 0; i < (SOAK === 100 ? 20 : 8); i++) for (const one of both) one.best = Math.min(one.best, await round(one.r, one.clients, 10));
     const [beside, without] = both.map((one) => one.best);
     console.log(`  p99 of ${live}: ${beside.toFixed(2)} ms beside a stalled one, ${without.toFixed(2)} ms without`);
     check(beside <= without * 1.1 + 1, 'the stalled one costs the others something');
@@ -1448,6 +1448,208 @@ await test('client_curl', async () => {
         children.delete(curl);
         equal(code, 0, `${version}: curl's exit code`);
     }
+});
+
+// A mock of an LLM's API: each request gets the script's parts, one when the client has seen the one before.
+async function api(script) {
+    let next;
+    const asked = [];
+    const up = await upstream(async (s, head) => {
+        const length = Number(head.match(/content-length: (\d+)/i)?.[1] || 0);
+        let body = s.rest || Buffer.alloc(0);
+        if (/transfer-encoding: chunked/i.test(head)) while (!body.subarray(-5).equals(Buffer.from(LAST))) body = Buffer.concat([body, (await once(s, 'data'))[0]]);
+        else while (body.length < length) body = Buffer.concat([body, (await once(s, 'data'))[0]]);
+        asked.push([head, body.toString()]);
+        for (const part of script()) {
+            next = signal();
+            if (part === 'cut') return s.resetAndDestroy();
+            s.write(part);
+            if (typeof part !== 'string') await next.told; // the client has it
+        }
+    });
+    return { ...up, asked, seen: () => next.tell() };
+}
+const sse = (name, data) => chunk(`${name ? `event: ${name}\n` : ''}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
+const refusal = (status, error) => { const b = JSON.stringify(error); return `HTTP/1.1 ${status} No\r\nContent-Type: application/json\r\nContent-Length: ${b.length}\r\n\r\n${b}`; };
+
+await test('client_anthropic_sdk', async () => {
+    const module = await load('@anthropic-ai/sdk');
+    if (!module) skip('needs npm @anthropic-ai/sdk (make deps)');
+    const events = [
+        { type: 'message_start', message: { id: 'm', type: 'message', role: 'assistant', model: 'x', content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 1, output_tokens: 1 } } },
+        { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+        ...['Hel', 'lo, ', 'w\u00f6rld', ' \ud83d\ude00'].map((text) => ({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } })),
+        { type: 'content_block_stop', index: 0 },
+        { type: 'content_block_start', index: 1, content_block: { type: 'tool_use', id: 't1', name: 'weather', input: {} } },
+        ...['{"ci', 'ty": "Pa', 'ris"}'].map((partial_json) => ({ type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json } })),
+        { type: 'content_block_stop', index: 1 },
+        { type: 'message_delta', delta: { stop_reason: 'tool_use', stop_sequence: null }, usage: { output_tokens: 9 } },
+        { type: 'message_stop' },
+    ];
+    let script = () => [SSE, ...events.map((e) => sse(e.type, e)), LAST];
+    const up = await api(() => script());
+    const r = await relay(up.url, ['--ping', '10ms', '--upstream-keep-alive', '0']); // pings come between
+    const client = new module.default({ apiKey: 'k', baseURL: r.url, maxRetries: 0 });
+    const ask = { model: 'x', max_tokens: 10, messages: [{ role: 'user', content: 'hi' }], tools: [{ name: 'weather', input_schema: { type: 'object' } }] };
+    const stream = client.messages.stream(ask), at = [];
+    for await (const e of stream) {
+        at.push(performance.now());
+        equal(e.type, events[at.length - 1].type, `event ${at.length}`);
+        await new Promise((yes) => setTimeout(yes, 5));
+        up.seen(); // only now the next one is sent: so this one was not held back
+    }
+    equal(at.length, events.length, 'events');
+    const gaps = at.slice(1).map((t, i) => t - at[i]);
+    console.log(`  ${at.length} events over ${(at.at(-1) - at[0]).toFixed(0)} ms, ${Math.min(...gaps).toFixed(1)} to ${Math.max(...gaps).toFixed(1)} ms apart`);
+    check(Math.min(...gaps) > 4, 'each comes by itself');
+    const message = await stream.finalMessage();
+    equal(message.content[0].text, 'Hello, w\u00f6rld \ud83d\ude00', 'text');
+    equal(JSON.stringify(message.content[1].input), '{"city":"Paris"}', 'arguments');
+    equal(message.stop_reason, 'tool_use', 'why it stopped');
+    check(JSON.parse(up.asked[0][1]).stream === true && /(x-api-key|authorization): (Bearer )?k\r/i.test(up.asked[0][0]), `the request as it was: ${up.asked[0]}`);
+    const fails = async (what) => {
+        try {
+            for await (const e of await client.messages.create({ ...ask, stream: true })) { check(e.type, 'an event'); up.seen(); }
+        } catch (e) { return e; }
+        throw new Error(`${what}: taken for a success`);
+    };
+    script = () => [refusal(529, { type: 'error', error: { type: 'overloaded_error', message: 'busy' } })];
+    equal((await fails('529')).status, 529, 'the status of a refusal');
+    script = () => [SSE, sse(events[0].type, events[0]), sse('error', { type: 'error', error: { type: 'overloaded_error', message: 'later' } }), LAST];
+    check(/later/.test((await fails('an error in the stream')).message), 'an error event');
+    script = () => [SSE, sse(events[0].type, events[0]), 'cut'];
+    check(/upstream_cut/.test((await fails('an upstream that is cut')).message), 'a cut upstream');
+});
+
+await test('client_openai_sdk', async () => {
+    const module = await load('openai');
+    if (!module) skip('needs npm openai (make deps)');
+    const delta = (delta, finish_reason = null) => ({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'x', choices: [{ index: 0, delta, finish_reason }] });
+    const events = [delta({ role: 'assistant', content: '' }), ...['Hel', 'lo, ', 'w\u00f6rld'].map((content) => delta({ content })),
+        delta({ tool_calls: [{ index: 0, id: 't1', type: 'function', function: { name: 'weather', arguments: '' } }] }),
+        ...['{"ci', 'ty": "Pa', 'ris"}'].map((text) => delta({ tool_calls: [{ index: 0, function: { arguments: text } }] })), delta({}, 'tool_calls')];
+    let script = () => [SSE, ...events.map((e) => sse('', e)), sse('', '[DONE]').toString(), LAST];
+    const up = await api(() => script());
+    const r = await relay(up.url, ['--ping', '10ms', '--upstream-keep-alive', '0']);
+    const client = new module.default({ apiKey: 'k', baseURL: `${r.url}/v1`, maxRetries: 0 });
+    const ask = { model: 'x', messages: [{ role: 'user', content: 'hi' }] };
+    const at = [];
+    let text = '', args = '';
+    for await (const e of await client.chat.completions.create({ ...ask, stream: true })) {
+        at.push(performance.now());
+        text += e.choices[0].delta.content || '';
+        args += e.choices[0].delta.tool_calls?.[0].function.arguments || '';
+        await new Promise((yes) => setTimeout(yes, 5));
+        up.seen();
+    }
+    const gaps = at.slice(1).map((t, i) => t - at[i]);
+    console.log(`  ${at.length} events over ${(at.at(-1) - at[0]).toFixed(0)} ms, ${Math.min(...gaps).toFixed(1)} to ${Math.max(...gaps).toFixed(1)} ms apart`);
+    equal(at.length, events.length, 'events');
+    check(Math.min(...gaps) > 4, 'each comes by itself');
+    equal(text, 'Hello, w\u00f6rld', 'text');
+    equal(args, '{"city": "Paris"}', 'arguments');
+    check(up.asked[0][0].startsWith('POST /v1/chat/completions ') && /authorization: Bearer k/i.test(up.asked[0][0]), 'the request as it was');
+    const fails = async (what) => {
+        try {
+            for await (const e of await client.chat.completions.create({ ...ask, stream: true })) { check(e.choices, 'an event'); up.seen(); }
+        } catch (e) { return e; }
+        throw new Error(`${what}: taken for a success`);
+    };
+    script = () => [refusal(429, { error: { type: 'rate_limit', message: 'slowly' } })];
+    equal((await fails('429')).status, 429, 'the status of a refusal');
+    script = () => [SSE, sse('', events[0]), sse('', { error: { message: 'later' } }), LAST];
+    check(/later/.test((await fails('an error in the stream')).message), 'an error event');
+    script = () => [SSE, sse('', events[0]), 'cut'];
+    check(/upstream closed|upstream reset/.test((await fails('an upstream that is cut')).message), 'a cut upstream');
+});
+
+const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p));
+async function browser() {
+    const module = await load('playwright-core');
+    if (!module) skip('needs npm playwright-core (make deps)');
+    if (!chromium) skip('needs chromium');
+    const b = await (module.chromium || module.default.chromium).launch({ executablePath: chromium, args: ['--no-sandbox'] });
+    open.push(() => b.close());
+    const page = await b.newPage();
+    page.trouble = [];
+    page.on('pageerror', (e) => page.trouble.push(e.message));
+    page.on('console', (m) => { if (m.type() === 'error') page.trouble.push(m.text()); });
+    return page;
+}
+
+await test('client_chromium_eventsource', async () => {
+    const page = await browser();
+    let socket, heads = [];
+    const up = await upstream((s, head) => { socket = s; heads.push(head); events(s); });
+    const r = await relay(up.url, ['--ping', '20ms']);
+    await page.goto(`${r.url}/healthz`); // of the same origin
+    const seen = [];
+    let told = signal();
+    await page.exposeFunction('tell', (...e) => { seen.push(e.join(' ')); told.tell(); });
+    await page.evaluate(() => {
+        const es = new EventSource('/feed');
+        es.addEventListener('tick', (e) => window.tell('tick', e.lastEventId, e.data));
+        es.onmessage = (e) => window.tell('message', e.lastEventId, e.data);
+        es.addEventListener('error', (e) => { if (e.data) window.tell('error', e.data); });
+    });
+    const next = async (text) => { await within(10000, told.told, text); told = signal(); return seen.at(-1); };
+    equal(await next('the first'), 'tick 1 {"n":1}', 'the first');
+    for (let n = 2; n < 12; n++) { // one when the one before was seen
+        socket.write(chunk(`id: ${n}\nevent: tick\r\ndata: {"n":\ndata: ${n}}\r\n\r\n`));
+        equal(await next(`event ${n}`), `tick ${n} {"n":\n${n}}`, `event ${n}`);
+    }
+    socket.write(chunk('retry: 10\n\ndata: half of'));
+    socket.destroy(); // the page is told, sees no half event, and comes back with its place
+    check(/^error .*upstream_/.test(await next('an error')), seen.at(-1));
+    equal(await next('after a reconnect'), 'tick 1 {"n":1}', 'after a reconnect');
+    check(/last-event-id: 11/i.test(heads.at(-1)), heads.at(-1));
+    // In fan-out, resuming by itself.
+    const fan = await relay(null, ['--fanout', '--cors-origin', r.url, '-']);
+    await page.evaluate((url) => {
+        const es = new EventSource(url);
+        es.onopen = () => window.tell('open');
+        es.onmessage = (e) => window.tell('message', e.data);
+    }, `${fan.url}/events`);
+    equal(await next('open'), 'open', 'another origin, which is allowed');
+    fan.child.stdin.write('data: hello\n\n');
+    equal(await next('hello'), 'message hello', 'an event');
+});
+
+await test('page_in_chromium', async () => {
+    const page = await browser();
+    const up = await upstream((s) => { s.write(SSE); for (let i = 0; i < 50; i++) s.write(chunk(`data: ${i}\n\n`)); });
+    const r = await relay(up.url);
+    const c = await raw(r.port, GET('/feed&lt;b&gt;', ACCEPT));
+    await c.sees('data: 49');
+    const answer = await page.goto(r.url);
+    equal(answer.status(), 200, 'status');
+    const policy = answer.headers()['content-security-policy'];
+    check(/default-src 'none'; script-src 'self'/.test(policy) && !/unsafe/.test(policy), policy);
+    await page.locator('#state.live').waitFor({ timeout: 10000 });
+    const row = page.locator('#streams tr', { hasText: '/feed&lt;b&gt;' });
+    await row.waitFor({ timeout: 10000 });
+    const cells = await row.locator('td').allTextContents();
+    equal(cells[1], 'GET /feed&lt;b&gt; 200', 'what it is, as text');
+    equal(cells[3], '50', 'events');
+    equal(await page.locator('#tiers tr').count(), JSON.parse((await get(r.port, '/buffer-pool-metrics')).body).tiers.length, 'tiers');
+    check(/\d/.test(await page.locator('#totals').textContent()), 'totals');
+    // What ends leaves the page; and it says so when nobody answers, and finds back.
+    c.destroy();
+    await row.waitFor({ state: 'detached', timeout: 10000 });
+    equal(page.trouble.join('; '), '', 'complaints of the page');
+    for (const width of [360, 1200]) {
+        await page.setViewportSize({ width, height: 800 });
+        check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `no sideways scrolling at ${width}`);
+    }
+    await page.evaluate(() => { window.fetch = () => Promise.reject(new Error('gone')); });
+    await page.locator('#state', { hasText: 'no answer (gone)' }).waitFor({ timeout: 10000 });
+    const fan = await relay(null, ['--fanout', '--admin', '127.0.0.1:0', '-']);
+    const admin = Number((await fan.says(/port \d+[^]*port (\d+)/))[1]);
+    const listener = await raw(fan.port, GET('/events'));
+    await listener.sees('retry: ');
+    await page.goto(`http://127.0.0.1:${admin}/`);
+    await page.locator('#streams tr', { hasText: '/events' }).waitFor({ timeout: 10000 });
+    checks++;
 });
 
 await test('upstream_nginx', async () => {
