@@ -1375,6 +1375,103 @@ await test('intercept_set_drop_only', async () => {
         equal(spawnSync(relayPath, ['--upstream', up.url, '--set', bad], { timeout: 5000 }).status, 2, `--set ${bad}`);
 });
 
+await test('intercept_diff', async () => {
+    const parts = ['event: run\ndata: {"id":"a","state":"queued","n":1,"note":"a long text that does not change"}\n\n',
+        'event: run\ndata: {"id":"b","state":"queued","n":1,"note":"a long text that does not change"}\n\n',
+        'id: 7\nevent: run\ndata: {"id":"a","state":"running","n":1,"note":"a long text that does not change"}\n\n',
+        'event: run\ndata: {"note":"a long text that does not change","id":"b",\ndata: "state":"queued","n":1}\n\n',
+        'event: run\ndata: {"id":"a","state":"running","n":null,"note":"a long text that does not change"}\n\n',
+        'event: run\ndata: {"id":"a","state":"done","note":"a long text that does not change"}\n\n',
+        'event: other\ndata: {"id":"a","n":1}\n\n', 'data: {"no":"key"}\n\n', 'data: [1]\n\n', 'data: [DONE]\n\n'];
+    const up = await upstream((s) => s.write(SSE + parts.map((p) => chunk(p).toString()).join('') + LAST));
+    const r = await relay(up.url, ['--diff', 'id']);
+    const body = (await get(r.port, '/')).body.toString();
+    const want = [parts[0], parts[1], 'event: run.patch\nid: 7\ndata: {"id":"a","state":"running"}\n\n', 'event: run.patch\ndata: {"id":"b"}\n\n', parts[4],
+        'event: run.patch\ndata: {"id":"a","n":null,"state":"done"}\n\n', ...parts.slice(6)];
+    const normal = (text) => text.split('\n\n').filter(Boolean).map((b) => b.split('\n').sort().join('\n').replace('"state":"done","n":null', '"n":null,"state":"done"'));
+    equal(JSON.stringify(normal(body)), JSON.stringify(normal(want.join(''))), 'events');
+    // Many keys: memory stays, and each client gets what it can apply.
+    let n = 0;
+    const state = new Map();
+    const many = await upstream(async (s) => {
+        await written(s, SSE);
+        for (n = 0; n < 3000; n++) {
+            const id = n % 10 ? (n * 7919) % 50 : 1000 + n, was = state.get(id) || { id, count: 0, text: 'x'.repeat(100) };
+            state.set(id, { ...was, count: was.count + 1, [`f${n % 5}`]: n });
+            await written(s, chunk(`data: ${JSON.stringify(state.get(id))}\n\n`));
+        }
+        s.write(LAST);
+    });
+    const r2 = await relay(many.url, ['--diff', '/id', '--set', '/seen=true']);
+    const have = new Map();
+    let patches = 0;
+    for (const block of (await get(r2.port, '/')).body.toString().split('\n\n').filter(Boolean)) {
+        const data = JSON.parse(block.match(/^data: (.*)$/m)[1]);
+        if (/^event: message\.patch$/m.test(block)) patches++, have.set(data.id, { ...have.get(data.id), ...data });
+        else have.set(data.id, data);
+    }
+    equal(have.size, 345, 'keys');
+    check(patches > 1000, `${patches} patches`);
+    for (const [id, value] of state) {
+        const got = have.get(id);
+        check(Object.keys({ ...value, seen: 1 }).every((k) => got[k] === { ...value, seen: true }[k]), `${id}: ${JSON.stringify(got)}`);
+    }
+    console.log(`  ${patches} of 3000 as patches`);
+    for (const [bad, status] of [[['--diff', '/'], 2], [['--diff', 'a"b'], 2], [['--fanout', '--diff', 'id'], 2]])
+        equal(spawnSync(relayPath, ['--upstream', up.url, ...bad], { timeout: 5000 }).status, status, bad.join(' '));
+});
+
+await test('2.8_terminal_events_tell_whole_from_cut', async () => {
+    const whole = signal();
+    let close = (s) => s.end(), last = 'data: [DONE]\n\n';
+    const up = await upstream((s, head) => {
+        s.write((head.includes('/old') ? 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n' : SSE));
+        const put = (text) => s.write(head.includes('/old') ? text : chunk(text));
+        put('data: 1\n\n');
+        if (!head.includes('/short')) put(last);
+        if (head.includes('/end')) s.write(LAST);
+        else close(s);
+        whole.tell();
+    });
+    const r = await relay(up.url, ['--terminal', '[DONE]', '--terminal', 'message_stop']);
+    const cut = (a) => a.cut && /event: error\ndata: \{"error":\{"type":"upstream_(cut|incomplete)"/.test(a.body);
+    let a = await get(r.port, '/end');
+    check(!a.cut && a.body.toString() === 'data: 1\n\ndata: [DONE]\n\n', 'whole');
+    a = await get(r.port, '/end/short');
+    check(cut(a) && a.body.includes('--terminal'), `it ends well, but too early: ${a.body}`);
+    a = await get(r.port, '/old');
+    check(!a.cut && a.body.toString() === 'data: 1\n\ndata: [DONE]\n\n', 'by the end of the connection');
+    check(cut(await get(r.port, '/old/short')), 'by the end of the connection, too early');
+    a = await get(r.port, '/rude'); // no last chunk, but all that matters
+    check(!a.cut && a.body.toString().endsWith('[DONE]\n\n'), `${a.body}`);
+    last = 'event: message_stop\ndata: {}\n\n';
+    check(!(await get(r.port, '/rude')).cut, 'by its name');
+    equal(await r.metric('sse_relay_truncated_total'), 2, 'counted');
+    const plain = await relay(up.url);
+    check(!(await get(plain.port, '/old/short')).cut, 'without the option nobody can tell');
+    // A fan-out of something that has an end: it is not asked for twice.
+    let asked = 0;
+    const once_ = await upstream((s) => { asked++; s.end(SSE + chunk('data: 1\n\n') + chunk('data: [DONE]\n\n') + LAST); });
+    const fan = await relay(once_.url, ['--fanout', '--terminal', '[DONE]']);
+    const c = await raw(fan.port, GET('/events'));
+    await within(5000, c.sees(/data: \[DONE\]\n\n[^]*0\r\n\r\n$/), 'the end');
+    const again = await raw(fan.port, GET('/events', 'Last-Event-ID: none\r\n'));
+    await again.sees(/data: 1\n\n[^]*data: \[DONE\]\n\n[^]*0\r\n\r\n$/);
+    equal(asked, 1, 'requests to the source');
+    const short = await relay(null, ['--fanout', '--terminal', '[DONE]', '-']);
+    const d = await raw(short.port, GET('/events'));
+    await d.sees('retry: ');
+    short.child.stdin.end('data: 1\n\n');
+    await d.sees(/event: error\nid: [^\n]*\ndata: [^\n]*source_incomplete/);
+});
+
+await test('each_option_of_help_is_in_these_tests', async () => {
+    const text = readFileSync(new URL(import.meta.url), 'utf8');
+    const names = spawnSync(relayPath, ['--help'], { encoding: 'utf8' }).stdout.match(/^ {2}--[a-z-]+/gm).map((n) => n.trim());
+    check(names.length > 40, `${names.length} options`);
+    for (const name of names) check(text.includes(`'${name}'`) || text.includes(`\`${name}`) || (name === '--drop' || text.includes(`['${name.slice(2)}'`)) || text.includes(`'${name.slice(2)}'`), `${name} has no test`);
+});
+
 // ---- clients people use
 const events = async (s) => { // three, each when the client has seen the one before: see `seen`
     s.write(SSE + chunk('id: 1\nevent: tick\ndata: {"n":1}\n\n'));

@@ -220,7 +220,7 @@ int main(int argc, char **argv) {
     }
     wrong = filter_init(&r.filter, &r.o, &rule);
     if (wrong) {
-        fprintf(stderr, "sse_relay: --set %s: %s\n", rule, wrong);
+        fprintf(stderr, "sse_relay: %s %s: %s\n", rule == r.o.diff ? "--diff" : "--set", rule, wrong);
         return EXIT_USAGE;
     }
     r.log.fd = -1;

@@ -36,7 +36,7 @@ typedef struct options {
     size_t max_connections, max_body, chunk, request_chunk, max_event, ring_events, ring_bytes,
         client_bytes;
     /* intercept */
-    texts set, drop, only;
+    texts set, drop, only, terminal;
     const char *diff;
     /* the rest */
     texts cors_origin;

@@ -26,6 +26,7 @@ static void forget(exchange *e) {
     if (e->next) e->next->prev = e->prev;
     stream_pool_release(e->request);
     stream_pool_release(e->made);
+    diff_free(e->diff);
     stream_sse_free(&e->sse);
     free(e);
 }
@@ -59,6 +60,14 @@ static void send_error_event(exchange *e, const char *type, const char *text, un
 static void fail(exchange *e, int status, enum upstream_error kind, const char *type, const char *text) {
     relay *r = e->r;
     server_conn *c = e->c;
+    if (e->complete && (kind == UPSTREAM_CUT || kind == UPSTREAM_TIMEOUT)) { /* all that matters has come */
+        leave_upstream(e, false);
+        if (c)
+            server_end(c);
+        else
+            forget(e);
+        return;
+    }
     r->counts.upstream_errors[kind]++;
     e->error = text;
     leave_upstream(e, false);
@@ -507,9 +516,12 @@ static void hold(exchange *e, const char *ptr, size_t len) {
             if (e->skipping) {
                 e->skipping = false;
                 e->from = end;
-            } else if (e->filtered &&
-                       !filter_block(e->r, u->buf->data + e->done, end - e->done, &e->made)) {
-                e->starved = true;
+            } else {
+                if (e->r->o.terminal.count && !e->through &&
+                    filter_terminal_block(e->r, u->buf->data + e->done, end - e->done))
+                    e->complete = true;
+                if (e->filtered && !filter_block(e->r, &e->diff, u->buf->data + e->done, end - e->done, &e->made))
+                    e->starved = true;
             }
             e->done = end;
             e->through = false;
@@ -630,7 +642,11 @@ static bool take_items(exchange *e) {
             hold(e, item.ptr, item.len);
         } else if (item.kind == HTTP_DONE) {
             if (e->to > e->from) pass(e, true);
-            finish(e);
+            if (e->events && e->r->o.terminal.count && !e->complete)
+                fail(e, 502, UPSTREAM_CUT, "upstream_incomplete",
+                     "the upstream ended its stream without the event that completes one; see --terminal");
+            else
+                finish(e);
             return false;
         }
     }

@@ -6,7 +6,7 @@
        upstream.c  where requests go: its addresses, and connections to it that can be used again
        fanout.c    one source to many subscribers
        source.c    that source: an upstream, a child, standard input
-       filter.c    --set, --drop, --only
+       filter.c    --set, --drop, --only, --diff, --terminal
        proxy.c     one request from a client to the upstream, and the answer back
        admin.c     /metrics, /buffer-pool-metrics, /healthz, /streams, the page
        log.c       the access log and complaints, both rate limited */
@@ -24,6 +24,7 @@ enum { MAX_ADDRESSES = 8, MAX_IDLE = 64 };
 typedef struct relay relay;
 typedef struct upstream upstream;
 typedef struct exchange exchange;
+typedef struct diff_state diff_state;
 
 /* ---- upstream.c ---- */
 
@@ -108,12 +109,14 @@ struct exchange {
     bool whole;            /* the answer is */
     bool source;           /* no client's, but what the fan-out lives on */
     bool keeps;            /* the upstream can be used again after it */
+    bool complete;         /* an event came that --terminal names */
     bool through;          /* an event longer than a buffer is under way: its pieces pass */
     stream_sse sse;        /* finds where events end */
     bool filtered;         /* its events go through the rules; */
     bool skipping;         /* one that is too long for that is left out */
     bool starved;          /* no memory for it */
     stream_pool_buf *made; /* what they came to */
+    diff_state *diff;      /* NULL: nothing yet */
     size_t from, to;       /* in u->buf: body that was not sent yet */
     size_t done;           /* end of the last whole event in it */
     int status;
@@ -211,6 +214,7 @@ struct fanout {
     uint64_t reconnects, superseded;
     uint64_t seed;
     bool ended; /* the source has */
+    bool complete; /* an event came that --terminal names: when the source ends it is not tried again */
     /* source.c */
     exchange *e; /* to an upstream */
     stream_sse sse;
@@ -258,19 +262,39 @@ typedef struct filter {
     stream_json_rule rule[MAX_TEXTS];
     char pointer[MAX_TEXTS][256];
     unsigned rules;
+    char diff[128]; /* pointer to the key; empty: no --diff */
     size_t grows;   /* what they can add to one event */
     stream_sse sse; /* takes a block apart */
 } filter;
 
-typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_verdict;
+typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_PATCHED, FILTER_FAILED } filter_verdict;
+
+enum { DIFF_KEYS = 64 };
+
+/* What a client of --diff has: the last events by name and key. When there are more, the oldest goes, and the
+   next event of its key is sent whole. */
+struct diff_state {
+    struct {
+        uint64_t name; /* hash */
+        stream_pool_buf *json;
+    } last[DIFF_KEYS];
+    unsigned turn;
+};
+
+void diff_free(diff_state *d);
 
 /* NULL, or what is wrong with the rule *which. */
 const char *filter_init(filter *f, const options *o, const char **which);
-/* CHANGED: *data has the new data and its length, a reference of the caller's. FAILED: no memory. */
-filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data);
+/* CHANGED: *data has the new data and its length, a reference of the caller's; PATCHED: and it is a merge patch.
+   *d: the stream's, made when it is needed; NULL: no --diff. FAILED: no memory. */
+filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event, stream_pool_buf **data);
 /* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and
    may be replaced. False: no memory. */
-bool filter_block(relay *r, const char *ptr, size_t len, stream_pool_buf **out);
+bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out);
+/* Whether an event is one that --terminal names. */
+bool filter_terminal(const relay *r, const stream_sse_event *event);
+/* Whether a whole block is such an event. */
+bool filter_terminal_block(relay *r, const char *ptr, size_t len);
 
 /* ---- admin.c ---- */
 

@@ -27,8 +27,9 @@ static void publish(fanout *f, const stream_sse_event *from) {
     const stream_sse_event *event = &changed;
     stream_slice key = event->event;
     stream_pool_buf *data = NULL;
+    if (f->r->o.terminal.count && filter_terminal(f->r, from)) f->complete = true;
     if (f->r->filter.active) {
-        filter_verdict verdict = filter_event(f->r, from, &data);
+        filter_verdict verdict = filter_event(f->r, NULL, from, &data);
         if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return;
         if (data) changed.data = stream_slice_of(data->data, data->len);
     }
@@ -44,6 +45,18 @@ static void publish(fanout *f, const stream_sse_event *from) {
     stream_pool_release(data);
 }
 
+/* Tells the subscribers of what they do not get. */
+static void lose(fanout *f, const char *type, const char *why, uint64_t bytes) {
+    stream_sse_event lost;
+    char text[192];
+    int n = snprintf(text, sizeof text, "{\"error\":{\"type\":\"%s\",\"message\":\"%s\",\"bytes\":%llu}}", type,
+                     why, (unsigned long long)bytes);
+    memset(&lost, 0, sizeof lost);
+    lost.event = stream_slice_text("error");
+    lost.data = stream_slice_of(text, (size_t)n);
+    (void)fanout_publish(f, &lost, lost.event, stream_slice_of(NULL, 0), false);
+}
+
 static void take(fanout *f, const void *data, size_t len) {
     stream_item item;
     stream_status st;
@@ -53,16 +66,8 @@ static void take(fanout *f, const void *data, size_t len) {
             f->failures = 0;
             publish(f, &f->sse.event);
         } else {
-            stream_sse_event lost;
-            char text[128];
-            int n = snprintf(text, sizeof text,
-                             "{\"error\":{\"type\":\"event_lost\",\"message\":\"%s\",\"bytes\":%llu}}",
-                             stream_status_text(st), (unsigned long long)item.size);
-            memset(&lost, 0, sizeof lost);
-            lost.event = stream_slice_text("error");
-            lost.data = stream_slice_of(text, (size_t)n);
             if (st == STREAM_E_TOO_LONG) f->r->counts.oversize++;
-            (void)fanout_publish(f, &lost, lost.event, stream_slice_of(NULL, 0), false);
+            lose(f, "event_lost", stream_status_text(st), item.size);
             log_complain(f->r, "source: an event is lost", stream_status_text(st));
         }
     }
@@ -78,7 +83,14 @@ static void set_timer(fanout *f, uint64_t wait_ns) {
 }
 
 static void later(fanout *f, const char *why) {
-    uint64_t wait = second << (f->failures < MOST_FAILURES ? f->failures : MOST_FAILURES);
+    uint64_t wait;
+    if (f->complete) { /* that was all of it: to ask again would be to begin again */
+        f->running = false;
+        log_complain(f->r, "source", "complete");
+        fanout_end(f);
+        return;
+    }
+    wait = second << (f->failures < MOST_FAILURES ? f->failures : MOST_FAILURES);
     f->running = false;
     f->reconnects++;
     f->failures++;
@@ -253,7 +265,9 @@ static void input_done(server_op *op) {
     } else if (f->r->o.standard_input) {
         stream_io_detach(&f->r->s.io, &f->file);
         f->running = false;
-        log_complain(f->r, "source", "standard input ended");
+        log_complain(f->r, "source", f->complete ? "complete" : "standard input ended");
+        if (f->r->o.terminal.count && !f->complete)
+            lose(f, "source_incomplete", "it ended without the event that completes it; see --terminal", 0);
         fanout_end(f);
     } else {
         leave_child(f);
