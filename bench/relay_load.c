@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT-0
-   The load for bench/relay.mjs: an upstream and its clients, or a publisher and its subscribers, in one thread
-   beside the server that is measured, whose CPU time and memory are read from /proc. Linux.
+   The load for bench/relay.mjs: an upstream and its clients, or a publisher and its subscribers, in one
+   thread beside the server that is measured, whose CPU time and memory are read from /proc. Linux.
 
        relay_load proxy PID PORT UPSTREAM_PORT STREAMS EVENTS_PER_SECOND SECONDS
        relay_load fanout PID PORT SUBSCRIBE PUBLISH FIELD SUBSCRIBERS EVENTS SIZE PUBLISHERS
 
-   proxy: events go to the streams in turn at that rate, each with the time in it. PORT may be UPSTREAM_PORT: then
-   nobody stands between. fanout: events of SIZE bytes, sent with POST to the path PUBLISH, with
-   FIELD as one more field line, by so many publishers at once, each on a connection of its own; at most twice as
-   many events are on their way to the slowest subscriber. One line of JSON on standard output. */
+   proxy: events go to the streams in turn at that rate, each with the time in it. PORT may be
+   UPSTREAM_PORT: then nobody stands between. fanout: events of SIZE bytes, sent with POST to the path
+   PUBLISH, with FIELD as one more field line, by so many publishers at once, each on a connection of its
+   own; at most twice as many events are on their way to the slowest subscriber. One line of JSON on
+   standard output. */
 #define _GNU_SOURCE 1
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -134,11 +135,13 @@ static void take_event(client *c, const char *p, size_t n) {
 }
 
 static int proxy(int pid, int port, int upstream_port, unsigned streams, double rate, double seconds) {
-    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char head[] =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     static const char ask[] = "GET /s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n";
     client *clients = (client *)calloc(streams, sizeof *clients);
     int *up = (int *)calloc(streams, sizeof *up);
-    int ep = epoll_create1(EPOLL_CLOEXEC), one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int ep = epoll_create1(EPOLL_CLOEXEC), one = 1,
+        listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     unsigned i;
     struct sockaddr_in a;
     uint64_t begin, cpu = 0, sent = 0, total = (uint64_t)(rate * seconds), warm = total / 5;
@@ -147,7 +150,8 @@ static int proxy(int pid, int port, int upstream_port, unsigned streams, double 
     a.sin_port = htons((uint16_t)upstream_port);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)(void *)&a, sizeof a) != 0 || listen(listener, 1024) != 0) fail("listen");
+    if (bind(listener, (struct sockaddr *)(void *)&a, sizeof a) != 0 || listen(listener, 1024) != 0)
+        fail("listen");
     latency_cap = (size_t)total;
     latency = (uint64_t *)calloc(latency_cap, sizeof *latency);
     for (i = 0; i < streams; i++) {
@@ -168,9 +172,11 @@ static int proxy(int pid, int port, int upstream_port, unsigned streams, double 
         int n, k;
         while (sent < total && (due = begin + (uint64_t)((double)sent * 1e9 / rate)) <= now) {
             char event[256], framed[300];
-            int len = snprintf(event, sizeof event,
-                               "event: delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"text\":\"some words "
-                               "of an answer\",\"t\":%llu}\n\n", (unsigned long long)now_ns());
+            int len = snprintf(
+                event, sizeof event,
+                "event: delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"text\":\"some words "
+                "of an answer\",\"t\":%llu}\n\n",
+                (unsigned long long)now_ns());
             len = snprintf(framed, sizeof framed, "%x\r\n%s\r\n", (unsigned)len, event);
             if (sent == warm) cpu = cpu_ns(pid);
             send_all(up[sent % streams], framed, (size_t)len);
@@ -195,17 +201,20 @@ static int proxy(int pid, int port, int upstream_port, unsigned streams, double 
     }
     cpu = cpu_ns(pid) - cpu;
     qsort(latency, latencies < latency_cap ? latencies : latency_cap, sizeof *latency, by_size);
-    printf("{\"events\":%llu,\"cpuPerEventNs\":%.0f,\"p50us\":%.1f,\"p99us\":%.1f}\n", (unsigned long long)latencies,
-           (double)cpu / (double)(total - warm), (double)latency[total / 2] / 1e3, (double)latency[total / 100 * 99] / 1e3);
+    printf("{\"events\":%llu,\"cpuPerEventNs\":%.0f,\"p50us\":%.1f,\"p99us\":%.1f}\n",
+           (unsigned long long)latencies, (double)cpu / (double)(total - warm),
+           (double)latency[total / 2] / 1e3, (double)latency[total / 100 * 99] / 1e3);
     return latencies < total;
 }
 
 /* ---- fan-out ---- */
 
-static int fanout(int pid, int port, const char *path, const char *to, const char *field, unsigned subscribers,
-                  uint64_t events, size_t size, unsigned publishers) {
-    int ep = epoll_create1(EPOLL_CLOEXEC), *fd = (int *)calloc(subscribers, sizeof *fd), publisher[64], k, n;
-    uint64_t *got = (uint64_t *)calloc(subscribers, sizeof *got), *reached = (uint64_t *)calloc(events + 1, sizeof *reached);
+static int fanout(int pid, int port, const char *path, const char *to, const char *field,
+                  unsigned subscribers, uint64_t events, size_t size, unsigned publishers) {
+    int ep = epoll_create1(EPOLL_CLOEXEC), *fd = (int *)calloc(subscribers, sizeof *fd), publisher[64], k,
+        n;
+    uint64_t *got = (uint64_t *)calloc(subscribers, sizeof *got),
+             *reached = (uint64_t *)calloc(events + 1, sizeof *reached);
     uint64_t published = 0, whole = 0, begin, cpu, wall, delivered = 0, asked;
     char *post = (char *)malloc(size + 1024), ask[512];
     bool waits[64] = {false};
@@ -277,7 +286,8 @@ int main(int argc, char **argv) {
         setrlimit(RLIMIT_NOFILE, &files);
     }
     if (argc == 8 && strcmp(argv[1], "proxy") == 0)
-        return proxy(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]), atof(argv[7]));
+        return proxy(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), (unsigned)atoi(argv[5]), atof(argv[6]),
+                     atof(argv[7]));
     if (argc == 11 && strcmp(argv[1], "fanout") == 0)
         return fanout(atoi(argv[2]), atoi(argv[3]), argv[4], argv[5], argv[6], (unsigned)atoi(argv[7]),
                       (uint64_t)atoll(argv[8]), (size_t)atoll(argv[9]), (unsigned)atoi(argv[10]) % 64);

@@ -249,8 +249,8 @@ bool server_begin(server_conn *c, http_writer *w, int status, size_t room);
    w was the server's. */
 void server_begin_body(server_conn *c, http_writer *w, uint64_t length);
 /* A piece of the body, framed as it must be; nothing for HEAD, nor behind the end (E_STATE). Takes over the
-   caller's reference to buf, which may be NULL for constants. FULL: no place, the piece was not taken (its reference was); see
-   server_room. */
+   caller's reference to buf, which may be NULL for constants. FULL: no place, the piece was not taken (its
+   reference was); see server_room. */
 stream_status server_body(server_conn *c, stream_pool_buf *buf, const void *ptr, size_t len);
 /* Likewise, but bytes as they are: for an upgraded connection. */
 stream_status server_send(server_conn *c, stream_pool_buf *buf, const void *ptr, size_t len);

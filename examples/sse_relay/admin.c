@@ -153,7 +153,8 @@ static size_t pool_json(relay *r, char *dst, size_t cap) {
 /* What both kinds of streams have. */
 typedef struct row {
     const char *kind, *method, *target;
-    uint64_t id, status, began_ns, bytes, events, chunks, lag_bytes, lag_events, idle_since, stalls, stalled_ns;
+    uint64_t id, status, began_ns, bytes, events, chunks, lag_bytes, lag_events, idle_since, stalls,
+        stalled_ns;
     bool is_events, left;
 } row;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   --drop, --only, --set and --diff: what becomes of an event on its way; --terminal: which one is the last. */
+   --drop, --only, --set and --diff: what becomes of an event on its way; --terminal: which one is the last.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -81,8 +82,9 @@ static stream_json_value key_of(const filter *f, const char *json, size_t len) {
     return key;
 }
 
-/* The patch from one to the other with the key in it: true when there is one that is shorter than the whole.
-   A patch cannot set null, so what has one goes whole; a string that says so costs a patch, no more. */
+/* The patch from one to the other with the key in it: true when there is one that is shorter than the
+   whole. A patch cannot set null, so what has one goes whole; a string that says so costs a patch, no more.
+ */
 static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, stream_json_value key,
                        stream_pool_buf **out) {
     const filter *f = &r->filter;
@@ -108,7 +110,8 @@ static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, s
     return false;
 }
 
-/* What the client is sent of it instead; the whole is kept for the next one. *data: what --set made of it. */
+/* What the client is sent of it instead; the whole is kept for the next one. *data: what --set made of it.
+ */
 static filter_verdict diff_event(relay *r, diff_state **state, const stream_sse_event *event,
                                  stream_pool_buf **data) {
     stream_slice whole = *data ? stream_slice_of((*data)->data, (*data)->len) : event->data;
@@ -147,7 +150,8 @@ static filter_verdict diff_event(relay *r, diff_state **state, const stream_sse_
 
 /* ---- */
 
-filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event, stream_pool_buf **data) {
+filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event,
+                            stream_pool_buf **data) {
     filter *f = &r->filter;
     stream_slice type = stream_sse_type(event);
     filter_verdict verdict = FILTER_PASS;
@@ -224,9 +228,8 @@ static bool add(relay *r, stream_pool_buf **out, const char *ptr, size_t len) {
 static bool add_event(relay *r, stream_pool_buf **out, const stream_sse_event *event) {
     size_t need;
     (void)stream_sse_write(event, NULL, 0, &need);
-    if (!room(r, out, need) ||
-        stream_sse_write(event, (*out)->data + (*out)->len, (*out)->capacity - (*out)->len, &need) !=
-            STREAM_OK)
+    if (!room(r, out, need) || stream_sse_write(event, (*out)->data + (*out)->len,
+                                                (*out)->capacity - (*out)->len, &need) != STREAM_OK)
         return false;
     (*out)->len += need;
     return true;

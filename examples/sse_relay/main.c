@@ -255,7 +255,8 @@ int main(int argc, char **argv) {
             source_child_ended(&r.fan);
         }
         if (asked_to_end && !r.retiring) begin_to_end(&r);
-        if (r.retiring && (r.s.active == 0 || asked_to_end > 1) && !source_end(&r.fan, asked_to_end > 1)) break;
+        if (r.retiring && (r.s.active == 0 || asked_to_end > 1) && !source_end(&r.fan, asked_to_end > 1))
+            break;
     }
     last_metrics(&r);
     fanout_free(&r.fan);

@@ -324,7 +324,8 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
     if (o->config && !from_file(o, o->config, given)) return false;
     if (o->listen.count == 0) o->listen.text[o->listen.count++] = "127.0.0.1:8080";
     if (o->fanout && o->diff) {
-        fprintf(stderr, "sse_relay: --diff: not with --fanout: who comes later has nothing to apply it to\n");
+        fprintf(stderr,
+                "sse_relay: --diff: not with --fanout: who comes later has nothing to apply it to\n");
         return false;
     }
     if (o->fanout) {
@@ -338,7 +339,8 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
                             : "--upstream: where should requests go? see --help");
         return false;
     }
-    if (o->admin_prefix && (o->admin_prefix[0] != '/' || o->admin_prefix[strlen(o->admin_prefix) - 1] == '/')) {
+    if (o->admin_prefix &&
+        (o->admin_prefix[0] != '/' || o->admin_prefix[strlen(o->admin_prefix) - 1] == '/')) {
         fprintf(stderr, "sse_relay: --admin-prefix: begins with a slash and ends without one\n");
         return false;
     }

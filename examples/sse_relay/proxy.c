@@ -230,8 +230,9 @@ static bool write_request(exchange *e, const http_head *head) {
     else if (head->framing == HTTP_CHUNKED)
         http_write_text(&w, "Transfer-Encoding", "chunked");
     e->sends = head->framing == HTTP_CHUNKED ? SERVER_CHUNKED : SERVER_LENGTH;
-    e->repeatable = (head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0)) &&
-                    !http_same(head->method, "POST") && !http_same(head->method, "PATCH");
+    e->repeatable =
+        (head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0)) &&
+        !http_same(head->method, "POST") && !http_same(head->method, "PATCH");
     if (http_write_end(&w) != STREAM_OK) return false;
     e->request_len = w.len;
     return true;
@@ -520,7 +521,8 @@ static void hold(exchange *e, const char *ptr, size_t len) {
                 if (e->r->o.terminal.count && !e->through &&
                     filter_terminal_block(e->r, u->buf->data + e->done, end - e->done))
                     e->complete = true;
-                if (e->filtered && !filter_block(e->r, &e->diff, u->buf->data + e->done, end - e->done, &e->made))
+                if (e->filtered &&
+                    !filter_block(e->r, &e->diff, u->buf->data + e->done, end - e->done, &e->made))
                     e->starved = true;
             }
             e->done = end;

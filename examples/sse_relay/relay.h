@@ -202,8 +202,8 @@ struct fanout {
     char epoch[20]; /* part of every id: numbers of another run mean nothing */
     slot *ring;
     size_t ring_len;
-    uint64_t oldest, next;  /* numbers kept: [oldest, next) */
-    uint64_t bytes, offset; /* kept; ever */
+    uint64_t oldest, next;                         /* numbers kept: [oldest, next) */
+    uint64_t bytes, offset;                        /* kept; ever */
     uint64_t served, served_urgent, served_offset; /* offered to everybody: up to there */
     slot urgent[URGENT];
     uint64_t urgent_next;
@@ -213,7 +213,7 @@ struct fanout {
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
     uint64_t reconnects, superseded;
     uint64_t seed;
-    bool ended; /* the source has */
+    bool ended;    /* the source has */
     bool complete; /* an event came that --terminal names: when the source ends it is not tried again */
     /* source.c */
     exchange *e; /* to an upstream */
@@ -224,7 +224,7 @@ struct fanout {
     unsigned failures; /* in a row */
     uint64_t due_ns;   /* when the timer is really wanted */
     void *child;
-    server_op grace; /* for a child that was asked to end */
+    server_op grace;       /* for a child that was asked to end */
     bool gracing, leaving; /* that clock runs; it was asked */
     char input[16384], error_text[1024];
 };
@@ -238,8 +238,8 @@ void fanout_answered(server_conn *c);
 void fanout_closed(server_conn *c, server_reason reason);
 bool fanout_init(fanout *f, relay *r);
 void fanout_free(fanout *f);
-/* Offers what was published to all who listen: once for what one turn of the loop has brought, so that events
-   which come together go out together. */
+/* Offers what was published to all who listen: once for what one turn of the loop has brought, so that
+   events which come together go out together. */
 void fanout_serve(fanout *f);
 /* Bytes of events it has still to get. */
 uint64_t fanout_behind(const fanout *f, const subscriber *s);
@@ -271,8 +271,8 @@ typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_PATCHED, FILTER_
 
 enum { DIFF_KEYS = 64 };
 
-/* What a client of --diff has: the last events by name and key. When there are more, the oldest goes, and the
-   next event of its key is sent whole. */
+/* What a client of --diff has: the last events by name and key. When there are more, the oldest goes, and
+   the next event of its key is sent whole. */
 struct diff_state {
     struct {
         uint64_t name; /* hash */
@@ -285,9 +285,10 @@ void diff_free(diff_state *d);
 
 /* NULL, or what is wrong with the rule *which. */
 const char *filter_init(filter *f, const options *o, const char **which);
-/* CHANGED: *data has the new data and its length, a reference of the caller's; PATCHED: and it is a merge patch.
-   *d: the stream's, made when it is needed; NULL: no --diff. FAILED: no memory. */
-filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event, stream_pool_buf **data);
+/* CHANGED: *data has the new data and its length, a reference of the caller's; PATCHED: and it is a merge
+ *patch. d: the stream's, made when it is needed; NULL: no --diff. FAILED: no memory. */
+filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event,
+                            stream_pool_buf **data);
 /* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and
    may be replaced. False: no memory. */
 bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out);

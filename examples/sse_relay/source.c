@@ -49,8 +49,8 @@ static void publish(fanout *f, const stream_sse_event *from) {
 static void lose(fanout *f, const char *type, const char *why, uint64_t bytes) {
     stream_sse_event lost;
     char text[192];
-    int n = snprintf(text, sizeof text, "{\"error\":{\"type\":\"%s\",\"message\":\"%s\",\"bytes\":%llu}}", type,
-                     why, (unsigned long long)bytes);
+    int n = snprintf(text, sizeof text, "{\"error\":{\"type\":\"%s\",\"message\":\"%s\",\"bytes\":%llu}}",
+                     type, why, (unsigned long long)bytes);
     memset(&lost, 0, sizeof lost);
     lost.event = stream_slice_text("error");
     lost.data = stream_slice_of(text, (size_t)n);
