@@ -187,13 +187,28 @@ async function raw(port, text) {
         for (const w of waiting.splice(0)) w();
     });
     s.on('close', () => { for (const w of waiting.splice(0)) w(); });
-    s.sees = (what, ms = 10000) => within(ms, (async () => {
-        while (!(what instanceof RegExp ? what.test(s.seen) : s.seen.includes(what))) {
-            if (s.destroyed) throw new Error(`closed before ${what}: ${JSON.stringify(s.seen.slice(-500))}`);
-            await new Promise((yes) => waiting.push(yes));
+    s.sees = async (what, ms = 10000) => {
+        let from = 0; // megabytes are not looked through again for each piece
+        const look = () => {
+            if (what instanceof RegExp) return what.test(s.seen);
+            if (s.seen.length < from) from = 0;
+            if (s.seen.includes(what, from)) return true;
+            from = Math.max(0, s.seen.length - what.length);
+            return false;
+        };
+        const see = async () => {
+            while (!look()) {
+                if (s.destroyed) throw new Error('closed');
+                await new Promise((yes) => waiting.push(yes));
+            }
+            return s.seen;
+        };
+        try {
+            return await within(ms, see(), 'nothing');
+        } catch (e) {
+            throw new Error(`${e.message} before ${what}: ${JSON.stringify(s.seen.slice(-500))}`);
         }
-        return s.seen;
-    })(), `${what} in ${JSON.stringify(s.seen.slice(-500))}`);
+    };
     open.push(() => s.destroy());
     await once(s, 'connect');
     if (text) await written(s, text);
