@@ -683,6 +683,22 @@ await test('2.18_strict_requests', async () => {
     checks++;
 });
 
+await test('2.18_strict_answers', async () => {
+    let text;
+    const up = await upstream((s) => s.end(Buffer.from(text, 'latin1')));
+    const r = await relay(up.url);
+    const heads = ['HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx', 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx', 'HTTP/1.1 200 OK\nContent-Length: 0\n\n',
+        'HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n', 'HTTP/1.1 999\r\n\r\n', 'HTTP/9.9 200 OK\r\n\r\n', 'nonsense\r\n\r\n', 'HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'];
+    for (text of heads) equal((await get(r.port, '/')).status, 502, JSON.stringify(text));
+    const sizes = ['+5', '0x5', '-5', ' 5', '5\n', '', 'g', '10000000000000005', '5\x00'];
+    for (const size of sizes) {
+        text = `${SSE}6\r\ndata: \r\n5\r\n1\n\n: \r\n${size}\r\n\n: ok\r\n0\r\n\r\n`;
+        const a = await get(r.port, '/');
+        check(a.cut && a.body.toString().startsWith('data: 1\n\n') && /event: error\ndata: [^\n]*upstream_invalid/.test(a.body), `${JSON.stringify(size)}: ${a.body}`);
+    }
+    equal(await r.metric('sse_relay_upstream_errors_total{kind="invalid"}'), heads.length + sizes.length, 'counted');
+});
+
 await test('slow_requests_and_floods_are_ended', async () => {
     const up = await upstream(() => {});
     const r = await relay(up.url, ['--client-head-timeout', '300ms', '--client-body-timeout', '300ms', '--keep-alive', '300ms']);
@@ -1764,30 +1780,87 @@ await test('page_in_chromium', async () => {
     checks++;
 });
 
-await test('upstream_nginx', async () => {
+// nginx with one server, whose inside is given; its port.
+async function nginx(inside) {
     if (spawnSync('nginx', ['-v']).error) skip('needs nginx (make deps)');
-    let socket;
-    const up = await upstream((s) => { socket = s; events(s); });
     const probe = net.createServer().listen(0, '127.0.0.1');
     await once(probe, 'listening');
     const port = probe.address().port;
     await new Promise((yes) => probe.close(yes));
     writeFileSync(join(dir, 'nginx.conf'), `daemon off; worker_processes 1; pid ${dir}/nginx.pid; error_log ${dir}/nginx.log;
 events { worker_connections 64; } http { access_log off; client_body_temp_path ${dir}; proxy_temp_path ${dir};
-fastcgi_temp_path ${dir}; uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; server { listen 127.0.0.1:${port};
-location / { proxy_pass ${up.url}; proxy_http_version 1.1; proxy_buffering off; } location /plain { return 200 'plain'; } } }`);
-    const nginx = spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' });
-    children.add(nginx);
-    open.push(async () => { const end = once(nginx, 'exit'); nginx.kill('SIGQUIT'); nginx.kill('SIGTERM'); await end; children.delete(nginx); });
+fastcgi_temp_path ${dir}; uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; server { listen 127.0.0.1:${port}; ${inside} } }`);
+    const child = spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' });
+    children.add(child);
+    open.push(async () => { const end = once(child, 'exit'); child.kill('SIGQUIT'); child.kill('SIGTERM'); await end; children.delete(child); });
     for (let i = 0; ; i++) { // until it listens
         try { await raw(port); break; } catch { if (i > 200) throw new Error('nginx does not listen'); await new Promise((yes) => setTimeout(yes, 20)); }
     }
+    return port;
+}
+
+await test('upstream_nginx', async () => {
+    let socket;
+    const up = await upstream((s) => { socket = s; events(s); });
+    const port = await nginx(`location / { proxy_pass ${up.url}; proxy_http_version 1.1; proxy_buffering off; } location /plain { return 200 'plain'; }`);
     const r = await relay(`http://127.0.0.1:${port}`);
     equal((await get(r.port, '/plain')).body.toString(), 'plain', 'a plain answer');
     const c = await raw(r.port, GET('/'));
     await c.sees('data: {"n":1}\n\n');
     socket.write(chunk('data: 2\n\n'));
     await c.sees('data: 2\n\n');
+});
+
+// Nothing can be smuggled: each request that the relay passes on ends for nginx where it ends for the relay. What goes
+// on is recorded, one connection a request, and given to nginx with another request behind it: two answers, no more.
+await test('2.18_nginx_sees_the_same_requests', async () => {
+    const port = await nginx('location / { return 200 "first"; } location /probe { return 200 "second"; }');
+    const passed = [];
+    const recorder = net.createServer((s) => {
+        let all = Buffer.alloc(0);
+        s.on('error', () => {});
+        s.on('data', (d) => {
+            all = Buffer.concat([all, d]);
+            const end = all.indexOf('\r\n\r\n'), head = all.toString('latin1', 0, end + 2), length = head.match(/^content-length: (\d+)\r$/im);
+            const whole = end >= 0 && (/^transfer-encoding:/im.test(head) ? all.subarray(-5).toString() === LAST : all.length - end - 4 >= (length ? Number(length[1]) : 0));
+            if (!whole) return;
+            passed.push(all);
+            s.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+        });
+    }).listen(0, '127.0.0.1');
+    await once(recorder, 'listening');
+    open.push(() => recorder.close());
+    const r = await relay(`http://127.0.0.1:${recorder.address().port}`, ['--half-close', '--upstream-keep-alive', '0', '--client-body-timeout', '300ms', '--client-head-timeout', '300ms', '--access-log', 'off']);
+    const hidden = 'GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n', n = hidden.length;
+    const lengths = ['', `Content-Length: ${n}\r\n`, 'Content-Length: 0\r\n', `Content-Length: +${n}\r\n`, `Content-Length: ${n}, ${n}\r\n`, `Content-Length: 0\r\nContent-Length: ${n}\r\n`,
+        `Content-Length : ${n}\r\n`, `Content-Length:\t${n} \r\n`, `Content-Length: 0x10\r\n`, `Content-Length: ${n}\n`, `X: y\r\n Content-Length: ${n}\r\n`, `Content_Length: ${n}\r\n`, 'Content-Length: 99999999999999999999\r\n'];
+    const codings = ['', ...['chunked', ' chunked', '\tchunked ', 'Chunked', 'xchunked', 'chunked, identity', 'identity, chunked', 'identity', 'chunked;q=1', '"chunked"', '\x0bchunked', 'chunked\r\nTransfer-Encoding: identity', '\r\n chunked'].map((v) => `Transfer-Encoding:${v}\r\n`),
+        'Transfer-Encoding : chunked\r\n', 'Transfer_Encoding: chunked\r\n', 'X: y\rTransfer-Encoding: chunked\r\n', 'X: y\nTransfer-Encoding: chunked\r\n', 'Transfer-Encoding: chunked\n'];
+    const hex = n.toString(16), bodies = [hidden, '0\r\n\r\n' + hidden, ...[hex, `0${hex}`, `+${hex}`, `0x${hex}`, `${hex} `, ` ${hex}`, `${hex};a=b`, `${hex};a="\r\n"`, `${hex}\n`, `${hex}\r`, `-${hex}`, `1000000000000000${hex}`, `${hex}\0`, '']
+        .map((size) => `${size}\r\n${hidden}\r\n0\r\n\r\n`), `${hex}\r\n${hidden}0\r\n\r\n`, `${hex}\r\n${hidden}\r\n0\r\nContent-Length: 5\r\n\r\n`, `${hex}\r\n${hidden}\r\n0\r\n\n`, `${hex}\r\n${hidden}\r\n00\r\n\r\n`];
+    const cases = [];
+    for (const l of lengths) for (const c of codings) for (const b of bodies) cases.push(`POST / HTTP/1.1\r\nHost: x\r\n${l}${c}\r\n${b}`);
+    let next = 0;
+    await Promise.all(Array.from({ length: 16 }, async () => {
+        while (next < cases.length) {
+            const c = net.connect({ port: r.port, host: '127.0.0.1' });
+            c.on('error', () => {});
+            c.end(cases[next++]);
+            c.resume();
+            await within(5000, once(c, 'close'), 'the end of a connection');
+        }
+    }));
+    check(passed.length > 100, `${passed.length} requests went on`);
+    // The same bytes more than once say nothing more.
+    const different = [...new Set(passed.map((p) => p.toString('latin1')))];
+    for (const one of different) {
+        const c = await raw(port);
+        await written(c, Buffer.from(one + 'GET /probe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 'latin1'));
+        await within(5000, c.gone, 'nginx closes');
+        const answers = c.seen.match(/HTTP\/1\.1 \d+/g).join();
+        check(answers === 'HTTP/1.1 200,HTTP/1.1 200' && c.seen.endsWith('second'), `${JSON.stringify(one)}: ${JSON.stringify(c.seen)}`);
+    }
+    console.log(`  ${cases.length} attempts, ${passed.length} went on, ${different.length} different`);
 });
 
 await test('descriptors_and_memory_after_many_streams', async () => {
