@@ -426,6 +426,18 @@ await test('2.4_on_disconnect_drain', async () => {
     for (let i = 0; i < 100; i++) await written(socket, chunk('data: ' + 'x'.repeat(60000) + '\n\n')), at++;
     equal(at, 100, 'all is read though nobody is there'); // 6 MB: more than the socket would hold
     await within(5000, socket.gone, 'one that says no more is left in the end');
+    // Also when it leaves before there is an answer.
+    const asked = signal();
+    let answers;
+    const slow = await upstream((s) => { answers = s; asked.tell(); });
+    const r2 = await relay(slow.url, ['--on-disconnect', 'drain']);
+    const early = await raw(r2.port, GET());
+    await asked.told;
+    early.destroy();
+    await r2.says(/reason=client_left/);
+    for (let i = 0; i < 100; i++) await written(answers, i ? chunk('data: ' + 'x'.repeat(60000) + '\n\n') : SSE);
+    await written(answers, LAST);
+    await becomes(() => r2.metric('sse_relay_upstream_idle'), 1, 'the connection can be used again');
 });
 
 await test('2.5_a_16_MB_event_passes_exactly_without_being_held', async () => {
@@ -1169,6 +1181,36 @@ await test('fanout_command_is_ended_and_started_again', async () => {
     await polite.says(/ready/);
     polite.child.kill('SIGTERM');
     equal(await within(5000, polite.exit, 'the end of the polite one'), 0, 'exit code');
+});
+
+await test('fanout_command_that_cannot_run', async () => {
+    const r = await relay(null, ['--fanout', '--exec', 'no-such-command-here']);
+    await r.says(/no-such-command-here: not found/);
+    await r.says(/source: the command ended/);
+    checks++;
+});
+
+await test('2.16_a_stalled_client_does_not_stop_the_end', async () => {
+    const up = await quiet();
+    for (const mode of ['fanout', 'proxy']) {
+        const full = signal();
+        const flood = await upstream((s) => {
+            s.write(SSE);
+            const event = chunk('data: ' + 'x'.repeat(60000) + '\n\n');
+            const pump = () => { while (s.write(event)); const t = setTimeout(full.tell, 500); s.once('drain', () => (clearTimeout(t), pump())); };
+            pump();
+        });
+        const r = await relay((mode === 'proxy' ? flood : up).url, [...(mode === 'proxy' ? [] : [...FAN, '--policy', 'drop-oldest']), '--drain', '500ms']);
+        const slow = await raw(r.port, GET('/events'));
+        await slow.sees('\r\n\r\n');
+        slow.pause();
+        if (mode === 'proxy') await full.told;
+        else for (let i = 0; !JSON.parse((await get(r.port, '/streams')).body).streams[0].backpressureEvents; i++) await publish(r, 'y'.repeat(200000));
+        const begin = Date.now();
+        r.child.kill('SIGTERM');
+        equal(await within(10000, r.exit, `${mode}: the end`), 0, 'exit code');
+        check(Date.now() - begin < 3000, `${mode}: ${Date.now() - begin} ms`);
+    }
 });
 
 await test('2.7_resuming_from_far_behind_is_not_being_slow', async () => {

@@ -11,6 +11,8 @@
 
 #include "relay.h"
 
+#define LAST_CALL UINT64_C(500000000) /* nanoseconds after --drain, and who is still there is cut off */
+
 static volatile sig_atomic_t hung_up, asked_to_end, child_ended;
 static stream_io *signalled; /* the loop to wake: a signal handler has no other way to know it */
 
@@ -50,7 +52,10 @@ static void retire_next(server_op *op) {
         if (!oldest || e->id < oldest->id) oldest = e;
     }
     left += r->fan.count;
-    if (left == 0) return;
+    if (now >= r->retire_until + LAST_CALL) { /* they were given a last chunk, and do not take it */
+        while (r->s.conns) server_abort(r->s.conns, SERVER_DRAINED);
+        return;
+    }
     if (now >= r->retire_until) {
         while (fanout_retire_one(&r->fan)) {
         }
@@ -58,9 +63,8 @@ static void retire_next(server_op *op) {
             next = e->next;
             proxy_retire(e);
         }
-        return;
-    }
-    if (now >= r->retire_from) {
+        left = 0;
+    } else if (now >= r->retire_from && left > 0) {
         if (oldest)
             proxy_retire(oldest);
         else
@@ -68,8 +72,11 @@ static void retire_next(server_op *op) {
         left--;
     }
     {
-        uint64_t at =
-            now < r->retire_from ? r->retire_from : now + (r->retire_until - now) / (left ? left : 1);
+        uint64_t at = r->retire_until + LAST_CALL;
+        if (now < r->retire_from)
+            at = r->retire_from;
+        else if (now < r->retire_until)
+            at = left ? now + (r->retire_until - now) / left : r->retire_until;
         (void)stream_io_timer(&r->s.io, &r->retire.op, at);
     }
 }

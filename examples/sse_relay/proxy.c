@@ -726,7 +726,7 @@ void proxy_closed(server_conn *c, server_reason reason) {
     log_exchange(e->r, e, server_reason_text(reason));
     c->user = NULL;
     e->c = NULL;
-    if (e->u && e->r->o.on_disconnect == ON_DISCONNECT_DRAIN && e->sent && e->answered) {
+    if (e->u && e->r->o.on_disconnect == ON_DISCONNECT_DRAIN && e->sent) {
         e->r->counts.drained++;
         upstream_drain(e->u);
         return;

@@ -223,7 +223,6 @@ static void read_on(fanout *f) {
 static void leave_child(fanout *f) {
     child *c = (child *)f->child;
     stream_io_close(&f->r->s.io, &f->file);
-    stream_io_close(&f->r->s.io, &f->errors);
     f->leaving = true;
     child_signal(c, SIGTERM);
     if (stream_io_timer(&f->r->s.io, &f->grace.op, stream_now_ns() + 2 * second) == STREAM_OK)
@@ -231,16 +230,29 @@ static void leave_child(fanout *f) {
     source_child_ended(f); /* it may have, before */
 }
 
+/* What it has said on its standard error before it ended; what somebody else goes on to say there is lost.
+ */
+static void pass_last_words(fanout *f) {
+    char text[1024];
+    ssize_t n = 1;
+    int i;
+    if (f->reading_errors)
+        for (i = 0; i < 64 && (n = read(f->errors.fd, text, sizeof text)) > 0; i++)
+            log_pass(text, (size_t)n);
+    stream_io_close(&f->r->s.io, &f->errors);
+}
+
 static void grace_done(server_op *op) {
     fanout *f = (fanout *)op->owner;
     f->gracing = false;
-    if (f->leaving && f->child) child_signal((child *)f->child, SIGKILL);
+    if (op->op.status == STREAM_OK && f->leaving && f->child) child_signal((child *)f->child, SIGKILL);
 }
 
 void source_child_ended(fanout *f) {
     child *c = (child *)f->child;
     /* Until its output ends, what it started may be writing there. */
     if (!c || !f->leaving || !child_reap(c)) return;
+    pass_last_words(f);
     child_signal(c, SIGKILL); /* what is left of its group */
     if (f->gracing) stream_io_cancel(&f->r->s.io, &f->grace.op);
     free(c);
