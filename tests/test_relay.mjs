@@ -277,6 +277,12 @@ await test('proxy_unix_sockets_and_ipv6', async () => {
     equal((await over({ socketPath: join(dir, 'relay.sock') })).body.toString(), 'unix', 'over a Unix socket');
     const six = Number((await r.says(/\[::1\]:0, port (\d+)/))[1]);
     equal((await over({ host: '::1', port: six })).body.toString(), 'unix', 'over IPv6');
+    const up6 = await upstream((s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nsix'), { port: 0, host: '::1' });
+    const r6 = await relay(up6.url.replace('127.0.0.1', '[::1]'));
+    equal((await get(r6.port, '/')).body.toString(), 'six', 'an upstream over IPv6');
+    const up4 = await upstream((s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour'));
+    const named = await relay(up4.url.replace('127.0.0.1', 'localhost')); // one of its addresses will do
+    equal((await get(named.port, '/')).body.toString(), 'four', 'an upstream by its name');
 });
 
 await test('2.2_headers_at_once_and_each_event_at_once', async () => {
@@ -654,6 +660,21 @@ await test('2.16_reload_keeps_streams', async () => {
     r.child.kill('SIGHUP');
     await r.says(/reload: --upstream/, at);
     equal((await get(r.port, '/')).body.toString(), 'other', 'a bad file changes nothing');
+    for (const [text, said] of [[`fanout\nupstream = ${other.url}\n`, /needs a restart/], [`upstream = ${other.url}\nset = /x\n`, /reload: --set/]]) {
+        writeFileSync(file, text);
+        at = r.log.length;
+        r.child.kill('SIGHUP');
+        await r.says(said, at);
+    }
+    writeFileSync(file, `upstream = ${up.url}\nset = /x=1\nset = /y=[2]\n`); // rules are taken up, too
+    at = r.log.length;
+    r.child.kill('SIGHUP');
+    await r.says(/reload: done/, at);
+    const d = await raw(r.port, GET());
+    await d.sees('\r\n\r\n');
+    socket.write(chunk('data: {}\n\n'));
+    await d.sees('data: {"x":1,"y":[2]}\n\n');
+    c.destroy();
 });
 
 await test('2.16_terminate_drains_staggered', async () => {

@@ -116,6 +116,12 @@ void log_subscriber(relay *r, const subscriber *s, const char *reason) {
     if (more > 0 && n + (size_t)more < sizeof line) put_line(&r->log, line, n + (size_t)more);
 }
 
+void log_say(const char *what, const char *why) {
+    char line[512];
+    int n = snprintf(line, sizeof line, "sse_relay: %s: %s\n", what, why);
+    if (n > 0) log_pass(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
 void log_complain(relay *r, const char *what, const char *why) {
     uint64_t now = stream_now_ns();
     size_t i, oldest = 0;

@@ -99,28 +99,28 @@ static void reload(relay *r, int argc, char **argv) {
     const char *wrong, *rule;
     static filter rules;
     if (!options_parse(&fresh, argc, argv, &(int){0})) {
-        log_complain(r, "reload", "the old configuration stays");
+        log_say("reload", "the old configuration stays");
         return;
     }
     if (fresh.fanout != r->o.fanout || !fresh.upstream != !r->o.upstream || !fresh.exec != !r->o.exec) {
-        log_complain(r, "reload", "another kind of source needs a restart; the old configuration stays");
+        log_say("reload", "another kind of source needs a restart; the old configuration stays");
         return;
     }
     wrong = filter_init(&rules, &fresh, &rule);
     if (wrong) {
-        log_complain(r, "reload: --set", wrong);
+        log_say("reload: --set", wrong);
         return;
     }
     if (fresh.upstream) {
         wrong = target_resolve(&to, fresh.upstream);
         if (wrong) {
-            log_complain(r, "reload: --upstream", wrong);
+            log_say("reload: --upstream", wrong);
             return;
         }
         r->to = to;
         upstreams_forget_idle(r);
     }
-    if (!log_open(&r->log, fresh.access_log)) log_complain(r, "reload: --access-log", "cannot be opened");
+    if (!log_open(&r->log, fresh.access_log)) log_say("reload: --access-log", "cannot be opened");
     r->o = fresh; /* where we listen stays as it was */
     stream_sse_free(&r->filter.sse);
     (void)filter_init(&r->filter, &r->o, &rule);
@@ -129,7 +129,7 @@ static void reload(relay *r, int argc, char **argv) {
     r->s.desc.body_ns = fresh.client_body_ns ? fresh.client_body_ns : r->s.desc.body_ns;
     r->s.desc.idle_ns = fresh.client_idle_ns ? fresh.client_idle_ns : r->s.desc.idle_ns;
     r->s.desc.send_ns = fresh.send_ns ? fresh.send_ns : r->s.desc.send_ns;
-    log_complain(r, "reload", "done");
+    log_say("reload", "done");
 }
 
 static stream_status set_up(relay *r) {

@@ -319,6 +319,8 @@ void log_exchange(relay *r, const exchange *e, const char *reason);
 void log_subscriber(relay *r, const subscriber *s, const char *reason);
 /* What a child says on its standard error goes to ours, as far as that takes it at once. */
 void log_pass(const char *text, size_t len);
+/* A line about ourselves, on standard error, that answers somebody. */
+void log_say(const char *what, const char *why);
 /* A line about ourselves, on standard error; the same `what` once in ten seconds at most. */
 void log_complain(relay *r, const char *what, const char *why);
 
