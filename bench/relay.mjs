@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT-0
-// sse_relay beside nginx (proxy_buffering off), nginx with nchan, and a relay written with node's http: as a proxy, CPU
-// per event and the time it adds; as a fan-out, CPU per delivered event, events a second, memory per subscriber.
-// Servers are measured in turn, in several rounds, and the best round of each counts: nothing else of this machine can
-// make one better. CPU is that of the server's process, from /proc; the load comes from bench/relay_load.c.
+// sse_relay beside nginx (proxy_buffering off), nginx with nchan, and a relay written with node's http: as a
+// proxy, CPU per event and the time it adds; as a fan-out, CPU per delivered event, events a second, memory per
+// subscriber. Servers are measured in turn, in several rounds, and the best round of each counts: nothing else
+// on this machine can make one better. CPU is that of the server's process, from /proc; the load comes from
+// bench/relay_load.c.
 //
 //     node bench/relay.mjs SSE_RELAY RELAY_LOAD [proxy|fanout]     ROUNDS=3 SUBSCRIBERS=1000
 import { spawn, spawnSync } from 'node:child_process';
@@ -21,7 +22,8 @@ const ROUNDS = Number(process.env.ROUNDS || 3), SUBSCRIBERS = Number(process.env
 if (relayPath === '--node-proxy') {
     const agent = new http.Agent({ keepAlive: true });
     http.createServer((q, s) => {
-        q.pipe(http.request({ host: '127.0.0.1', port: loadPath, path: q.url, method: q.method, headers: q.headers, agent }, (a) => {
+        const to = { host: '127.0.0.1', port: loadPath, path: q.url, method: q.method, headers: q.headers, agent };
+        q.pipe(http.request(to, (a) => {
             s.writeHead(a.statusCode, a.headers);
             s.flushHeaders();
             a.pipe(s);
@@ -82,8 +84,14 @@ worker_rlimit_nofile 20000; events { worker_connections 10000; }
 http { access_log off; client_body_temp_path ${dir}; proxy_temp_path ${dir}; fastcgi_temp_path ${dir};
 uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; keepalive_requests 1000000; ${http} }`);
         const s = await start(name, port, 'nginx', ['-p', dir, '-c', conf]);
-        const parent = (pid) => Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1]);
-        const worker = () => readdirSync('/proc').find((p) => { try { return /^\d+$/.test(p) && parent(p) === s.child.pid; } catch { return false; } });
+        const parent = (pid) => {
+            try {
+                return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1]);
+            } catch {
+                return 0; // it has ended meanwhile
+            }
+        };
+        const worker = () => readdirSync('/proc').find((p) => /^\d+$/.test(p) && parent(p) === s.child.pid);
         while (!worker()) await new Promise((yes) => setTimeout(yes, 20));
         s.pid = Number(worker());
         return s;
@@ -110,9 +118,11 @@ uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; keepalive_requests 1000000; ${htt
         if (only !== 'fanout') {
             const up = await freePort(), ports = [await freePort(), await freePort(), await freePort()];
             const list = [{ name: 'nobody between', port: up, pid: process.pid }];
-            list.push(await start('sse_relay', ports[0], relayPath, ['--listen', `127.0.0.1:${ports[0]}`, '--upstream', `http://127.0.0.1:${up}`, '--access-log', 'off']));
+            list.push(await start('sse_relay', ports[0], relayPath,
+                ['--listen', `127.0.0.1:${ports[0]}`, '--upstream', `http://127.0.0.1:${up}`, '--access-log', 'off']));
             if (hasNginx) list.push(await nginx('nginx', ports[1], `upstream u { server 127.0.0.1:${up}; keepalive 64; }
-server { listen 127.0.0.1:${ports[1]}; location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; } }`));
+server { listen 127.0.0.1:${ports[1]}; location / { proxy_pass http://u; proxy_http_version 1.1;
+proxy_set_header Connection ""; proxy_buffering off; } }`));
             else console.log('  nginx: not found');
             list.push(await start('node http', ports[2], process.execPath, [me, '--node-proxy', up, ports[2]]));
             for (const [streams, rate] of [[50, 5000], [500, 20000]]) {
