@@ -692,6 +692,14 @@ await test('2.16_terminate_drains_staggered', async () => {
     check(ends[19] < 1900, `the last after ${ends[19]} ms`);
     const retry = new Set(clients.map((c) => (c.seen.match(/retry: (\d+)/) || [])[1]));
     check(retry.size > 10, `the same retry for many: ${[...retry]}`);
+    // Who has no answer yet is told when to try again, too.
+    const arrived = signal();
+    const silent = await upstream(() => arrived.tell());
+    const r2 = await relay(silent.url, ['--drain', '200ms']);
+    const waiting = await raw(r2.port, GET());
+    await arrived.told;
+    r2.child.kill('SIGTERM');
+    check(/^HTTP\/1.1 503 [^]*retry-after: \d/i.test(await waiting.sees('ending')), waiting.seen);
 });
 
 await test('2.18_strict_requests', async () => {
@@ -896,6 +904,7 @@ for (const policy of ['disconnect', 'drop-oldest', 'conflate'])
         }
         agent.destroy();
         check(await r.metric(`sse_relay_dropped_events_total{reason="${dropped}"}`) > 0, 'the drop is counted');
+        check(await r.metric('sse_relay_client_queue_bytes_max') > 100000, 'how much has waited at most');
         if (!sanitized) check(r.rss() < 40000, `${r.rss()} KiB`);
         if (policy === 'disconnect') {
             await r.says(/reason=slow_client/);

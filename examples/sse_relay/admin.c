@@ -18,6 +18,7 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
     stream_metric row[72];
     stream_pool_usage pool;
     uint64_t active = r->s.active, idle = r->idle_count;
+    uint64_t most = stream_gauge_highest(&r->counts.queue_bytes);
     size_t n = 0, i;
     memset(row, 0, sizeof row);
     stream_pool_stats(r->s.pool, &pool);
@@ -65,7 +66,9 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
         &r->counts.bytes_down);
     ROW("client_received_bytes_total", "Bytes read from clients.", STREAM_METRIC_TOTAL, &r->s.bytes_in);
     ROW("client_sent_bytes_total", "Bytes sent to clients.", STREAM_METRIC_TOTAL, &r->s.bytes_out);
-    ROW("client_queue_bytes", "Bytes in a client's output.", STREAM_METRIC_GAUGE, &r->counts.queue_bytes);
+    ROW("client_queue_bytes", "Bytes that wait for one client.", STREAM_METRIC_GAUGE,
+        &r->counts.queue_bytes);
+    ROW("client_queue_bytes_max", "The most that ever waited for one client.", STREAM_METRIC_VALUE, &most);
     if (r->o.fanout) {
         static const char *const policy[3] = {"disconnect", "drop_oldest", "conflated"};
         ROW("subscribers", "Subscribers.", STREAM_METRIC_VALUE, &r->fan.count);

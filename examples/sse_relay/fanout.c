@@ -224,6 +224,7 @@ static void pull(subscriber *s) {
             f->r->counts.backpressure++;
         }
         s->stalled = true;
+        stream_gauge_set(&f->r->counts.queue_bytes, fanout_behind(f, s) + s->c->out.bytes);
     } else {
         if (s->stalled) s->stalled_ns += f->r->s.now_ns - s->stall_since;
         s->stalled = false;

@@ -95,9 +95,12 @@ void proxy_retire(exchange *e) {
     leave_upstream(e, false);
     e->error = "the relay is ending";
     if (!e->begun) {
+        char field[40];
+        int n = snprintf(field, sizeof field, "Retry-After: %u\r\n", 1 + (unsigned)(e->id * 7 % 10));
         e->begun = true;
         e->status = 503;
-        server_reply(e->c, 503, "text/plain", stream_slice_text("The relay is ending.\n"));
+        server_reply_with(e->c, 503, "text/plain", stream_slice_of(field, (size_t)n),
+                          stream_slice_text("The relay is ending.\n"));
         return;
     }
     if (e->events) send_error_event(e, "relay_ending", e->error, 1000 + (unsigned)(e->id * 7919 % 9000));
