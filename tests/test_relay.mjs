@@ -1363,7 +1363,7 @@ await test('2.1_one_stalled_and_many_live', async () => {
     const both = [];
     for (const stalled of [true, false]) {
         const r = await relay(up.url, [...FAN, '--policy', 'drop-oldest', '--client-bytes', '64K', '--ring-bytes', '1M', '--access-log', 'off']);
-        const one = { r, clients: [], best: Infinity };
+        const one = { r, clients: [], p99: Infinity, cpu: Infinity };
         if (stalled) {
             const slow = await raw(r.port, GET('/events'));
             await slow.sees('retry: ');
@@ -1382,10 +1382,17 @@ await test('2.1_one_stalled_and_many_live', async () => {
         both.push(one);
     }
     // Turn by turn, the best of each: what disturbs the machine disturbs both.
-    for (let i = 0; i < (SOAK === 100 ? 20 : 8); i++) for (const one of both) one.best = Math.min(one.best, await round(one.r, one.clients, 10));
-    const [beside, without] = both.map((one) => one.best);
-    console.log(`  p99 of ${live}: ${beside.toFixed(2)} ms beside a stalled one, ${without.toFixed(2)} ms without`);
-    check(beside <= without * 1.1 + 1, 'the stalled one costs the others something');
+    for (let i = 0; i < (SOAK === 100 ? 20 : 8); i++) for (const one of both) {
+        const cpu = () => Number(readFileSync(`/proc/${one.r.child.pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6, before = cpu();
+        one.p99 = Math.min(one.p99, await round(one.r, one.clients, 10));
+        one.cpu = Math.min(one.cpu, cpu() - before);
+    }
+    const [beside, without] = both;
+    console.log(`  ${live} live: p99 ${beside.p99.toFixed(2)} ms beside a stalled one, ${without.p99.toFixed(2)} ms without; ` +
+                `CPU of ten events ${beside.cpu.toFixed(2)} and ${without.cpu.toFixed(2)} ms`);
+    // How long it takes is for a machine with nothing else to do to tell; how much work it is, for any.
+    check(beside.cpu <= without.cpu * 1.5, 'the stalled one makes work for the others');
+    check(beside.p99 <= (SOAK === 100 ? without.p99 * 1.1 + 1 : without.p99 * 2 + 10), 'the stalled one costs the others time');
 });
 
 await test('2.12_a_million_events_leave_nothing_behind', async () => {
