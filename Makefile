@@ -12,6 +12,7 @@ COMMON := $(wildcard examples/common/*.c examples/common/*.h)
 WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
 PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
+RELAY_PAGE := $(addprefix examples/sse_relay/,page.html page.css page.js)
 RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
 TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge
 DEST = $(DESTDIR)$(PREFIX)
@@ -66,6 +67,9 @@ bench-wrap: all ## ... only stream_wrap beside other programs
 bench-bridge: $(BUILD)/tmux_bridge ## ... only tmux_bridge beside websocketd with tmux attach
 	node bench/bridge.mjs $(BUILD)/tmux_bridge $(BUILD)/npm
 
+bench-relay: $(BUILD)/sse_relay $(BUILD)/relay_load ## ... only sse_relay beside nginx, nchan and node
+	node bench/relay.mjs $(BUILD)/sse_relay $(BUILD)/relay_load
+
 bench-json: ## ... only stream_json.h beside simdjson and yajl
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/json.sh
 
@@ -79,6 +83,9 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 
 soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; then PACE seconds (600)
 	@BUILD=$(BUILD) sh tests/soak_wrap.sh
+
+soak-relay: $(BUILD)/sse_relay ## the long proofs of sse_relay: 10,000 subscribers, a million events
+	SOAK=100 node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh
@@ -116,8 +123,15 @@ $(BUILD)/bridge/page.h: $(PAGE) examples/tmux_bridge/embed.sh
 	@mkdir -p $(@D)
 	sh examples/tmux_bridge/embed.sh $(PAGE) >$@
 
-$(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) | $(BUILD)
-	$(COMPILE) $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
+$(BUILD)/relay/page.h: $(RELAY_PAGE) examples/tmux_bridge/embed.sh
+	@mkdir -p $(@D)
+	sh examples/tmux_bridge/embed.sh $(RELAY_PAGE) >$@
+
+$(BUILD)/relay_load: bench/relay_load.c | $(BUILD)
+	$(COMPILE) $< -o $@ $(LDFLAGS)
+
+$(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) $(BUILD)/relay/page.h
+	$(COMPILE) -I$(BUILD)/relay $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
 	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)
