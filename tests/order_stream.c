@@ -105,6 +105,7 @@ static int kernel_poll_idle(struct pollfd *fds, int ms) {
 #define eventfd(count, flags) ((void)(count), (void)(flags), kernel_eventfd())
 #define close(fd) ((void)(fd))
 #define STREAM_IO_URING 0 /* its rings are shared with the kernel, which is not under the checker */
+#define STREAM_NO_SIMD 1  /* and nothing of that is shared */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 
