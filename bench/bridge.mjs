@@ -104,7 +104,7 @@ try {
             v.send(page.message('a', [8, s.number]));
             if (v.wanted && s.line.some(l => page.textOf(l) === v.wanted[0])) v.wanted[1]();
         }});
-        v.on('open', () => v.send(page.message('h', [1, 1], [4, 0], [8, 0])));
+        v.on('open', () => v.send(page.message('h', [1, page.VERSION], [4, 0], [8, 0])));
         v.on('message', d => {
             count(d.byteLength);
             s.take(d);

@@ -116,7 +116,7 @@ class Viewer {
                 if (this.ack) this.send('a', [8, this.screen.number]);
                 if (this.seen) this.seen();
             },
-            hello: may => (this.may = may), viewers: (all, may) => (this.count = [all, may]),
+            hello: rights => (this.rights = rights), viewers: (all, may) => (this.count = [all, may]),
             over: (r, t) => (this.over = [r, t]), old: (id, line, text) => this.old.push([line, page.textOf(text)]),
             oldEnd: (id, lines) => (this.oldEnd = lines)
         });
@@ -137,7 +137,7 @@ class Viewer {
         });
         this.ws.on('close', code => (this.closed = code));
         this.ws.on('error', e => (this.error = e.message));
-        this.ws.on('open', () => this.send('h', [1, 1], [4, this.from[0]], [8, this.from[1]]));
+        this.ws.on('open', () => this.send('h', [1, page.VERSION], [4, this.from[0]], [8, this.from[1]]));
     }
     send(...parts) {
         if (this.ws.readyState === 1) this.ws.send(page.message(...parts));
@@ -229,7 +229,7 @@ const cases = {
     async read_only_viewers_cannot_write_by_any_frame() {
         const s = session('exec cat'), v = new Viewer(bridge, s), before = await bridge.metrics();
         await v.ready();
-        same(v.may, false);
+        same(v.rights, 0);
         v.send('t', 'typed');
         v.send('k', 'x');
         v.send('k', 'C-d');

@@ -78,7 +78,7 @@ static inline void viewer_free(viewer_screen *v) {
 }
 
 static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
-    bool open = false;
+    bool open = false, fresh = false;
     while (n) {
         size_t len, i;
         const char *data = p + 5;
@@ -93,9 +93,11 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
             v->cols = wire_get16(data + 8);
             v->rows = wire_get16(data + 10);
             for (i = 0; i < v->rows; i++) v->row[i].len = 0;
-            open = true;
+            open = fresh = true;
         } else if (*p == 'D') {
-            if (wire_get64(data) != v->number + 1) v->wrong = "a delta from another screen";
+            if (len != 1 || (unsigned char)*data != (unsigned char)(v->number + 1))
+                v->wrong = "a delta from another screen";
+            fresh = false;
             v->number++;
             open = true;
         } else if (*p == 'M') {
@@ -128,9 +130,10 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
         } else if (*p == 'T') {
             viewer_set(&v->title, data, len);
         } else if (*p == 'C') {
-            v->cursor_x = wire_get16(data);
-            v->cursor_y = wire_get16(data + 2);
-            v->modes = wire_get32(data + 4);
+            if ((len != 0 && len != 4 && len != 8) || (fresh && len != 8)) v->wrong = "a commit of such a size";
+            if (len >= 4) v->cursor_x = wire_get16(data);
+            if (len >= 4) v->cursor_y = wire_get16(data + 2);
+            if (len == 8) v->modes = wire_get32(data + 4);
             open = false;
         } else {
             v->wrong = "a frame of no such type";

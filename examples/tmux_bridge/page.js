@@ -6,7 +6,8 @@
 
 // ---- the wire ----------------------------------------------------------------------------------------------------
 
-const VERSION = 1;
+const VERSION = 2;
+const MAY_WRITE = 1, MAY_RESIZE = 2, MAY_LATER = 4;
 const BOLD = 1, DIM = 2, ITALIC = 4, UNDERLINE = 56, BLINK = 64, REVERSE = 128, HIDDEN = 256, STRIKE = 512, OVERLINE = 1024;
 const CURSOR = 1, ALTERNATE = 2, MOUSE = 16 | 32 | 64, MOUSE_DRAG = 32, MOUSE_ALL = 64, MOUSE_SGR = 128;
 const decoder = new TextDecoder(), encoder = new TextEncoder();
@@ -87,8 +88,8 @@ class Screen {
             for (let i = 0; i < this.rows; i++) this.dirty.add(i);
             this.open = this.sized = true;
         } else if (type === 'D') {
-            this.next = Number(v.getBigUint64(0));
-            if (this.next !== this.number + 1) throw new Error('a delta of another screen');
+            this.next = this.number + 1;
+            if (!this.number || v.getUint8(0) !== this.next % 256) throw new Error('a delta of another screen');
             this.number = 0;
             this.open = true;
         } else if (type === 'M') {
@@ -110,9 +111,11 @@ class Screen {
         } else if (type === 'T') {
             this.title = text(0);
         } else if (type === 'C') {
-            this.x = v.getUint16(0);
-            this.y = v.getUint16(2);
-            this.modes = v.getUint32(4);
+            if (bytes.length) {
+                this.x = v.getUint16(0);
+                this.y = v.getUint16(2);
+            }
+            if (bytes.length > 4) this.modes = v.getUint32(4);
             this.number = this.next;
             this.open = false;
             if (this.on.commit) this.on.commit();
@@ -121,7 +124,9 @@ class Screen {
             if (v.getUint8(0) !== VERSION) throw new Error('the page is of another version: reload it');
             if (run !== this.run) this.number = 0;
             this.run = run;
-            if (this.on.hello) this.on.hello((v.getUint8(1) & 1) !== 0, text(6));
+            if (this.on.hello) this.on.hello(v.getUint8(1), text(6));
+        } else if (type === 'W') {
+            if (this.on.rights) this.on.rights(v.getUint8(0));
         } else if (type === 'L') {
             if (this.on.old) this.on.old(v.getUint32(0), v.getUint32(4), text(8));
         } else if (type === 'E') {
@@ -245,9 +250,9 @@ function start() {
     };
     let theme = kept('theme') || (matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark');
     let size = Number(kept('size')) || 0, cw = 8, ch = 17, rowOf = [], writable = false, socket = null, following = true;
-    let painting = false, selecting = false, session = '';
+    let painting = false, selecting = false, held = false, session = '';
     const widths = new Map(), pen = document.createElement('canvas').getContext('2d');
-    const screen = new Screen({commit: soon, hello, old, oldEnd, viewers, over});
+    const screen = new Screen({commit: soon, hello, rights, old, oldEnd, viewers, over});
 
     // -- drawing
 
@@ -330,6 +335,9 @@ function start() {
     function paint() {
         painting = false;
         if (screen.open || selecting) return; // what comes meanwhile is for the next time
+        held = selected();
+        state.dataset.held = held ? ', held while text is selected' : '';
+        if (held) return;
         if (over.why && socket) { // it has come back
             over.why = '';
             say('live', true);
@@ -354,7 +362,10 @@ function start() {
         keys.style.left = Math.min(screen.x * cw, view.clientWidth - 20) + 'px';
         keys.style.top = view.offsetTop + Math.min(screen.y * ch, view.clientHeight - 30) + 'px';
         $('title').textContent = screen.title;
-        if (following) scroll.scrollTop = scroll.scrollHeight;
+        if (following) {
+            if (history.firstChild) forget(); // more has gone there since: it is asked for again
+            scroll.scrollTop = scroll.scrollHeight;
+        }
         const number = screen.number;
         setTimeout(() => {
             send(message('a', [8, number])); // it has been painted
@@ -364,10 +375,17 @@ function start() {
         paint.says = setTimeout(() => ($('said').textContent = textOf(screen.line[screen.y] || '').trim()), 700);
     }
 
+    // Text that somebody is about to copy must stay: nothing is painted, so nothing more is sent either.
+    function selected() {
+        const s = getSelection();
+        return !s.isCollapsed && grid.contains(s.anchorNode) && s.toString().length > 0;
+    }
+    document.addEventListener('selectionchange', () => held && !selected() && soon());
+
     // -- the scrollback
 
     const CHUNK = 500, MOST = 20000;
-    let asked = 0, oldest = Infinity, coming = [], waiting = false;
+    let asked = 0, oldest = Infinity, coming = [], waiting = false, wheeled = false;
 
     function older(count) { // asks for lines before those that are there
         if (waiting || oldest === 0 || screen.modes & ALTERNATE || history.children.length >= MOST) return;
@@ -392,13 +410,15 @@ function start() {
         oldest = coming.length ? coming[0][0] : lines ? oldest : 0;
         coming = [];
         history.prepend(made);
-        scroll.scrollTop = scroll.scrollHeight - below;
+        scroll.scrollTop = scroll.scrollHeight - below - (wheeled ? 3 * ch : 0);
+        wheeled = false;
         if (find.value) search(0);
     }
     function forget() {
         history.replaceChildren();
         oldest = Infinity;
-        waiting = false;
+        asked++; // what is on its way is no longer wanted
+        waiting = wheeled = false;
     }
 
     scroll.addEventListener('scroll', () => {
@@ -407,7 +427,10 @@ function start() {
     });
     scroll.addEventListener('wheel', e => {
         if (mouse(e, e.deltaY < 0 ? 64 : 65, true)) return e.preventDefault();
-        if (e.deltaY < 0 && scroll.scrollTop <= 0) older();
+        if (e.deltaY >= 0 || scroll.scrollTop > 0) return;
+        following = false;
+        wheeled = true;
+        older();
     }, {passive: false});
 
     let hits = [], hit = -1;
@@ -427,14 +450,19 @@ function start() {
             hits[hit].scrollIntoView({block: 'nearest'});
         }
     }
-    find.addEventListener('focus', () => older(5000));
+    function searching() {
+        following = false; // what is searched must not go away
+        older(5000);
+    }
+    find.addEventListener('focus', searching);
     find.addEventListener('input', () => search(0));
     find.addEventListener('keydown', e => {
         if (e.key === 'Enter') search(e.shiftKey ? 1 : -1);
         if (e.key === 'Escape') {
             find.value = '';
             search(0);
-            following = true;
+            toScreen();
+            soon();
             keys.focus();
         }
     });
@@ -442,10 +470,11 @@ function start() {
     // -- keys, paste, mouse, touch
 
     let sticky = '';
-    const type = text => writable && text && (unfollow(), send(message('t', text)));
-    const press = name => writable && (unfollow(), send(message('k', name)));
-    function unfollow() {
+    const type = text => writable && text && (toScreen(), send(message('t', text)));
+    const press = name => writable && (toScreen(), send(message('k', name)));
+    function toScreen() { // whoever types looks at the screen
         following = true;
+        if (held) getSelection().removeAllRanges();
         scroll.scrollTop = scroll.scrollHeight;
     }
     keys.addEventListener('keydown', e => {
@@ -540,14 +569,30 @@ function start() {
 
     // -- size and theme
 
-    function zoom(by) {
-        size = by ? Math.max(4, Math.min(60, (size || parseFloat(grid.style.fontSize) || 14) + by)) : 0;
+    function zoom(by, to = 0) { // 0: as large as fits
+        size = by ? Math.max(4, Math.min(60, (size || parseFloat(grid.style.fontSize) || 14) + by)) : to;
         kept('size', size);
         redraw();
+        setSize();
     }
     $('smaller').addEventListener('click', () => zoom(-1));
     $('larger').addEventListener('click', () => zoom(1));
     $('fit').addEventListener('click', () => zoom(0));
+
+    // The session in the size of the window, for those who may: the letters keep theirs.
+    function setSize() {
+        if (!resizing || !(may & MAY_RESIZE)) return;
+        const cols = Math.floor((view.clientWidth - 10) / cw), rows = Math.floor((view.clientHeight - 10) / ch);
+        const to = [Math.max(20, Math.min(500, cols)), Math.max(4, Math.min(300, rows))];
+        if (to[0] === screen.cols && to[1] === screen.rows) return;
+        send(message('z', [2, to[0]], [2, to[1]]));
+    }
+    $('resize').addEventListener('click', () => {
+        resizing = !resizing;
+        $('resize').setAttribute('aria-pressed', String(resizing));
+        if (resizing && !size) zoom(0, 14);
+        setSize();
+    });
     $('theme').addEventListener('click', () => {
         theme = theme === 'dark' ? 'light' : 'dark';
         root.dataset.theme = theme;
@@ -555,11 +600,15 @@ function start() {
         redraw();
     });
     root.dataset.theme = theme;
-    new ResizeObserver(() => screen.rows && !size && redraw()).observe(view);
+    new ResizeObserver(() => {
+        if (screen.rows && !size) redraw();
+        clearTimeout(setSize.later);
+        setSize.later = setTimeout(setSize, 150); // when it has come to rest
+    }).observe(view);
 
     // -- the connection
 
-    let tries = 0, timer = 0;
+    let tries = 0, timer = 0, may = 0, resizing = false;
     function say(text, live) {
         state.textContent = text;
         state.className = live ? 'live' : '';
@@ -567,17 +616,24 @@ function start() {
     function send(bytes) {
         if (socket && socket.readyState === 1) socket.send(bytes);
     }
-    function hello(may, name) {
-        writable = may;
+    function rights(r) {
+        may = r;
+        writable = (may & MAY_WRITE) !== 0;
+        $('badge').hidden = writable;
+        $('badge').textContent = may & MAY_LATER ? 'read only: somebody else types' : 'read only';
+        $('resize').hidden = !(may & MAY_RESIZE);
+        $('touch').hidden = !writable || !matchMedia('(pointer: coarse)').matches;
+        keys.readOnly = !writable;
+        if (writable) keys.focus({preventScroll: true});
+        setSize();
+    }
+    function hello(r, name) {
         tries = 0;
         say('live', true);
         $('name').textContent = name;
         document.title = name + ' \u2013 tmux_bridge';
-        $('badge').hidden = may;
-        $('touch').hidden = !may || !matchMedia('(pointer: coarse)').matches;
-        keys.readOnly = !may;
         forget();
-        if (may) keys.focus({preventScroll: true});
+        rights(r);
     }
     function viewers(all, writers) {
         $('viewers').textContent = `${all} watching` + (writers ? `, ${writers} may type` : '');
@@ -586,16 +642,26 @@ function start() {
         over.why = text || ['', 'the session has ended', 'refused', 'the server is stopping'][reason] || 'over';
         say(over.why);
     }
+    // Whether it was only the connection: a session may be known by another name now, or the token no longer.
+    async function allowed() {
+        const answer = await fetch('/sessions', {cache: 'no-store'}).catch(() => null);
+        if (!answer || answer.status !== 401 && answer.status !== 403) return true;
+        clearTimeout(timer);
+        tries = Infinity; // there is no use in trying
+        say('not allowed: open the address that was printed');
+        return false;
+    }
     function connect() {
         clearTimeout(timer);
-        if (socket) return;
+        if (socket || tries === Infinity) return;
         const mine = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?session=` +
             encodeURIComponent(session), 'tmux_bridge');
         socket = mine;
         over.why = '';
         mine.binaryType = 'arraybuffer';
         say('connecting');
-        mine.onopen = () => mine.send(message('h', [1, VERSION], [4, screen.run], [8, screen.number]));
+        let opened = false;
+        mine.onopen = () => (opened = true) && mine.send(message('h', [1, VERSION], [4, screen.run], [8, screen.number]));
         mine.onmessage = e => {
             if (mine !== socket) return;
             try {
@@ -613,9 +679,10 @@ function start() {
             const wait = Math.min(15000, 300 * 2 ** tries++) * (.5 + Math.random());
             say(`${over.why || 'connection lost'}, trying again in ${Math.ceil(wait / 1000)} s`);
             timer = setTimeout(connect, wait);
+            if (!opened) allowed();
         };
     }
-    const again = () => socket || document.hidden || (tries = 0, connect());
+    const again = () => socket || document.hidden || tries === Infinity || (tries = 0, connect());
     addEventListener('online', again);
     document.addEventListener('visibilitychange', again);
 
@@ -623,7 +690,7 @@ function start() {
         let list = [];
         try {
             const answer = await fetch('/sessions', {cache: 'no-store'});
-            if (answer.status === 401 || answer.status === 403) return say('not allowed: open the address that was printed');
+            if (answer.status === 401 || answer.status === 403) return allowed();
             list = await answer.json();
         } catch {
             say('no answer, trying again');
@@ -636,6 +703,7 @@ function start() {
         $('pick').replaceChildren(...list.map(s => {
             const li = document.createElement('li'), a = document.createElement('a');
             a.textContent = s.name;
+            a.dataset.about = s.up ? s.viewers ? `${s.viewers} watching` : '' : 'not there yet';
             a.href = '#' + encodeURIComponent(s.id);
             li.append(a);
             return li;
@@ -646,4 +714,4 @@ function start() {
 }
 
 if (typeof document !== 'undefined') start();
-else module.exports = {Screen, readRow, textOf, message, keyName, look, paletteColour};
+else module.exports = {VERSION, Screen, readRow, textOf, message, keyName, look, paletteColour};

@@ -661,14 +661,20 @@ static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
     return STREAM_OK;
 }
 
-static stream_status write_end(const screen *s, bool title, text_buffer *out) {
-    char head[8];
-    stream_status status = STREAM_OK;
-    if (title) status = screen_write_frame('T', NULL, 0, s->title.ptr, s->title.len, out);
-    wire_put16(head, s->cursor_x);
-    wire_put16(head + 2, s->cursor_y);
-    wire_put32(head + 4, s->modes);
-    return status == STREAM_OK ? screen_write_frame('C', head, sizeof head, NULL, 0, out) : status;
+/* T if it is another than before, and C with what has changed; was NULL: everything. */
+static stream_status write_end(const screen *was, const screen *now, text_buffer *out) {
+    char state[8];
+    size_t len = 8;
+    bool title = !was || was->title.len != now->title.len ||
+                 (now->title.len && memcmp(was->title.ptr, now->title.ptr, now->title.len) != 0);
+    if (title && screen_write_frame('T', NULL, 0, now->title.ptr, now->title.len, out) != STREAM_OK)
+        return STREAM_E_NOMEM;
+    wire_put16(state, now->cursor_x);
+    wire_put16(state + 2, now->cursor_y);
+    wire_put32(state + 4, now->modes);
+    if (was && was->modes == now->modes)
+        len = was->cursor_x == now->cursor_x && was->cursor_y == now->cursor_y ? 0 : 4;
+    return screen_write_frame('C', state, len, NULL, 0, out);
 }
 
 stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffer *out) {
@@ -688,7 +694,7 @@ stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffe
     while (status == STREAM_OK && stream_diff_next(&diff, &row) == STREAM_OK)
         if (row.now.len) status = write_row(&w, row.row, row.now);
     end_rows(&w);
-    if (status == STREAM_OK) status = write_end(s, true, out);
+    if (status == STREAM_OK) status = write_end(NULL, s, out);
     if (status != STREAM_OK) out->len = start;
     return status;
 }
@@ -741,56 +747,50 @@ static moved find_move(const stream_slice *was, const stream_slice *now, size_t 
     return best;
 }
 
+static bool same_state(const screen *was, const screen *now) {
+    return was->cursor_x == now->cursor_x && was->cursor_y == now->cursor_y && was->modes == now->modes &&
+           was->title.len == now->title.len &&
+           (now->title.len == 0 || memcmp(was->title.ptr, now->title.ptr, now->title.len) == 0);
+}
+
+/* Writes the move that saves most, if one does, and says which. Without memory for the search there is none. */
+static stream_status write_move(const screen *was, const screen *now, moved *move, text_buffer *out) {
+    stream_slice *lines = (stream_slice *)malloc(2 * SCREEN_MAX_SIDE * sizeof *lines);
+    char head[6];
+    memset(move, 0, sizeof *move);
+    if (!lines) return STREAM_OK;
+    if (split_rows(was, lines) == now->rows && split_rows(now, lines + SCREEN_MAX_SIDE) == now->rows)
+        *move = find_move(lines, lines + SCREEN_MAX_SIDE, now->rows);
+    free(lines);
+    if (move->count == 0) return STREAM_OK;
+    wire_put16(head, (uint32_t)move->to);
+    wire_put16(head + 2, (uint32_t)move->from);
+    wire_put16(head + 4, (uint32_t)move->count);
+    return screen_write_frame('M', head, sizeof head, NULL, 0, out);
+}
+
 stream_status screen_write_delta(const screen *was, const screen *now, uint64_t number, text_buffer *out) {
-    size_t start = out->len, rows = now->rows, i;
-    bool title = was->title.len != now->title.len ||
-                 (now->title.len && memcmp(was->title.ptr, now->title.ptr, now->title.len) != 0);
-    bool state = title || was->cursor_x != now->cursor_x || was->cursor_y != now->cursor_y ||
-                 was->modes != now->modes;
-    stream_status status;
+    size_t start = out->len;
+    stream_status status, more;
     stream_diff diff;
     stream_diff_row row;
     moved move = {0, 0, 0};
     rows_writer w;
-    char head[8];
-    memset(&w, 0, sizeof w);
-    w.out = out;
+    char low = (char)(unsigned char)(number & 255);
     if (was->cols != now->cols || was->rows != now->rows) return STREAM_E_STATE;
     stream_diff_init(&diff, was->text.ptr, was->text.len, now->text.ptr, now->text.len);
-    status = stream_diff_next(&diff, &row);
-    if (status == STREAM_END && !state) return STREAM_EMPTY;
-    wire_put64(head, number);
-    if (screen_write_frame('D', head, 8, NULL, 0, out) != STREAM_OK) return STREAM_E_NOMEM;
-    if (status == STREAM_OK) {
-        stream_slice *lines = (stream_slice *)malloc(2 * SCREEN_MAX_SIDE * sizeof *lines);
-        if (lines) { /* without room for the search, rows are sent as they are */
-            stream_slice *before = lines, *after = lines + SCREEN_MAX_SIDE;
-            if (split_rows(was, before) == rows && split_rows(now, after) == rows)
-                move = find_move(before, after, rows);
-            if (move.count) {
-                wire_put16(head, (uint32_t)move.to);
-                wire_put16(head + 2, (uint32_t)move.from);
-                wire_put16(head + 4, (uint32_t)move.count);
-                if (screen_write_frame('M', head, 6, NULL, 0, out) != STREAM_OK) {
-                    out->len = start;
-                    free(lines);
-                    return STREAM_E_NOMEM;
-                }
-            }
-        }
-        for (; status == STREAM_OK; status = stream_diff_next(&diff, &row)) {
-            i = row.row;
-            if (i >= move.to && i - move.to < move.count) continue; /* the move made it right */
-            if (write_row(&w, i, row.now) != STREAM_OK) {
-                out->len = start;
-                free(lines);
-                return STREAM_E_NOMEM;
-            }
-        }
-        end_rows(&w);
-        free(lines);
+    more = stream_diff_next(&diff, &row);
+    if (more == STREAM_END && same_state(was, now)) return STREAM_EMPTY;
+    memset(&w, 0, sizeof w);
+    w.out = out;
+    status = screen_write_frame('D', &low, 1, NULL, 0, out);
+    if (status == STREAM_OK && more == STREAM_OK) status = write_move(was, now, &move, out);
+    for (; status == STREAM_OK && more == STREAM_OK; more = stream_diff_next(&diff, &row)) {
+        if (row.row >= move.to && row.row - move.to < move.count) continue; /* the move made it right */
+        status = write_row(&w, row.row, row.now);
     }
-    status = write_end(now, title, out);
+    end_rows(&w);
+    if (status == STREAM_OK) status = write_end(was, now, out);
     if (status != STREAM_OK) out->len = start;
     return status;
 }

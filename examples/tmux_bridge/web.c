@@ -146,15 +146,35 @@ static void upgrade(server_conn *c, const http_head *h, right r) {
     if (!c->user) server_abort(c, SERVER_NO_MEMORY);
 }
 
-static void list_sessions(server_conn *c) {
-    bridge *b = bridge_of(c);
-    static char json[16384]; /* 64 names of 255 bytes could be more: then the list ends early */
+/* The head of a response of ours. False: the connection is over. */
+static bool begin(server_conn *c, const char *type, size_t len) {
+    http_writer w;
+    stream_slice fields = stream_slice_text(page_fields), name, value;
+    if (!server_begin(c, &w, 200, sizeof page_fields + 256)) return false;
+    while (http_field_next(&fields, &name, &value)) {
+        char text[64];
+        snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
+        http_write_field(&w, text, value);
+    }
+    http_write_text(&w, "Content-Type", type);
+    server_begin_body(c, &w, len);
+    return true;
+}
+
+static void file(server_conn *c, const char *type, const char *data, size_t len) {
+    if (!begin(c, type, len)) return;
+    server_body(c, NULL, data, len);
+    server_end(c);
+}
+
+/* [{"id":, "name":, "up":}]. The length, also when that is more than cap. */
+static size_t write_sessions(const bridge *b, char *json, size_t cap) {
     stream_json_writer w;
     size_t i, len = 0;
-    stream_json_writer_init(&w, json, sizeof json);
+    stream_json_writer_init(&w, json, cap);
     stream_json_write_array(&w);
-    for (i = 0; i < b->count && i < 24; i++) {
-        terminal *t = &b->terminals[i];
+    for (i = 0; i < b->count; i++) {
+        const terminal *t = &b->terminals[i];
         if (!t->wanted && t->state == TERMINAL_DOWN) continue;
         stream_json_write_object(&w);
         stream_json_write_key(&w, "id", 2);
@@ -163,14 +183,30 @@ static void list_sessions(server_conn *c) {
         stream_json_write_string(&w, t->name, strlen(t->name));
         stream_json_write_key(&w, "up", 2);
         stream_json_write_bool(&w, t->state == TERMINAL_UP);
+        stream_json_write_key(&w, "viewers", 7);
+        stream_json_write_uint64(&w, t->viewing);
         stream_json_write_end(&w);
     }
     stream_json_write_end(&w);
-    if (stream_json_writer_finish(&w, &len) != STREAM_OK) {
-        refuse(c, 500, "names that do not fit\n");
+    stream_json_writer_finish(&w, &len);
+    return len;
+}
+
+static void list_sessions(server_conn *c) {
+    const bridge *b = bridge_of(c);
+    stream_pool_buf *buf;
+    size_t len = write_sessions(b, NULL, 0);
+    if (stream_pool_acquire(c->server->pool, len, &buf) != STREAM_OK) {
+        refuse(c, 503, "out of memory\n");
         return;
     }
-    server_reply_with(c, 200, "application/json", stream_slice_text(page_fields), stream_slice_of(json, len));
+    write_sessions(b, buf->data, len);
+    if (!begin(c, "application/json", len)) {
+        stream_pool_release(buf);
+        return;
+    }
+    server_body(c, buf, buf->data, len);
+    server_end(c);
 }
 
 static void show_metrics(server_conn *c) {
@@ -189,6 +225,11 @@ static void show_metrics(server_conn *c) {
         {"tmux_bridge_input_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->input_bytes},
         {"tmux_bridge_input_rejected_total", "messages from those who may not write, or that were wrong", NULL, NULL,
          STREAM_METRIC_TOTAL, 0, &m->rejected},
+        {"tmux_bridge_input_held_total", "times a viewer's input had to wait", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->held},
+        {"tmux_bridge_recorded_bytes_total", "by --record", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->recorded_bytes},
+        {"tmux_bridge_replies_lost_total", "answers of tmux that were too long, or cut", NULL, NULL,
+         STREAM_METRIC_TOTAL, 0, &m->replies_lost},
         {"tmux_bridge_refused_total", "requests refused", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->refused},
         {"tmux_bridge_attaches_total", "control connections begun", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->attaches},
         {"tmux_bridge_bytes_out_total", "to all clients", NULL, NULL, STREAM_METRIC_TOTAL, 0, &s->bytes_out},
@@ -212,21 +253,6 @@ static void exchange(server_conn *c, const char *token, size_t len) {
              "Location: /\r\nSet-Cookie: tmux_bridge_%u=%.*s; Path=/; HttpOnly; SameSite=Strict\r\n%s", b->port,
              (int)len, token, page_fields);
     server_reply_with(c, 303, NULL, stream_slice_text(fields), stream_slice_of(NULL, 0));
-}
-
-static void file(server_conn *c, const char *type, const char *data, size_t len) {
-    http_writer w;
-    stream_slice fields = stream_slice_text(page_fields), name, value;
-    if (!server_begin(c, &w, 200, sizeof page_fields + 256)) return;
-    while (http_field_next(&fields, &name, &value)) {
-        char text[64];
-        snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
-        http_write_field(&w, text, value);
-    }
-    http_write_text(&w, "Content-Type", type);
-    server_begin_body(c, &w, len);
-    server_body(c, NULL, data, len);
-    server_end(c);
 }
 
 static void serve(server_conn *c) {
