@@ -77,6 +77,32 @@ static inline void viewer_free(viewer_screen *v) {
     text_free(&v->title);
 }
 
+/* The rows of an R or U; false when there is something wrong. */
+static inline bool viewer_rows(viewer_screen *v, const char *data, size_t len) {
+    size_t row = wire_get16(data), at = 2;
+    bool first_row = true;
+    while (at < len) {
+        unsigned char head = (unsigned char)data[at++];
+        size_t same = head >> 4, more = head & 15;
+        if (same == 15) same = at + 2 <= len ? wire_get16(data + at) : SIZE_MAX, at += 2;
+        if (more == 15) more = at + 2 <= len ? wire_get16(data + at) : SIZE_MAX, at += 2;
+        if (row >= v->rows || at > len || more > len - at || (same && first_row) ||
+            (same && v->row[row - 1].len < same)) {
+            v->wrong = "a row over the edge, or cut";
+            return false;
+        }
+        first_row = false;
+        v->row[row].len = 0;
+        if (!text_room(&v->row[row], same + more + 1)) return false;
+        if (same) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
+        memcpy(v->row[row].ptr + same, data + at, more);
+        v->row[row].len = same + more;
+        row++;
+        at += more;
+    }
+    return true;
+}
+
 static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
     bool open = false, fresh = false;
     while (n) {
@@ -87,7 +113,7 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
             return;
         }
         if (len + 5 > WIRE_MAX_FRAME) v->wrong = "a frame too long";
-        if (open == (*p == 'S' || *p == 'D')) v->wrong = "S, D and C do not alternate";
+        if (open == (*p == 'S' || *p == 'D' || *p == 'U')) v->wrong = "S, D and C do not alternate";
         if (*p == 'S') {
             v->number = wire_get64(data);
             v->cols = wire_get16(data + 8);
@@ -111,22 +137,14 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
                 viewer_set(&v->row[to + k], v->row[from + k].ptr, v->row[from + k].len);
             }
         } else if (*p == 'R') {
-            size_t row = wire_get16(data), at = 2;
-            while (at < len) {
-                size_t same = (unsigned char)data[at++], more = 0;
-                while (at + more < len && data[at + more] != '\n') more++;
-                if (row >= v->rows || at + more == len || (same && at == 3) || (same && v->row[row - 1].len < same)) {
-                    v->wrong = "a row over the edge, or without an end";
-                    return;
-                }
-                v->row[row].len = 0;
-                if (!text_room(&v->row[row], same + more + 1)) return;
-                if (same) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
-                memcpy(v->row[row].ptr + same, data + at, more);
-                v->row[row].len = same + more;
-                row++;
-                at += more + 1;
+            if (!viewer_rows(v, data, len)) return;
+        } else if (*p == 'U') {
+            if (len < 1 || (unsigned char)*data != (unsigned char)(v->number + 1)) {
+                v->wrong = "an update of another screen";
+                return;
             }
+            v->number++;
+            if (!viewer_rows(v, data + 1, len - 1)) return;
         } else if (*p == 'T') {
             viewer_set(&v->title, data, len);
         } else if (*p == 'C') {

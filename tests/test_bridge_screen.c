@@ -285,17 +285,24 @@ static void a_scrolled_screen_is_a_move_and_a_row(void) {
     screen_capture(&now, after, sizeof after - 1, 80, 4);
     CHECK_EQ(screen_write_delta(&was, &now, 9, &out), STREAM_OK);
     CHECK_BYTES(out.ptr, out.len,
-                "D\0\0\0\1\11" "M\0\0\0\6\0\0\0\1\0\2" "R\0\0\0\15\0\2\0$ ls\n\0new\n" "C\0\0\0\0",
-                6 + 11 + 18 + 5);
+                "D\0\0\0\1\11" "M\0\0\0\6\0\0\0\1\0\2" "R\0\0\0\13\0\2\4$ ls\3new" "C\0\0\0\0",
+                6 + 11 + 16 + 5);
     now.cursor_x = 2; /* only what has changed of the state is said */
     out.len = 0;
     CHECK_EQ(screen_write_delta(&was, &now, 256 + 7, &out), STREAM_OK);
-    CHECK_BYTES(out.ptr + 6 + 11 + 18, out.len - 6 - 11 - 18, "C\0\0\0\4\0\2\0\0", 9);
+    CHECK_BYTES(out.ptr + 6 + 11 + 16, out.len - 6 - 11 - 16, "C\0\0\0\4\0\2\0\0", 9);
     CHECK_EQ(out.ptr[5], 7);
     now.modes = SCREEN_CURSOR;
     out.len = 0;
     CHECK_EQ(screen_write_delta(&was, &now, 10, &out), STREAM_OK);
-    CHECK_BYTES(out.ptr + 6 + 11 + 18, out.len - 6 - 11 - 18, "C\0\0\0\10\0\2\0\0\0\0\0\1", 13);
+    CHECK_BYTES(out.ptr + 6 + 11 + 16, out.len - 6 - 11 - 16, "C\0\0\0\10\0\2\0\0\0\0\0\1", 13);
+    out.len = 0; /* rows and nothing else: one frame */
+    now.modes = 0;
+    now.cursor_x = 0;
+    screen_capture(&was, "10\n11\n12\n13", 11, 80, 4);
+    screen_capture(&now, "20\n21\n22\n13", 11, 80, 4);
+    CHECK_EQ(screen_write_delta(&was, &now, 11, &out), STREAM_OK);
+    CHECK_BYTES(out.ptr, out.len, "U\0\0\0\12\13\0\0\2" "20\21" "1\21" "2", 15);
     screen_free(&was);
     screen_free(&now);
     text_free(&out);

@@ -88,26 +88,17 @@ class Screen {
             for (let i = 0; i < this.rows; i++) this.dirty.add(i);
             this.open = this.sized = true;
         } else if (type === 'D') {
-            this.next = this.number + 1;
-            if (!this.number || v.getUint8(0) !== this.next % 256) throw new Error('a delta of another screen');
-            this.number = 0;
-            this.open = true;
+            this.begin(v.getUint8(0));
         } else if (type === 'M') {
             const to = v.getUint16(0), from = v.getUint16(2), count = v.getUint16(4);
             const moved = this.line.slice(from, from + count);
             for (let i = 0; i < count; i++) this.set(to + i, moved[i]);
         } else if (type === 'R') {
-            let before = bytes.subarray(0, 0);
-            for (let at = 2, row = v.getUint16(0); at < bytes.length; row++) {
-                const same = bytes[at++], end = bytes.indexOf(10, at);
-                if (end < 0 || same > before.length) throw new Error('rows that are cut');
-                const line = new Uint8Array(same + end - at);
-                line.set(before.subarray(0, same));
-                line.set(bytes.subarray(at, end), same);
-                this.set(row, decoder.decode(line));
-                before = line;
-                at = end + 1;
-            }
+            this.readRows(v, bytes, 0);
+        } else if (type === 'U') {
+            this.begin(v.getUint8(0));
+            this.readRows(v, bytes, 1);
+            this.commit();
         } else if (type === 'T') {
             this.title = text(0);
         } else if (type === 'C') {
@@ -116,9 +107,7 @@ class Screen {
                 this.y = v.getUint16(2);
             }
             if (bytes.length > 4) this.modes = v.getUint32(4);
-            this.number = this.next;
-            this.open = false;
-            if (this.on.commit) this.on.commit();
+            this.commit();
         } else if (type === 'H') {
             const run = v.getUint32(2);
             if (v.getUint8(0) !== VERSION) throw new Error('the page is of another version: reload it');
@@ -136,6 +125,34 @@ class Screen {
         } else if (type === 'X') {
             if (this.on.over) this.on.over(v.getUint8(0), text(1));
         } // what a later version adds is stepped over
+    }
+
+    begin(low) { // a delta, by the lowest bits of its number
+        this.next = this.number + 1;
+        if (!this.number || low !== this.next % 256) throw new Error('a delta of another screen');
+        this.number = 0;
+        this.open = true;
+    }
+
+    readRows(v, bytes, at) {
+        const long = n => n < 15 ? n : v.getUint16((at += 2) - 2);
+        let row = v.getUint16(at), before = bytes.subarray(0, 0);
+        for (at += 2; at < bytes.length; row++) {
+            const head = bytes[at++], same = long(head >> 4), other = long(head & 15);
+            if (same > before.length || at + other > bytes.length) throw new Error('rows that are cut');
+            const line = new Uint8Array(same + other);
+            line.set(before.subarray(0, same));
+            line.set(bytes.subarray(at, at + other), same);
+            this.set(row, decoder.decode(line));
+            before = line;
+            at += other;
+        }
+    }
+
+    commit() {
+        this.number = this.next;
+        this.open = false;
+        if (this.on.commit) this.on.commit();
     }
 
     set(row, text) {

@@ -640,9 +640,16 @@ static void end_rows(rows_writer *w) {
     w->frame = 0;
 }
 
+/* A number that 4 bits do not hold. The room is there. */
+static void put_long(text_buffer *out, size_t n) {
+    if (n < 15) return;
+    wire_put16(out->ptr + out->len, (uint32_t)n);
+    out->len += 2;
+}
+
 static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
-    size_t same = 0;
-    if (w->frame && (row != w->next || w->out->len - w->frame + text.len + 2 > SCREEN_MAX_ROW)) end_rows(w);
+    size_t same = 0, other;
+    if (w->frame && (row != w->next || w->out->len - w->frame + text.len + 5 > SCREEN_MAX_ROW)) end_rows(w);
     if (!w->frame) {
         char head[2];
         w->frame = w->out->len + 1;
@@ -650,12 +657,14 @@ static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
         if (screen_write_frame('R', head, 2, NULL, 0, w->out) != STREAM_OK) return STREAM_E_NOMEM;
         w->before = stream_slice_of(NULL, 0);
     }
-    while (same < 255 && same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
-    if (!text_room(w->out, text.len - same + 2)) return STREAM_E_NOMEM;
-    w->out->ptr[w->out->len++] = (char)(unsigned char)same;
-    if (text.len > same) memcpy(w->out->ptr + w->out->len, text.ptr + same, text.len - same);
-    w->out->len += text.len - same;
-    w->out->ptr[w->out->len++] = '\n';
+    while (same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
+    other = text.len - same;
+    if (!text_room(w->out, other + 5)) return STREAM_E_NOMEM;
+    w->out->ptr[w->out->len++] = (char)(unsigned char)((same < 15 ? same : 15) << 4 | (other < 15 ? other : 15));
+    put_long(w->out, same);
+    put_long(w->out, other);
+    if (other) memcpy(w->out->ptr + w->out->len, text.ptr + same, other);
+    w->out->len += other;
     w->before = text;
     w->next = row + 1;
     return STREAM_OK;
@@ -769,6 +778,19 @@ static stream_status write_move(const screen *was, const screen *now, moved *mov
     return screen_write_frame('M', head, sizeof head, NULL, 0, out);
 }
 
+/* What most deltas of a flood are, in one frame instead of three. delta: behind the head of its D. */
+static void shorten(char *delta, text_buffer *out) {
+    enum { HEAD = STREAM_FRAME_HEAD };
+    char *row = delta + 1, *end = out->ptr + out->len;
+    size_t rows;
+    if (end - row < 2 * HEAD || *row != 'R') return;
+    rows = wire_get32(row + 1);
+    if (HEAD + rows + HEAD != (size_t)(end - row)) return; /* something besides, or a C that says something */
+    memmove(row, row + HEAD, rows);
+    stream_frame_head('U', 1 + rows, delta - HEAD);
+    out->len -= 2 * HEAD;
+}
+
 stream_status screen_write_delta(const screen *was, const screen *now, uint64_t number, text_buffer *out) {
     size_t start = out->len;
     stream_status status, more;
@@ -792,6 +814,7 @@ stream_status screen_write_delta(const screen *was, const screen *now, uint64_t 
     end_rows(&w);
     if (status == STREAM_OK) status = write_end(was, now, out);
     if (status != STREAM_OK) out->len = start;
+    else shorten(out->ptr + start + STREAM_FRAME_HEAD, out);
     return status;
 }
 

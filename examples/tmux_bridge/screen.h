@@ -20,7 +20,7 @@
 
    The wire, version 2. Messages are stream_frames: [type][u32 length][payload], integers big endian. One WebSocket
    message (binary) holds whole frames only; a frame may be at most 64 KiB. What is between an S or D and its C is
-   shown at once or not at all. Frames of a type that one does not know are stepped over.
+   shown at once or not at all, and so is a U. Frames of a type that one does not know are stepped over.
 
        to the page
        H hello   u8 version, u8 rights, u32 run, session name. Rights: 1 may write now; 2 may set the size;
@@ -29,11 +29,13 @@
        S screen  u64 number, u16 columns, u16 rows; blank but for the rows that follow
        D delta   u8 the lowest 8 bits of its number, which is that of the screen before and 1
        M move    u16 to, u16 from, u16 count: rows of the screen before
-       R rows    u16 first row; of each from there on: u8 bytes like those of the row before in this frame, the
-                 other bytes, LF
+       R rows    u16 first row; of each from there on: u8 with the number of bytes like those of the row before in
+                 this frame (high 4 bits) and of the other bytes (low 4 bits), where 15 says that the number follows
+                 as u16, that of the former first; the other bytes
        T title   text
        C commit  u16 column, u16 row of the cursor, u32 modes; cut behind what has changed: 8, 4 or no bytes
                  (8 with an S)
+       U update  D, R and a C without bytes in one: u8 as in D, then as in R
        L line    u32 id, u32 line, text: scrollback; line 0 is the oldest
        E end     u32 id, u32 lines there are in all: no more L for that id
        V views   u16 viewers, u16 of them may write
@@ -48,7 +50,7 @@
        b back    u32 id, u32 line, u32 lines: so many before that one
        z size    u16 columns, u16 rows: for those who may set it
 
-   Version 1 had the whole number in D and all of C always, and no W.
+   Version 1 had the whole number in D and all of C always, longer rows, and no W and U.
 
    One thread at a time for each object. */
 #ifndef TMUX_BRIDGE_SCREEN_H
