@@ -115,6 +115,7 @@ typedef struct bridge {
     stream_io_file list_file;
     server_op list_op, list_timer;
     bool list_timing;
+    uint64_t find_ns;           /* when sessions are looked for next */
     text_buffer list;
     recording record;
     metrics metrics;

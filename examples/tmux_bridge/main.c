@@ -13,6 +13,8 @@
 
 #include "bridge.h"
 
+extern char **environ;
+
 static bridge the_bridge;
 
 static void usage(void) {
@@ -297,6 +299,18 @@ static int start_private(options *o) {
     return run_private(o, make) == 0 ? 0 : 1;
 }
 
+/* A tmux client sends its whole environment to the server: ours need what leads to it, and the locale. */
+static void trim_environment(void) {
+    static const char *const need[] = {"TMUX_TMPDIR=", "PATH=", "HOME=", "TERM=", "LANG=", "LC_ALL=", "LC_CTYPE="};
+    static char *kept[sizeof need / sizeof *need + 1];
+    size_t i, n = 0;
+    char **e;
+    for (e = environ; *e; e++)
+        for (i = 0; i < sizeof need / sizeof *need && n + 1 < sizeof kept / sizeof *kept; i++)
+            if (strncmp(*e, need[i], strlen(need[i])) == 0) kept[n++] = *e;
+    environ = kept;
+}
+
 int main(int argc, char **argv) {
     static const char *const end[] = {"kill-server", NULL};
     bridge *b = &the_bridge;
@@ -328,6 +342,7 @@ int main(int argc, char **argv) {
     sigaction(SIGHUP, &act, NULL);
     signal(SIGPIPE, SIG_IGN);
     if (o->exec && start_private(o) != 0) return 1;
+    trim_environment();
     code = run(b);
     if (o->exec) run_private(o, end);
     return code;

@@ -881,6 +881,8 @@ static size_t ansi_colour(char *p, size_t cap, unsigned base, uint32_t colour) {
     if (colour & SCREEN_RGB)
         n = snprintf(p, cap, ";%u;2;%u;%u;%u", base, (unsigned)(colour >> 16 & 255), (unsigned)(colour >> 8 & 255),
                      (unsigned)(colour & 255));
+    else if ((colour & SCREEN_INDEXED) && base != 58 && (colour & 255) < 16) /* 30 to 37 and so on, 90 to 97 */
+        n = snprintf(p, cap, ";%u", base - 8 + (unsigned)(colour & 7) + (colour & 8 ? 60u : 0u));
     else if (colour & SCREEN_INDEXED)
         n = snprintf(p, cap, ";%u;5;%u", base, (unsigned)(colour & 255));
     return n > 0 ? (size_t)n : 0;

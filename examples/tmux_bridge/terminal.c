@@ -14,9 +14,11 @@
 
 enum { TAG_IGNORE = 0, TAG_PANE, TAG_STATE, TAG_CAPTURE, TAG_HISTORY, TAG_BITS = 3 };
 #define RETRY_NS UINT64_C(1000000000)
+#define SETTLE_NS UINT64_C(250000000)
 
 static void set_timer(terminal *t);
 static void terminal_lost(terminal *t, const char *why);
+static void find_settled(bridge *b);
 
 /* ---- commands to tmux ---------------------------------------------------------------------------------- */
 
@@ -52,9 +54,14 @@ static void flush(terminal *t) {
         t->writing = true;
 }
 
+/* With those whose input had to wait: tmux has taken some, or has answered. */
+static void go_on(terminal *t) {
+    viewer *v;
+    for (v = t->viewers; v && terminal_takes_input(t); v = v->next) viewer_resume(v);
+}
+
 static void on_written(server_op *op) {
     terminal *t = (terminal *)op->owner;
-    viewer *v;
     t->writing = false;
     if (op->op.status == STREAM_CANCELLED || t->state == TERMINAL_DOWN) return;
     if (op->op.status != STREAM_OK) {
@@ -62,7 +69,7 @@ static void on_written(server_op *op) {
         return;
     }
     flush(t);
-    for (v = t->viewers; v && terminal_takes_input(t); v = v->next) viewer_resume(v);
+    go_on(t);
 }
 
 bool terminal_takes_input(const terminal *t) {
@@ -353,7 +360,7 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
         break;
     case CONTROL_WINDOW:
     case CONTROL_LAYOUT: find_pane(t); break;
-    case CONTROL_SESSIONS: terminals_find(t->bridge); break;
+    case CONTROL_SESSIONS: find_settled(t->bridge); break;
     case CONTROL_EXIT: terminal_lost(t, "the session has ended"); break;
     default: break;
     }
@@ -379,6 +386,7 @@ static void on_read(server_op *op) {
         heard(t, status, &item);
         if (t->state == TERMINAL_DOWN) return;
     }
+    go_on(t);
     read_more(t);
 }
 
@@ -392,10 +400,33 @@ static void on_err(server_op *op) { /* drained, so that nobody waits for it */
 
 /* ---- coming and going ---------------------------------------------------------------------------------- */
 
-static void find_later(bridge *b) {
-    if (!b->list_timing &&
-        stream_io_timer(&b->server.io, &b->list_timer.op, stream_now_ns() + RETRY_NS) == STREAM_OK)
+static void set_list_timer(bridge *b) {
+    if (!b->list_timing && stream_io_timer(&b->server.io, &b->list_timer.op, b->find_ns) == STREAM_OK)
         b->list_timing = true;
+}
+
+static void on_list_timer(server_op *op) {
+    bridge *b = (bridge *)op->owner;
+    b->list_timing = false;
+    if (op->op.status == STREAM_OK && stream_now_ns() >= b->find_ns) terminals_find(b);
+    else if (!b->stop) set_list_timer(b);
+}
+
+/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux 3.3a only in
+   part when a session comes or goes takes the server down with it (tmux writes to a client that it has not set up
+   yet), so one is never started while sessions come and go. */
+static void find_settled(bridge *b) {
+    uint64_t when = stream_now_ns() + SETTLE_NS;
+    bool sooner = b->list_timing && b->find_ns > when;
+    b->find_ns = when;
+    if (sooner) stream_io_cancel(&b->server.io, &b->list_timer.op);
+    else set_list_timer(b);
+}
+
+static void find_later(bridge *b) {
+    if (b->list_timing) return;
+    b->find_ns = stream_now_ns() + RETRY_NS;
+    set_list_timer(b);
 }
 
 static void on_reap(server_op *op) {
@@ -404,7 +435,7 @@ static void on_reap(server_op *op) {
     if (op->op.status != STREAM_OK) return;
     if (child_reap(&t->tmux)) {
         t->tmux.pid = 0;
-        if (t->was_up) terminals_find(t->bridge);
+        if (t->was_up) find_settled(t->bridge);
         else find_later(t->bridge); /* it would not let us in: not at once again */
     } else if (stream_io_timer(&t->bridge->server.io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 20) == STREAM_OK) {
         t->reaping = true;
@@ -462,6 +493,7 @@ static void attach(terminal *t) {
     n = tmux_argv(b, argv);
     argv[n++] = "-C";
     argv[n++] = "attach-session";
+    argv[n++] = "-E"; /* the session's environment stays as it is */
     argv[n++] = "-f";
     argv[n++] = "ignore-size,pause-after=1";
     argv[n++] = "-t";
@@ -584,12 +616,6 @@ static void listed(bridge *b, stream_slice line) {
     if (!t || t->state != TERMINAL_DOWN) return;
     t->session = id;
     attach(t);
-}
-
-static void on_list_timer(server_op *op) {
-    bridge *b = (bridge *)op->owner;
-    b->list_timing = false;
-    if (op->op.status == STREAM_OK) terminals_find(b);
 }
 
 static void on_list(server_op *op) {
