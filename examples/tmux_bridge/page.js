@@ -608,7 +608,8 @@ function start() {
         resizing = !resizing;
         $('resize').setAttribute('aria-pressed', String(resizing));
         if (resizing && !size) zoom(0, 14);
-        setSize();
+        else setSize();
+        keys.focus({preventScroll: true});
     });
     $('theme').addEventListener('click', () => {
         theme = theme === 'dark' ? 'light' : 'dark';
