@@ -148,7 +148,8 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
         } else if (*p == 'T') {
             viewer_set(&v->title, data, len);
         } else if (*p == 'C') {
-            if ((len != 0 && len != 4 && len != 8) || (fresh && len != 8)) v->wrong = "a commit of such a size";
+            if ((len != 0 && len != 4 && len != 8) || (fresh && len != 8))
+                v->wrong = "a commit of such a size";
             if (len >= 4) v->cursor_x = wire_get16(data);
             if (len >= 4) v->cursor_y = wire_get16(data + 2);
             if (len == 8) v->modes = wire_get32(data + 4);
@@ -174,8 +175,10 @@ static const char *viewer_differs(const viewer_screen *v, const screen *s) {
         if (n != v->row[i].len || (n && memcmp(p, v->row[i].ptr, n) != 0)) return "row";
         p += n + 1;
     }
-    if (v->cursor_x != s->cursor_x || v->cursor_y != s->cursor_y || v->modes != s->modes) return "cursor or modes";
-    if (v->title.len != s->title.len || (s->title.len && memcmp(v->title.ptr, s->title.ptr, s->title.len) != 0))
+    if (v->cursor_x != s->cursor_x || v->cursor_y != s->cursor_y || v->modes != s->modes)
+        return "cursor or modes";
+    if (v->title.len != s->title.len ||
+        (s->title.len && memcmp(v->title.ptr, s->title.ptr, s->title.len) != 0))
         return "title";
     return NULL;
 }

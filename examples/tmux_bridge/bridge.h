@@ -89,8 +89,8 @@ typedef struct terminal {
 #define SNAPSHOT_NEEDED "!"
 
 typedef struct metrics {
-    uint64_t captures, unchanged, updates, snapshots, snapshot_bytes, delta_bytes, skipped, input_bytes, rejected,
-        refused, viewers, attaches, replies_lost, held, recorded_bytes;
+    uint64_t captures, unchanged, updates, snapshots, snapshot_bytes, delta_bytes, skipped, input_bytes,
+        rejected, refused, viewers, attaches, replies_lost, held, recorded_bytes;
 } metrics;
 
 typedef struct recording {
@@ -144,7 +144,8 @@ bool terminal_takes_input(const terminal *t);
 
 /* ---- viewer.c ---- */
 
-typedef enum over_reason { OVER_ENDED = 1, OVER_REFUSED = 2, OVER_STOPPING = 3 } over_reason; /* as X has it */
+/* As X has it. */
+typedef enum over_reason { OVER_ENDED = 1, OVER_REFUSED = 2, OVER_STOPPING = 3 } over_reason;
 
 typedef struct sent_update {
     uint64_t number, ns;
@@ -194,7 +195,8 @@ void viewers_count(terminal *t);
 /* The session has gone: what was under way with it comes to nothing. */
 void viewers_lost(terminal *t);
 /* Lines of scrollback for viewer number `id`; rows in capture form. */
-void viewer_old(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t total, stream_slice capture);
+void viewer_old(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t total,
+                stream_slice capture);
 /* Tells all viewers; OVER_STOPPING also ends them. */
 void viewers_over(terminal *t, over_reason reason, const char *text);
 

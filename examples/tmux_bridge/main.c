@@ -27,23 +27,23 @@ static void usage(void) {
           "  -L NAME, -S PATH    the tmux server's socket, as tmux has it\n"
           "  --tmux PATH         the tmux to run (tmux)\n"
           "  --listen HOST:PORT  where browsers come (127.0.0.1:7681); port 0 takes any\n"
-          "  --host NAME[:PORT]  another name that browsers may use for it (behind a proxy); may be given again\n",
+          "  --host NAME[:PORT]  another name that browsers may use (behind a proxy); may be given again\n",
           stdout);
     puts("  --token FILE        the token to watch; \"auto\" (the default) makes one\n"
          "  --write-token FILE  the token to watch and type; \"auto\" makes one (default: nobody may type)\n"
-         "  --share MODE        who of those with the write token may type: all (the default), one (whoever came\n"
-         "                      first, until it leaves), watch (nobody for now)\n"
+         "  --share MODE        who of those with the write token may type: all (the default), one (whoever\n"
+         "                      came first, until it leaves), watch (nobody for now)\n"
          "  --resize            who may type may also set the session's size\n"
          "  --input-rate SIZE   bytes a second that one viewer may send; what is more has to wait (1M)\n"
-         "  --viewer-cap SIZE   bytes of changes a viewer may be behind before it gets the whole screen (256K)\n"
+         "  --viewer-cap SIZE   bytes of changes a viewer may be behind until it gets a whole screen (256K)\n"
          "  --max-viewers N     at a time (1000)\n"
          "  --interval TIME     between captures, while something changes (33ms)\n"
          "  --ping TIME         between pings; a viewer that is silent for 2 1/4 of it is cut off (20s)\n"
          "  --record FILE       write the session (one --session, or --exec) to a new file, an asciicast\n"
          "  --help, --version\n\n"
-         "SIZE takes K, M, G; TIME takes ms, s, m, h. /metrics is for those who have a token, /healthz for all.\n\n"
-         "Exit code: 0 when asked to end, or the command of --exec has ended; 1 when it cannot go on; 2 when\n"
-         "called wrongly.");
+         "SIZE takes K, M, G; TIME takes ms, s, m, h. /metrics needs a token, /healthz does not.\n\n"
+         "Exit code: 0 when asked to end, or the command of --exec has ended; 1 when it cannot go on; 2\n"
+         "when called wrongly.");
 }
 
 void bridge_log(const char *format, ...) {
@@ -87,7 +87,8 @@ static bool get_token(const char *source, char token[MAX_TOKEN + 1]) {
     for (i = 0; i < n; i++) {
         if (token[i] == '\n' || token[i] == '\r') break;
         /* It stands in an address and in a cookie as it is. */
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", token[i])) return false;
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", token[i]))
+            return false;
     }
     token[i < n ? i : n] = '\0';
     return strlen(token) >= 16;
@@ -226,7 +227,8 @@ static void stop(bridge *b) {
     for (i = 0; i < b->count; i++) stream_io_close(&b->server.io, &b->terminals[i].in_file);
     while (stream_now_ns() < until) {
         size_t left = b->server.active;
-        for (i = 0; i < b->count; i++) left += b->terminals[i].tmux.pid != 0 && !child_reap(&b->terminals[i].tmux);
+        for (i = 0; i < b->count; i++)
+            left += b->terminals[i].tmux.pid != 0 && !child_reap(&b->terminals[i].tmux);
         if (left == 0) break;
         server_run(&b->server, UINT64_C(10000000));
     }
@@ -301,7 +303,8 @@ static int start_private(options *o) {
 
 /* A tmux client sends its whole environment to the server: ours need what leads to it, and the locale. */
 static void trim_environment(void) {
-    static const char *const need[] = {"TMUX_TMPDIR=", "PATH=", "HOME=", "TERM=", "LANG=", "LC_ALL=", "LC_CTYPE="};
+    static const char *const need[] = {
+        "TMUX_TMPDIR=", "PATH=", "HOME=", "TERM=", "LANG=", "LC_ALL=", "LC_CTYPE="};
     static char *kept[sizeof need / sizeof *need + 1];
     size_t i, n = 0;
     char **e;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   A session as a file that others can play: asciicast, version 2 (a line of JSON for the head, then one for each
-   event). What is written is what viewers see, screen by screen: a flood becomes thirty screens a second and not the
-   flood, and what was filtered for viewers is not in it. What was typed is not in it but where it was echoed. */
+   A session as a file that others can play: asciicast, version 2 (a line of JSON for the head, then one for
+   each event). What is written is what viewers see, screen by screen: a flood becomes thirty screens a second
+   and not the flood, and what was filtered for viewers is not in it. What was typed is not in it but where it
+   was echoed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -90,7 +91,8 @@ static bool add_screen(const screen *was, const screen *now, text_buffer *out) {
     bool good = true;
     /* Without wrapping: a player that takes another width for some character spoils that row only. */
     if (!was) good = add_text(out, "\033[?7l\033[0m\033[2J", 0, 0);
-    stream_diff_init(&diff, was ? was->text.ptr : NULL, was ? was->text.len : 0, now->text.ptr, now->text.len);
+    stream_diff_init(&diff, was ? was->text.ptr : NULL, was ? was->text.len : 0, now->text.ptr,
+                     now->text.len);
     while (good && stream_diff_next(&diff, &row) == STREAM_OK)
         good = add_text(out, "\033[%u;%uH\033[2K", (unsigned)row.row + 1, 1) &&
                screen_ansi(row.now, out) == STREAM_OK;
@@ -107,10 +109,11 @@ void record_screen(recording *r, const screen *was, const screen *now, metrics *
         r->start_ns = stream_now_ns();
         good = text_room(&r->event, 256);
         if (good)
-            r->event.len = (size_t)snprintf(r->event.ptr, 256,
-                                            "{\"version\": 2, \"width\": %u, \"height\": %u, \"timestamp\": %lld, "
-                                            "\"env\": {\"TERM\": \"xterm-256color\"}}\n",
-                                            now->cols, now->rows, (long long)time(NULL));
+            r->event.len =
+                (size_t)snprintf(r->event.ptr, 256,
+                                 "{\"version\": 2, \"width\": %u, \"height\": %u, \"timestamp\": %lld, "
+                                 "\"env\": {\"TERM\": \"xterm-256color\"}}\n",
+                                 now->cols, now->rows, (long long)time(NULL));
     } else if (resized) {
         good = add_event(r, 'r', size, (size_t)snprintf(size, sizeof size, "%ux%u", now->cols, now->rows));
     }

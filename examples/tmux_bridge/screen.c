@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* ---- the widths of characters --------------------------------------------------------------------------
-   tmux asks wcwidth() of its C library. These are the same answers (glibc 2.36, Unicode 14 and 15, C.UTF-8), with
-   ranges joined over what is not assigned, so that they do not depend on the locale we are started in. */
+   tmux asks wcwidth() of its C library. These are the same answers (glibc 2.36, Unicode 14 and 15, C.UTF-8),
+   with ranges joined over what is not assigned, so that they do not depend on the locale we are started in.
+   */
 
 static const uint32_t zero_columns[][2] = {
     {0x300, 0x36F}, {0x483, 0x489}, {0x591, 0x5BD}, {0x5BF, 0x5BF}, {0x5C1, 0x5C2}, {0x5C4, 0x5C5},
@@ -233,8 +234,8 @@ static void put_again(row_writer *w, size_t times) {
 
 /* Shows nothing. */
 static bool plain_blank(const char *cell, size_t len, const screen_style *style) {
-    return len == 1 && *cell == ' ' && style->bg == 0 &&
-           (style->attributes & (SCREEN_UNDERLINE_MASK | SCREEN_REVERSE | SCREEN_STRIKE | SCREEN_OVERLINE)) == 0;
+    const uint32_t seen = SCREEN_UNDERLINE_MASK | SCREEN_REVERSE | SCREEN_STRIKE | SCREEN_OVERLINE;
+    return len == 1 && *cell == ' ' && style->bg == 0 && (style->attributes & seen) == 0;
 }
 
 /* Says the cell written last as often as it stands there. */
@@ -283,20 +284,22 @@ static void end_cell(row_writer *w) {
 
 static bool is_modifier(uint32_t c) { return c >= 0x1F3FB && c <= 0x1F3FF; } /* skin tones */
 
-/* Marks that only change the order in which text is shown: on a screen of cells they can do nothing but deceive. */
+/* Marks that only change the order in which text is shown: on a screen of cells they can do nothing but
+   deceive. */
 static bool is_bidi_control(uint32_t c) {
     return c == 0x61C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
            (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Puts a character on the row as tmux does: what has no width, skin tones and what follows a joiner go into the cell
-   before, and a variation selector or a skin tone makes that wide. */
+/* Puts a character on the row as tmux does: what has no width, skin tones and what follows a joiner go into
+   the cell before, and a variation selector or a skin tone makes that wide. */
 static void add_character(row_writer *w, uint32_t c, const char *bytes, size_t n, const screen_style *style) {
     unsigned width = screen_width(c);
     bool joiner = c == 0x200D, selector = c == 0xFE0F, joins = width == 0 || joiner || selector;
     if (is_bidi_control(c)) return;
     if (!joins && w->cell_len > 1)
-        joins = is_modifier(c) || (w->cell_len >= 3 && memcmp(w->cell + w->cell_len - 3, "\xE2\x80\x8D", 3) == 0);
+        joins = is_modifier(c) ||
+                (w->cell_len >= 3 && memcmp(w->cell + w->cell_len - 3, "\xE2\x80\x8D", 3) == 0);
     if (joins) {
         if (w->cell_len == 0 || w->cell_len + n > MAX_CLUSTER) return;
         memcpy(w->cell + w->cell_len, bytes, n);
@@ -428,8 +431,8 @@ static void sgr_apply(const sgr *s, screen_style *t) {
     }
 }
 
-/* Steps over one escape sequence at p[0] == ESC; takes notice of SGR. All others are for terminals, not for us:
-   titles, clipboards, links, answers. One that does not end takes the rest of the line. */
+/* Steps over one escape sequence at p[0] == ESC; takes notice of SGR. All others are for terminals, not for
+   us: titles, clipboards, links, answers. One that does not end takes the rest of the line. */
 static size_t escape(const char *p, size_t n, screen_style *style) {
     size_t i = 2;
     sgr s;
@@ -605,7 +608,8 @@ stream_status screen_state(screen *s, stream_slice answer, size_t *cols, size_t 
     text_add_safe(&s->title, answer.ptr, answer.len, true);
     *cols = number[0];
     *rows = number[1];
-    s->cursor_x = (uint16_t)(number[2] < number[0] ? number[2] : number[0] - 1); /* a wrap that is still to come */
+    /* A wrap that is still to come. */
+    s->cursor_x = (uint16_t)(number[2] < number[0] ? number[2] : number[0] - 1);
     s->cursor_y = (uint16_t)(number[3] < number[1] ? number[3] : number[1] - 1);
     s->history = number[4];
     s->modes = modes;
@@ -614,8 +618,8 @@ stream_status screen_state(screen *s, stream_slice answer, size_t *cols, size_t 
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
-stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len, const void *data, size_t len,
-                                 text_buffer *out) {
+stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len, const void *data,
+                                 size_t len, text_buffer *out) {
     if (!text_room(out, STREAM_FRAME_HEAD + head_len + len)) return STREAM_E_NOMEM;
     stream_frame_head(type, head_len + len, out->ptr + out->len);
     out->len += STREAM_FRAME_HEAD;
@@ -626,7 +630,8 @@ stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len
     return STREAM_OK;
 }
 
-/* R frames in the making: rows that stand together share one, and each says only what differs from the row above. */
+/* R frames in the making: rows that stand together share one, and each says only what differs from the row
+   above. */
 typedef struct rows_writer {
     text_buffer *out;
     size_t frame;        /* where the open frame begins in out, plus 1; 0: none is open */
@@ -660,7 +665,8 @@ static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
     while (same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
     other = text.len - same;
     if (!text_room(w->out, other + 5)) return STREAM_E_NOMEM;
-    w->out->ptr[w->out->len++] = (char)(unsigned char)((same < 15 ? same : 15) << 4 | (other < 15 ? other : 15));
+    w->out->ptr[w->out->len++] =
+        (char)(unsigned char)((same < 15 ? same : 15) << 4 | (other < 15 ? other : 15));
     put_long(w->out, same);
     put_long(w->out, other);
     if (other) memcpy(w->out->ptr + w->out->len, text.ptr + same, other);
@@ -729,8 +735,8 @@ typedef struct moved {
 } moved;
 
 /* The longest run of rows that came from elsewhere: what scrolling does. Rows that stayed where they were and
-   empty ones do not make it worth while. For each distance rows are compared until the first byte that differs, so
-   it takes rows * rows short looks. */
+   empty ones do not make it worth while. For each distance rows are compared until the first byte that
+   differs, so it takes rows * rows short looks. */
 static moved find_move(const stream_slice *was, const stream_slice *now, size_t rows) {
     moved best = {0, 0, 0};
     size_t best_gain = 32, distance, direction; /* bytes that a move must save */
@@ -762,7 +768,8 @@ static bool same_state(const screen *was, const screen *now) {
            (now->title.len == 0 || memcmp(was->title.ptr, now->title.ptr, now->title.len) == 0);
 }
 
-/* Writes the move that saves most, if one does, and says which. Without memory for the search there is none. */
+/* Writes the move that saves most, if one does, and says which. Without memory for the search there is none.
+   */
 static stream_status write_move(const screen *was, const screen *now, moved *move, text_buffer *out) {
     stream_slice *lines = (stream_slice *)malloc(2 * SCREEN_MAX_SIDE * sizeof *lines);
     char head[6];
@@ -874,14 +881,14 @@ bool screen_next(screen_reader *r) {
     return n != 0;
 }
 
-/* ---- a row for a terminal ------------------------------------------------------------------------------- */
+/* ---- a row for a terminal ------------------------------------------------------------------------------ */
 
 static size_t ansi_colour(char *p, size_t cap, unsigned base, uint32_t colour) {
     int n = 0;
     if (colour & SCREEN_RGB)
-        n = snprintf(p, cap, ";%u;2;%u;%u;%u", base, (unsigned)(colour >> 16 & 255), (unsigned)(colour >> 8 & 255),
-                     (unsigned)(colour & 255));
-    else if ((colour & SCREEN_INDEXED) && base != 58 && (colour & 255) < 16) /* 30 to 37 and so on, 90 to 97 */
+        n = snprintf(p, cap, ";%u;2;%u;%u;%u", base, (unsigned)(colour >> 16 & 255),
+                     (unsigned)(colour >> 8 & 255), (unsigned)(colour & 255));
+    else if ((colour & SCREEN_INDEXED) && base != 58 && (colour & 255) < 16) /* 30 and on, 90 and on */
         n = snprintf(p, cap, ";%u", base - 8 + (unsigned)(colour & 7) + (colour & 8 ? 60u : 0u));
     else if (colour & SCREEN_INDEXED)
         n = snprintf(p, cap, ";%u;5;%u", base, (unsigned)(colour & 255));
@@ -892,8 +899,9 @@ stream_status screen_ansi(stream_slice row, text_buffer *out) {
     static const struct {
         uint32_t bit;
         const char *code;
-    } codes[] = {{SCREEN_BOLD, ";1"},    {SCREEN_DIM, ";2"},    {SCREEN_ITALIC, ";3"}, {SCREEN_BLINK, ";5"},
-                 {SCREEN_REVERSE, ";7"}, {SCREEN_HIDDEN, ";8"}, {SCREEN_STRIKE, ";9"}, {SCREEN_OVERLINE, ";53"}};
+    } codes[] = {{SCREEN_BOLD, ";1"},   {SCREEN_DIM, ";2"},      {SCREEN_ITALIC, ";3"},
+                 {SCREEN_BLINK, ";5"},  {SCREEN_REVERSE, ";7"},  {SCREEN_HIDDEN, ";8"},
+                 {SCREEN_STRIKE, ";9"}, {SCREEN_OVERLINE, ";53"}};
     size_t start = out->len, i;
     screen_style now;
     screen_reader r;
@@ -908,7 +916,8 @@ stream_status screen_ansi(stream_slice row, text_buffer *out) {
             memcpy(text, "\033[0", 3);
             n = 3;
             for (i = 0; i < sizeof codes / sizeof *codes; i++)
-                if (r.style.attributes & codes[i].bit) n += (size_t)snprintf(text + n, 8, "%s", codes[i].code);
+                if (r.style.attributes & codes[i].bit)
+                    n += (size_t)snprintf(text + n, 8, "%s", codes[i].code);
             if (line) n += (size_t)snprintf(text + n, 8, line > 1 ? ";4:%u" : ";4", (unsigned)line);
             n += ansi_colour(text + n, 24, 38, r.style.fg);
             n += ansi_colour(text + n, 24, 48, r.style.bg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about output
-   only that there was some is used. Then, at most once in an interval, the pane is captured, whatever happened in
-   between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
+   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about
+   output only that there was some is used. Then, at most once in an interval, the pane is captured, whatever
+   happened in between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +27,8 @@ static bool add_quoted(terminal *t, const char *command, const char *bytes, size
     text_buffer quoted = {NULL, 0, 0};
     stream_status status = STREAM_E_NOMEM;
     if (control_quote(&quoted, bytes, len))
-        status = control_command(&t->control, &t->out, TAG_IGNORE, "%s %.*s", command, (int)quoted.len, quoted.ptr);
+        status = control_command(&t->control, &t->out, TAG_IGNORE, "%s %.*s", command, (int)quoted.len,
+                                 quoted.ptr);
     text_free(&quoted);
     return status == STREAM_OK;
 }
@@ -121,8 +122,8 @@ bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char 
 
 bool terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
     if (!ready(t)) return false;
-    /* Until now this client's size was to be ignored. What the session makes of it is for its window-size option to
-       say, which is not touched. */
+    /* Until now this client's size was to be ignored. What the session makes of it is for its window-size
+       option to say, which is not touched. */
     if (!t->owner) control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f '!ignore-size'");
     t->owner = v;
     if (control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -C %ux%u", cols, rows) != STREAM_OK)
@@ -150,11 +151,11 @@ bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first
         viewer_old(t, id, request, 0, total, stream_slice_of(NULL, 0));
         return true;
     }
-    /* Lines are asked for by how far they are from the screen. What they are called then is only known when tmux says
-       how many there are by now; nothing comes between the two commands. */
+    /* Lines are asked for by how far they are from the screen. What they are called then is only known when
+       tmux says how many there are by now; nothing comes between the two commands. */
     if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
-                        "display-message -p -t %%%u '%u %u #{history_size}'", (unsigned)t->pane, (unsigned)request,
-                        (unsigned)(total - (end - count))) != STREAM_OK)
+                        "display-message -p -t %%%u '%u %u #{history_size}'", (unsigned)t->pane,
+                        (unsigned)request, (unsigned)(total - (end - count))) != STREAM_OK)
         return false;
     if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
                         "capture-pane -p -e -N -t %%%u -S -%u -E -%u", (unsigned)t->pane,
@@ -176,20 +177,22 @@ static void capture(terminal *t) {
         t->stale = true;
         return;
     }
-    if (b->capturing >= MAX_CAPTURES || t->control.queued + 3 > t->control.max_queue) { /* soon there is room */
+    if (b->capturing >= MAX_CAPTURES || t->control.queued + 3 > t->control.max_queue) {
+        /* Soon there is room. */
         t->captured_ns = stream_now_ns();
         set_timer(t);
         return;
     }
     if (t->paused) {
         t->paused = false;
-        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'", (unsigned)t->pane);
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                        (unsigned)t->pane);
     }
     if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
                         screen_format) != STREAM_OK)
         return;
-    if (control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u", (unsigned)t->pane) !=
-        STREAM_OK)
+    if (control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u",
+                        (unsigned)t->pane) != STREAM_OK)
         return;
     t->dirty = false;
     t->capturing = true;
@@ -268,7 +271,8 @@ static void captured(terminal *t, stream_slice text, bool good) {
         return;
     }
     if (screen_capture(&t->next, text.ptr, text.len, cols, rows) == STREAM_OK) publish(t);
-    for (v = t->viewers; v && was_stale; v = v->next) viewer_pump(v); /* also when it was the same after all */
+    /* Also when it was the same after all. */
+    for (v = t->viewers; v && was_stale; v = v->next) viewer_pump(v);
     if (t->dirty) set_timer(t);
 }
 
@@ -286,7 +290,8 @@ static void history_came(terminal *t, stream_slice text) {
     }
     t->history_numbers = false;
     if (sscanf(t->history, "%u %u %u", &request, &distance, &total) != 3) request = distance = total = 0;
-    viewer_old(t, t->control.reply_to >> TAG_BITS, request, total > distance ? total - distance : 0, total, text);
+    viewer_old(t, t->control.reply_to >> TAG_BITS, request, total > distance ? total - distance : 0, total,
+               text);
 }
 
 static void replied(terminal *t, const stream_item *item, bool good) {
@@ -299,7 +304,8 @@ static void replied(terminal *t, const stream_item *item, bool good) {
         memcpy(line, text.ptr ? text.ptr : "", text.len);
         line[text.len] = '\0';
         if (good && sscanf(line, "%%%u", &pane) == 1) {
-            if (t->pane != pane) t->paused = true; /* it may be from an earlier time: the capture says continue */
+            /* It may be from an earlier time: the capture says continue. */
+            if (t->pane != pane) t->paused = true;
             t->pane = pane;
             t->pane_known = true;
             t->dirty = false;
@@ -329,8 +335,9 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
     case CONTROL_OUTPUT:
         if (!t->pane_known || t->control.target != t->pane) break;
         changed(t);
-        /* That there is output we know now; what it is the capture tells. Until then there need be no more of it:
-           what is written between the two would have to be passed on by tmux, escaped, and read here, for nothing. */
+        /* That there is output we know now; what it is the capture tells. Until then there need be no more of
+           it: what is written between the two would have to be passed on by tmux, escaped, and read here, for
+           nothing. */
         if (!t->dirty || t->paused || t->capturing) break;
         t->paused = control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:pause'",
                                     (unsigned)t->pane) == STREAM_OK;
@@ -367,7 +374,8 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
 }
 
 static void read_more(terminal *t) {
-    if (stream_io_read(&t->bridge->server.io, &t->read_op.op, &t->out_file, t->input, sizeof t->input) == STREAM_OK)
+    if (stream_io_read(&t->bridge->server.io, &t->read_op.op, &t->out_file, t->input, sizeof t->input) ==
+        STREAM_OK)
         t->reading = true;
 }
 
@@ -394,7 +402,8 @@ static void on_err(server_op *op) { /* drained, so that nobody waits for it */
     terminal *t = (terminal *)op->owner;
     t->reading_err = false;
     if (op->op.status == STREAM_OK && t->state != TERMINAL_DOWN &&
-        stream_io_read(&t->bridge->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK)
+        stream_io_read(&t->bridge->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) ==
+            STREAM_OK)
         t->reading_err = true;
 }
 
@@ -412,9 +421,9 @@ static void on_list_timer(server_op *op) {
     else if (!b->stop) set_list_timer(b);
 }
 
-/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux 3.3a only in
-   part when a session comes or goes takes the server down with it (tmux writes to a client that it has not set up
-   yet), so one is never started while sessions come and go. */
+/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux 3.3a
+   only in part when a session comes or goes takes the server down with it (tmux writes to a client that it
+   has not set up yet), so one is never started while sessions come and go. */
 static void find_settled(bridge *b) {
     uint64_t when = stream_now_ns() + SETTLE_NS;
     bool sooner = b->list_timing && b->find_ns > when;
@@ -437,7 +446,8 @@ static void on_reap(server_op *op) {
         t->tmux.pid = 0;
         if (t->was_up) find_settled(t->bridge);
         else find_later(t->bridge); /* it would not let us in: not at once again */
-    } else if (stream_io_timer(&t->bridge->server.io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 20) == STREAM_OK) {
+    } else if (stream_io_timer(&t->bridge->server.io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 20) ==
+               STREAM_OK) {
         t->reaping = true;
     }
 }
@@ -488,7 +498,8 @@ static void attach(terminal *t) {
     char target[16];
     size_t n;
     memset(argv, 0, sizeof argv);
-    if (t->state != TERMINAL_DOWN || t->tmux.pid || t->reading || t->writing || t->reading_err || t->timing) return;
+    if (t->state != TERMINAL_DOWN || t->tmux.pid || t->reading || t->writing || t->reading_err || t->timing)
+        return;
     snprintf(target, sizeof target, "$%u", (unsigned)t->session);
     n = tmux_argv(b, argv);
     argv[n++] = "-C";
@@ -513,14 +524,16 @@ static void attach(terminal *t) {
     stream_io_attach(&b->server.io, &t->out_file, t->tmux.out);
     stream_io_attach(&b->server.io, &t->err_file, t->tmux.err);
     read_more(t);
-    t->reading_err = stream_io_read(&b->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK;
+    t->reading_err =
+        stream_io_read(&b->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK;
 }
 
 terminal *terminal_named(bridge *b, const char *name, size_t len) {
     size_t i;
     for (i = 0; i < b->count; i++) {
         terminal *t = &b->terminals[i];
-        if (strlen(t->name) == len && memcmp(t->name, name, len) == 0 && (t->wanted || t->state != TERMINAL_DOWN))
+        if (strlen(t->name) == len && memcmp(t->name, name, len) == 0 &&
+            (t->wanted || t->state != TERMINAL_DOWN))
             return t;
     }
     return NULL;
@@ -545,8 +558,8 @@ static terminal *terminal_place(bridge *b) {
     if (b->count < MAX_SESSIONS) return &b->terminals[b->count];
     for (i = 0; i < b->count; i++) {
         terminal *t = &b->terminals[i];
-        if (t->state == TERMINAL_DOWN && !t->wanted && !t->viewers && !t->tmux.pid && !t->reading && !t->writing &&
-            !t->reading_err && !t->timing && !t->reaping) {
+        if (t->state == TERMINAL_DOWN && !t->wanted && !t->viewers && !t->tmux.pid && !t->reading &&
+            !t->writing && !t->reading_err && !t->timing && !t->reaping) {
             terminal_free(t);
             return t;
         }
@@ -588,7 +601,7 @@ static terminal *terminal_attached(bridge *b, uint32_t id) {
     return NULL;
 }
 
-/* One line of the list: $id name. Names are what tmux allows; they are compared, shown as text, and no more. */
+/* One line of the list: $id name. Names are what tmux allows; they are compared and shown as text. */
 static void listed(bridge *b, stream_slice line) {
     uint32_t id = 0;
     size_t i = 1, k;

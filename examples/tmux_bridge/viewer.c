@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   One browser. It gets the screen when it comes, then what changed, and never more than it has said it painted: what
-   it cannot take stays in the session's updates, which are kept for all; if those are more than it may be behind, or
-   more than the screen itself, it gets the screen as it is now. So a slow viewer sees fewer screens, not older
-   ones, and costs nobody anything. */
+   One browser. It gets the screen when it comes, then what changed, and never more than it has said it
+   painted: what it cannot take stays in the session's updates, which are kept for all; if those are more than
+   it may be behind, or more than the screen itself, it gets the screen as it is now. So a slow viewer sees
+   fewer screens, not older ones, and costs nobody anything. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,11 @@ enum {
     MAX_UNACKED_BYTES = 32768,  /* above, nothing more is sent until an ack comes */
     MESSAGE_MAX = WIRE_MAX_FRAME - 16
 };
-enum { FRAME_COST = 64, LINE_COST = 16, RESIZE_COST = 4096 }; /* of its input rate, bytes, besides what it sends */
+enum { /* of its input rate, bytes, besides what it sends */
+    FRAME_COST = 64,
+    LINE_COST = 16,
+    RESIZE_COST = 4096
+};
 #define SLOW_ACK_NS UINT64_C(250000000)
 
 /* One WebSocket message. */
@@ -33,7 +37,8 @@ static void close_with(viewer *v, int code, const char *why) {
     server_close(v->conn, SERVER_POLICY);
 }
 
-/* Frames, in messages of at most 64 KiB, cut between frames. False: no room, and the viewer has to begin anew. */
+/* Frames, in messages of at most 64 KiB, cut between frames. False: no room, and the viewer has to begin
+   anew. */
 static bool send_frames(viewer *v, const char *data, size_t len) {
     size_t at = 0, end = 0;
     while (at < len) {
@@ -51,7 +56,8 @@ static bool send_frames(viewer *v, const char *data, size_t len) {
 static size_t messages_in(size_t len) { return len / (MESSAGE_MAX / 2) + 1; }
 
 static bool window_open(const viewer *v) {
-    unsigned most = v->ack_ns > SLOW_ACK_NS ? 1 : 4; /* on a slow way, one at a time: what waits there is old */
+    /* On a slow way, one at a time: what waits there is old. */
+    unsigned most = v->ack_ns > SLOW_ACK_NS ? 1 : 4;
     return v->unacked_count < most && v->unacked_bytes < MAX_UNACKED_BYTES;
 }
 
@@ -140,7 +146,8 @@ void viewer_pump(viewer *v) {
     }
 }
 
-void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t total, stream_slice capture) {
+void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t total,
+                stream_slice capture) {
     viewer *v = t->viewers;
     text_buffer row = {NULL, 0, 0};
     screen_style style;
@@ -186,10 +193,11 @@ void viewers_count(terminal *t) {
     wire_put16(frame + 5, t->viewing);
     wire_put16(frame + 7, t->writers);
     for (v = t->viewers; v; v = v->next)
-        if (v->greeted && !v->closing && server_room(v->conn) >= 4) send_message(v, WS_BINARY, frame, sizeof frame);
+        if (v->greeted && !v->closing && server_room(v->conn) >= 4)
+            send_message(v, WS_BINARY, frame, sizeof frame);
 }
 
-/* ---- who may write --------------------------------------------------------------------------------------- */
+/* ---- who may write ------------------------------------------------------------------------------------- */
 
 enum { RIGHT_TO_WRITE = 1, RIGHT_TO_RESIZE = 2, RIGHT_LATER = 4 }; /* as H and W have it */
 
@@ -209,7 +217,8 @@ static void may_now_write(viewer *v) {
     send_message(v, WS_BINARY, frame, sizeof frame);
 }
 
-/* The one who may write has left: the one who has waited longest is next. Later ones stand first in the list. */
+/* The one who may write has left: the one who has waited longest is next. Later ones stand first in the list.
+   */
 static void next_writer(terminal *t) {
     viewer *v, *next = NULL;
     if (t->bridge->options.share != SHARE_ONE || t->writers) return;
@@ -218,7 +227,7 @@ static void next_writer(terminal *t) {
     if (next) may_now_write(next);
 }
 
-/* ---- what it sends -------------------------------------------------------------------------------------- */
+/* ---- what it sends ------------------------------------------------------------------------------------- */
 
 static void greet(viewer *v, stream_slice p) {
     terminal *t = v->terminal;
@@ -350,8 +359,8 @@ static void set_timer(viewer *v, uint64_t now) {
     server_timer(v->conn, when);
 }
 
-/* Whether more may be taken from it now. If not it is not read either, so that what it sends stays with it: nothing
-   is lost, and nothing is kept here but what has come already. */
+/* Whether more may be taken from it now. If not it is not read either, so that what it sends stays with it:
+   nothing is lost, and nothing is kept here but what has come already. */
 static bool may_go_on(viewer *v) {
     uint64_t now = stream_now_ns(), passed = now - v->credit_ns;
     int64_t rate = (int64_t)v->terminal->bridge->options.input_rate;
@@ -454,7 +463,7 @@ void viewer_timer(viewer *v) {
     if (!v->closing) set_timer(v, now);
 }
 
-/* ---- coming and going ----------------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------------------------------------------------- */
 
 viewer *viewer_new(terminal *t, server_conn *c, bool may_write) {
     viewer *v = (viewer *)calloc(1, sizeof *v);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   What is served, and to whom. Nobody comes near tmux but with a token, by a name of ours, and from a page of ours:
-   Host is checked against a list (so that no other site's name can be bound to this address), Origin against Host (so
-   that no other site's page can act with this browser's cookie), the token in constant time. */
+   What is served, and to whom. Nobody comes near tmux but with a token, by a name of ours, and from a page of
+   ours: Host is checked against a list (so that no other site's name can be bound to this address), Origin
+   against Host (so that no other site's page can act with this browser's cookie), the token in constant time.
+   */
 #include <stdio.h>
 #include <string.h>
 
@@ -75,7 +76,8 @@ static right right_of_request(const bridge *b, const http_head *h) {
                 if (end < value.len) end++;
                 value = stream_slice_of(value.ptr + end, value.len - end);
             }
-        } else if (http_same(name, "Authorization") && value.len > 7 && memcmp(value.ptr, "Bearer ", 7) == 0) {
+        } else if (http_same(name, "Authorization") && value.len > 7 &&
+                   memcmp(value.ptr, "Bearer ", 7) == 0) {
             r = right_of(b, stream_slice_of(value.ptr + 7, value.len - 7));
             if (r > best) best = r;
         } else if (http_same(name, "Sec-WebSocket-Protocol")) {
@@ -97,7 +99,8 @@ static right right_of_request(const bridge *b, const http_head *h) {
 
 static void refuse(server_conn *c, int status, const char *why) {
     bridge_of(c)->metrics.refused++;
-    server_reply_with(c, status, "text/plain; charset=utf-8", stream_slice_text(page_fields), stream_slice_text(why));
+    server_reply_with(c, status, "text/plain; charset=utf-8", stream_slice_text(page_fields),
+                      stream_slice_text(why));
 }
 
 static bool path_is(const http_head *h, const char *path) {
@@ -214,24 +217,30 @@ static void show_metrics(server_conn *c) {
     const server *s = c->server;
     const stream_metric rows[] = {
         {"tmux_bridge_viewers", "browsers connected", NULL, NULL, STREAM_METRIC_VALUE, 0, &m->viewers},
-        {"tmux_bridge_captures_total", "captures asked of tmux", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->captures},
-        {"tmux_bridge_unchanged_total", "captures that were equal", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->unchanged},
-        {"tmux_bridge_updates_total", "screens that differed", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->updates},
-        {"tmux_bridge_snapshots_total", "whole screens sent", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->snapshots},
+        {"tmux_bridge_captures_total", "captures asked of tmux", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->captures},
+        {"tmux_bridge_unchanged_total", "captures that were equal", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->unchanged},
+        {"tmux_bridge_updates_total", "screens that differed", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->updates},
+        {"tmux_bridge_snapshots_total", "whole screens sent", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->snapshots},
         {"tmux_bridge_snapshot_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->snapshot_bytes},
         {"tmux_bridge_delta_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->delta_bytes},
         {"tmux_bridge_skipped_total", "screens viewers did not see because they were behind", NULL, NULL,
          STREAM_METRIC_TOTAL, 0, &m->skipped},
         {"tmux_bridge_input_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->input_bytes},
-        {"tmux_bridge_input_rejected_total", "messages from those who may not write, or that were wrong", NULL, NULL,
-         STREAM_METRIC_TOTAL, 0, &m->rejected},
-        {"tmux_bridge_input_held_total", "times a viewer's input had to wait", NULL, NULL, STREAM_METRIC_TOTAL, 0,
-         &m->held},
-        {"tmux_bridge_recorded_bytes_total", "by --record", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->recorded_bytes},
+        {"tmux_bridge_input_rejected_total", "messages from those who may not write, or that were wrong",
+         NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->rejected},
+        {"tmux_bridge_input_held_total", "times a viewer's input had to wait", NULL, NULL,
+         STREAM_METRIC_TOTAL, 0, &m->held},
+        {"tmux_bridge_recorded_bytes_total", "by --record", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->recorded_bytes},
         {"tmux_bridge_replies_lost_total", "answers of tmux that were too long, or cut", NULL, NULL,
          STREAM_METRIC_TOTAL, 0, &m->replies_lost},
         {"tmux_bridge_refused_total", "requests refused", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->refused},
-        {"tmux_bridge_attaches_total", "control connections begun", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->attaches},
+        {"tmux_bridge_attaches_total", "control connections begun", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->attaches},
         {"tmux_bridge_bytes_out_total", "to all clients", NULL, NULL, STREAM_METRIC_TOTAL, 0, &s->bytes_out},
         {"tmux_bridge_bytes_in_total", "from all clients", NULL, NULL, STREAM_METRIC_TOTAL, 0, &s->bytes_in},
     };
@@ -250,8 +259,8 @@ static void exchange(server_conn *c, const char *token, size_t len) {
         return;
     }
     snprintf(fields, sizeof fields,
-             "Location: /\r\nSet-Cookie: tmux_bridge_%u=%.*s; Path=/; HttpOnly; SameSite=Strict\r\n%s", b->port,
-             (int)len, token, page_fields);
+             "Location: /\r\nSet-Cookie: tmux_bridge_%u=%.*s; Path=/; HttpOnly; SameSite=Strict\r\n%s",
+             b->port, (int)len, token, page_fields);
     server_reply_with(c, 303, NULL, stream_slice_text(fields), stream_slice_of(NULL, 0));
 }
 
@@ -267,7 +276,8 @@ static void serve(server_conn *c) {
     else if (origin.ptr && !origin_ours(origin, h->host)) refuse(c, 403, "not from another site\n");
     else if (!get || h->framing != HTTP_NO_BODY) refuse(c, 405, "GET only, and no body\n");
     else if (path_is(h, "/healthz")) server_reply(c, 200, "text/plain", stream_slice_text("ok\n"));
-    else if (path_is(h, "/") && query_value(h->query, "token", token, sizeof token, &len)) exchange(c, token, len);
+    else if (path_is(h, "/") && query_value(h->query, "token", token, sizeof token, &len))
+        exchange(c, token, len);
     else if ((r = right_of_request(b, h)) == RIGHT_NONE)
         refuse(c, h->upgrade ? 403 : 401, "Open the address that tmux_bridge printed when it started.\n");
     else if (path_is(h, "/ws")) upgrade(c, h, r);
@@ -301,4 +311,5 @@ static void on_closed(server_conn *c, server_reason reason) {
     c->user = NULL;
 }
 
-const server_handler web_handler = {NULL, on_head, NULL, on_request, on_data, on_room, on_timer, NULL, on_closed};
+const server_handler web_handler = {NULL,    on_head,  NULL, on_request, on_data,
+                                    on_room, on_timer, NULL, on_closed};
