@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT-0
-// tmux_bridge as clients see it: a private tmux server, the tool, npm's ws, bare sockets. Each case is named after the
-// behaviour it shows. What a browser makes of it is in bridge_page.mjs.
+// tmux_bridge as clients see it: a private tmux server, the tool, npm's ws, bare sockets. Each case is named
+// after the behaviour it shows. What a browser makes of it is in bridge_page.mjs.
 //
 //     node tests/bridge.mjs BRIDGE NPM_DIR OUT_DIR [name...]
 //
@@ -8,11 +8,12 @@
 import {execFileSync, spawnSync} from 'node:child_process';
 import {createHash, randomBytes} from 'node:crypto';
 import {existsSync, readFileSync, statSync} from 'node:fs';
-import {join} from 'node:path';
 import net from 'node:net';
+import {join} from 'node:path';
+
 import {
-    ask, Bridge, bridgePath, check, CORPUS, env, home, median, page, runAll, same, script, session, shows, sleep,
-    tmux, tmuxAt, truth, until, Viewer
+    ask, Bridge, bridgePath, check, CORPUS, env, home, median, page, runAll, same, script, session, shows,
+    sleep, tmux, tmuxAt, truth, until, Viewer
 } from './bridge_lib.mjs';
 
 // Something between a viewer and the tool that lets so many bytes a second through to the viewer.
@@ -56,36 +57,44 @@ const cases = {
         const upgrade = {Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13',
             'Sec-WebSocket-Key': randomBytes(16).toString('base64')};
         const cookie = `tmux_bridge_${bridge.host.split(':')[1]}=${bridge.write}`;
-        for (const headers of [{Origin: 'http://evil.example'}, {Origin: 'null'}, {Origin: 'http://127.0.0.1:1'},
-            {Origin: `http://${bridge.host}.evil.example`}, {Host: 'evil.example'}, {Host: `evil.example:${bridge.host.split(':')[1]}`}]) {
-            same((await bridge.get('/ws?session=' + s, {...upgrade, Cookie: cookie, ...headers})).status, 403, JSON.stringify(headers));
+        for (const headers of [{Origin: 'http://evil.example'}, {Origin: 'null'},
+                 {Origin: 'http://127.0.0.1:1'}, {Origin: `http://${bridge.host}.evil.example`},
+                 {Host: 'evil.example'}, {Host: `evil.example:${bridge.host.split(':')[1]}`}]) {
+            same((await bridge.get('/ws?session=' + s, {...upgrade, Cookie: cookie, ...headers})).status, 403,
+                JSON.stringify(headers));
             same((await bridge.get('/', {Cookie: cookie, ...headers})).status, 403, JSON.stringify(headers));
         }
         same((await bridge.get('/ws?session=' + s, upgrade)).status, 403, 'no token');
-        same((await bridge.get('/ws?session=' + s, {...upgrade, Cookie: cookie.slice(0, -1)})).status, 403, 'a token cut');
+        same((await bridge.get('/ws?session=' + s, {...upgrade, Cookie: cookie.slice(0, -1)})).status, 403,
+            'a token cut');
         same((await bridge.get('/', {})).status, 401, 'the page without a token');
         same((await bridge.get('/?token=' + bridge.read.replace(/.$/, 'x'))).status, 403, 'a wrong token');
         const after = await bridge.metrics();
-        same(after.attaches_total <= before.attaches_total + 1 && after.captures_total - before.captures_total <= 2, true, 'tmux was left alone');
+        same(after.attaches_total <= before.attaches_total + 1 &&
+                after.captures_total - before.captures_total <= 2,
+            true, 'tmux was left alone');
         check(after.refused_total >= before.refused_total + 15, 'refusals are counted');
     },
     async tokens_become_cookies_and_stay_out_of_logs({bridge}) {
         const r = await bridge.get('/?token=' + bridge.write);
         same(r.status, 303);
         same(r.headers.location, '/');
-        check(/HttpOnly; SameSite=Strict/.test(r.headers['set-cookie'][0]), 'the cookie is kept from scripts and other sites');
+        check(/HttpOnly; SameSite=Strict/.test(r.headers['set-cookie'][0]),
+            'the cookie is not for scripts, nor for other sites');
         const p = await bridge.get('/', {Cookie: r.headers['set-cookie'][0].split(';')[0]});
         same(p.status, 200);
         check(/default-src 'none'/.test(p.headers['content-security-policy']), 'a strict policy');
         check(!bridge.log.includes(bridge.write) && !bridge.log.includes(bridge.read), 'no token in the log');
         let size = 0;
-        for (const f of ['/', '/page.js', '/page.css']) size += (await bridge.get(f, {Authorization: 'Bearer ' + bridge.read})).body.length;
+        for (const f of ['/', '/page.js', '/page.css'])
+            size += (await bridge.get(f, {Authorization: 'Bearer ' + bridge.read})).body.length;
         check(size < 60000, 'the page is under 60 KB');
     },
     async names_are_never_commands({bridge}) {
         const name = `a';touch ${home}/pwned;'$(touch ${home}/pwned) #{q} %if"`.replace(/[.:]/g, '_');
         tmux('new-session', '-d', '-s', name, 'exec cat');
-        const real = tmux('list-sessions', '-F', '#{session_name}').split('\n').find(n => n.startsWith('a\''));
+        const real =
+            tmux('list-sessions', '-F', '#{session_name}').split('\n').find(n => n.startsWith('a\''));
         const listed = await until('it is listed', async () => JSON.parse((await bridge.get('/sessions',
             {Authorization: 'Bearer ' + bridge.read})).body).find(s => s.name === real && s.up));
         const v = new Viewer(bridge, listed.id, {token: bridge.write});
@@ -93,7 +102,8 @@ const cases = {
         const typed = `";touch ${home}/pwned;' $(touch ${home}/pwned) #{q} %0 ~ \\033 \u00e9\u4e2d`;
         v.send('t', typed);
         await until('it is shown as typed', () => v.rows().join('').includes(typed));
-        for (const key of ['C-c; kill-server', '\'; kill-server', '-X', 'Up\nkill-server', '']) v.send('k', key);
+        for (const key of ['C-c; kill-server', '\'; kill-server', '-X', 'Up\nkill-server', ''])
+            v.send('k', key);
         v.send('t', '\r');
         await sleep(200);
         check(!existsSync(join(home, 'pwned')), 'nothing was run');
@@ -112,23 +122,27 @@ const cases = {
         v.send('z', [2, 10], [2, 5]);
         for (let type = 0; type < 256; type++)
             if (!'hab'.includes(String.fromCharCode(type))) v.send(String.fromCharCode(type), 'xyz');
-        await until('they were counted', async () => (await bridge.metrics()).input_rejected_total >= before.input_rejected_total + 7);
+        await until('they were counted',
+            async () => (await bridge.metrics()).input_rejected_total >= before.input_rejected_total + 7);
         same(truth(s).join(''), '', 'the screen');
         same(tmux('display-message', '-p', '-t', `=${s}:`, '#{pane_width}x#{pane_height}').trim(), '80x24');
         v.ws.close();
     },
     async sizes_and_options_are_left_as_found({bridge}) {
         const s = session('exec cat', 91, 17);
-        const before = tmux('show-options', '-g') + tmux('show-options', '-gw') + tmux('show-options', '-t', `=${s}:`);
+        const before =
+            tmux('show-options', '-g') + tmux('show-options', '-gw') + tmux('show-options', '-t', `=${s}:`);
         const b = await Bridge.start('--session', s), v = new Viewer(b, s);
         await v.ready();
         same([v.screen.cols, v.screen.rows], [91, 17]);
-        same(tmux('show-options', '-g') + tmux('show-options', '-gw') + tmux('show-options', '-t', `=${s}:`), before);
+        same(tmux('show-options', '-g') + tmux('show-options', '-gw') + tmux('show-options', '-t', `=${s}:`),
+            before);
         tmux('resize-window', '-t', `=${s}:`, '-x', '60', '-y', '10');
         await until('the new size', () => v.screen.cols === 60 && v.screen.rows === 10);
         await shows(v, s);
         same(await b.stop(), 0, 'exit code');
-        same(tmux('list-clients', '-t', '=' + s, '-F', '#{client_name}').trim().split('\n').length, 1, 'clients left: ours of the other tool');
+        same(tmux('list-clients', '-t', '=' + s, '-F', '#{client_name}').trim().split('\n').length, 1,
+            'clients left: ours of the other tool');
         same(tmux('display-message', '-p', '-t', `=${s}:`, '#{window_width}').trim(), '60');
     },
     async snapshots_equal_the_live_screen({bridge}) {
@@ -141,13 +155,20 @@ const cases = {
         for (let i = 0; i < v.screen.rows; i++) {
             const cells = page.readRow(v.screen.line[i]), bar = cells.findIndex(c => c.text === '\u2502');
             if (bar < 0) continue;
-            same(cells.slice(0, bar).reduce((n, c) => n + c.width, 0), 20, `columns before the bar of row ${i}: ${cells.map(c => c.text).join('')}`);
+            same(cells.slice(0, bar).reduce((n, c) => n + c.width, 0), 20,
+                `columns before the bar of row ${i}: ${cells.map(c => c.text).join('')}`);
         }
-        same([v.screen.x, v.screen.y], tmux('display-message', '-p', '-t', `=${s}:`, '#{cursor_x} #{cursor_y}').trim().split(' ').map(Number), 'cursor');
+        same([v.screen.x, v.screen.y],
+            tmux('display-message', '-p', '-t', `=${s}:`, '#{cursor_x} #{cursor_y}')
+                .trim()
+                .split(' ')
+                .map(Number),
+            'cursor');
         const w = new Viewer(bridge, s);
         await w.ready();
         same(w.screen.line, v.screen.line, 'a late viewer has the same rows');
-        same([w.screen.x, w.screen.y, w.screen.modes, w.screen.title], [v.screen.x, v.screen.y, v.screen.modes, v.screen.title]);
+        same([w.screen.x, w.screen.y, w.screen.modes, w.screen.title],
+            [v.screen.x, v.screen.y, v.screen.modes, v.screen.title]);
         same(v.screen.title, 'a title \u00e9');
         v.ws.close();
         w.ws.close();
@@ -157,7 +178,9 @@ const cases = {
         await v.ready();
         v.send('t', 'echo before\r');
         await until('a line', () => v.rows().includes('before'));
-        v.send('t', `printf '\\033[?1049h\\033[H\\033[31mother\\033[?1h\\033[?1002h\\033[?1006h\\033[?25l'; read x; printf '\\033[?1049l\\033[?25h\\033[?1l\\033[?1002l'\r`);
+        v.send('t',
+            `printf '\\033[?1049h\\033[H\\033[31mother\\033[?1h\\033[?1002h\\033[?1006h\\033[?25l'; ` +
+            `read x; printf '\\033[?1049l\\033[?25h\\033[?1l\\033[?1002l'\r`);
         await until('the other screen', () => v.screen.modes & 2 && v.rows()[0] === 'other');
         same(v.screen.modes & (1 | 4 | 32 | 128), 4 | 32 | 128, 'modes');
         await shows(v, s);
@@ -250,11 +273,13 @@ const cases = {
         tmux('send-keys', '-t', `=${s}:`, 'two', 'Enter');
         await until('two', () => truth(s).includes('two'));
         const w = new Viewer(bridge, s);
-        Object.assign(w.screen, {line: was.line, rows: was.rows, cols: was.cols, number: was.number, run: was.run});
+        Object.assign(
+            w.screen, {line: was.line, rows: was.rows, cols: was.cols, number: was.number, run: was.run});
         w.from = [was.run, was.number];
         await until('two', () => w.rows().includes('two'));
         await shows(w, s);
-        same((await bridge.metrics()).snapshots_total, before.snapshots_total, 'snapshots: it went on by deltas');
+        same((await bridge.metrics()).snapshots_total, before.snapshots_total,
+            'snapshots: it went on by deltas');
         const x = new Viewer(bridge, s); // of another run: everything
         x.from = [was.run + 1, was.number];
         await shows(x, s);
@@ -270,7 +295,10 @@ const cases = {
         const total = Number(tmux('display-message', '-p', '-t', `=${s}:`, '#{history_size}'));
         same(v.oldEnd, total);
         same(v.old.length, 200);
-        const lines = (from, to) => tmux('capture-pane', '-p', '-t', `=${s}:`, '-S', String(from - total), '-E', String(to - total)).trimEnd().split('\n');
+        const lines = (from, to) => tmux('capture-pane', '-p', '-t', `=${s}:`, '-S', String(from - total),
+            '-E',
+            String(
+                to - total)).trimEnd().split('\n');
         same(v.old.map(l => l[1]), lines(total - 200, total - 1));
         same(v.old[0][0], total - 200);
         v.old = [];
@@ -281,7 +309,9 @@ const cases = {
         v.ws.close();
     },
     async sessions_and_servers_come_and_go({bridge}) {
-        const at = ['-L', 'gone'], own = (...a) => execFileSync('tmux', ['-u', ...at, ...a], {env, encoding: 'utf8', stdio: 'pipe'});
+        const at = ['-L', 'gone'],
+              own = (...a) =>
+                  execFileSync('tmux', ['-u', ...at, ...a], {env, encoding: 'utf8', stdio: 'pipe'});
         const b = await Bridge.start('-L', 'gone', '--session', 'work');
         const v = new Viewer(b, 'work', {wait: false});
         await until('open', () => v.ws.readyState === 1);
@@ -314,9 +344,10 @@ const cases = {
             same(r.status, 101, Object.keys(how)[0]);
             check(!JSON.stringify(r.headers).includes(bridge.read), 'the token is not sent back');
         }
-        for (const how of [{Cookie: cookie + 'x'}, {Authorization: 'Basic ' + bridge.read}, {Cookie: `x${cookie}`},
-            {'Sec-WebSocket-Protocol': bridge.read}])
-            same((await bridge.get('/ws?session=' + s, {...upgrade, ...how})).status, 403, JSON.stringify(how));
+        for (const how of [{Cookie: cookie + 'x'}, {Authorization: 'Basic ' + bridge.read},
+                 {Cookie: `x${cookie}`}, {'Sec-WebSocket-Protocol': bridge.read}])
+            same((await bridge.get('/ws?session=' + s, {...upgrade, ...how})).status, 403,
+                JSON.stringify(how));
         check(!bridge.log.includes(bridge.read) && !bridge.log.includes(bridge.write), 'no token in the log');
         v.ws.close();
     },
@@ -337,7 +368,8 @@ const cases = {
     async every_session_is_listed({bridge}) {
         const made = Array.from({length: 30}, (_, i) => `many-${i}-${'\u4e2d"\\'.repeat(40)}`);
         for (const name of made) tmux('new-session', '-d', '-s', name, 'exec cat');
-        const real = tmux('list-sessions', '-F', '#{session_name}').split('\n').filter(n => n.startsWith('many-'));
+        const real =
+            tmux('list-sessions', '-F', '#{session_name}').split('\n').filter(n => n.startsWith('many-'));
         same(real.length, 30);
         await until('all are listed', async () => {
             const list = await bridge.sessions();
@@ -349,7 +381,8 @@ const cases = {
             const list = await bridge.sessions();
             return list.some(l => l.id === 'many-renamed' && l.up) && !list.some(l => l.id === real[0]);
         });
-        same((await bridge.metrics()).attaches_total, before.attaches_total, 'attaches: it is the same session');
+        same((await bridge.metrics()).attaches_total, before.attaches_total,
+            'attaches: it is the same session');
         for (const name of ['many-renamed', ...real.slice(1)]) tmux('kill-session', '-t', '=' + name);
         await until('none is', async () => !(await bridge.sessions()).some(l => l.name.startsWith('many-')));
     },
@@ -371,10 +404,11 @@ const cases = {
     },
     async an_owner_may_set_the_size({bridge}) {
         const s = session('exec cat', 91, 17), size = () => ask(s, '#{pane_width}x#{pane_height}');
-        const option = () => tmux('show-options', '-gw', 'window-size') + tmux('show-options', '-t', `=${s}:`) +
-            tmux('show-options', '-w', '-t', `=${s}:`);
+        const option = () => tmux('show-options', '-gw', 'window-size') +
+            tmux('show-options', '-t', `=${s}:`) + tmux('show-options', '-w', '-t', `=${s}:`);
         const before = option(), b = await Bridge.start('--session', s, '--resize');
-        const v = new Viewer(b, s, {token: b.write}), w = new Viewer(b, s), other = new Viewer(bridge, s, {token: bridge.write});
+        const v = new Viewer(b, s, {token: b.write}), w = new Viewer(b, s),
+              other = new Viewer(bridge, s, {token: bridge.write});
         for (const x of [v, w, other]) await x.ready();
         same([v.rights, w.rights, other.rights], [3, 0, 1], 'rights');
         const rejected = (await b.metrics()).input_rejected_total;
@@ -383,10 +417,12 @@ const cases = {
         for (const bad of [[0, 0], [19, 10], [501, 10], [50, 3], [50, 301], [65535, 65535]])
             v.send('z', [2, bad[0]], [2, bad[1]]);
         v.send('z', [2, 50]);
-        await until('they were counted', async () => (await b.metrics()).input_rejected_total === rejected + 8);
+        await until(
+            'they were counted', async () => (await b.metrics()).input_rejected_total === rejected + 8);
         same(size(), '91x17', 'size');
         v.send('z', [2, 100], [2, 30]);
-        for (const x of [v, w, other]) await until('the new size', () => x.screen.cols === 100 && x.screen.rows === 30);
+        for (const x of [v, w, other])
+            await until('the new size', () => x.screen.cols === 100 && x.screen.rows === 30);
         same(size(), '100x30', 'size');
         v.send('t', 'sized\r');
         await until('it goes on', () => w.has('sized'));
@@ -427,7 +463,8 @@ const cases = {
         await watch.stop();
     },
     async input_comes_whole_and_in_order_however_fast({bridge}) {
-        const to = join(home, 'burst'), s = session(`exec sh -c 'stty raw -echo; echo ready; exec cat >${to}'`);
+        const to = join(home, 'burst'),
+              s = session(`exec sh -c 'stty raw -echo; echo ready; exec cat >${to}'`);
         const v = new Viewer(bridge, s, {token: bridge.write});
         await until('the reader', () => v.has('ready'));
         let all = [], want = '';
@@ -445,7 +482,8 @@ const cases = {
         v.ws.close();
     },
     async a_viewer_that_sends_too_fast_has_to_wait() {
-        const to = join(home, 'rated'), s = session(`exec sh -c 'stty raw -echo; echo ready; exec cat >${to}'`);
+        const to = join(home, 'rated'),
+              s = session(`exec sh -c 'stty raw -echo; echo ready; exec cat >${to}'`);
         const quiet = session('exec cat'), b = await Bridge.start('--input-rate', '4K');
         const v = new Viewer(b, s, {token: b.write}), w = new Viewer(b, quiet, {token: b.write});
         await until('the reader', () => v.has('ready'));
@@ -470,7 +508,8 @@ const cases = {
 while [ ! -e ${to}.stop ]; do dd bs=8192 count=1 2>/dev/null; sleep .002; done >${to}
 kill $!
 `));
-        const v = new Viewer(bridge, s, {token: bridge.write}), w = new Viewer(bridge, s, {token: bridge.write});
+        const v = new Viewer(bridge, s, {token: bridge.write}),
+              w = new Viewer(bridge, s, {token: bridge.write});
         await until('the reader', () => v.has('ready'));
         await w.ready();
         let text = '';
@@ -484,7 +523,8 @@ kill $!
             await sleep(10);
         }
         const end = Buffer.from('\x1b[201~'), length = size + 12 + 100;
-        await until('all of it', () => statSync(to).size >= length, 20000).catch(() => same(statSync(to).size, length));
+        await until('all of it', () => statSync(to).size >= length, 20000)
+            .catch(() => same(statSync(to).size, length));
         check(w.updates - begun > 10, 'output went on');
         const got = readFileSync(to), from = got.indexOf('\x1b[200~') + 6;
         check(from >= 6 && got.indexOf(end) === from + size, 'the paste is in one piece');
@@ -514,7 +554,7 @@ kill $!
         slow.ack = true;
         slow.send('a', [8, number]);
         await until('it goes on', () => slow.updates > seen + 5);
-        same([slow.snapshots, fast.snapshots], [2, 1], 'one snapshot instead of what it missed, and none for others');
+        same([slow.snapshots, fast.snapshots], [2, 1], 'one snapshot for all it missed, and none for others');
         check(slow.screen.number > number + 30, 'it is where the others are');
         check((await b.metrics()).skipped_total >= skipped + 25, 'what it missed is counted');
         same(await b.stop(), 0);
@@ -540,8 +580,10 @@ kill $!
         for (const v of [behind, stopped, silent]) await v.ready();
         stopped.ws._socket.pause(); // reads nothing any more
         const rss = bridge.rss(), beside = await measure();
-        console.log(`     p50, p95 (ms), screens: alone ${alone}; beside a link of 16 kbit/s and stopped ones ${beside}`);
-        check(beside[0] < alone[0] + 25 && beside[1] < alone[1] + 100, `${beside} beside slow viewers, ${alone} alone`);
+        console.log(`     p50, p95 (ms), screens: alone ${alone}; ` +
+            `beside a link of 16 kbit/s and stopped ones ${beside}`);
+        check(beside[0] < alone[0] + 25 && beside[1] < alone[1] + 100,
+            `${beside} beside slow viewers, ${alone} alone`);
         check(beside[2] >= alone[2] * .7, `${beside[2]} screens beside slow viewers, ${alone[2]} alone`);
         check(bridge.rss() - rss < 2000, `memory grew by ${bridge.rss() - rss} KB`);
         check(silent.updates <= 8, `${silent.updates} screens without one ack`);
@@ -554,7 +596,8 @@ kill $!
         silent.ack = true;
         silent.send('a', [8, silent.screen.number]);
         tmux('send-keys', '-t', `=${s}:`, 'C-c');
-        await until('the end of it', () => !tmux('list-sessions', '-F', '#{session_name}').split('\n').includes(s));
+        await until(
+            'the end of it', () => !tmux('list-sessions', '-F', '#{session_name}').split('\n').includes(s));
         for (const v of [...fast, stopped, silent, behind]) v.ws.terminate();
         link.close();
     },
@@ -583,8 +626,9 @@ kill $!
         for (let i = 0; i < 60000; i++) {
             seed = (seed * 1103515245 + 12345) % 2147483648;
             const kind = seed >> 8 & 15;
-            noise += kind < 12 ? String.fromCharCode(seed >> 16 & 255) :
-                ['%end 1 2 3\r\n', '%begin 1 2 1\n', '%exit\n', '\x1b[', '\x1b]52;c;', '\x1bP'][(seed >> 16) % 6];
+            noise += kind < 12 ? String.fromCharCode(seed >> 16 & 255) : [
+                '%end 1 2 3\r\n', '%begin 1 2 1\n', '%exit\n', '\x1b[', '\x1b]52;c;', '\x1bP'
+            ][(seed >> 16) % 6];
         }
         const file = script('noise', Buffer.from(noise.replace(/\x05|\x1b\[[^a-z]*c/g, ''), 'latin1'));
         v.send('t', `cat ${file}; printf '\\033\\\\\\033c\\033[2J'; reset -Q; clear; echo th''e end\r`);
@@ -599,8 +643,10 @@ kill $!
     async a_redraw_storm_is_thirty_screens_a_second({bridge}) {
         const s = session('exec sh ' + script('storm', `printf '\\033[?1049h'
 i=0; while :; do i=$((i+1)); printf '\\033[H'; r=0
-while [ $r -lt 23 ]; do r=$((r+1)); printf '\\033[%d;1H\\033[3%dm%d row %d\\033[K\\033[0m' $r $((i%8)) $i $r; done
-[ $((i%50)) -ne 0 ] || sleep .01; done`), 80, 24);
+while [ $r -lt 23 ]; do r=$((r+1))
+printf '\\033[%d;1H\\033[3%dm%d row %d\\033[K\\033[0m' $r $((i%8)) $i $r; done
+[ $((i%50)) -ne 0 ] || sleep .01; done`),
+            80, 24);
         const v = new Viewer(bridge, s);
         await until('the storm', () => v.has('row 23'));
         const from = v.updates, t0 = performance.now();
@@ -619,10 +665,13 @@ while [ $r -lt 23 ]; do r=$((r+1)); printf '\\033[%d;1H\\033[3%dm%d row %d\\033[
         let text = '';
         for (let row = 0; row < 240; row++) {
             for (let col = 0; col < 390; col++)
-                text += (col % 3 ? '' : `\x1b[38;5;${(row * 7 + col) % 256}m`) + randomBytes(1).toString('hex')[0];
+                text += (col % 3 ? '' : `\x1b[38;5;${(row * 7 + col) % 256}m`) +
+                    randomBytes(1).toString('hex')[0];
             text += '\n';
         }
-        const file = script('large.txt', text), s = session('exec sh ' + script('large', `cat ${file}; printf 'THE END'; exec sleep 1000`), 400, 250);
+        const file = script('large.txt', text),
+              s = session(
+                  'exec sh ' + script('large', `cat ${file}; printf 'THE END'; exec sleep 1000`), 400, 250);
         const v = new Viewer(bridge, s);
         await until('the end', () => v.has('THE END'), 15000);
         const w = new Viewer(bridge, s);
@@ -667,7 +716,8 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
     },
     async a_recording_plays_back_to_the_same_screen() {
         const s = session(), file = join(home, 'session.cast');
-        const b = await Bridge.start('--session', s, '--record', file), v = new Viewer(b, s, {token: b.write});
+        const b = await Bridge.start('--session', s, '--record', file),
+              v = new Viewer(b, s, {token: b.write});
         await v.ready();
         v.send('t', `stty -echo; read secret; stty echo\r`);
         await until('it reads', () => ask(s, '#{pane_current_command}') === 'sh');
@@ -681,13 +731,15 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         await until('the new size', () => v.screen.cols === 90);
         await shows(v, s);
         await sleep(100);
-        const want = tmux('capture-pane', '-p', '-e', '-t', `=${s}:`), cursor = ask(s, '#{cursor_x} #{cursor_y}');
+        const want = tmux('capture-pane', '-p', '-e', '-t', `=${s}:`),
+              cursor = ask(s, '#{cursor_x} #{cursor_y}');
         same(await b.stop(), 0);
         same(statSync(file).mode & 0o777, 0o600, 'mode');
         const [head, ...events] = readFileSync(file, 'utf8').trimEnd().split('\n').map(l => JSON.parse(l));
         same([head.version, head.width, head.height], [2, 80, 24], 'head');
         check(Math.abs(head.timestamp - Date.now() / 1000) < 100, 'the time');
-        check(events.every((e, i) => (e[1] === 'o' || e[1] === 'r') && (!i || e[0] >= events[i - 1][0])), 'events');
+        check(events.every((e, i) => (e[1] === 'o' || e[1] === 'r') && (!i || e[0] >= events[i - 1][0])),
+            'events');
         same(events.filter(e => e[1] === 'r').map(e => e[2]), ['90x26'], 'sizes');
         check(!readFileSync(file, 'utf8').includes('sesame'), 'what was typed unseen is not in it');
         // A terminal that nobody doubts: tmux.
@@ -696,15 +748,19 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         await until('it was played', () => ask(p, '#{cursor_x} #{cursor_y}') === cursor &&
             truth(p).some(r => r.startsWith('END')));
         same(tmux('capture-pane', '-p', '-e', '-t', `=${p}:`), want, 'what is played');
-        const again = spawnSync(bridgePath, ['-L', 't', '--session', s, '--record', file], {env, encoding: 'utf8'});
+        const again =
+            spawnSync(bridgePath, ['-L', 't', '--session', s, '--record', file], {env, encoding: 'utf8'});
         same(again.status, 1, 'exit code for a file that is there');
         check(again.stderr.includes(file), again.stderr);
     },
     async exec_has_a_server_of_its_own() {
-        const servers = () => execFileSync('sh', ['-c',
-            `grep -slF TMUX_TMPDIR=${home} /proc/[0-9]*/environ | cut -d/ -f3 | while read p; do
-            { tr '\\0' ' ' </proc/$p/cmdline; } 2>/dev/null; echo; done | grep -c 'tmux_bridge_[0-9].*new-session' || true`],
-        {encoding: 'utf8'}).trim();
+        const servers = () => execFileSync('sh',
+            [
+                '-c', `grep -slF TMUX_TMPDIR=${home} /proc/[0-9]*/environ | cut -d/ -f3 | while read p; do
+            { tr '\\0' ' ' </proc/$p/cmdline; } 2>/dev/null; echo; done |
+            grep -c 'tmux_bridge_[0-9].*new-session' || true`
+            ],
+            {encoding: 'utf8'}).trim();
         const b = await Bridge.run(['--exec', 'echo "$TERM $COLORTERM"; read x; exit 3'], 1);
         const v = new Viewer(b, 'main');
         await until('what it prints', () => v.has('screen-256color truecolor'));
@@ -725,15 +781,23 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
     },
     async options_do_what_they_say({bridge}) {
         const s = session(), token = script('a_token', 'abcdefghij-ABCDEFGHIJ_0123456789\nmore\n');
-        const b = await Bridge.run(['-S', join(home, `tmux-${process.getuid()}`, 't'), '--tmux', '/usr/bin/tmux',
-            '--session', s, '--host', 'term.example', '--host', 'other.example:8443', '--max-viewers', '1',
-            '--interval', '250ms', '--token', token], 1);
+        const b = await Bridge.run(
+            [
+                '-S', join(home, `tmux-${process.getuid()}`, 't'), '--tmux', '/usr/bin/tmux', '--session', s,
+                '--host', 'term.example', '--host', 'other.example:8443', '--max-viewers', '1', '--interval',
+                '250ms', '--token', token
+            ],
+            1);
         same([new URL(b.urls[0]).host, b.read], ['term.example', 'abcdefghij-ABCDEFGHIJ_0123456789']);
-        b.port = execFileSync('sh', ['-c', `for f in /proc/${b.child.pid}/fd/*; do readlink $f; done`],
-            {encoding: 'utf8'}).split('\n').filter(l => l.startsWith('socket:')).map(l => portOf(l.slice(8, -1)))
-            .find(p => p);
-        for (const [host, want] of [['term.example', 200], ['other.example:8443', 200], ['term.example:1', 403],
-            [`127.0.0.1:${b.port}`, 200], [`localhost:${b.port}`, 200], ['127.0.0.1', 403]])
+        b.port = execFileSync(
+            'sh', ['-c', `for f in /proc/${b.child.pid}/fd/*; do readlink $f; done`], {encoding: 'utf8'})
+                     .split('\n')
+                     .filter(l => l.startsWith('socket:'))
+                     .map(l => portOf(l.slice(8, -1)))
+                     .find(p => p);
+        for (const [host, want] of [['term.example', 200], ['other.example:8443', 200],
+                 ['term.example:1', 403], [`127.0.0.1:${b.port}`, 200], [`localhost:${b.port}`, 200],
+                 ['127.0.0.1', 403]])
             same((await b.get('/', {Host: host, Authorization: 'Bearer ' + b.read})).status, want, host);
         const v = new Viewer(b, s), origin = {Origin: 'https://term.example', Host: 'term.example'};
         await v.ready();
@@ -744,7 +808,8 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         await until('the flood', () => v.rows().every(r => /^\d*$/.test(r)));
         const from = v.updates;
         await sleep(1500);
-        check(v.updates - from <= 7 && v.updates - from >= 3, `${v.updates - from} screens in 1.5 s, one in 250 ms`);
+        check(v.updates - from <= 7 && v.updates - from >= 3,
+            `${v.updates - from} screens in 1.5 s, one in 250 ms`);
         tmux('send-keys', '-t', `=${s}:`, 'C-c');
         v.ws.close();
         same(await b.stop(), 0);
@@ -762,14 +827,16 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         check(help.stdout.split('\n').every(l => l.length <= 110), 'lines of --help');
         const short = script('short_token', 'tooshort\n'), odd = script('odd_token', 'abcdefghijklmnop;q\n');
         for (const bad of [['--nothing', 'x'], ['--listen'], ['--interval', '0'], ['--interval', 'x'],
-            ['--viewer-cap', '0'], ['--viewer-cap', '9999G'], ['--max-viewers', '0'], ['--max-viewers', '100001'],
-            ['--input-rate', '0'], ['--ping', 'never'], ['--share', 'some'], ['--share', 'one'], ['--resize'],
-            ['--session', ''], ['--session', 'x'.repeat(256)], ['--token', short], ['--token', odd],
-            ['--token', '/nowhere'], ['--write-token', short], ['--record', '/tmp/x.cast'], ['-L', 'a', '-S', 'b'],
-            ['--exec', 'cat', '--session', 'x'], ['--exec', 'cat', '-L', 'x']]) {
+                 ['--viewer-cap', '0'], ['--viewer-cap', '9999G'], ['--max-viewers', '0'],
+                 ['--max-viewers', '100001'], ['--input-rate', '0'], ['--ping', 'never'], ['--share', 'some'],
+                 ['--share', 'one'], ['--resize'], ['--session', ''], ['--session', 'x'.repeat(256)],
+                 ['--token', short], ['--token', odd], ['--token', '/nowhere'], ['--write-token', short],
+                 ['--record', '/tmp/x.cast'], ['-L', 'a', '-S', 'b'], ['--exec', 'cat', '--session', 'x'],
+                 ['--exec', 'cat', '-L', 'x']]) {
             const r = run(...bad);
             same(r.status, 2, 'exit code of ' + bad.join(' '));
-            check(r.stderr.includes(bad[0]) && r.stderr.split('\n').length === 2, `${bad.join(' ')}: ${r.stderr}`);
+            check(r.stderr.includes(bad[0]) && r.stderr.split('\n').length === 2,
+                `${bad.join(' ')}: ${r.stderr}`);
         }
         for (const bad of [['--listen', '127.0.0.1:99999'], ['--listen', 'no.such.host.invalid:1']]) {
             const r = run('-L', 't', ...bad);
@@ -785,9 +852,12 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         const send = bytes => new Promise((done, failed) => {
             const [host, port] = bridge.host.split(':'), sock = net.connect(port, host);
             let got = Buffer.alloc(0), open = false;
-            sock.on('connect', () => sock.write(`GET /ws?session=${s} HTTP/1.1\r\nHost: ${bridge.host}\r\nUpgrade: websocket\r\n` +
-                `Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n` +
-                `Authorization: Bearer ${bridge.write}\r\n\r\n`));
+            sock.on('connect',
+                () => sock.write(
+                    `GET /ws?session=${s} HTTP/1.1\r\nHost: ${bridge.host}\r\nUpgrade: websocket\r\n` +
+                    `Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${
+                        randomBytes(16).toString('base64')}\r\n` +
+                    `Authorization: Bearer ${bridge.write}\r\n\r\n`));
             sock.on('data', d => {
                 got = Buffer.concat([got, d]);
                 const end = got.indexOf('\r\n\r\n');
@@ -801,7 +871,8 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
             sock.on('close', () => {
                 let at = 0, code = 0;
                 while (at + 2 <= got.length) {
-                    const len = got[at + 1] === 126 ? got.readUInt16BE(at + 2) : got[at + 1], head = got[at + 1] === 126 ? 4 : 2;
+                    const len = got[at + 1] === 126 ? got.readUInt16BE(at + 2) : got[at + 1],
+                          head = got[at + 1] === 126 ? 4 : 2;
                     if (got[at] === 0x88) code = got.readUInt16BE(at + 2);
                     at += head + len;
                 }
@@ -813,7 +884,8 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         same(await send(masked(0xc2, 0)), 1002, 'a reserved bit');
         same(await send([0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 1009, 'too large');
         same(await send(masked(0x81, 65)), 1003, 'text');
-        same(await send([...masked(0x02, 0x61), ...masked(0x89, 1), ...masked(0x88, 3, 0xe8)]), 1000, 'a ping between fragments, and Close');
+        same(await send([...masked(0x02, 0x61), ...masked(0x89, 1), ...masked(0x88, 3, 0xe8)]), 1000,
+            'a ping between fragments, and Close');
         same(await send(masked(0x88, 3)), 1002, 'half a code');
         same(await send(masked(0x82, 0x74, 0xff, 0xff, 0xff, 0xff)), 1009, 'a frame of 4 GiB inside');
     },

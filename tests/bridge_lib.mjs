@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT-0
-// What the tests of tmux_bridge share: a private tmux server, the tool, a viewer made of npm's ws and the page's own
-// reading of the wire, and a runner. Whatever way a test ends, a janitor ends what it started: processes are known by
-// a directory of this run in their environment, and by nothing else.
+// What the tests of tmux_bridge share: a private tmux server, the tool, a viewer made of npm's ws and the
+// page's own reading of the wire, and a runner. Whatever way a test ends, a janitor ends what it started:
+// processes are known by a directory of this run in their environment, and by nothing else.
 import {createRequire} from 'node:module';
 import {execFileSync, spawn} from 'node:child_process';
 import {mkdirSync, mkdtempSync, readFileSync, writeFileSync} from 'node:fs';
@@ -56,14 +56,15 @@ export async function until(what, test, ms = 8000) {
 export function same(got, want, what) {
     got = JSON.stringify(got);
     want = JSON.stringify(want);
-    if (got !== want) throw new Error(`${what || 'value'} is ${got.slice(0, 600)}, not ${want.slice(0, 600)}`);
+    if (got !== want)
+        throw new Error(`${what || 'value'} is ${got.slice(0, 600)}, not ${want.slice(0, 600)}`);
 }
 export function check(holds, what) {
     if (!holds) throw new Error('not true: ' + what);
 }
 export const median = list => [...list].sort((a, b) => a - b)[list.length >> 1];
 
-// ---- the tool, and what talks to it ------------------------------------------------------------------------
+// ---- the tool, and what talks to it -----------------------------------------------------------------------
 
 export class Bridge {
     // On the tests' tmux server, and with a token to write.
@@ -73,7 +74,8 @@ export class Bridge {
     static async run(args, tokens) {
         const b = new Bridge();
         b.log = '';
-        b.child = spawn(bridgePath, ['--listen', '127.0.0.1:0', ...args], {env, stdio: ['ignore', 'pipe', 'pipe']});
+        b.child =
+            spawn(bridgePath, ['--listen', '127.0.0.1:0', ...args], {env, stdio: ['ignore', 'pipe', 'pipe']});
         b.exited = new Promise(r => b.child.on('exit', (code, signal) => r(signal || code)));
         b.child.stderr.on('data', d => (b.log += d));
         let text = '';
@@ -100,7 +102,12 @@ export class Bridge {
     get(path, headers = {}, method = 'GET') {
         return new Promise((done, failed) => {
             const about = {
-                host: '127.0.0.1', port: this.port, path, method, agent: false, headers: {Host: this.host, ...headers}
+                host: '127.0.0.1',
+                port: this.port,
+                path,
+                method,
+                agent: false,
+                headers: {Host: this.host, ...headers}
             };
             http.request(about, r => {
                 let body = '';
@@ -117,7 +124,8 @@ export class Bridge {
     }
     async metrics() {
         const {body} = await this.get('/metrics', {Authorization: 'Bearer ' + this.read});
-        return Object.fromEntries([...body.matchAll(/^tmux_bridge_(\w+) (\d+)/gm)].map(m => [m[1], Number(m[2])]));
+        return Object.fromEntries(
+            [...body.matchAll(/^tmux_bridge_(\w+) (\d+)/gm)].map(m => [m[1], Number(m[2])]));
     }
     // CPU time in seconds so far.
     cpu() {
@@ -144,9 +152,12 @@ export class Viewer {
                 if (this.ack) this.send('a', [8, this.screen.number]);
                 if (this.seen) this.seen();
             },
-            hello: rights => (this.rights = rights), rights: rights => (this.rights = rights),
-            viewers: (all, may) => (this.count = [all, may]), over: (r, t) => this.overs.push((this.over = [r, t])[0]),
-            old: (id, line, text) => this.old.push([line, page.textOf(text)]), oldEnd: (id, n) => (this.oldEnd = n)
+            hello: rights => (this.rights = rights),
+            rights: rights => (this.rights = rights),
+            viewers: (all, may) => (this.count = [all, may]),
+            over: (r, t) => this.overs.push((this.over = [r, t])[0]),
+            old: (id, line, text) => this.old.push([line, page.textOf(text)]),
+            oldEnd: (id, n) => (this.oldEnd = n)
         });
         this.ws = {readyState: 0, close: () => (this.left = true), terminate: () => (this.left = true)};
         // A session is known to the tool a moment after tmux has made it.
@@ -156,8 +167,10 @@ export class Viewer {
             e => (this.error = e.message));
     }
     open(bridge, session, token, headers, via) {
-        this.ws = new WebSocket(`ws://127.0.0.1:${via || bridge.port}/ws?session=${encodeURIComponent(session)}`,
-            ['tmux_bridge', 'token.' + token], {headers: {Host: bridge.host, ...headers}, perMessageDeflate: false});
+        this.ws =
+            new WebSocket(`ws://127.0.0.1:${via || bridge.port}/ws?session=${encodeURIComponent(session)}`,
+                ['tmux_bridge', 'token.' + token],
+                {headers: {Host: bridge.host, ...headers}, perMessageDeflate: false});
         this.ws.binaryType = 'arraybuffer';
         this.ws.on('message', data => {
             this.bytes += data.byteLength;
@@ -191,10 +204,11 @@ export class Viewer {
     }
 }
 
-// ---- what is on the screen ---------------------------------------------------------------------------------
+// ---- what is on the screen --------------------------------------------------------------------------------
 
 // As tmux says it.
-export const truth = session => tmux('capture-pane', '-p', '-t', '=' + session + ':').split('\n').slice(0, -1);
+export const truth = session =>
+    tmux('capture-pane', '-p', '-t', '=' + session + ':').split('\n').slice(0, -1);
 export async function shows(v, session, what) {
     let got, want;
     await until(what || 'the screen as tmux has it', () => {
@@ -218,12 +232,15 @@ export function script(name, text) {
 
 // Words of all widths, each with a bar behind it in column 20; styles; a title.
 export const CORPUS = `printf '\\033]2;a title \\303\\251\\007'
-bar() { w=$2; printf '%b' "$1"; while [ $w -lt 20 ]; do printf .; w=$((w+1)); done; printf '\\342\\224\\202\\n'; }
+bar() { w=$2; printf '%b' "$1"
+while [ $w -lt 20 ]; do printf .; w=$((w+1)); done; printf '\\342\\224\\202\\n'; }
 bar plain 5
 bar '\\0344\\0270\\0255\\0346\\0226\\0207' 4
 bar 'e\\0314\\0201a\\0314\\0200' 2
 bar '\\0360\\0237\\0230\\0200' 2
-bar '\\0360\\0237\\0221\\0250\\0342\\0200\\0215\\0360\\0237\\0221\\0251\\0342\\0200\\0215\\0360\\0237\\0221\\0247' 2
+man='\\0360\\0237\\0221\\0250' woman='\\0360\\0237\\0221\\0251'
+girl='\\0360\\0237\\0221\\0247' zwj='\\0342\\0200\\0215'
+bar "$man$zwj$woman$zwj$girl" 2
 bar '\\0342\\0235\\0244\\0357\\0270\\0217' 2
 bar '\\0360\\0237\\0221\\0215\\0360\\0237\\0217\\0275' 2
 bar '\\0357\\0275\\0261\\0357\\0275\\0262' 2
@@ -235,7 +252,7 @@ printf 'END'
 exec sleep 1000
 `;
 
-// ---- the runner --------------------------------------------------------------------------------------------
+// ---- the runner -------------------------------------------------------------------------------------------
 
 // Why nothing can be run here; empty: it can.
 export function missing() {
@@ -249,7 +266,8 @@ export function missing() {
 
 const LIMIT = 90000 + 1000 * Number(process.env.FLOOD_SECONDS || 0);
 
-// Runs cases named NAME.case with a bridge for all of them; `given` makes what else they take, or says what is missing.
+// Runs cases named NAME.case with a bridge for all of them; `given` makes what else they take, or says what
+// is missing.
 export async function runAll(name, cases, given) {
     const result = {failed: 0};
     const fail = (which, why) => {
@@ -273,8 +291,10 @@ export async function runAll(name, cases, given) {
             const begun = performance.now();
             let timer;
             try {
-                const skip = await Promise.race([run(common),
-                    new Promise((_, no) => (timer = setTimeout(() => no(new Error('no end in time')), LIMIT)))]);
+                const skip = await Promise.race([
+                    run(common),
+                    new Promise((_, no) => (timer = setTimeout(() => no(new Error('no end in time')), LIMIT)))
+                ]);
                 if (common.bridge.ended) throw new Error('tmux_bridge has ended');
                 if (skip) {
                     console.log(`skip ${name}.${which}: ${skip}`);
@@ -299,7 +319,8 @@ export async function runAll(name, cases, given) {
         if (common.bridge) {
             const how = await common.bridge.stop();
             if (how !== 0) fail('exit_code', `${how}: ${common.bridge.log.slice(-4000)}`);
-            else if (/runtime error|Sanitizer/.test(common.bridge.log)) fail('sanitizers', common.bridge.log.slice(-4000));
+            else if (/runtime error|Sanitizer/.test(common.bridge.log))
+                fail('sanitizers', common.bridge.log.slice(-4000));
         }
     }
     process.exit(result.failed ? 1 : 0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT-0
-// The page of tmux_bridge in Chromium, through playwright-core, beside what tmux says. Pictures go to OUT_DIR.
+// The page of tmux_bridge in Chromium, through playwright-core, beside what tmux says. Pictures go to
+// OUT_DIR.
 //
 //     node tests/bridge_page.mjs BRIDGE NPM_DIR OUT_DIR [name...]
 //
@@ -7,15 +8,19 @@
 import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
+
 import {
-    ask, Bridge, check, CORPUS, env, load, median, outDir, page, runAll, same, script, session, sleep, tmux, truth, until
+    ask, Bridge, check, CORPUS, env, load, outDir, page, runAll, same, script, session, sleep, tmux, truth,
+    until
 } from './bridge_lib.mjs';
 
 const playwright = load('playwright-core');
-const chromium = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(p => existsSync(p));
+const chromium =
+    ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(p => existsSync(p));
 
 async function opened(browser, url, session, options = {}) {
-    const context = await browser.newContext({viewport: {width: 1100, height: 700}, colorScheme: 'dark', ...options});
+    const context =
+        await browser.newContext({viewport: {width: 1100, height: 700}, colorScheme: 'dark', ...options});
     const p = await context.newPage();
     p.problems = [];
     p.on('pageerror', e => p.problems.push(String(e)));
@@ -28,7 +33,8 @@ async function opened(browser, url, session, options = {}) {
     }
     return p;
 }
-const pageRows = p => p.evaluate(() => [...document.querySelectorAll('#screen .row')].map(r => r.textContent.trimEnd()));
+const pageRows = p =>
+    p.evaluate(() => [...document.querySelectorAll('#screen .row')].map(r => r.textContent.trimEnd()));
 const pageShows = async (p, s) => {
     let got, want;
     await until('the page shows it', async () => {
@@ -39,7 +45,7 @@ const pageShows = async (p, s) => {
 };
 const picture = (p, name) => p.screenshot({path: join(outDir, name + '.png')});
 
-// ---- cell by cell, beside tmux's own words -----------------------------------------------------------------
+// ---- cell by cell, beside tmux's own words ----------------------------------------------------------------
 
 const rgb = hex => `rgb(${[1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)).join(', ')})`;
 const FG = rgb('#e4e6eb'), BG = rgb('#16181d'), CLEAR = 'rgba(0, 0, 0, 0)';
@@ -52,8 +58,19 @@ function indexed(i) { // xterm's 256 colours; the first 16 are the page's own
 // A second reading of SGR, which shares nothing with the tool's: rows of [character, style].
 function ansiRows(capture) {
     const ACS = {
-        j: '\u2518', k: '\u2510', l: '\u250c', m: '\u2514', n: '\u253c', q: '\u2500', t: '\u251c', u: '\u2524',
-        v: '\u2534', w: '\u252c', x: '\u2502', a: '\u2592', '~': '\u00b7'
+        j: '\u2518',
+        k: '\u2510',
+        l: '\u250c',
+        m: '\u2514',
+        n: '\u253c',
+        q: '\u2500',
+        t: '\u251c',
+        u: '\u2524',
+        v: '\u2534',
+        w: '\u252c',
+        x: '\u2502',
+        a: '\u2592',
+        '~': '\u00b7'
     };
     let s = {}, lines = false;
     return capture.split('\n').slice(0, -1).map(line => {
@@ -136,7 +153,8 @@ async function equals(p, s, what) {
         return JSON.stringify(got) === JSON.stringify(want);
     }).catch(() => {
         const row = want.findIndex((r, i) => JSON.stringify(r) !== JSON.stringify(got[i]));
-        const col = row < 0 ? -1 : want[row].findIndex((c, i) => JSON.stringify(c) !== JSON.stringify(got[row][i]));
+        const col =
+            row < 0 ? -1 : want[row].findIndex((c, i) => JSON.stringify(c) !== JSON.stringify(got[row][i]));
         same(row < 0 ? got.length : got[row].slice(Math.max(0, col)), row < 0 ? want.length :
             want[row].slice(Math.max(0, col)), `${what}: row ${row} from column ${col}`);
     });
@@ -150,10 +168,15 @@ const cases = {
         const p = await opened(browser, bridge.urls[0], s);
         await pageShows(p, s);
         const style = async text => p.evaluate(t => {
-            const e = [...document.querySelectorAll('#screen span')].find(x => x.textContent === t), c = getComputedStyle(e);
-            return [c.color, c.backgroundColor, c.fontWeight, c.fontStyle, c.textDecorationLine, c.textDecorationStyle, c.textDecorationColor];
+            const e = [...document.querySelectorAll('#screen span')].find(x => x.textContent === t),
+                  c = getComputedStyle(e);
+            return [
+                c.color, c.backgroundColor, c.fontWeight, c.fontStyle, c.textDecorationLine,
+                c.textDecorationStyle, c.textDecorationColor
+            ];
         }, text);
-        const bold = await style('bold'), curly = await style('curly'), colours = await style('colours'), dim = await style('dim');
+        const bold = await style('bold'), curly = await style('curly'), colours = await style('colours'),
+              dim = await style('dim');
         same([bold[0], bold[2]], ['rgb(255, 123, 128)', '700'], 'bold red');
         same(curly.slice(4), ['underline', 'wavy', 'rgb(255, 1, 2)'], 'curly');
         same(colours.slice(0, 2), ['rgb(9, 200, 99)', 'rgb(95, 0, 95)'], 'colours');
@@ -183,7 +206,8 @@ const cases = {
     },
     async keys_paste_and_copy_in_the_page({bridge, browser}) {
         const s = session();
-        const p = await opened(browser, bridge.urls[1], s, {permissions: ['clipboard-read', 'clipboard-write']});
+        const p =
+            await opened(browser, bridge.urls[1], s, {permissions: ['clipboard-read', 'clipboard-write']});
         await p.click('#scroll');
         await p.keyboard.type('echo typed-$((1+1)) "h\u00e9"');
         await p.keyboard.press('Enter');
@@ -193,16 +217,19 @@ const cases = {
         await p.evaluate(() => {
             const data = new DataTransfer();
             data.setData('text/plain', 'pasted one\npasted two\n');
-            document.getElementById('keys').dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true}));
+            document.getElementById('keys').dispatchEvent(
+                new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true}));
         });
         await until('the paste', () => truth(s).filter(r => r === 'pasted two').length === 2);
         await pageShows(p, s);
         await p.keyboard.press('Control+c');
         await until('the prompt', () => truth(s).some(r => r.startsWith('^C')));
         const copied = await p.evaluate(() => {
-            const row = [...document.querySelectorAll('#screen .row')].find(r => r.textContent.startsWith('typed-2'));
+            const row =
+                [...document.querySelectorAll('#screen .row')].find(r => r.textContent.startsWith('typed-2'));
             getSelection().selectAllChildren(row);
-            const data = new DataTransfer(), e = new ClipboardEvent('copy', {clipboardData: data, bubbles: true, cancelable: true});
+            const data = new DataTransfer(),
+                  e = new ClipboardEvent('copy', {clipboardData: data, bubbles: true, cancelable: true});
             document.dispatchEvent(e);
             return data.getData('text/plain');
         });
@@ -230,7 +257,8 @@ const cases = {
         for (let i = 0; i < 3 && !times.some(t => t < 200); i++) { // this machine may have other things to do
             await p.evaluate(() => {
                 window.seen = new Promise(done => {
-                    addEventListener('keydown', () => (window.pressed = performance.now()), {once: true, capture: true});
+                    addEventListener(
+                        'keydown', () => (window.pressed = performance.now()), {once: true, capture: true});
                     const prompt = () => [...document.querySelectorAll('#screen .row')]
                         .some(r => /^\^C|^[$#] *$/.test(r.textContent));
                     new MutationObserver(() => prompt() &&
@@ -277,14 +305,22 @@ const cases = {
         await p.context().close();
     },
     async full_screen_programs_cell_by_cell({bridge, browser}) {
-        const text = script('text.c', Array.from({length: 300}, (_, i) => i % 3 ? `    if (x[${i}] > 0x${i}) return "a${i}";` :
-            `/* ${i} \u4e2d\u6587 e\u0301 */ static const int n${i} = ${i};\t// tab`).join('\n') + '\n');
+        const text = script('text.c',
+            Array.from({length: 300},
+                     (_, i) => i % 3
+                         ? `    if (x[${i}] > 0x${i}) return "a${i}";`
+                         : `/* ${i} \u4e2d\u6587 e\u0301 */ static const int n${i} = ${i};\t// tab`)
+                    .join('\n') +
+                '\n');
         const tried = [];
-        for (const [program, command, keys] of [
-            ['vim', `vim -u NONE -i NONE -N -n -c 'syntax on' -c 'set nu hls cul ls=2 nowrap' -c '/return' ${text}`,
-                [':vsplit', 'Enter', 'C-f', 'j', 'v', 'j', 'w']],
-            ['less', `less -N -i ${text}`, ['Space', '/return', 'Enter', 'n', 'n']],
-            ['top', 'top -d 0.3', ['z', 'x', 'V']]]) {
+        for (const [program, command, keys] of [[
+                 'vim',
+                 `vim -u NONE -i NONE -N -n -c 'syntax on' -c 'set nu hls cul ls=2 nowrap' -c '/return' ${
+                     text}`,
+                 [':vsplit', 'Enter', 'C-f', 'j', 'v', 'j', 'w']
+             ],
+                 ['less', `less -N -i ${text}`, ['Space', '/return', 'Enter', 'n', 'n']],
+                 ['top', 'top -d 0.3', ['z', 'x', 'V']]]) {
             if (!has(program)) {
                 console.log(`     without ${program}, which is not here`);
                 continue;
@@ -307,7 +343,8 @@ const cases = {
                 await equals(p, s, program);
             }
             await picture(p, program);
-            for (const k of program === 'vim' ? ['Escape', ':qa!', 'Enter'] : ['q']) tmux('send-keys', '-t', `=${s}:`, k);
+            for (const k of program === 'vim' ? ['Escape', ':qa!', 'Enter'] : ['q'])
+                tmux('send-keys', '-t', `=${s}:`, k);
             await until('it has ended', () => ask(s, '#{pane_current_command}') === 'cat');
             if (program !== 'top') same(truth(s)[0].trimEnd(), 'before', 'the first screen again');
             await pageShows(p, s);
@@ -319,13 +356,16 @@ const cases = {
     },
     async colours_and_widths_cell_by_cell({bridge, browser}) {
         const s = session('exec sh ' + script('table', `i=0; while [ $i -lt 256 ]; do
-printf '\\033[38;5;%dm%3d\\033[48;5;%dm \\033[0m' $i $i $((255-i)); i=$((i+1)); [ $((i%32)) -ne 0 ] || echo; done
-i=0; while [ $i -lt 120 ]; do printf '\\033[48;2;%d;%d;%dm\\033[38;2;%d;0;9m#' $((i*2)) $((255-i*2)) 40 $((i*2)); i=$((i+1)); done
+printf '\\033[38;5;%dm%3d\\033[48;5;%dm \\033[0m' $i $i $((255-i)); i=$((i+1))
+[ $((i%32)) -ne 0 ] || echo; done
+i=0; while [ $i -lt 120 ]; do printf '\\033[48;2;%d;%d;40m' $((i*2)) $((255-i*2))
+printf '\\033[38;2;%d;0;9m#' $((i*2)); i=$((i+1)); done
 printf '\\033[0m\\n'
 for a in 1 2 3 4 7 8 9 '1;31' '1;7;34' '2;35' '3;4;9;92' '7;44;93' '4;38;5;200;48;2;1;2;3'; do
 printf '\\033[%smattr %s \\346\\274\\242\\345\\255\\227 e\\314\\201\\033[0m ' "$a" "$a"; done; echo
 ${CORPUS.replace('exec sleep 1000', '')}
-exec sleep 1000`), 130, 40);
+exec sleep 1000`),
+            130, 40);
         const p = await opened(browser, bridge.urls[0], s);
         await until('the end', () => truth(s).some(r => r.startsWith('END')));
         await equals(p, s, 'the table');
@@ -338,7 +378,8 @@ exec sleep 1000`), 130, 40);
         await p.click('#scroll');
         const cdp = await p.context().newCDPSession(p);
         for (const text of ['\u306b', '\u306b\u307b', '\u306b\u307b\u3093'])
-            await cdp.send('Input.imeSetComposition', {text, selectionStart: text.length, selectionEnd: text.length});
+            await cdp.send(
+                'Input.imeSetComposition', {text, selectionStart: text.length, selectionEnd: text.length});
         await p.waitForSelector('#keys.composing');
         const opacity = await p.evaluate(() => getComputedStyle(document.getElementById('keys')).opacity);
         same(opacity, '1', 'what is being composed can be seen');
@@ -362,8 +403,10 @@ exec sleep 1000`), 130, 40);
             const r = b.getBoundingClientRect();
             return [r.width, r.height];
         }));
-        check(sizes.length >= 10 && sizes.every(([w, h]) => w >= 40 && h >= 40), `sizes ${JSON.stringify(sizes)}`);
-        check(await p.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing sticks out');
+        check(sizes.length >= 10 && sizes.every(([w, h]) => w >= 40 && h >= 40),
+            `sizes ${JSON.stringify(sizes)}`);
+        check(
+            await p.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing sticks out');
         await p.tap('#scroll');
         await p.keyboard.insertText('echo finger; sleep 100');
         await p.keyboard.press('Enter');
@@ -385,10 +428,12 @@ exec sleep 1000`), 130, 40);
         await p.click('#scroll');
         await p.keyboard.type('a line to be read');
         await until('it is said', async () => (await p.textContent('#said')) === 'a line to be read');
-        const cdp = await p.context().newCDPSession(p), {nodes} = await cdp.send('Accessibility.getFullAXTree');
+        const cdp = await p.context().newCDPSession(p),
+              {nodes} = await cdp.send('Accessibility.getFullAXTree');
         const seen = nodes.filter(n => !n.ignored).map(n => `${n.role?.value}: ${n.name?.value}`);
-        for (const want of ['textbox: type into the terminal', 'region: scrollback and screen', 'button: larger text',
-            'searchbox: Search the scrollback', 'StaticText: a line to be read', 'status: '])
+        for (const want of ['textbox: type into the terminal', 'region: scrollback and screen',
+                 'button: larger text', 'searchbox: Search the scrollback', 'StaticText: a line to be read',
+                 'status: '])
             check(seen.some(n => n.startsWith(want)), `${want} in ${seen.join(', ').slice(0, 900)}`);
         same(await p.getAttribute('#said', 'aria-live'), 'polite');
         same(await p.getAttribute('html', 'lang'), 'en');
@@ -416,10 +461,12 @@ exec sleep 1000`), 130, 40);
                     }
                 };
                 return ['#name', '#state', '#viewers', '#badge', '#fit', '#find', '#screen .row span']
-                    .map(q => document.querySelector(q)).map(e => [e.id || 'screen', getComputedStyle(e).color, behind(e)]);
+                    .map(q => document.querySelector(q))
+                    .map(e => [e.id || 'screen', getComputedStyle(e).color, behind(e)]);
             });
             for (const [what, fg, bg] of pairs)
-                check(contrast(fg, bg) >= 4.5, `${what} in ${colorScheme}: ${fg} on ${bg}, ${contrast(fg, bg).toFixed(2)}`);
+                check(contrast(fg, bg) >= 4.5,
+                    `${what} in ${colorScheme}: ${fg} on ${bg}, ${contrast(fg, bg).toFixed(2)}`);
             const bg = pairs.at(-1)[2];
             for (const i of [1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14]) { // black and white may be either
                 const c = rgb(page.paletteColour(i, colorScheme));
@@ -455,7 +502,8 @@ exec sleep 1000`), 130, 40);
             window.stopped = false;
             for (const f of window.waiting) requestAnimationFrame(f);
         });
-        await until('it goes on', async () => (await b.metrics()).delta_bytes_total > to.delta_bytes_total + 1000);
+        await until(
+            'it goes on', async () => (await b.metrics()).delta_bytes_total > to.delta_bytes_total + 1000);
         await p.keyboard.press('Control+c');
         await until('the prompt', () => truth(s).some(r => /^[$#] ?$/.test(r)));
         await pageShows(p, s);
@@ -463,7 +511,8 @@ exec sleep 1000`), 130, 40);
         await b.stop();
     },
     async text_under_a_selection_stays({bridge, browser}) {
-        const s = session('exec sh ' + script('changing', 'while :; do printf "\\033[Hnow %s\\n" $(date +%s%N); sleep .03; done'));
+        const s = session('exec sh ' +
+            script('changing', 'while :; do printf "\\033[Hnow %s\\n" $(date +%s%N); sleep .03; done'));
         const p = await opened(browser, bridge.urls[0], s), first = () => p.textContent('#screen .row');
         const box = await p.locator('#screen .row').first().boundingBox();
         await p.mouse.move(box.x + 2, box.y + box.height / 2);
@@ -472,14 +521,16 @@ exec sleep 1000`), 130, 40);
         await p.mouse.up();
         const copy = () => p.evaluate(() => {
             const data = new DataTransfer();
-            document.dispatchEvent(new ClipboardEvent('copy', {clipboardData: data, bubbles: true, cancelable: true}));
+            document.dispatchEvent(
+                new ClipboardEvent('copy', {clipboardData: data, bubbles: true, cancelable: true}));
             return data.getData('text/plain');
         });
         const text = await first(), got = await copy();
         check(/^n?ow \d{15,}/.test(got) && text.includes(got), `copied ${got} of ${text}`);
         await sleep(400);
         same([await first(), await copy()], [text, got], 'a while later');
-        check((await p.evaluate(() => getComputedStyle(document.getElementById('state'), '::after').content)).includes('held'),
+        check((await p.evaluate(() => getComputedStyle(document.getElementById('state'), '::after').content))
+                  .includes('held'),
             'it says so');
         await picture(p, 'selected');
         await p.mouse.click(box.x + 5, box.y + 200);
@@ -488,7 +539,8 @@ exec sleep 1000`), 130, 40);
         await p.context().close();
     },
     async reconnecting_waits_longer_and_not_all_at_once({browser}) {
-        const s = session('exec cat'), b = await Bridge.start('--session', s), context = await browser.newContext();
+        const s = session('exec cat'), b = await Bridge.start('--session', s),
+              context = await browser.newContext();
         await context.addInitScript(() => {
             window.tries = [];
             window.WebSocket = class extends WebSocket {
@@ -506,14 +558,16 @@ exec sleep 1000`), 130, 40);
         await b.stop();
         await until('some tries', async () => (await p.evaluate(() => window.tries.length)) >= 5, 15000);
         same(await p.$('#state.live'), null, 'state');
-        check(/trying again in \d+ s|connecting/.test(await p.textContent('#state')), await p.textContent('#state'));
+        check(/trying again in \d+ s|connecting/.test(await p.textContent('#state')),
+            await p.textContent('#state'));
         const tries = await p.evaluate(() => window.tries), waits = [];
         for (let i = 1; i < 5; i++) waits.push((tries[i].at - tries[i - 1].over) / (300 * 2 ** (i - 1)));
         check(waits.every(w => w > .45 && w < 1.9), `waits are ${waits} of 300 ms, 600 ms ...`);
         check(Math.max(...waits) - Math.min(...waits) > .02, `they are not all the same: ${waits}`);
         for (const [what, event] of [['online', () => dispatchEvent(new Event('online'))],
             ['visibilitychange', () => document.dispatchEvent(new Event('visibilitychange'))]]) {
-            await until('it waits', async () => (await p.evaluate(() => window.tries.at(-1).over)) !== undefined);
+            await until(
+                'it waits', async () => (await p.evaluate(() => window.tries.at(-1).over)) !== undefined);
             const n = await p.evaluate(() => window.tries.length);
             await p.evaluate(event);
             same(await p.evaluate(() => window.tries.length), n + 1, 'tries at once after ' + what);
@@ -577,6 +631,7 @@ exec sleep 1000`), 130, 40);
 await runAll('bridge_page', cases, async common => {
     if (!playwright) return 'needs npm playwright-core (make deps)';
     if (!chromium) return 'needs chromium (make deps)';
-    common.browser = await playwright.chromium.launch({executablePath: chromium, args: ['--no-sandbox'], env});
+    common.browser =
+        await playwright.chromium.launch({executablePath: chromium, args: ['--no-sandbox'], env});
     return '';
 });

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT-0
-// The page of tmux_bridge. First the wire, which knows nothing of the page (and runs under node for the tests);
-// then the screen as rows of text with styles; then keys, paste, mouse and touch; then the connection.
-// The table of messages stands in screen.h.
+// The page of tmux_bridge. First the wire, which knows nothing of the page (and runs under node for the
+// tests); then the screen as rows of text with styles; then keys, paste, mouse and touch; then the
+// connection. The table of messages stands in screen.h.
 'use strict';
 
-// ---- the wire ----------------------------------------------------------------------------------------------------
+// ---- the wire ---------------------------------------------------------------------------------------------
 
 const VERSION = 2;
 const MAY_WRITE = 1, MAY_RESIZE = 2, MAY_LATER = 4;
-const BOLD = 1, DIM = 2, ITALIC = 4, UNDERLINE = 56, BLINK = 64, REVERSE = 128, HIDDEN = 256, STRIKE = 512, OVERLINE = 1024;
+const BOLD = 1, DIM = 2, ITALIC = 4, UNDERLINE = 56, BLINK = 64, REVERSE = 128, HIDDEN = 256, STRIKE = 512,
+      OVERLINE = 1024;
 const CURSOR = 1, ALTERNATE = 2, MOUSE = 16 | 32 | 64, MOUSE_DRAG = 32, MOUSE_ALL = 64, MOUSE_SGR = 128;
 const decoder = new TextDecoder(), encoder = new TextEncoder();
 
@@ -185,11 +186,23 @@ function message(type, ...parts) {
     return all;
 }
 
-// ---- keys ----------------------------------------------------------------------------------------------------------
+// ---- keys -------------------------------------------------------------------------------------------------
 
 const NAMES = {
-    Enter: 'Enter', Tab: 'Tab', Escape: 'Escape', Backspace: 'BSpace', Delete: 'DC', Insert: 'IC', ArrowUp: 'Up',
-    ArrowDown: 'Down', ArrowLeft: 'Left', ArrowRight: 'Right', Home: 'Home', End: 'End', PageUp: 'PPage', PageDown: 'NPage'
+    Enter: 'Enter',
+    Tab: 'Tab',
+    Escape: 'Escape',
+    Backspace: 'BSpace',
+    Delete: 'DC',
+    Insert: 'IC',
+    ArrowUp: 'Up',
+    ArrowDown: 'Down',
+    ArrowLeft: 'Left',
+    ArrowRight: 'Right',
+    Home: 'Home',
+    End: 'End',
+    PageUp: 'PPage',
+    PageDown: 'NPage'
 };
 
 // tmux's name of a key, or null when the text it makes says it better, or it makes nothing.
@@ -205,17 +218,21 @@ function keyName(e) {
         return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') + name;
     }
     if (name === 'Tab' && e.shiftKey) return (e.ctrlKey ? 'C-' : '') + 'BTab';
-    return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') + (e.shiftKey && name !== 'Enter' && name !== 'BSpace' &&
-        name !== 'Escape' ? 'S-' : '') + name;
+    return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') +
+        (e.shiftKey && name !== 'Enter' && name !== 'BSpace' && name !== 'Escape' ? 'S-' : '') + name;
 }
 
-// ---- colours -------------------------------------------------------------------------------------------------------
+// ---- colours ----------------------------------------------------------------------------------------------
 
 const PALETTE = {
-    dark: ['#2e3436', '#f2545b', '#6cc644', '#e5b83b', '#5b9df5', '#c678dd', '#2fc2c2', '#d5d9e0', '#7d8594', '#ff7b80',
-        '#8fe06a', '#ffd866', '#86bbff', '#dda0f0', '#5fe0e0', '#ffffff'],
-    light: ['#000000', '#b3151c', '#23720b', '#7a5a00', '#0b4fb3', '#8a1fa8', '#006a70', '#8a8f99', '#4a4f59', '#d1242f',
-        '#2c8a10', '#8f6b00', '#1f6feb', '#a535c6', '#007f86', '#d0d4dc']
+    dark: [
+        '#2e3436', '#f2545b', '#6cc644', '#e5b83b', '#5b9df5', '#c678dd', '#2fc2c2', '#d5d9e0', '#7d8594',
+        '#ff7b80', '#8fe06a', '#ffd866', '#86bbff', '#dda0f0', '#5fe0e0', '#ffffff'
+    ],
+    light: [
+        '#000000', '#b3151c', '#23720b', '#7a5a00', '#0b4fb3', '#8a1fa8', '#006a70', '#8a8f99', '#4a4f59',
+        '#d1242f', '#2c8a10', '#8f6b00', '#1f6feb', '#a535c6', '#007f86', '#d0d4dc'
+    ]
 };
 function paletteColour(i, theme) {
     if (i < 16) return PALETTE[theme][i];
@@ -251,11 +268,12 @@ function look(s, theme) {
     return p;
 }
 
-// ---- the page ------------------------------------------------------------------------------------------------------
+// ---- the page ---------------------------------------------------------------------------------------------
 
 function start() {
     const $ = id => document.getElementById(id), root = document.documentElement;
-    const view = $('view'), scroll = $('scroll'), grid = $('screen'), history = $('history'), cursor = $('cursor');
+    const view = $('view'), scroll = $('scroll'), grid = $('screen'), history = $('history'),
+          cursor = $('cursor');
     const keys = $('keys'), state = $('state'), find = $('find');
     const kept = (k, v) => {
         try {
@@ -266,7 +284,8 @@ function start() {
         }
     };
     let theme = kept('theme') || (matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark');
-    let size = Number(kept('size')) || 0, cw = 8, ch = 17, rowOf = [], writable = false, socket = null, following = true;
+    let size = Number(kept('size')) || 0, cw = 8, ch = 17, rowOf = [], writable = false, socket = null,
+        following = true;
     let painting = false, selecting = false, held = false, session = '';
     const widths = new Map(), pen = document.createElement('canvas').getContext('2d');
     const screen = new Screen({commit: soon, hello, rights, old, oldEnd, viewers, over});
@@ -323,7 +342,8 @@ function start() {
         const per = pen.measureText('MMMMMMMMMM').width / 10 / base;
         let px = size;
         if (!px && screen.cols) {
-            px = Math.min((view.clientWidth - 10) / screen.cols / per, (view.clientHeight - 10) / screen.rows / 1.18);
+            px = Math.min(
+                (view.clientWidth - 10) / screen.cols / per, (view.clientHeight - 10) / screen.rows / 1.18);
             px = Math.max(4, Math.min(40, Math.floor(px * 4) / 4));
         }
         px = px || 14;
@@ -389,7 +409,8 @@ function start() {
             root.dataset.painted = number;
         });
         clearTimeout(paint.says);
-        paint.says = setTimeout(() => ($('said').textContent = textOf(screen.line[screen.y] || '').trim()), 700);
+        paint.says =
+            setTimeout(() => ($('said').textContent = textOf(screen.line[screen.y] || '').trim()), 700);
     }
 
     // Text that somebody is about to copy must stay: nothing is painted, so nothing more is sent either.
@@ -455,7 +476,9 @@ function start() {
         const want = find.value.toLowerCase();
         if (!step) {
             for (const div of hits) div.classList.remove('hit');
-            hits = want ? [...history.children, ...rowOf].filter(d => d.textContent.toLowerCase().includes(want)) : [];
+            hits = want
+                ? [...history.children, ...rowOf].filter(d => d.textContent.toLowerCase().includes(want))
+                : [];
             for (const div of hits) div.classList.add('hit');
             hit = hits.length - 1;
         } else if (hits.length) {
@@ -496,7 +519,8 @@ function start() {
     }
     keys.addEventListener('keydown', e => {
         const name = keyName(e);
-        if ((e.ctrlKey || e.metaKey) && e.shiftKey && /^[cv]$/i.test(e.key)) return; // the browser's copy and paste
+        // The browser's copy and paste.
+        if ((e.ctrlKey || e.metaKey) && e.shiftKey && /^[cv]$/i.test(e.key)) return;
         if (e.ctrlKey && e.key === 'c' && !getSelection().isCollapsed) return;
         if (e.ctrlKey && e.key === 'v') return;
         if (!name) return;
@@ -523,7 +547,8 @@ function start() {
         const bytes = encoder.encode(e.clipboardData.getData('text/plain')), piece = 16384;
         e.preventDefault();
         for (let at = 0; at < bytes.length; at += piece)
-            send(message('p', [1, (at === 0 ? 1 : 0) | (at + piece >= bytes.length ? 2 : 0)], bytes.subarray(at, at + piece)));
+            send(message('p', [1, (at === 0 ? 1 : 0) | (at + piece >= bytes.length ? 2 : 0)],
+                bytes.subarray(at, at + piece)));
     });
     document.addEventListener('copy', e => {
         if (e.target === find) return;
@@ -569,10 +594,12 @@ function start() {
 
     function setSticky(to) {
         sticky = sticky === to ? '' : to;
-        for (const b of $('touch').children) if (b.sticky) b.setAttribute('aria-pressed', String(b.sticky === sticky));
+        for (const b of $('touch').children)
+            if (b.sticky) b.setAttribute('aria-pressed', String(b.sticky === sticky));
     }
-    for (const [label, name] of [['Esc', 'Escape'], ['Tab', 'Tab'], ['Ctrl', 'C-'], ['Alt', 'M-'], ['\u2190', 'Left'],
-        ['\u2193', 'Down'], ['\u2191', 'Up'], ['\u2192', 'Right'], ['^C', 'C-c'], ['PgUp', 'PPage'], ['PgDn', 'NPage']]) {
+    for (const [label, name] of [['Esc', 'Escape'], ['Tab', 'Tab'], ['Ctrl', 'C-'], ['Alt', 'M-'],
+             ['\u2190', 'Left'], ['\u2193', 'Down'], ['\u2191', 'Up'], ['\u2192', 'Right'], ['^C', 'C-c'],
+             ['PgUp', 'PPage'], ['PgDn', 'NPage']]) {
         const b = document.createElement('button');
         b.textContent = label;
         b.sticky = name.endsWith('-') ? name : '';
@@ -599,7 +626,8 @@ function start() {
     // The session in the size of the window, for those who may: the letters keep theirs.
     function setSize() {
         if (!resizing || !(may & MAY_RESIZE)) return;
-        const cols = Math.floor((view.clientWidth - 10) / cw), rows = Math.floor((view.clientHeight - 10) / ch);
+        const cols = Math.floor((view.clientWidth - 10) / cw),
+              rows = Math.floor((view.clientHeight - 10) / ch);
         const to = [Math.max(20, Math.min(500, cols)), Math.max(4, Math.min(300, rows))];
         if (to[0] === screen.cols && to[1] === screen.rows) return;
         send(message('z', [2, to[0]], [2, to[1]]));
@@ -657,7 +685,8 @@ function start() {
         $('viewers').textContent = `${all} watching` + (writers ? `, ${writers} may type` : '');
     }
     function over(reason, text) {
-        over.why = text || ['', 'the session has ended', 'refused', 'the server is stopping'][reason] || 'over';
+        over.why =
+            text || ['', 'the session has ended', 'refused', 'the server is stopping'][reason] || 'over';
         say(over.why);
     }
     // Whether it was only the connection: a session may be known by another name now, or the token no longer.
@@ -672,14 +701,17 @@ function start() {
     function connect() {
         clearTimeout(timer);
         if (socket || tries === Infinity) return;
-        const mine = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?session=` +
-            encodeURIComponent(session), 'tmux_bridge');
+        const mine =
+            new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?session=` +
+                    encodeURIComponent(session),
+                'tmux_bridge');
         socket = mine;
         over.why = '';
         mine.binaryType = 'arraybuffer';
         say('connecting');
         let opened = false;
-        mine.onopen = () => (opened = true) && mine.send(message('h', [1, VERSION], [4, screen.run], [8, screen.number]));
+        mine.onopen = () =>
+            (opened = true) && mine.send(message('h', [1, VERSION], [4, screen.run], [8, screen.number]));
         mine.onmessage = e => {
             if (mine !== socket) return;
             try {
