@@ -21,7 +21,7 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
-        bench-bridge soak-rings fuzz sizes install clean blocks
+        bench-bridge soak-bridge soak-rings fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -62,6 +62,10 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 	@mkdir -p $(BUILD)/tests
 	@$(COMPILE) -D_GNU_SOURCE -pthread tests/soak_rings.c -o $(BUILD)/tests/soak_rings $(LDFLAGS)
 	@$(BUILD)/tests/soak_rings
+
+soak-bridge: $(BUILD)/tmux_bridge ## a browser through FLOOD_SECONDS (60) of flood: memory, and Ctrl-C
+	FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) node tests/bridge_page.mjs $(BUILD)/tmux_bridge $(BUILD)/npm \
+	    $(BUILD)/tests/bridge a_flood_leaves_the_browser_alive
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh

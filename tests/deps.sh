@@ -18,7 +18,7 @@ apt-get install -y -qq --no-install-recommends \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
     procps util-linux jq nodejs python3 hyperfine spin \
-    curl nginx-light tmux websocketd chromium fonts-dejavu-core fonts-noto-cjk
+    curl nginx-light tmux vim less websocketd chromium fonts-dejavu-core fonts-noto-cjk
 
 # What comes from npm goes below the build directory.
 command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends npm
