@@ -118,8 +118,9 @@ try {
         const v = new WebSocket(`ws://${url.host}/ws?session=bench`,
             ['tmux_bridge', 'token.' + url.searchParams.get('token')], {perMessageDeflate: false});
         v.binaryType = 'arraybuffer';
+        const acks = new page.Acks(bytes => v.readyState === 1 && v.send(bytes)); // as the page does
         const s = new page.Screen({commit() {
-            v.send(page.message('a', [8, s.number]));
+            acks.painted(s.number);
             if (v.wanted && s.line.some(l => page.textOf(l) === v.wanted[0])) v.wanted[1]();
         }});
         v.on('open', () => v.send(page.message('h', [1, page.VERSION], [4, 0], [8, 0])));

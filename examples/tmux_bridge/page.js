@@ -186,6 +186,25 @@ function message(type, ...parts) {
     return all;
 }
 
+// Says which screens were painted: every second one at once, a single one a little later. That is half the
+// messages, and as the server goes on for four screens nobody waits for them.
+class Acks {
+    constructor(send) {
+        this.send = send;
+        this.count = this.timer = 0;
+    }
+    painted(number) {
+        this.number = number;
+        if (++this.count >= 2) this.flush();
+        else this.timer = setTimeout(() => this.flush(), 50);
+    }
+    flush() {
+        clearTimeout(this.timer);
+        this.count = 0;
+        this.send(message('a', [8, this.number]));
+    }
+}
+
 // ---- keys -------------------------------------------------------------------------------------------------
 
 const NAMES = {
@@ -288,6 +307,7 @@ function start() {
         following = true;
     let painting = false, selecting = false, held = false, session = '';
     const widths = new Map(), pen = document.createElement('canvas').getContext('2d');
+    const acks = new Acks(send);
     const screen = new Screen({commit: soon, hello, rights, old, oldEnd, viewers, over});
 
     // -- drawing
@@ -405,7 +425,7 @@ function start() {
         }
         const number = screen.number;
         setTimeout(() => {
-            send(message('a', [8, number])); // it has been painted
+            acks.painted(number);
             root.dataset.painted = number;
         });
         clearTimeout(paint.says);
@@ -764,4 +784,4 @@ function start() {
 }
 
 if (typeof document !== 'undefined') start();
-else module.exports = {VERSION, Screen, readRow, textOf, message, keyName, look, paletteColour};
+else module.exports = {VERSION, Acks, Screen, readRow, textOf, message, keyName, look, paletteColour};
