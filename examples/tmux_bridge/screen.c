@@ -167,7 +167,7 @@ static bool same_style(const screen_style *a, const screen_style *b) {
     return a->attributes == b->attributes && a->fg == b->fg && a->bg == b->bg && a->underline == b->underline;
 }
 
-static void put(row_writer *w, const char *p, size_t n) {
+static void row_put(row_writer *w, const char *p, size_t n) {
     if (!text_room(w->out, n)) {
         w->failed = true;
         return;
@@ -195,7 +195,7 @@ static void put_colour(row_writer *w, char code, uint32_t colour) {
     } else {
         text[1] = 'd';
     }
-    put(w, text, n);
+    row_put(w, text, n);
 }
 
 static void put_style(row_writer *w, const screen_style *to) {
@@ -204,11 +204,11 @@ static void put_style(row_writer *w, const screen_style *to) {
     if (same_style(&w->said, to)) return;
     if (same_style(to, &plain)) {
         text[0] = ROW_PLAIN;
-        put(w, text, 1);
+        row_put(w, text, 1);
     } else {
         if (w->said.attributes != to->attributes) {
             text[0] = ROW_ATTRIBUTES;
-            put(w, text, 1 + digits(text + 1, to->attributes, 3));
+            row_put(w, text, 1 + digits(text + 1, to->attributes, 3));
         }
         if (w->said.fg != to->fg) put_colour(w, ROW_FG, to->fg);
         if (w->said.bg != to->bg) put_colour(w, ROW_BG, to->bg);
@@ -223,10 +223,10 @@ static void put_again(row_writer *w, size_t times) {
     while (times) {
         size_t n = times < MAX_AGAIN ? times : MAX_AGAIN;
         if (n * w->last_len <= 3 && w->last_len == 1) { /* as short as saying so, and easier to read */
-            for (i = 0; i < n; i++) put(w, w->last, 1);
+            for (i = 0; i < n; i++) row_put(w, w->last, 1);
         } else {
             text[0] = ROW_AGAIN;
-            put(w, text, 1 + digits(text + 1, (uint32_t)n, 2));
+            row_put(w, text, 1 + digits(text + 1, (uint32_t)n, 2));
         }
         times -= n;
     }
@@ -250,15 +250,15 @@ static void put_last(row_writer *w) {
         if (w->said_wide != (w->last_width == 2)) {
             w->said_wide = w->last_width == 2;
             text[0] = w->said_wide ? ROW_WIDE : ROW_NARROW;
-            put(w, text, 1);
+            row_put(w, text, 1);
         }
         for (i = 0; i < w->last_len; i++) characters += ((unsigned char)w->last[i] & 0xC0) != 0x80;
         if (characters > 1) {
             text[0] = ROW_CLUSTER;
             digits(text + 1, (uint32_t)characters, 1);
-            put(w, text, 2);
+            row_put(w, text, 2);
         }
-        put(w, w->last, w->last_len);
+        row_put(w, w->last, w->last_len);
         w->last_said = true;
     }
     put_again(w, w->again);
