@@ -25,11 +25,14 @@ async function opened(browser, url, session, options = {}) {
     p.problems = [];
     p.on('pageerror', e => p.problems.push(String(e)));
     p.on('console', m => m.type() === 'error' && p.problems.push(m.text()));
-    await p.goto(url); // the token becomes a cookie
-    if (session) {
-        await p.goto('about:blank');
-        await p.goto(`${new URL(url).origin}/#${session}`);
+    if (session) { // with the cookie that the token would become
+        const {origin, port, searchParams} = new URL(url);
+        await context.addCookies(
+            [{name: 'tmux_bridge_' + port, value: searchParams.get('token'), url: origin, sameSite: 'Strict'}]);
+        await p.goto(`${origin}/#${session}`);
         await p.waitForSelector('#state.live');
+    } else {
+        await p.goto(url);
     }
     return p;
 }
