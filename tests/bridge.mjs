@@ -481,6 +481,32 @@ const cases = {
         check((await bridge.metrics()).input_held_total > 0, 'it had to wait');
         v.ws.close();
     },
+    async a_tmux_that_hangs_loses_no_input() {
+        const to = join(home, 'hung');
+        const s = session(`exec sh -c 'stty raw -echo; echo ready; exec cat >${to}'`);
+        const b = await Bridge.start('--session', s, '--input-rate', '100M');
+        const v = new Viewer(b, s, {token: b.write}), w = new Viewer(b, s);
+        await until('the reader', () => v.has('ready'));
+        await w.ready();
+        const server = Number(ask(s, '#{pid}')), rss = b.rss();
+        const text = randomBytes(3 << 20).toString('base64').slice(0, 3 << 20);
+        process.kill(server, 'SIGSTOP'); // ours
+        let grown;
+        try {
+            for (let at = 0; at < text.length; at += 8192) v.send('t', text.slice(at, at + 8192));
+            await until('it is held', async () => (await b.metrics()).input_held_total > 0);
+            await sleep(300);
+            grown = b.rss() - rss;
+        } finally {
+            process.kill(server, 'SIGCONT');
+        }
+        console.log(`     ${text.length >> 10} KB sent to a tmux that hangs: memory grew by ${grown} KB`);
+        check(grown < 12000, `memory grew by ${grown} KB for ${text.length} bytes`);
+        await until('all of it', () => existsSync(to) && statSync(to).size >= text.length, 20000);
+        check(readFileSync(to, 'latin1') === text, 'the same');
+        same(await b.stop(), 0);
+        await until('the other viewer was there to the end', () => w.closed === 1001);
+    },
     async a_viewer_that_sends_too_fast_has_to_wait() {
         const to = join(home, 'rated'),
               s = session(`exec sh -c 'stty raw -echo; echo ready; exec cat >${to}'`);
@@ -561,7 +587,7 @@ kill $!
     },
     async slow_viewers_do_not_delay_others({bridge}) {
         const s = session('exec sh ' + script('ticks', 'while :; do date +%s%N; sleep .04; done'));
-        const fast = Array.from({length: 10}, () => new Viewer(bridge, s)), late = [];
+        const fast = Array.from({length: 47}, () => new Viewer(bridge, s)), late = []; // 50 in all
         for (const v of fast) {
             await v.ready();
             v.seen = () => {
@@ -579,12 +605,15 @@ kill $!
         const stopped = new Viewer(bridge, s), silent = new Viewer(bridge, s, {ack: false});
         for (const v of [behind, stopped, silent]) await v.ready();
         stopped.ws._socket.pause(); // reads nothing any more
-        const rss = bridge.rss(), beside = await measure();
-        console.log(`     p50, p95 (ms), screens: alone ${alone}; ` +
-            `beside a link of 16 kbit/s and stopped ones ${beside}`);
-        check(beside[0] < alone[0] + 25 && beside[1] < alone[1] + 100,
-            `${beside} beside slow viewers, ${alone} alone`);
-        check(beside[2] >= alone[2] * .7, `${beside[2]} screens beside slow viewers, ${alone[2]} alone`);
+        const rss = bridge.rss();
+        let good = false;
+        for (let i = 0; i < 3 && !good; i++) { // this machine may have other things to do
+            const beside = await measure();
+            console.log(`     p50, p95 (ms), screens: alone ${alone}; ` +
+                `beside a link of 16 kbit/s and stopped ones ${beside}`);
+            good = beside[0] < alone[0] + 25 && beside[1] < alone[1] + 60 && beside[2] >= alone[2] * .7;
+        }
+        check(good, 'nobody is later for it');
         check(bridge.rss() - rss < 2000, `memory grew by ${bridge.rss() - rss} KB`);
         check(silent.updates <= 8, `${silent.updates} screens without one ack`);
         const updates = behind.updates;

@@ -27,8 +27,8 @@ async function opened(browser, url, session, options = {}) {
     p.on('console', m => m.type() === 'error' && p.problems.push(m.text()));
     if (session) { // with the cookie that the token would become
         const {origin, port, searchParams} = new URL(url);
-        await context.addCookies(
-            [{name: 'tmux_bridge_' + port, value: searchParams.get('token'), url: origin, sameSite: 'Strict'}]);
+        const name = 'tmux_bridge_' + port, value = searchParams.get('token');
+        await context.addCookies([{name, value, url: origin, sameSite: 'Strict'}]);
         await p.goto(`${origin}/#${session}`);
         await p.waitForSelector('#state.live');
     } else {
@@ -304,6 +304,10 @@ const cases = {
             return r.top >= 0 && r.bottom <= innerHeight;
         }));
         await picture(p, 'search');
+        await p.press('#find', 'Escape');
+        await until('back at the screen, with nothing that could be out of date', () => p.evaluate(() =>
+            !document.querySelector('#history .row') && !document.querySelector('.hit')));
+        await pageShows(p, s);
         same(p.problems, [], 'problems');
         await p.context().close();
     },
@@ -609,6 +613,21 @@ exec sleep 1000`),
         same([...p.problems, ...reader.problems], [], 'problems');
         await p.context().close();
         await reader.context().close();
+        await b.stop();
+    },
+    async the_turn_to_type_is_passed_on({browser}) {
+        const s = session('exec cat'), b = await Bridge.start('--session', s, '--share', 'one');
+        const first = await opened(browser, b.urls[1], s), second = await opened(browser, b.urls[1], s);
+        same([await first.isVisible('#badge'), await second.textContent('#badge')],
+            [false, 'read only: somebody else types']);
+        await second.click('#scroll');
+        await second.keyboard.type('unheard');
+        await first.context().close();
+        await second.waitForSelector('#badge', {state: 'hidden'});
+        await second.keyboard.type('heard');
+        await until('it is typed', () => truth(s)[0].startsWith('heard'));
+        same(second.problems, [], 'problems');
+        await second.context().close();
         await b.stop();
     },
     async page_reconnects_by_itself({bridge, browser}) {
