@@ -312,9 +312,10 @@ const cases = {
         const at = ['-L', 'gone'],
               own = (...a) =>
                   execFileSync('tmux', ['-u', ...at, ...a], {env, encoding: 'utf8', stdio: 'pipe'});
-        const b = await Bridge.start('-L', 'gone', '--session', 'work');
+        const b = await Bridge.run(['-L', 'gone', '--session', 'work', '--write-token', 'auto'], 2);
         const v = new Viewer(b, 'work', {wait: false});
         await until('open', () => v.ws.readyState === 1);
+        await until('it says what tmux says', () => /no server running|error connecting/.test(b.log));
         own('-f', '/dev/null', 'new-session', '-d', '-s', 'work', 'exec cat');
         await v.ready();
         own('send-keys', '-t', '=work:', 'first', 'Enter');
@@ -872,6 +873,9 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
             same(r.status, 1, 'exit code of ' + bad.join(' '));
             check(r.stderr.includes(bad[1]), r.stderr);
         }
+        const none = run('--tmux', '/nowhere/tmux', '--listen', '127.0.0.1:0');
+        same(none.status, 1, 'exit code without a tmux');
+        check(none.stderr.includes('/nowhere/tmux') && none.stderr.includes('--tmux'), none.stderr);
         const same_token = script('same_token', '0123456789abcdef0123456789abcdef\n');
         same(run('--token', same_token, '--write-token', same_token).status, 2, 'one token for both');
     },

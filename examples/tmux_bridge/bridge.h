@@ -25,6 +25,8 @@ enum {
     MIN_COLS = 20, MAX_COLS = 500, MIN_ROWS = 4, MAX_ROWS = 300 /* what an owner may set */
 };
 
+enum { STOP_FAILED = -1 }; /* bridge.stop is that, or the signal that asked for it */
+
 /* Who of those with the write token may type. */
 typedef enum share_mode { SHARE_ALL, SHARE_ONE, SHARE_WATCH } share_mode;
 
@@ -117,6 +119,7 @@ typedef struct bridge {
     bool list_timing;
     uint64_t find_ns;           /* when sessions are looked for next */
     text_buffer list;
+    char list_said[256];        /* by tmux, instead of a list */
     recording record;
     metrics metrics;
     volatile int stop;

@@ -242,6 +242,14 @@ static void stop(bridge *b) {
     record_close(&b->record);
 }
 
+static bool is_loopback(const char *listen) {
+    static const char *const begins[] = {"127.", "localhost:", "[::1]:", ":", "unix:"};
+    size_t i;
+    for (i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(listen, begins[i], strlen(begins[i])) == 0) return true;
+    return false;
+}
+
 static int run(bridge *b) {
     options *o = &b->options;
     server_desc desc;
@@ -258,12 +266,14 @@ static int run(bridge *b) {
         return fail(o->listen, error);
     }
     b->port = server_port(&b->server, 0);
+    if (!o->hosts && !is_loopback(o->listen))
+        bridge_log("--listen %s: browsers elsewhere are let in by a name given with --host only", o->listen);
     terminals_find(b);
     show_addresses(b);
     while (!b->stop && server_run(&b->server, STREAM_FOREVER) >= 0) {
     }
     stop(b);
-    return b->stop ? 0 : 1;
+    return b->stop > 0 ? 0 : 1;
 }
 
 /* The tokens, and what else must be there before anything is started. 0, or an exit code. */

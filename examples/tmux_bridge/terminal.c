@@ -631,6 +631,16 @@ static void listed(bridge *b, stream_slice line) {
     attach(t);
 }
 
+/* What tmux says instead of a list is told, once: that there is no server, or one of another version. */
+static void list_complaint(bridge *b) {
+    char text[sizeof b->list_said];
+    ssize_t n = read(b->lister.err, text, sizeof text - 1);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
+    text[n > 0 ? n : 0] = '\0';
+    if (n > 0 && !b->options.exec && strcmp(text, b->list_said) != 0) bridge_log("tmux: %s", text);
+    memcpy(b->list_said, text, strlen(text) + 1);
+}
+
 static void on_list(server_op *op) {
     bridge *b = (bridge *)op->owner;
     stream_io *io = &b->server.io;
@@ -644,6 +654,7 @@ static void on_list(server_op *op) {
             return;
     }
     stream_io_close(io, &b->list_file);
+    list_complaint(b);
     close(b->lister.err);
     child_signal(&b->lister, SIGKILL); /* its output has ended: it is gone, or as good as gone */
     while (waitpid(b->lister.pid, NULL, 0) < 0 && errno == EINTR) {
@@ -696,7 +707,10 @@ void terminals_find(bridge *b) {
     argv[n++] = "#{session_id} #{session_name}";
     b->list.len = 0;
     if (!text_room(&b->list, 4096) || !start(&b->lister, argv, CHILD_STDIN_NULL)) {
-        bridge_log("tmux: %s", strerror(errno));
+        int error = errno;
+        bridge_log("%s: %s; see --tmux", b->options.tmux, strerror(error));
+        if (error == ENOENT || error == EACCES) b->stop = STOP_FAILED; /* there is no tmux */
+        else find_later(b);
         return;
     }
     b->listing = true;
