@@ -11,6 +11,7 @@ import {mkdtempSync, readFileSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
 import net from 'node:net';
+import {janitor} from '../tests/janitor.mjs';
 
 const [bridgePath, npmDir, viewersText = '50', secondsText = '5'] = process.argv.slice(2);
 const VIEWERS = Number(viewersText), SECONDS = Number(secondsText);
@@ -26,6 +27,7 @@ const env = {
     PS1: '$ '
 };
 delete env.TMUX;
+janitor(home);
 const sleep = ms => new Promise(r => setTimeout(r, ms));
 const tmux = (...args) => execFileSync('tmux', ['-u', '-L', 'b', ...args], {env, encoding: 'utf8'});
 

@@ -260,7 +260,11 @@ const cases = {
         await shows(w, s);
         await until('all the same', () => all.every(v => v.screen.number === w.screen.number));
         for (const v of all) same(v.screen.line, w.screen.line);
-        for (const v of [...all, w]) v.ws.close();
+        const late = new Viewer(bridge, s);
+        await until('a late one too', () => late.screen.number === w.screen.number);
+        same(late.screen.line, w.screen.line);
+        check(late.bytes < 8000, `${late.bytes} bytes to see a screen behind 100000 lines`);
+        for (const v of [...all, w, late]) v.ws.close();
     },
     async reconnecting_continues_by_number({bridge}) {
         const s = session('exec cat'), v = new Viewer(bridge, s, {token: bridge.write});

@@ -8,6 +8,7 @@ import {mkdirSync, mkdtempSync, readFileSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
 import http from 'node:http';
+import {janitor} from './janitor.mjs';
 
 export const [bridgePath, npmDir, outDir, ...only] = process.argv.slice(2);
 const require = createRequire(resolve(npmDir) + '/');
@@ -27,17 +28,7 @@ export const env = {
 delete env.TMUX;
 mkdirSync(outDir, {recursive: true});
 
-const JANITOR = `cat >/dev/null
-for again in 1 2 3; do
-    for p in $(grep -slF "TMUX_TMPDIR=$1" /proc/[0-9]*/environ | cut -d/ -f3); do
-        kill -9 "$p" 2>/dev/null
-    done
-done
-rm -rf "$1"`;
-const janitor = spawn('sh', ['-c', JANITOR, 'janitor', home],
-    {stdio: ['pipe', 'ignore', 'ignore'], detached: true, env: {PATH: process.env.PATH}});
-janitor.unref();
-janitor.stdin.unref();
+janitor(home);
 
 export const sleep = ms => new Promise(r => setTimeout(r, ms));
 export const tmuxAt = (socket, ...args) => execFileSync('tmux', ['-u', '-L', socket, ...args],
