@@ -80,21 +80,19 @@ static inline void viewer_free(viewer_screen *v) {
 /* The rows of an R or U; false when there is something wrong. */
 static inline bool viewer_rows(viewer_screen *v, const char *data, size_t len) {
     size_t row = wire_get16(data), at = 2;
-    bool first_row = true;
+    size_t first = row;
     while (at < len) {
         unsigned char head = (unsigned char)data[at++];
         size_t same = head >> 4, more = head & 15;
         if (same == 15) same = at + 2 <= len ? wire_get16(data + at) : SIZE_MAX, at += 2;
         if (more == 15) more = at + 2 <= len ? wire_get16(data + at) : SIZE_MAX, at += 2;
-        if (row >= v->rows || at > len || more > len - at || (same && first_row) ||
-            (same && v->row[row - 1].len < same)) {
+        if (row >= v->rows || at > len || more > len - at || v->row[row - (row > first)].len < same) {
             v->wrong = "a row over the edge, or cut";
             return false;
         }
-        first_row = false;
-        v->row[row].len = 0;
+        v->row[row].len = row > first ? 0 : same;
         if (!text_room(&v->row[row], same + more + 1)) return false;
-        if (same) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
+        if (same && row > first) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
         memcpy(v->row[row].ptr + same, data + at, more);
         v->row[row].len = same + more;
         row++;

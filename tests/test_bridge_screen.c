@@ -307,6 +307,11 @@ static void a_scrolled_screen_is_a_move_and_a_row(void) {
     screen_capture(&now, "20\n21\n22\n13", 11, 80, 4);
     CHECK_EQ(screen_write_delta(&was, &now, 11, &out), STREAM_OK);
     CHECK_BYTES(out.ptr, out.len, "U\0\0\0\12\13\0\0\2" "20\21" "1\21" "2", 15);
+    out.len = 0; /* what is typed is all that is sent of a row */
+    screen_capture(&was, "a prompt$ ech", 13, 80, 4);
+    screen_capture(&now, "a prompt$ echo", 14, 80, 4);
+    CHECK_EQ(screen_write_delta(&was, &now, 12, &out), STREAM_OK);
+    CHECK_BYTES(out.ptr, out.len, "U\0\0\0\5\14\0\0\321" "o", 10);
     screen_free(&was);
     screen_free(&now);
     text_free(&out);

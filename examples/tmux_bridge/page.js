@@ -11,7 +11,7 @@ const MAY_WRITE = 1, MAY_RESIZE = 2, MAY_LATER = 4;
 const BOLD = 1, DIM = 2, ITALIC = 4, UNDERLINE = 56, BLINK = 64, REVERSE = 128, HIDDEN = 256, STRIKE = 512,
       OVERLINE = 1024;
 const CURSOR = 1, ALTERNATE = 2, MOUSE = 16 | 32 | 64, MOUSE_DRAG = 32, MOUSE_ALL = 64, MOUSE_SGR = 128;
-const decoder = new TextDecoder(), encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', {ignoreBOM: true}), encoder = new TextEncoder();
 
 // Cells of a row: [{text, width, style: {a, fg, bg, ul}}]; colours as in screen.h.
 function readRow(row) {
@@ -137,7 +137,7 @@ class Screen {
 
     readRows(v, bytes, at) {
         const long = n => n < 15 ? n : v.getUint16((at += 2) - 2);
-        let row = v.getUint16(at), before = bytes.subarray(0, 0);
+        let row = v.getUint16(at), before = encoder.encode(this.line[row]);
         for (at += 2; at < bytes.length; row++) {
             const head = bytes[at++], same = long(head >> 4), other = long(head & 15);
             if (same > before.length || at + other > bytes.length) throw new Error('rows that are cut');

@@ -652,7 +652,7 @@ static void put_long(text_buffer *out, size_t n) {
     out->len += 2;
 }
 
-static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
+static stream_status write_row(rows_writer *w, size_t row, stream_slice was, stream_slice text) {
     size_t same = 0, other;
     if (w->frame && (row != w->next || w->out->len - w->frame + text.len + 5 > SCREEN_MAX_ROW)) end_rows(w);
     if (!w->frame) {
@@ -660,7 +660,7 @@ static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
         w->frame = w->out->len + 1;
         wire_put16(head, (uint32_t)row);
         if (screen_write_frame('R', head, 2, NULL, 0, w->out) != STREAM_OK) return STREAM_E_NOMEM;
-        w->before = stream_slice_of(NULL, 0);
+        w->before = was;
     }
     while (same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
     other = text.len - same;
@@ -707,7 +707,7 @@ stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffe
     w.out = out;
     stream_diff_init(&diff, NULL, 0, s->text.ptr, s->text.len);
     while (status == STREAM_OK && stream_diff_next(&diff, &row) == STREAM_OK)
-        if (row.now.len) status = write_row(&w, row.row, row.now);
+        if (row.now.len) status = write_row(&w, row.row, stream_slice_of(NULL, 0), row.now);
     end_rows(&w);
     if (status == STREAM_OK) status = write_end(NULL, s, out);
     if (status != STREAM_OK) out->len = start;
@@ -816,7 +816,7 @@ stream_status screen_write_delta(const screen *was, const screen *now, uint64_t 
     if (status == STREAM_OK && more == STREAM_OK) status = write_move(was, now, &move, out);
     for (; status == STREAM_OK && more == STREAM_OK; more = stream_diff_next(&diff, &row)) {
         if (row.row >= move.to && row.row - move.to < move.count) continue; /* the move made it right */
-        status = write_row(&w, row.row, row.now);
+        status = write_row(&w, row.row, row.was, row.now);
     }
     end_rows(&w);
     if (status == STREAM_OK) status = write_end(was, now, out);

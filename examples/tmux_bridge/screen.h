@@ -32,8 +32,9 @@
        D delta   u8 the lowest 8 bits of its number, which is that of the screen before and 1
        M move    u16 to, u16 from, u16 count: rows of the screen before
        R rows    u16 first row; of each from there on: u8 with the number of bytes like those of the row
-                 before in this frame (high 4 bits) and of the other bytes (low 4 bits), where 15 says that
-                 the number follows as u16, that of the former first; the other bytes
+                 above, of the first row like those that stood there (high 4 bits), and of the other bytes
+                 (low 4 bits), where 15 says that the number follows as u16, that of the former first; the
+                 other bytes
        T title   text
        C commit  u16 column, u16 row of the cursor, u32 modes; cut behind what has changed: 8, 4 or no bytes
                  (8 with an S)
