@@ -59,8 +59,10 @@ export const median = list => [...list].sort((a, b) => a - b)[list.length >> 1];
 
 export class Bridge {
     // On the tests' tmux server, and with a token to write.
-    static start(...args) {
-        return Bridge.run(['-L', 't', '--write-token', 'auto', ...args], 2);
+    static async start(...args) {
+        const b = await Bridge.run(['-L', 't', '--write-token', 'auto', ...args], 2);
+        await until('it is attached', async () => (await b.sessions()).every(s => s.up));
+        return b;
     }
     static async run(args, tokens) {
         const b = new Bridge();
@@ -208,6 +210,7 @@ export async function shows(v, session, what) {
         return JSON.stringify(got) === JSON.stringify(want);
     }, 6000).catch(() => same(got, want, 'screen'));
 }
+export const sessionNames = () => tmux('list-sessions', '-F', '#{session_name}').trim().split('\n');
 let sessions = 0;
 export function session(command = 'exec sh', cols = 80, rows = 24) {
     const name = 's' + ++sessions;
@@ -279,6 +282,11 @@ export async function runAll(name, cases, given) {
                 console.log(`skip ${name}.${which}: ${why}`);
                 continue;
             }
+            // tmux 3.3a may die when a session comes while a control client connects (see terminal.c).
+            await until('all is attached', async () => {
+                const up = (await common.bridge.sessions()).filter(s => s.up).map(s => s.id);
+                return sessionNames().every(name => up.includes(name));
+            }).catch(() => {});
             const begun = performance.now();
             let timer;
             try {
