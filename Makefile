@@ -21,7 +21,7 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
 .PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
-        bench-bridge soak-bridge soak-rings fuzz sizes install clean blocks
+        bench-bridge soak-bridge soak-rings coverage fuzz sizes install clean blocks
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
@@ -40,6 +40,9 @@ run-relay: all ## ... the other tool: a clock fanned out to http://127.0.0.1:808
 
 test: all ## everything that can be tested on this machine; names what it had to skip
 	@CC='$(CC)' BUILD=$(BUILD) sh tests/run.sh
+
+coverage: ## which lines and branches of the headers the tests reach (gcc), some minutes
+	@BUILD=$(BUILD) sh tests/coverage.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh

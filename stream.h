@@ -1798,7 +1798,7 @@ typedef struct stream_io {
     stream__io_ring ring;
     char apart[STREAM_CACHE_LINE];
     stream__a64 posted; /* a stack of operations, newest first */
-    stream__a32 sleep;  /* awake, woken, asleep */
+    stream__a64 sleep;  /* awake, woken, asleep */
     char apart_too[STREAM_CACHE_LINE];
 } stream_io;
 
@@ -7203,17 +7203,18 @@ STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns) {
     }
     for (;;) {
         uint64_t wait_ns = timeout_ns;
-        uint32_t seen = STREAM__AWAKE;
+        uint64_t seen = STREAM__AWAKE;
         bool sleeps = false, woken = false;
         stream_status status;
         stream__io_take_posted(io);
         wait_ns = stream__timer_expire(io, wait_ns);
         if (io->done) wait_ns = 0;
         if (wait_ns > 0) {
-            /* Whoever posts or wakes writes `sleep` after what it wants seen, and we look at that after this:
-               seq_cst on both sides, or both would read what was before and we would sleep on it. */
+            /* Who posts or wakes writes `sleep` after what it wants seen, and we before we sleep. One of the
+               two exchanges is behind the other: theirs finds us asleep and wakes us, or ours finds that we were
+               woken. Relaxed: what was to be seen is acquired when we are awake again. */
             sleeps = true;
-            while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__ASLEEP)) {
+            while (!stream__a64_cas_relaxed(&io->sleep, &seen, STREAM__ASLEEP)) {
                 if (seen == STREAM__WOKEN) break;
             }
             if (seen == STREAM__WOKEN) wait_ns = 0;
@@ -7221,7 +7222,7 @@ STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns) {
         status = io->backend->collect(io, wait_ns);
         /* Awake again, whatever it was; a wake that came with work to hand out has done its duty. */
         seen = sleeps ? STREAM__ASLEEP : STREAM__AWAKE;
-        while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__AWAKE)) {
+        while (!stream__a64_cas_acq_rel(&io->sleep, &seen, STREAM__AWAKE)) {
         }
         woken = seen == STREAM__WOKEN;
         stream__io_take_posted(io);
@@ -7262,9 +7263,10 @@ STREAM_API stream_io_op *stream_io_next(stream_io *io) {
 }
 
 STREAM_API void stream_io_wake(stream_io *io) {
-    uint32_t seen = STREAM__AWAKE;
-    while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__WOKEN)) {
-        if (seen == STREAM__WOKEN) return; /* somebody else's wake serves both */
+    uint64_t seen = STREAM__AWAKE;
+    /* Also over somebody else's wake, for what we wrote before goes with ours only: without that a woken thread
+       could miss it and sleep. */
+    while (!stream__a64_cas_acq_rel(&io->sleep, &seen, STREAM__WOKEN)) {
     }
     if (seen == STREAM__ASLEEP) io->backend->wake(io);
 }

@@ -1798,7 +1798,10 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     return true;
 }
 
-/* A bracket in a stretch is one too deep: what stands before it is checked, then it is the fault. */
+static const char stream_json__too_deep[] = "nested too deep";
+
+/* A bracket in a stretch is one too deep: it is the fault, unless it may not stand there at all, or there is
+   one before it. */
 static void stream_json__note_depth(stream_json__scan *s, const stream_json__words *words, const char *bytes,
                                     const char *base, const stream_json__stretch *t) {
     stream_json__stretch head = *t;
@@ -1808,16 +1811,14 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         if (!(t->open >> stream_json__lowest(rest) & 1)) depth--;
         else if (depth++ == s->max_depth) break;
     }
-    head.to = stream_json__lowest(rest);
-    if (head.to > head.from) {
-        head.valid &= stream_json__below(head.to);
-        head.open &= head.valid;
-        head.close &= head.valid;
-        if (!stream_json__valid(s, words, bytes, base, &head)) return;
-    }
+    head.to = stream_json__lowest(rest) + 1;
+    head.valid &= stream_json__below(head.to);
+    head.open &= head.valid;
+    head.close &= head.valid;
+    if (!stream_json__valid(s, words, bytes, base, &head)) return;
     s->checking = s->batching = false;
-    s->fault = base + head.to;
-    s->message = "nested too deep";
+    s->fault = base + head.to - 1;
+    s->message = stream_json__too_deep;
 }
 
 /* One kernel. `masks` tells rare bytes; the loop goes over blocks of 64 bytes, counted from the loan's beginning,
@@ -2617,16 +2618,10 @@ STREAM__INLINE unsigned stream_json__mark16(const char *p) {
 }
 #endif
 
-/* The first quote or backslash at p or behind it, among at most 64 bytes; else where it gave up. */
+/* The first quote or backslash at p or behind it; e if there is none. */
 STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
-    const char *stop = e - p > 64 ? p + 64 : e;
-#if STREAM__SIMD_X86
-    for (; stop - p >= 16; p += 16) {
-        const unsigned hit = stream_json__mark16(p);
-        if (hit) return p + stream_json__lowest(hit);
-    }
-#elif STREAM__LITTLE_ENDIAN
-    for (; stop - p >= 8; p += 8) {
+#if STREAM__LITTLE_ENDIAN && !STREAM__SIMD_X86
+    for (; e - p >= 8; p += 8) {
         uint64_t v, q, b, hit;
         memcpy(&v, p, 8);
         q = v ^ STREAM__BYTES('"');
@@ -2636,7 +2631,7 @@ STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
         if (hit) return p + stream_json__lowest(hit) / 8;
     }
 #endif
-    while (p < stop && *p != '"' && *p != '\\') p++;
+    while (p < e && *p != '"' && *p != '\\') p++;
     return p;
 }
 
@@ -3769,7 +3764,8 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
             p = c->kernel->run(s, p, e);
             if (s->fault)
                 return stream_json__reject(c, begin, s->fault, s->message,
-                                           s->deepest > s->max_depth ? STREAM_E_TOO_DEEP : STREAM_E_INVALID);
+                                           s->message == stream_json__too_deep ? STREAM_E_TOO_DEEP
+                                                                               : STREAM_E_INVALID);
             if (s->depth == 0) c->state = STREAM_JSON__BEHIND;
             break;
         default: /* STREAM_JSON__TOKEN */

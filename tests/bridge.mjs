@@ -12,9 +12,8 @@ import net from 'node:net';
 import {join} from 'node:path';
 
 import {
-    ask, Bridge, bridgePath, check, CORPUS, env, home, median, page, runAll, same, script, session, sessionNames,
-    shows,
-    sleep, tmux, tmuxAt, truth, until, Viewer
+    ask, Bridge, bridgePath, check, CORPUS, env, home, median, page, runAll, same, script, session,
+    sessionNames, shows, sleep, tmux, tmuxAt, truth, until, Viewer
 } from './bridge_lib.mjs';
 
 // Something between a viewer and the tool that lets so many bytes a second through to the viewer.

@@ -16,36 +16,11 @@
 #include <unistd.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CUTS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define CUTS_SANITIZED 1
-#endif
-#endif
-#ifndef CUTS_SANITIZED
-#define CUTS_SANITIZED 0
-#endif
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
 typedef struct sample {
     const char *ptr;
     size_t len;
 } sample;
 #define SAMPLE(literal) {literal, sizeof(literal) - 1}
-
-static inline size_t scaled(size_t full) {
-    static size_t percent;
-    if (percent == 0) {
-        const char *text = getenv("TEST_SCALE");
-        percent = text ? (size_t)strtoul(text, NULL, 10) : 0;
-        if (percent == 0) percent = CUTS_SANITIZED ? 15 : 100;
-    }
-    return (size_t)((uint64_t)full * percent / 100 + 1);
-}
-
-static inline size_t random_below(uint64_t *seed, size_t n) { return (size_t)(test_random(seed) % n); }
 
 /* ---- text that grows --------------------------------------------------------------------------------- */
 
@@ -267,7 +242,7 @@ static inline void cuts_check(subject *s, const char *in, size_t n, const notes 
         bool random = turn >= 13;
         subject_restart(s);
         for (at = 0; at < n; at += len) {
-            len = random ? random_below(&seed, (turn - 12) * (n > 4000 ? 97 : 3)) : turn + 1;
+            len = random ? below(&seed, (turn - 12) * (n > 4000 ? 97 : 3)) : turn + 1;
             if (len > n - at) len = n - at;
             subject_feed(s, in + at, len, (int)(turn % LEND_WAYS));
         }

@@ -26,23 +26,6 @@
 #include <yajl/yajl_parse.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-static unsigned long scaled(unsigned long count) {
-    const char *text = getenv("TEST_SCALE");
-    unsigned long percent = text ? strtoul(text, NULL, 0) : SANITIZED ? 12 : 100;
-    return count * percent / 100 + 1;
-}
-
 /* --- documents ------------------------------------------------------------------------------------------ */
 
 typedef struct document {
@@ -52,7 +35,7 @@ typedef struct document {
     size_t wanted; /* grows until about this long */
 } document;
 
-static size_t below(document *d, size_t n) { return (size_t)(test_random(&d->random) >> 16) % n; }
+static size_t draw(document *d, size_t n) { return below(&d->random, n); }
 
 static void put(document *d, const void *bytes, size_t n) {
     while (d->cap - d->len < n) {
@@ -71,8 +54,8 @@ static void put_byte(document *d, unsigned byte) {
 }
 
 static void put_space(document *d) {
-    size_t n = below(d, 12) ? 0 : below(d, 30) ? 1 + below(d, 3) : below(d, 200);
-    while (n--) put_byte(d, (unsigned char)" \t\n\r"[below(d, 4)]);
+    size_t n = draw(d, 12) ? 0 : draw(d, 30) ? 1 + draw(d, 3) : draw(d, 200);
+    while (n--) put_byte(d, (unsigned char)" \t\n\r"[draw(d, 4)]);
 }
 
 static void put_utf8(document *d, uint32_t c) {
@@ -98,12 +81,12 @@ static uint32_t character(document *d) {
     static const uint32_t edges[] = {0x20,   0x21,   0x23,   0x5B,   0x5D,   0x7F,   0x80,    0x7FF,   0x800,
                                      0xD7FF, 0xE000, 0xFEFF, 0xFFFD, 0xFFFF, 0x10000, 0x1F680, 0x10FFFF};
     uint32_t c;
-    if (below(d, 3) == 0) return edges[below(d, sizeof edges / sizeof *edges)];
-    switch (below(d, 5)) {
-    case 0: c = (uint32_t)(0x80 + below(d, 0x780)); break;
-    case 1: c = (uint32_t)(0x800 + below(d, 0xF800)); break;
-    case 2: c = (uint32_t)(0x10000 + below(d, 0x100000)); break;
-    default: c = (uint32_t)(0x20 + below(d, 0x60));
+    if (draw(d, 3) == 0) return edges[draw(d, sizeof edges / sizeof *edges)];
+    switch (draw(d, 5)) {
+    case 0: c = (uint32_t)(0x80 + draw(d, 0x780)); break;
+    case 1: c = (uint32_t)(0x800 + draw(d, 0xF800)); break;
+    case 2: c = (uint32_t)(0x10000 + draw(d, 0x100000)); break;
+    default: c = (uint32_t)(0x20 + draw(d, 0x60));
     }
     return c >= 0xD800 && c <= 0xDFFF ? c - 0x800 : c;
 }
@@ -111,17 +94,17 @@ static uint32_t character(document *d) {
 static void put_escape(document *d) {
     char text[16];
     uint32_t c;
-    switch (below(d, 40)) {
+    switch (draw(d, 40)) {
     case 0: /* half a pair, unless the other half happens to follow */
-        snprintf(text, sizeof text, "\\u%04X", (unsigned)(0xD800 + below(d, 0x800)));
+        snprintf(text, sizeof text, "\\u%04X", (unsigned)(0xD800 + draw(d, 0x800)));
         break;
     case 1: snprintf(text, sizeof text, "\\u0000"); break;
     case 2:
     case 3:
     case 4:
     case 5:
-        c = (uint32_t)below(d, 0x100000);
-        snprintf(text, sizeof text, below(d, 2) ? "\\uD%03x\\uD%03X" : "\\ud%03X\\ud%03x", 0x800u | c >> 10,
+        c = (uint32_t)draw(d, 0x100000);
+        snprintf(text, sizeof text, draw(d, 2) ? "\\uD%03x\\uD%03X" : "\\ud%03X\\ud%03x", 0x800u | c >> 10,
                  0xC00u | (c & 0x3FF));
         break;
     case 6:
@@ -129,25 +112,25 @@ static void put_escape(document *d) {
     case 8:
     case 9:
     case 10:
-        c = (uint32_t)below(d, 0x10000 - 0x800 - 1) + 1;
+        c = (uint32_t)draw(d, 0x10000 - 0x800 - 1) + 1;
         snprintf(text, sizeof text, "\\u%04x", (unsigned)(c >= 0xD800 ? c + 0x800 : c));
         break;
-    default: snprintf(text, sizeof text, "\\%c", "\"\\/bfnrt"[below(d, 8)]);
+    default: snprintf(text, sizeof text, "\\%c", "\"\\/bfnrt"[draw(d, 8)]);
     }
     put_text(d, text);
 }
 
 static void put_string(document *d, bool key) {
-    size_t n = below(d, 4) ? below(d, key ? 6 : 12) : below(d, key ? 20 : 120);
+    size_t n = draw(d, 4) ? draw(d, key ? 6 : 12) : draw(d, key ? 20 : 120);
     put_byte(d, '"');
-    if (key && below(d, 3)) { /* a short alphabet, so that some keys come twice, and pointers need escapes */
-        for (n = 1 + below(d, 4); n; n--) put_byte(d, (unsigned char)"abcdefgh~/"[below(d, 10)]);
-    } else if (below(d, 3) == 0) { /* plain and long enough for a kernel to step over */
-        for (n *= 2; n; n--) put_byte(d, 'a' + (unsigned)below(d, 26));
+    if (key && draw(d, 3)) { /* a short alphabet, so that some keys come twice, and pointers need escapes */
+        for (n = 1 + draw(d, 4); n; n--) put_byte(d, (unsigned char)"abcdefgh~/"[draw(d, 10)]);
+    } else if (draw(d, 3) == 0) { /* plain and long enough for a kernel to step over */
+        for (n *= 2; n; n--) put_byte(d, 'a' + (unsigned)draw(d, 26));
     } else {
         for (; n; n--) {
             uint32_t c = character(d);
-            if (below(d, 6) == 0 || c == '"' || c == '\\') put_escape(d);
+            if (draw(d, 6) == 0 || c == '"' || c == '\\') put_escape(d);
             else put_utf8(d, c);
         }
     }
@@ -155,45 +138,45 @@ static void put_string(document *d, bool key) {
 }
 
 static void put_digits(document *d, size_t n) {
-    while (n--) put_byte(d, '0' + (unsigned)below(d, 10));
+    while (n--) put_byte(d, '0' + (unsigned)draw(d, 10));
 }
 
 static void put_number(document *d) {
     static const char *const edges[] = {"0", "-0", "-0.0", "9223372036854775807", "-9223372036854775808",
                                         "9223372036854775808", "18446744073709551615", "1e308", "1.8e308",
                                         "5e-324", "1E+2", "0e0", "0.1", "2.2250738585072011e-308", "1e-400"};
-    if (below(d, 5) == 0) {
-        put_text(d, edges[below(d, sizeof edges / sizeof *edges)]);
+    if (draw(d, 5) == 0) {
+        put_text(d, edges[draw(d, sizeof edges / sizeof *edges)]);
         return;
     }
-    if (below(d, 3) == 0) put_byte(d, '-');
-    if (below(d, 6) == 0) {
+    if (draw(d, 3) == 0) put_byte(d, '-');
+    if (draw(d, 6) == 0) {
         put_byte(d, '0');
     } else {
-        put_byte(d, '1' + (unsigned)below(d, 9));
-        put_digits(d, below(d, 8) ? below(d, 6) : below(d, 25));
+        put_byte(d, '1' + (unsigned)draw(d, 9));
+        put_digits(d, draw(d, 8) ? draw(d, 6) : draw(d, 25));
     }
-    if (below(d, 3) == 0) {
+    if (draw(d, 3) == 0) {
         put_byte(d, '.');
-        put_digits(d, 1 + (below(d, 8) ? below(d, 6) : below(d, 25)));
+        put_digits(d, 1 + (draw(d, 8) ? draw(d, 6) : draw(d, 25)));
     }
-    if (below(d, 4) == 0) {
-        put_byte(d, below(d, 2) ? 'e' : 'E');
-        if (below(d, 2)) put_byte(d, below(d, 2) ? '+' : '-');
-        put_digits(d, 1 + below(d, below(d, 10) ? 2 : 4));
+    if (draw(d, 4) == 0) {
+        put_byte(d, draw(d, 2) ? 'e' : 'E');
+        if (draw(d, 2)) put_byte(d, draw(d, 2) ? '+' : '-');
+        put_digits(d, 1 + draw(d, draw(d, 10) ? 2 : 4));
     }
 }
 
 static void put_value(document *d, unsigned depth) {
-    size_t n, i, kind = below(d, 10);
+    size_t n, i, kind = draw(d, 10);
     put_space(d);
-    if (depth == 0 || (kind > 4 && d->len > 0) || d->len > d->wanted) kind = 4 + below(d, 6);
+    if (depth == 0 || (kind > 4 && d->len > 0) || d->len > d->wanted) kind = 4 + draw(d, 6);
     switch (kind) {
     case 0:
     case 1:
     case 2:
         put_byte(d, '{');
-        for (n = below(d, 7), i = 0; i < n; i++) {
+        for (n = draw(d, 7), i = 0; i < n; i++) {
             if (i) put_byte(d, ',');
             put_space(d);
             put_string(d, true);
@@ -208,7 +191,7 @@ static void put_value(document *d, unsigned depth) {
     case 4:
         if (kind == 4 && depth == 0) goto scalar;
         put_byte(d, '[');
-        for (n = depth ? below(d, 7) : 0, i = 0; i < n; i++) {
+        for (n = depth ? draw(d, 7) : 0, i = 0; i < n; i++) {
             if (i) put_byte(d, ',');
             put_value(d, depth - 1);
         }
@@ -221,7 +204,7 @@ static void put_value(document *d, unsigned depth) {
     case 8: put_number(d); break;
     default:
     scalar:
-        put_text(d, below(d, 3) ? below(d, 2) ? "true" : "false" : "null");
+        put_text(d, draw(d, 3) ? draw(d, 2) ? "true" : "false" : "null");
     }
     put_space(d);
 }
@@ -233,19 +216,19 @@ static void make(document *d, uint64_t number) {
     d->random = (seed * UINT64_C(1000003) + number) * UINT64_C(0x9E3779B97F4A7C15) | 1;
     test_random(&d->random);
     d->len = 0;
-    d->wanted = below(d, 4) ? below(d, 300) : below(d, 4000);
-    if (below(d, 50) == 0) {
-        size_t n = below(d, 900), i; /* damage may deepen it; it must stay below STREAM_JSON_CHECK_DEPTH */
+    d->wanted = draw(d, 4) ? draw(d, 300) : draw(d, 4000);
+    if (draw(d, 50) == 0) {
+        size_t n = draw(d, 900), i; /* damage may deepen it; it must stay below STREAM_JSON_CHECK_DEPTH */
         char close[900];
         for (i = 0; i < n; i++) {
-            bool object = below(d, 2);
+            bool object = draw(d, 2);
             put_text(d, object ? "{\"a\":" : "[");
             close[i] = object ? '}' : ']';
         }
         put_value(d, 3);
         while (i) put_byte(d, (unsigned char)close[--i]);
     } else {
-        put_value(d, (unsigned)below(d, 12));
+        put_value(d, (unsigned)draw(d, 12));
     }
 }
 
@@ -253,16 +236,16 @@ static void make(document *d, uint64_t number) {
 static void damage(document *d) {
     static const char bytes[] = "{}[]\",:\\/0123456789eE+-.tfnaulrs \t\r\n\f\v\0\x01\x1F\x7F\x80\x9F\xA0"
                                 "\xBF\xC0\xC2\xE0\xED\xEF\xF0\xF4\xF5\xFF";
-    size_t times = 1 + below(d, 3);
+    size_t times = 1 + draw(d, 3);
     while (times-- && d->len) {
-        size_t at = below(d, d->len), n, rest = d->len - at;
-        char with = bytes[below(d, sizeof bytes - 1)];
-        switch (below(d, 7)) {
-        case 0: d->ptr[at] = (char)(d->ptr[at] ^ 1 << below(d, 8)); break;
+        size_t at = draw(d, d->len), n, rest = d->len - at;
+        char with = bytes[draw(d, sizeof bytes - 1)];
+        switch (draw(d, 7)) {
+        case 0: d->ptr[at] = (char)(d->ptr[at] ^ 1 << draw(d, 8)); break;
         case 1: d->ptr[at] = with; break;
         case 2:
         case 3: /* delete */
-            n = below(d, 4) ? 1 : 1 + below(d, rest);
+            n = draw(d, 4) ? 1 : 1 + draw(d, rest);
             memmove(d->ptr + at, d->ptr + at + n, rest - n);
             d->len -= n;
             break;
@@ -273,7 +256,7 @@ static void damage(document *d) {
             break;
         case 5: d->len = at; break;
         default: /* say some of it twice */
-            n = 1 + below(d, rest < 20 ? rest : 20);
+            n = 1 + draw(d, rest < 20 ? rest : 20);
             for (rest = 0; rest < n; rest++) put_byte(d, 0);
             memmove(d->ptr + at + n, d->ptr + at, d->len - at - n);
         }
@@ -530,7 +513,7 @@ static void made_documents_are_valid(void) {
         size_t i, offset;
         make(&d, number);
         CHECK_EQ(ours(d.ptr, d.len).status, STREAM_OK);
-        for (i = 0; i < 8; i++) CHECK(stream_json_check(d.ptr, below(&d, d.len), &offset) >= 0);
+        for (i = 0; i < 8; i++) CHECK(stream_json_check(d.ptr, draw(&d, d.len), &offset) >= 0);
         if (test.failures) show(d.ptr, d.len, number, "refused");
     }
     free(d.ptr);

@@ -21,20 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static uint64_t scaled(uint64_t full) {
+static uint64_t soaked(uint64_t full) {
     const char *text = getenv("SOAK");
     double percent = text ? strtod(text, NULL) : 100;
     uint64_t n = (uint64_t)((double)full * percent / 100);
@@ -151,7 +138,7 @@ static void flood_run(const char *name, bool (*put)(uint64_t), bool (*get)(uint6
     f.name = name;
     f.put = put;
     f.get = get;
-    f.operations = scaled(1000000000) / 200 * 200;
+    f.operations = soaked(1000000000) / 200 * 200;
     before = flood_pace(&f);
     begin = stream_now_ns();
     if (pthread_create(&thread[0], NULL, flood_producer, &f) != 0) abort();
@@ -160,7 +147,7 @@ static void flood_run(const char *name, bool (*put)(uint64_t), bool (*get)(uint6
     pthread_join(thread[1], NULL);
     seconds = (double)(stream_now_ns() - begin) / 1e9;
     CHECK_EQ(f.wrong, 0);
-    CHECK(SANITIZED || f.resident[1] <= f.resident[0] + 512); /* sanitizers keep books of their own */
+    CHECK(TEST_SANITIZED || f.resident[1] <= f.resident[0] + 512); /* sanitizers keep books of their own */
     do after = flood_pace(&f); /* a busy machine may need several looks; one that got slower stays slow */
     while (after > before * 1.25 && ++tries < 20);
     CHECK(before > 0 && after > 0);
@@ -338,7 +325,7 @@ static void a_hundred_million_hand_offs(void) {
     size_t i;
     for (i = 0; i < COUNT(shape); i++)
         relay_run(shape[i].senders, shape[i].receivers, shape[i].capacity,
-                  scaled(100000000) * shape[i].share / 100);
+                  soaked(100000000) * shape[i].share / 100);
 }
 
 /* ---- waiting costs nothing -------------------------------------------------------------------------- */
@@ -393,12 +380,12 @@ static void waiting_run(bool sends, uint64_t pause_ns, uint64_t count) {
            sends ? "sender  " : "receiver", (double)pause_ns / 1e6, (double)took / 1e9, percent,
            (double)w.cpu_ns / 1e3 / (double)count);
     /* A thread that is woken runs for some microseconds; that is all there may be. */
-    CHECK(percent < (pause_ns >= 1000000000 ? 0.5 : SANITIZED ? 30.0 : 10.0));
+    CHECK(percent < (pause_ns >= 1000000000 ? 0.5 : TEST_SANITIZED ? 30.0 : 10.0));
     stream_channel_free(&w.ch);
 }
 
 static void waiting_costs_nothing(void) {
-    uint64_t seconds = scaled(1000000) / 100000; /* 10 */
+    uint64_t seconds = soaked(1000000) / 100000; /* 10 */
     int sends;
     if (seconds == 0) seconds = 1;
     for (sends = 0; sends < 2; sends++) {

@@ -110,8 +110,43 @@ static inline void test_run(const char *name, void (*function)(void)) {
 
 static inline int test_end(void) { return test.failed_cases ? 1 : 0; }
 
-/* A small fixed generator (xorshift64*, Vigna 2016), so that every random test prints a seed and can be
-   repeated. */
+/* ---- what every test of a size needs ----------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+#ifndef TEST_SANITIZED_PERCENT /* of its cases that a test tries under sanitizers */
+#define TEST_SANITIZED_PERCENT 12
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* TEST_SCALE percent of a number of cases; never none. */
+static inline size_t scaled(size_t full) {
+    static double percent;
+    if (!(percent > 0)) {
+        const char *text = getenv("TEST_SCALE");
+        percent = text ? strtod(text, NULL) : 0;
+        if (!(percent > 0)) percent = TEST_SANITIZED ? TEST_SANITIZED_PERCENT : 100;
+    }
+    return (size_t)((double)full * percent / 100) + 1;
+}
+
+/* The seed of one test: the same each time, another one for each TEST_SEED. */
+static inline uint64_t seed_of(uint64_t salt) {
+    const char *text = getenv("TEST_SEED");
+    uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
+    return (seed + salt) * UINT64_C(0x9E3779B97F4A7C15) | 1;
+}
+
+/* A small fixed generator (xorshift64*, Vigna 2016), so that a random run can be repeated by its seed. */
 static inline uint64_t test_random(uint64_t *state) {
     uint64_t x = *state;
     x ^= x >> 12;
@@ -119,6 +154,17 @@ static inline uint64_t test_random(uint64_t *state) {
     x ^= x >> 27;
     *state = x;
     return x * UINT64_C(2685821657736338717);
+}
+
+/* From 0 to n - 1; the upper bits, the lowest are the weakest. */
+static inline size_t below(uint64_t *seed, size_t n) { return (size_t)((test_random(seed) >> 8) % n); }
+
+/* The bytes in a block of exactly their size, so that a sanitizer sees one byte too far; the caller frees. */
+static inline char *exact(const char *bytes, size_t n) {
+    char *p = (char *)malloc(n);
+    if (!p && n) exit(1);
+    if (n) memcpy(p, bytes, n);
+    return p;
 }
 
 #endif

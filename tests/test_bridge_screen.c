@@ -169,9 +169,9 @@ static size_t random_line(uint64_t *seed, char *line, size_t cap) {
         "\344\270\255", "e\314\201", "\360\237\221\215\360\237\217\275", "\342\235\244\357\270\217",
         "\360\237\221\250\342\200\215", "\314\200", "\033]8;;u\033\\", "\016q\017", "\t", "\377", "\033",
         "\302\233", "\342\200\256"};
-    size_t n = 0, count = random_below(seed, 24), i;
+    size_t n = 0, count = below(seed, 24), i;
     for (i = 0; i < count; i++) {
-        const char *p = piece[random_below(seed, COUNT(piece))];
+        const char *p = piece[below(seed, COUNT(piece))];
         size_t len = strlen(p);
         if (n + len > cap) break;
         memcpy(line + n, p, len);
@@ -186,7 +186,7 @@ static void random_rows_hold_together(void) {
     size_t i;
     for (i = 0; i < scaled(20000); i++) {
         char line[256];
-        size_t n = random_line(&seed, line, sizeof line), cols = 1 + random_below(&seed, 90);
+        size_t n = random_line(&seed, line, sizeof line), cols = 1 + below(&seed, 90);
         screen_style style;
         const char *wrong;
         memset(&style, 0, sizeof style);
@@ -218,23 +218,23 @@ static void viewers_see_the_screen(void) {
     memset(&was, 0, sizeof was);
     memset(&now, 0, sizeof now);
     for (i = 0; i < scaled(4000); i++) {
-        size_t rows = 1 + (i / 100) % 40, cols = 20 + (i / 100) % 60, what = random_below(&seed, 5);
+        size_t rows = 1 + (i / 100) % 40, cols = 20 + (i / 100) % 60, what = below(&seed, 5);
         stream_status status;
         const char *differs;
         screen swap;
         capture.len = out.len = 0;
         if (what == 0) { /* one row */
-            char *typed = line[random_below(&seed, rows)];
+            char *typed = line[below(&seed, rows)];
             typed[random_line(&seed, typed, 100)] = 0;
         }
         if (what == 1) { /* up by some */
-            size_t by = 1 + random_below(&seed, 3);
+            size_t by = 1 + below(&seed, 3);
             for (k = 0; k + by < rows; k++) strcpy(line[k], line[k + by]);
             for (; k < rows; k++)
                 snprintf(line[k], 128, "line %u of the log, long enough to move", (unsigned)(i + k));
         }
         if (what == 2) { /* down, from somewhere on */
-            for (k = rows; k-- > 1 + random_below(&seed, 4);) strcpy(line[k], line[k - 1]);
+            for (k = rows; k-- > 1 + below(&seed, 4);) strcpy(line[k], line[k - 1]);
         }
         if (what == 3) {
             for (k = 0; k < rows; k++) line[k][random_line(&seed, line[k], 100)] = 0;
@@ -246,10 +246,10 @@ static void viewers_see_the_screen(void) {
             capture.ptr[capture.len++] = '\n';
         }
         CHECK_EQ(screen_capture(&now, capture.ptr, capture.len, cols, rows), STREAM_OK);
-        now.cursor_x = (uint16_t)random_below(&seed, cols);
-        now.modes = (uint32_t)random_below(&seed, 4);
+        now.cursor_x = (uint16_t)below(&seed, cols);
+        now.modes = (uint32_t)below(&seed, 4);
         now.title.len = 0;
-        if (random_below(&seed, 3)) text_add_safe(&now.title, "title", 5, true);
+        if (below(&seed, 3)) text_add_safe(&now.title, "title", 5, true);
         status = screen_write_delta(&was, &now, v.number + 1, &out);
         if (status == STREAM_E_STATE) {
             CHECK(was.rows != now.rows || was.cols != now.cols);

@@ -2,7 +2,7 @@
    examples/common/http: messages taken apart as the standards say, under every cut of the input; everything
    that two parsers could read in two ways is refused, with its place; what is written reads back.
 
-   TEST_SCALE=percent scales the random parts (100 by default, 15 under a sanitizer).
+   TEST_SCALE=percent scales the random parts (100 by default, 12 under a sanitizer).
 
    Build: cc -std=c11 -I. -Iexamples/common tests/test_http.c */
 #define STREAM_IMPLEMENTATION
@@ -607,21 +607,21 @@ static void random_bytes_are_taken_alike_under_every_cut(void) {
     size_t i, turns = scaled(1500);
     for (i = 0; i < turns; i++) {
         static char in[4096];
-        size_t n = 0, pieces = 1 + random_below(&seed, 12);
+        size_t n = 0, pieces = 1 + below(&seed, 12);
         http_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.role = i & 1 ? HTTP_RESPONSES : HTTP_REQUESTS;
-        desc.first_head = 1 + random_below(&seed, 30);
-        if (i % 5 == 0) desc.max_body = 1 + random_below(&seed, 6);
-        if (i % 7 == 0) desc.max_fields = 1 + random_below(&seed, 3);
+        desc.first_head = 1 + below(&seed, 30);
+        if (i % 5 == 0) desc.max_body = 1 + below(&seed, 6);
+        if (i % 7 == 0) desc.max_fields = 1 + below(&seed, 3);
         if (i % 3) { /* something that begins well */
-            const sample *p = &part[i & 1 ? 2 : random_below(&seed, 2)];
+            const sample *p = &part[i & 1 ? 2 : below(&seed, 2)];
             memcpy(in, p->ptr, p->len);
             n = p->len;
             if (!(i & 1) && i % 4) memcpy(in + n, "Host: a\r\n", 9), n += 9;
         }
         while (pieces--) {
-            const sample *p = &part[random_below(&seed, COUNT(part))];
+            const sample *p = &part[below(&seed, COUNT(part))];
             memcpy(in + n, p->ptr, p->len);
             n += p->len;
         }

@@ -3,7 +3,7 @@
    it cannot is named and skipped. At the edge of the library every system call passes through here, is
    counted, and can be made to fail: interrupted, short, would wait, out of descriptors or memory, reset.
 
-   TEST_SCALE=percent scales the random and threaded parts (100 by default, 15 under a sanitizer).
+   TEST_SCALE=percent scales the random and threaded parts (100 by default, 12 under a sanitizer).
 
    Build: cc -std=c11 -pthread -I. tests/test_io.c
    kqueue on a system without it: -DSTREAM_IO_KQUEUE=1 and a directory with sys/event.h (tests/kqueue). */
@@ -122,29 +122,6 @@ static uint64_t edge_now(void);
 #include <sys/un.h>
 #include <sys/wait.h>
 #endif
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define TEST_SANITIZED 1
-#endif
-#endif
-#ifndef TEST_SANITIZED
-#define TEST_SANITIZED 0
-#endif
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static inline size_t scaled(size_t full) {
-    static size_t percent;
-    if (percent == 0) {
-        const char *text = getenv("TEST_SCALE");
-        percent = text ? (size_t)strtoul(text, NULL, 10) : 0;
-        if (percent == 0) percent = TEST_SANITIZED ? 15 : 100;
-    }
-    return (size_t)((uint64_t)full * percent / 100 + 1);
-}
 
 static inline bool edge_fails(edge_call call, size_t *len) {
 #if !defined(_WIN32)

@@ -24,45 +24,12 @@
 #define DOLLAR       STREAM_JSON_DOLLAR
 #define RS           STREAM_JSON_RS
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-static uint64_t seed_of(uint64_t salt) {
-    const char *text = getenv("TEST_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
-    return (seed + salt) * UINT64_C(0x9E3779B97F4A7C15) | 1;
-}
-
-static unsigned long scaled(unsigned long count) {
-    const char *text = getenv("TEST_SCALE");
-    unsigned long percent = text ? strtoul(text, NULL, 0) : SANITIZED ? 12 : 100;
-    return count * percent / 100 + 1;
-}
-
-static size_t below(uint64_t *random, size_t n) { return (size_t)(test_random(random) >> 8) % n; }
-
 static void *take(size_t n) {
     void *p = malloc(n ? n : 1);
     if (!p) {
         fprintf(stderr, "out of memory\n");
         exit(1);
     }
-    return p;
-}
-
-/* The bytes in a block of exactly their size, so that a sanitizer sees one byte too far. */
-static char *exact(const char *bytes, size_t n) {
-    char *p = (char *)malloc(n);
-    if (!p && n) exit(1);
-    if (n) memcpy(p, bytes, n);
     return p;
 }
 
@@ -994,7 +961,7 @@ static void hostile_limits(stream_json_desc *desc, uint64_t *random) {
 }
 
 static void hostile_streams_are_framed_as_by_the_reference(void) {
-    unsigned long i, count = scaled(400000);
+    size_t i, count = scaled(400000);
     char text[200];
     for (i = 0; i < count && test.failures < 5; i++) {
         uint64_t seed = seed_of(i), random = seed;
@@ -1005,7 +972,7 @@ static void hostile_streams_are_framed_as_by_the_reference(void) {
         hostile_limits(&desc, &random);
         n = hostile(text, i % 4 ? 40 : sizeof text, &random);
         reference(&desc, text, n, &expected);
-        snprintf(name, sizeof name, "stream %lu, seed %llu", i, (unsigned long long)seed);
+        snprintf(name, sizeof name, "stream %zu, seed %llu", i, (unsigned long long)seed);
         agrees(&desc, text, n, at_random(test_random(&random), 1 + below(&random, 12)), name);
         if (i % 4 == 1) agrees(&desc, text, n, chunks(1, HEAP), name);
         if (i % 4 == 2) agrees(&desc, text, n, whole(), name);
@@ -1016,7 +983,7 @@ static void hostile_streams_are_framed_as_by_the_reference(void) {
 static void failed_brackets_at_the_ends_of_fragments_cost_nothing(void) {
     static const char *const tries[] = {"{",   "[",   "{ ",   "[1",  "[-", "[t",
                                         "[12", "[1e", "[nul", "{\r", "[ 1"};
-    unsigned long i, count = scaled(60000);
+    size_t i, count = scaled(60000);
     char text[400];
     for (i = 0; i < count && test.failures < 5; i++) {
         uint64_t seed = seed_of(i + 1000000), random = seed;
@@ -1043,14 +1010,14 @@ static void failed_brackets_at_the_ends_of_fragments_cost_nothing(void) {
             c.second = swap;
         }
         reference(&desc, text, n, &expected);
-        snprintf(name, sizeof name, "stream %lu, seed %llu", i, (unsigned long long)seed);
+        snprintf(name, sizeof name, "stream %zu, seed %llu", i, (unsigned long long)seed);
         agrees(&desc, text, n, c, name);
         agrees(&desc, text, n, at_random(test_random(&random), 1 + below(&random, 40)), name);
     }
 }
 
 static void any_bytes_at_all_are_framed_as_by_the_reference(void) {
-    unsigned long i, count = scaled(20000);
+    size_t i, count = scaled(20000);
     char text[300];
     for (i = 0; i < count && test.failures < 5; i++) {
         uint64_t seed = seed_of(i + 2000000), random = seed;
@@ -1197,7 +1164,7 @@ static size_t make_records(char *text, size_t room, size_t *records) {
 
 static void a_million_records_need_no_allocation(void) {
     static char text[40000], chunk[1000];
-    size_t records, n = make_records(text, sizeof text, &records), total = n * (SANITIZED ? 200 : 1000);
+    size_t records, n = make_records(text, sizeof text, &records), total = n * (TEST_SANITIZED ? 200 : 1000);
     size_t fed = 0, at = 0, warm = 0;
     stream_json json;
     stream_json_desc desc;
@@ -1852,7 +1819,7 @@ static void check_pick(const document *d, const node *root, size_t count, size_t
 static document doc, copy_doc;
 
 static void pick_finds_what_a_tree_would(void) {
-    unsigned long i, documents = scaled(20000);
+    size_t i, documents = scaled(20000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 3000000), random = seed;
         const node *root = make_document(&doc, &random);
@@ -1863,7 +1830,7 @@ static void pick_finds_what_a_tree_would(void) {
         }
         check_pick(&doc, root, count, doc.n);
         for (k = 0; k < doc.n && i % 16 == 0 && doc.n < 600; k++) check_pick(&doc, root, count, k);
-        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
@@ -2037,7 +2004,7 @@ static size_t walk(const char *json, size_t len, stream_json_value v, unsigned d
 }
 
 static void broken_documents_do_no_harm(void) {
-    unsigned long i, documents = scaled(30000);
+    size_t i, documents = scaled(30000);
     for (i = 0; i < documents && !test.failures; i++) {
         static const char letters[] = "{}[]\",:\\ 1tu";
         uint64_t seed = seed_of(i + 4000000), random = seed;
@@ -2060,7 +2027,7 @@ static void broken_documents_do_no_harm(void) {
         for (k = 0; k < count; k++) walk(json, n, out[k], 0);
         walk(json, n, stream_json_value_of(json, n), 0);
         free(json);
-        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
@@ -2110,19 +2077,19 @@ static bool matches(stream_json_value v, const node *want) {
 }
 
 static void each_walks_what_was_written(void) {
-    unsigned long i, documents = scaled(20000);
+    size_t i, documents = scaled(20000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 5000000), random = seed;
         const node *root = make_document(&doc, &random);
         char *json = exact(doc.text, doc.n);
         CHECK(matches(stream_json_value_of(json, doc.n), root));
         free(json);
-        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
 static void each_of_a_cut_value_gives_what_is_known_and_then_more(void) {
-    unsigned long i, documents = scaled(1000);
+    size_t i, documents = scaled(1000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t random = seed_of(i + 6000000);
         const node *root = make_document(&doc, &random), *c;
@@ -2465,7 +2432,7 @@ static void check_names_the_first_byte_that_cannot_stand(void) {
 }
 
 static void check_calls_no_prefix_of_a_valid_text_invalid(void) {
-    unsigned long i, documents = scaled(1000);
+    size_t i, documents = scaled(1000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 9000000), random = seed;
         size_t len, offset;
@@ -2476,13 +2443,13 @@ static void check_calls_no_prefix_of_a_valid_text_invalid(void) {
             CHECK_EQ(offset, len);
             free(json);
         }
-        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
 /* The offset is what it is said to be: all before it may stand, it may not. */
 static void the_offset_of_an_invalid_byte_is_the_first(void) {
-    unsigned long i, documents = scaled(30000);
+    size_t i, documents = scaled(30000);
     for (i = 0; i < documents && !test.failures; i++) {
         static const char letters[] = "{}[]\",:\\ 1tu.-e\n\xC3";
         uint64_t seed = seed_of(i + 10000000), random = seed;
@@ -2497,11 +2464,11 @@ static void the_offset_of_an_invalid_byte_is_the_first(void) {
             CHECK_EQ(again, at);
             free(json);
         }
-        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
-/* A second checker, byte by byte and with nothing of the first's masks: a loop over what may come next, with one
+/* A second checker, byte by byte and with nothing of the first's masks: a loop over what may come next, with
    bit a level for what is open. */
 enum {
     WANT_VALUE = 0, /* a value */
@@ -2626,7 +2593,6 @@ static stream_status reference_check(const char *json, size_t len, size_t *offse
     }
 }
 
-
 /* A document, damaged in `breaks` places. */
 static void break_document(uint64_t *random, size_t breaks) {
     static const char letters[] = "{}[]\",:\\ 1tu.-e0+E\t\n\xC3\xE0\xF4\x80\xA0/";
@@ -2634,43 +2600,72 @@ static void break_document(uint64_t *random, size_t breaks) {
     while (breaks--) doc.text[below(random, doc.n)] = letters[below(random, sizeof letters - 1)];
 }
 
-static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
+/* What every kernel says of a text, in parts of one to `most` bytes, is what the reference says. */
+static void kernels_check(const char *text, size_t len, uint64_t seed, size_t most) {
     static const char *const kernels[] = {"scalar", "sse2", "avx2", "neon"};
-    unsigned long i, documents = scaled(30000);
+    size_t want_at, at;
+    const stream_status want = reference_check(text, len, &want_at);
     unsigned ran = 0, k;
-    for (i = 0; i < documents && !test.failures; i++) {
-        uint64_t seed = seed_of(i + 11000000), random = seed;
-        size_t want_at, at;
-        stream_status want;
-        break_document(&random, below(&random, 4));
-        want = reference_check(doc.text, doc.n, &want_at);
-        for (k = 0; k < 4; k++) {
-            stream_json_checker checker;
-            if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
-            ran |= 1u << k;
-            for (at = 0; at < doc.n;) {
-                size_t n = 1 + below(&random, i % 3 ? 100 : 3);
-                char *part;
-                if (n > doc.n - at) n = doc.n - at;
-                part = exact(doc.text + at, n);
-                stream_json_checker_feed(&checker, part, n);
-                free(part);
-                at += n;
-            }
-            CHECK_EQ(checker.status, want);
-            CHECK_EQ(checker.offset, want_at);
-            CHECK_EQ(checker.message == NULL, want >= 0);
-            if (test.failures) printf("    kernel %s, document %lu, seed %llu\n", kernels[k], i, (unsigned long long)seed);
+    for (k = 0; k < 4; k++) {
+        stream_json_checker checker;
+        uint64_t random = seed;
+        if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
+        ran |= 1u << k;
+        for (at = 0; at < len;) {
+            size_t n = 1 + below(&random, most);
+            char *part;
+            if (n > len - at) n = len - at;
+            part = exact(text + at, n);
+            stream_json_checker_feed(&checker, part, n);
+            free(part);
+            at += n;
         }
-        CHECK_EQ(stream_json_check(doc.text, doc.n, &at), want);
-        CHECK_EQ(at, want_at);
+        CHECK_EQ(checker.status, want);
+        CHECK_EQ(checker.offset, want_at);
+        CHECK_EQ(checker.message == NULL, want >= 0);
+        if (test.failures) printf("    kernel %s, seed %llu\n", kernels[k], (unsigned long long)seed);
     }
     CHECK(ran & 1);
+    CHECK_EQ(stream_json_check(text, len, &at), want);
+    CHECK_EQ(at, want_at);
+}
+
+static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
+    size_t i, documents = scaled(30000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11000000), random = seed;
+        break_document(&random, below(&random, 4));
+        kernels_check(doc.text, doc.n, seed, i % 3 ? 100 : 3);
+    }
+}
+
+/* Up to the limit and over it, at any place of a block, behind closed siblings, and behind a fault that has to be
+   told instead. */
+static void too_deep_is_told_of_the_bracket_that_is(void) {
+    static const char *const downs[] = {"[", "[", "[ ", "[1,", "{\"a\":", "[[],", "[{},", "{\"\\n\" : "};
+    static const char *const others[] = {"[]", "{}", "],", "1", ",", "[", "{", "}", "]"};
+    static char text[9 * (STREAM_JSON_CHECK_DEPTH + 40)];
+    size_t i, k, deep = 0, documents = scaled(2000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11500000), random = seed;
+        const size_t plain = below(&random, 2) ? COUNT(downs) : 2;
+        size_t n = 0, at, levels = STREAM_JSON_CHECK_DEPTH - 6 + below(&random, 20);
+        for (k = 0; k < levels; k++) {
+            const bool near_limit = k + 10 > STREAM_JSON_CHECK_DEPTH;
+            const char *step = downs[below(&random, near_limit ? COUNT(downs) : plain)];
+            if (near_limit && below(&random, 30) == 0) step = others[below(&random, COUNT(others))];
+            n = add_text(text, n, sizeof text, step);
+        }
+        deep += reference_check(text, n, &at) == STREAM_E_TOO_DEEP;
+        kernels_check(text, n, seed, i % 3 ? 500 : 20);
+    }
+    CHECK(deep > documents / 4);
+    CHECK(deep < documents);
 }
 
 /* Strict framing gives the items of framing, and says E_INVALID of a value just where the reference does. */
 static void strict_framing_says_which_values_are_not_json(void) {
-    unsigned long i, documents = scaled(10000), invalid = 0;
+    size_t i, documents = scaled(10000), invalid = 0;
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 12000000), random = seed, copy;
         static char text[1 << 16];
@@ -2723,7 +2718,7 @@ static void strict_framing_says_which_values_are_not_json(void) {
         } while (sa != STREAM_END && !test.failures);
         stream_json_free(&loose);
         stream_json_free(&strict);
-        if (test.failures) printf("    stream %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    stream %zu, seed %llu\n", i, (unsigned long long)seed);
     }
     CHECK(invalid > documents / 10);
 }
@@ -2889,7 +2884,7 @@ static void model_call(model *m, char call) {
 }
 
 static void any_calls_write_what_the_model_writes(void) {
-    unsigned long i, count = scaled(100000);
+    size_t i, count = scaled(100000);
     for (i = 0; i < count && !test.failures; i++) {
         static model m;
         static const char calls[] = "{[)))kkkksiubnvN";
@@ -2914,7 +2909,7 @@ static void any_calls_write_what_the_model_writes(void) {
                                                       : m.done              ? STREAM_OK
                                                                             : STREAM_E_STATE);
         CHECK_BYTES(dst, len, m.text, m.n);
-        if (test.failures) printf("    calls %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    calls %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
@@ -3037,7 +3032,7 @@ static void what_is_not_utf8_is_mended(void) {
     enum { B = sizeof bytes };
     size_t i;
     char text[5];
-    for (i = 0; i < (size_t)B * B * B * B && test.failures < 5; i += SANITIZED ? 7 : 1) {
+    for (i = 0; i < (size_t)B * B * B * B && test.failures < 5; i += TEST_SANITIZED ? 7 : 1) {
         char *exactly;
         text[0] = (char)bytes[i % B];
         text[1] = (char)bytes[i / B % B];
@@ -3120,7 +3115,7 @@ static void rewrite(stream_json_writer *w, stream_json_value v) {
 }
 
 static void what_is_read_and_written_again_means_the_same(void) {
-    unsigned long i, documents = scaled(10000);
+    size_t i, documents = scaled(10000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 8000000), random = seed;
         const node *root = make_document(&doc, &random);
@@ -3130,7 +3125,7 @@ static void what_is_read_and_written_again_means_the_same(void) {
         rewrite(&w, stream_json_value_of(doc.text, doc.n));
         CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
         CHECK(matches(stream_json_value_of(copy_doc.text, len), root));
-        if (test.failures) printf("    document %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
@@ -3318,7 +3313,8 @@ static void json_test_suite_is_framed_and_checked(void) {
 #endif
 }
 
-/* One file to one checker, cut at `cut` (0: nowhere, above n: at every byte), each piece before an unreadable page. */
+/* One file to one checker, cut at `cut` (0: nowhere, above n: at every byte), each piece before an unreadable
+   page. */
 static void feed_file(stream_json_checker *checker, const char *text, size_t n, size_t cut) {
     const size_t most = REGION; /* 0: no pages here */
     size_t at, len;
@@ -3469,6 +3465,7 @@ int main(void) {
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(check_goes_1024_levels_deep);
+    RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);

@@ -25,39 +25,6 @@ static void *counted(void *ptr, size_t size) {
 #include "stream_json.h"
 #include "test.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-static uint64_t seed_of(uint64_t salt) {
-    const char *text = getenv("TEST_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
-    return (seed + salt) * UINT64_C(0x9E3779B97F4A7C15) | 1;
-}
-
-static unsigned long scaled(unsigned long count) {
-    const char *text = getenv("TEST_SCALE");
-    unsigned long percent = text ? strtoul(text, NULL, 0) : SANITIZED ? 12 : 100;
-    return count * percent / 100 + 1;
-}
-
-static size_t below(uint64_t *random, size_t n) { return (size_t)(test_random(random) >> 8) % n; }
-
-/* The bytes in a block of exactly their size, so that a sanitizer sees one byte too far. */
-static char *exact(const char *bytes, size_t n) {
-    char *p = (char *)malloc(n ? n : 1);
-    if (!p) exit(1);
-    if (n) memcpy(p, bytes, n);
-    return p;
-}
-
 static stream_json_value value(const char *text) { return stream_json_value_of(text, strlen(text)); }
 
 /* n bytes that end where an unreadable page begins; one such place for each of 0 and 1. */
@@ -534,7 +501,7 @@ static document doc, other;
 static forest trees[4];
 
 static void the_view_knows_at_every_byte_how_far_each_field_has_come(void) {
-    unsigned long i, documents = scaled(3000);
+    size_t i, documents = scaled(3000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i), random = seed;
         stream_json_view view, at_once;
@@ -567,7 +534,7 @@ static void the_view_knows_at_every_byte_how_far_each_field_has_come(void) {
         }
         CHECK_EQ(view.status, STREAM_OK);
         if (test.failures) {
-            printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
+            printf("    document %zu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(doc.text, doc.n);
             for (n = 0; n < count; n++) printf(" %s", pointers[n]);
             printf("\n");
@@ -577,7 +544,7 @@ static void the_view_knows_at_every_byte_how_far_each_field_has_come(void) {
 
 /* A mutilated document: the view and pick stop alike, and find the same. */
 static void the_view_finds_what_pick_finds(void) {
-    unsigned long i, documents = scaled(30000);
+    size_t i, documents = scaled(30000);
     for (i = 0; i < documents && !test.failures; i++) {
         static const char letters[] = "{}[]\",:\\u0d8etn1-. \n\xC3\xFF";
         static const char *everything[STREAM_JSON_VIEW_FIELDS + 1];
@@ -631,7 +598,7 @@ static void the_view_finds_what_pick_finds(void) {
             }
         }
         if (test.failures) {
-            printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
+            printf("    document %zu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(doc.text, doc.n);
             for (k = 0; k < count; k++) printf(" %s", pointers[k]);
             printf("\n");
@@ -697,7 +664,7 @@ static void safe_parts_unescaped_are_the_whole_unescaped(void) {
                                          "\xFF",
                                          "\\u12",
                                          "\\q"};
-    unsigned long i, count = scaled(40000);
+    size_t i, count = scaled(40000);
     for (i = 0; i < count && !test.failures; i++) {
         uint64_t seed = seed_of(i + 2000000), random = seed;
         size_t parts = below(&random, 9), n = 0;
@@ -709,7 +676,7 @@ static void safe_parts_unescaped_are_the_whole_unescaped(void) {
         }
         check_parts(raw, n, &random);
         if (test.failures) {
-            printf("    string %lu, seed %llu: ", i, (unsigned long long)seed);
+            printf("    string %zu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(raw, n);
             printf("\n");
         }
@@ -845,7 +812,7 @@ static void the_view_is_as_deep_as_the_value(void) {
 static void the_open_value_can_be_seen(void) {
     static const char *const between[] = {"\n", " \r\n",  "\nlog {line [12\n", "\nx",
                                           "",   "\n12\n", "\n\"a\\\"[\"\n"};
-    unsigned long i, streams = scaled(3000), seen = 0;
+    size_t i, streams = scaled(3000), seen = 0;
     for (i = 0; i < streams && !test.failures; i++) {
         static char text[8000];
         uint64_t seed = seed_of(i + 7000000), random = seed;
@@ -920,7 +887,7 @@ static void the_open_value_can_be_seen(void) {
         }
         stream_json_free(&json);
         if (test.failures) {
-            printf("    stream %lu, seed %llu: ", i, (unsigned long long)seed);
+            printf("    stream %zu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(text, n);
             printf("\n");
         }
@@ -1179,7 +1146,7 @@ static void text_is_escaped_and_mended_as_by_hand(void) {
                                          "\xC0\xAF",
                                          "\xFF",
                                          "\xF5\x80"};
-    unsigned long i, count = scaled(60000);
+    size_t i, count = scaled(60000);
     for (i = 0; i < count && !test.failures; i++) {
         uint64_t seed = seed_of(i + 3000000), random = seed;
         size_t parts = below(&random, 14), n = 0;
@@ -1190,7 +1157,7 @@ static void text_is_escaped_and_mended_as_by_hand(void) {
             n += strlen(piece);
         }
         check_escape(text, n);
-        if (test.failures) printf("    text %lu, seed %llu\n", i, (unsigned long long)seed);
+        if (test.failures) printf("    text %zu, seed %llu\n", i, (unsigned long long)seed);
     }
 }
 
@@ -1260,7 +1227,7 @@ static void doubles_are_written_short_and_come_back(void) {
                  {UINT64_C(0x7FEFFFFFFFFFFFFF), "1.7976931348623157e+308"},
                  {UINT64_C(0x0010000000000000), "2.2250738585072014e-308"},
                  {UINT64_C(0x4340000000000000), "9007199254740992"}};
-    unsigned long i, count = scaled(200000);
+    size_t i, count = scaled(200000);
     uint64_t random = seed_of(4000000);
     for (i = 0; i < sizeof cases / sizeof *cases; i++) check_double(cases[i].bits, cases[i].text);
     for (i = 0; i < count && !test.failures; i++) {
@@ -1513,7 +1480,7 @@ static const char *const rule_values[] = {"0", "\"new\"", "{\"k\": [1, 2]}", "[]
 
 static void rewriting_is_what_the_tree_makes(void) {
     static text got, want, dst;
-    unsigned long i, documents = scaled(40000);
+    size_t i, documents = scaled(40000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 5000000), random = seed, hits, want_hits = 0, k_hits;
         size_t count = below(&random, 8), k, at, len;
@@ -1558,7 +1525,7 @@ static void rewriting_is_what_the_tree_makes(void) {
             CHECK_BYTES(dst.bytes, len, expected, head + n + doc.n - (size_t)(v->end - doc.text));
         }
         if (test.failures) {
-            printf("    document %lu, seed %llu: ", i, (unsigned long long)seed);
+            printf("    document %zu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(doc.text, doc.n);
             for (k = 0; k < count; k++)
                 printf("\n      %c %s %.*s", "=~+-"[rules[k].op], rules[k].pointer, (int)rules[k].value.len,
@@ -1773,7 +1740,7 @@ static void slow_diff(text *t, const node *from, const node *to) {
 
 static void patches_are_what_the_trees_make(void) {
     static text slow, patch, back;
-    unsigned long i, documents = scaled(30000);
+    size_t i, documents = scaled(30000);
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 6000000), random = seed;
         stream_json_writer w;
@@ -1815,7 +1782,7 @@ static void patches_are_what_the_trees_make(void) {
         CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
         if (!nulls) CHECK(equal(read_tree(&trees[3], back.bytes, len), b));
         if (test.failures) {
-            printf("    documents %lu, seed %llu: ", i, (unsigned long long)seed);
+            printf("    documents %zu, seed %llu: ", i, (unsigned long long)seed);
             test_print_bytes(doc.text, doc.n);
             test_print_bytes(other.text, other.n);
             printf("\n");

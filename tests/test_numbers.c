@@ -21,32 +21,8 @@
 
 #define STREAM_JSON_IMPLEMENTATION
 #include "stream_json.h"
+#define TEST_SANITIZED_PERCENT 5
 #include "test.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-static uint64_t seed_of(uint64_t salt) {
-    const char *text = getenv("TEST_SEED");
-    uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
-    return (seed + salt) * UINT64_C(0x9E3779B97F4A7C15) | 1;
-}
-
-static unsigned long scaled(unsigned long count) {
-    const char *text = getenv("TEST_SCALE");
-    double percent = text ? strtod(text, NULL) : SANITIZED ? 5 : 100;
-    return (unsigned long)((double)count * percent / 100) + 1;
-}
-
-static size_t below(uint64_t *random, size_t n) { return (size_t)((test_random(random) >> 8) % n); }
 
 static double double_of(uint64_t bits) {
     double d;
@@ -187,7 +163,7 @@ static double any_double(uint64_t *random) {
 
 static void reads_random_doubles(void) {
     uint64_t random = seed_of(1);
-    unsigned long i, n = scaled(10000000);
+    size_t i, n = scaled(10000000);
     char text[400];
     for (i = 0; i < n; i++) {
         double v = any_double(&random);
@@ -225,7 +201,7 @@ static size_t random_decimal(uint64_t *random, char *text, size_t max_digits) {
 
 static void reads_random_decimals(void) {
     uint64_t random = seed_of(2);
-    unsigned long i, n = scaled(2000000);
+    size_t i, n = scaled(2000000);
     char text[2200];
     for (i = 0; i < n; i++)
         reads(text, random_decimal(&random, text, i % 100 == 0 ? 2000 : i % 5 == 0 ? 60 : 21));
@@ -394,10 +370,6 @@ static void reads_half_way(void) {
         0, 1, 2, 3, 0xFFFFFFFFFFFFE, 0xFFFFFFFFFFFFF, 0x10000000000000, 0x10000000000001,
         0x1FFFFFFFFFFFFF, 0x20000000000000, 0x3FF0000000000000, 0x3FEFFFFFFFFFFFFF, 0x4340000000000000,
         0x4340000000000001, 0x433FFFFFFFFFFFFF, 0x7FEFFFFFFFFFFFFE, 0x7FEFFFFFFFFFFFFF};
-    if (!EXACT_PRINTF) {
-        test_skip("this C library prints no long double that is half way between two doubles exactly");
-        return;
-    }
     for (i = 0; i < sizeof lows / sizeof *lows; i++) around_middle(lows[i]);
     for (i = 0; i < 52; i++) around_middle(UINT64_C(1) << i);
     for (i = 0; i < 2046; i++) around_middle(i << 52 | (test_random(&random) >> 12));
@@ -561,7 +533,7 @@ static void accepts_the_grammar(void) {
         CHECK(!is_number(texts[i]));
         judges(texts[i], strlen(texts[i]));
     }
-    for (len = 1; len <= (SANITIZED ? 5 : 6); len++) {
+    for (len = 1; len <= (TEST_SANITIZED ? 5 : 6); len++) {
         memset(at, 0, sizeof at);
         for (;;) {
             for (i = 0; i < len; i++) text[i] = letters[at[i]];
@@ -696,14 +668,14 @@ static void prints(double v) {
 
 static void prints_random_doubles(void) {
     uint64_t random = seed_of(5);
-    unsigned long i, n = scaled(10000000);
+    size_t i, n = scaled(10000000);
     for (i = 0; i < n; i++) prints(any_double(&random));
 }
 
 /* Every length asked for, one after the other. */
 static void prints_the_shortest(void) {
     uint64_t random = seed_of(6);
-    unsigned long i, n = scaled(200000);
+    size_t i, n = scaled(200000);
     char text[40], digits[40], c[64];
     for (i = 0; i < n; i++) {
         double v = any_double(&random);
@@ -865,7 +837,7 @@ static void reads_integers(void) {
                  {"1x", STREAM_E_INVALID, 0, STREAM_E_INVALID, 0},
                  {"", STREAM_E_INVALID, 0, STREAM_E_INVALID, 0}};
     uint64_t random = seed_of(7), u;
-    unsigned long n;
+    size_t n;
     stream_json_value value;
     int64_t s;
     size_t i;
@@ -931,7 +903,7 @@ static void multiplies(void) {
 static void ignores_the_rounding_mode(void) {
     static const unsigned modes[] = {0x2000, 0x4000, 0x6000, 0x8040}; /* down, up, to 0, subnormals are 0 */
     uint64_t random = seed_of(9);
-    unsigned long n = scaled(200000), i;
+    size_t n = scaled(200000), i;
     char text[64], other[64];
     for (i = 0; i < n; i++) {
         uint64_t bits = bits_of(any_double(&random)) >> (i % 8 == 0 ? 11 : 0), got;
@@ -984,7 +956,7 @@ int main(int argc, char **argv) {
     RUN(accepts_the_grammar);
     RUN(reads_hard_numbers);
     RUN(reads_powers_of_ten);
-    RUN(reads_half_way);
+    if (EXACT_PRINTF) RUN(reads_half_way); /* else nobody here can write such numbers down */
     RUN(reads_short_ties);
     RUN(reads_a_million_digits);
     RUN(reads_random_doubles);

@@ -3,7 +3,7 @@
    random calls, with counters that begin near their end; then between threads, on capacities so small that
    full and empty happen all the time, checking order and identity of every single item, never sums.
 
-   TEST_SCALE=percent scales the random and threaded parts (100 by default, 15 under a sanitizer).
+   TEST_SCALE=percent scales the random and threaded parts (100 by default, 12 under a sanitizer).
    TEST_HANDOFFS=n sets the number of channel hand-offs (a release run: 100000000).
 
    Build: cc -std=c11 -pthread -I. tests/test_rings.c */
@@ -32,31 +32,6 @@ static ptrdiff_t test_read(int fd, void *data, size_t len);
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define TEST_SANITIZED 1
-#endif
-#endif
-#ifndef TEST_SANITIZED
-#define TEST_SANITIZED 0
-#endif
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static size_t scaled(size_t full) {
-    static size_t percent;
-    if (percent == 0) {
-        const char *text = getenv("TEST_SCALE");
-        percent = text ? (size_t)strtoul(text, NULL, 10) : 0;
-        if (percent == 0) percent = TEST_SANITIZED ? 15 : 100;
-    }
-    return (size_t)((uint64_t)full * percent / 100 + 1);
-}
-
-static size_t random_below(uint64_t *seed, size_t n) { return (size_t)(test_random(seed) % n); }
 
 /* Where counters begin: at rest, and so that they pass their end during the test. */
 static const uint64_t starts[] = {0, UINT64_MAX - 20, UINT64_MAX / 2 - 20, 12345};
@@ -173,8 +148,8 @@ static void ring_model(void) {
                 stream_status st;
                 stream_slice part[2];
                 void *p;
-                n = random_below(&seed, capacity + 2);
-                switch (random_below(&seed, 10)) {
+                n = below(&seed, capacity + 2);
+                switch (below(&seed, 10)) {
                 case 0: /* write */
                     fill(buffer, staged, n);
                     st = stream_ring_write(&ring, buffer, n, &m);
@@ -215,9 +190,9 @@ static void ring_model(void) {
                     break;
                 case 4: /* commit, stage */
                 case 5:
-                    m = random_below(&seed, reserved + 2);
+                    m = below(&seed, reserved + 2);
                     if (m <= reserved) fill(span, staged, m);
-                    if (random_below(&seed, 2)) {
+                    if (below(&seed, 2)) {
                         st = stream_ring_stage(&ring, m);
                     } else {
                         st = stream_ring_commit(&ring, m);
@@ -230,7 +205,7 @@ static void ring_model(void) {
                     }
                     break;
                 case 6:
-                    if (random_below(&seed, 2)) {
+                    if (below(&seed, 2)) {
                         stream_ring_publish(&ring);
                         published = staged;
                     } else {
@@ -254,7 +229,7 @@ static void ring_model(void) {
                     CHECK(right(part[0].ptr, consumed, part[0].len));
                     CHECK(right(part[1].ptr, consumed + part[0].len, part[1].len));
                     if (staged == consumed) wasted = false;
-                    m = random_below(&seed, (size_t)(published - consumed) + 2);
+                    m = below(&seed, (size_t)(published - consumed) + 2);
                     if (m > published - consumed) {
                         CHECK_EQ(stream_ring_consume(&ring, m), STREAM_E_ARGUMENT);
                     } else {
@@ -444,17 +419,17 @@ static void *ring_producer(void *arg) {
     uint64_t seed = 1 + c->capacity, sent = 0;
     char buffer[64];
     while (sent < c->total) {
-        size_t n = 1 + random_below(&seed, c->capacity), put = 0;
+        size_t n = 1 + below(&seed, c->capacity), put = 0;
         void *span;
         if (n > c->total - sent) n = (size_t)(c->total - sent);
-        if (random_below(&seed, 2)) {
+        if (below(&seed, 2)) {
             fill(buffer, sent, n);
             if (stream_ring_write(&c->ring, buffer, n, &put) != STREAM_OK) sched_yield();
             sent += put;
         } else if (stream_ring_reserve(&c->ring, n, &span) == STREAM_OK) {
             fill(span, sent, n);
-            put = random_below(&seed, n + 1);
-            if (random_below(&seed, 2)) stream_ring_commit(&c->ring, put);
+            put = below(&seed, n + 1);
+            if (below(&seed, 2)) stream_ring_commit(&c->ring, put);
             else stream_ring_stage(&c->ring, put);
             sent += put;
         } else {
@@ -471,9 +446,9 @@ static void *ring_consumer(void *arg) {
     uint64_t seed = 99 + c->capacity, taken = 0;
     char buffer[64];
     for (;;) {
-        size_t n = 1 + random_below(&seed, c->capacity), got = 0;
+        size_t n = 1 + below(&seed, c->capacity), got = 0;
         stream_status st;
-        if (random_below(&seed, 2)) {
+        if (below(&seed, 2)) {
             st = stream_ring_read(&c->ring, buffer, n, &got);
             if (!right(buffer, taken, got) && !c->wrong) c->wrong = 1, c->at = taken;
         } else {
@@ -483,7 +458,7 @@ static void *ring_consumer(void *arg) {
                 if ((!right(span[0].ptr, taken, span[0].len) ||
                      !right(span[1].ptr, taken + span[0].len, span[1].len)) && !c->wrong)
                     c->wrong = 1, c->at = taken;
-                got = random_below(&seed, span[0].len + span[1].len + 1);
+                got = below(&seed, span[0].len + span[1].len + 1);
                 if (stream_ring_consume(&c->ring, got) != STREAM_OK) c->wrong = 1;
             }
         }
@@ -542,8 +517,8 @@ static void spsc_model(void) {
             CHECK_EQ(stream_spsc_init(&ring, &desc), STREAM_OK);
             for (step = 0; step < steps; step++) {
                 size_t depth = (size_t)(pushed - popped);
-                n = random_below(&seed, COUNT(items) + 1);
-                switch (random_below(&seed, 4)) {
+                n = below(&seed, COUNT(items) + 1);
+                switch (below(&seed, 4)) {
                 case 0:
                     CHECK_EQ(stream_spsc_push(&ring, item_of(pushed)),
                              depth < capacity ? STREAM_OK : STREAM_FULL);
@@ -619,7 +594,7 @@ static void *spsc_producer(void *arg) {
     void *items[8];
     while (sent < c->total) {
         size_t n = 1, i;
-        if (random_below(&seed, 2)) n += random_below(&seed, COUNT(items));
+        if (below(&seed, 2)) n += below(&seed, COUNT(items));
         if (n > COUNT(items)) n = COUNT(items);
         if (n > c->total - sent) n = (size_t)(c->total - sent);
         for (i = 0; i < n; i++) {
@@ -639,7 +614,7 @@ static void *spsc_consumer(void *arg) {
     uint64_t seed = 5 + c->capacity, taken = 0;
     void *items[8];
     while (taken < c->total) {
-        size_t n = 1 + random_below(&seed, COUNT(items)), i;
+        size_t n = 1 + below(&seed, COUNT(items)), i;
         n = n == 1 ? stream_spsc_pop(&c->ring, items) == STREAM_OK : stream_spsc_pop_n(&c->ring, items, n);
         for (i = 0; i < n; i++, taken++)
             if (items[i] != &c->box[taken] || c->box[taken] != taken + 1) c->wrong++;
@@ -701,14 +676,14 @@ static void queue_model(void) {
                 CHECK_EQ(stream_queue_init(&queue, &desc), STREAM_OK);
                 CHECK_EQ(h.live, stream_queue_memory(&desc));
                 for (step = 0; step < steps; step++) {
-                    n = random_below(&seed, COUNT(items) + 1);
-                    switch (random_below(&seed, 6)) {
+                    n = below(&seed, COUNT(items) + 1);
+                    switch (below(&seed, 6)) {
                     case 0:
                     case 1: { /* push, either lane */
                         stream_status st;
                         uint64_t item = next++;
                         bool full;
-                        lane = random_below(&seed, 3) == 0;
+                        lane = below(&seed, 3) == 0;
                         full = depth[lane] == limit[lane];
                         back = item_of(999999);
                         st = lane ? stream_queue_push_urgent(&queue, item_of(item), &back)
@@ -849,7 +824,7 @@ static void *queue_producer(void *arg) {
     size_t sent = 0, first = w->id * c->each;
     while (sent < c->each) {
         void *items[5], *back = NULL;
-        size_t n = 1 + random_below(&seed, COUNT(items)), i;
+        size_t n = 1 + below(&seed, COUNT(items)), i;
         if (n > c->each - sent) n = c->each - sent;
         for (i = 0; i < n; i++) {
             c->box[first + sent + i] = (uint32_t)(first + sent + i + 1);
@@ -875,7 +850,7 @@ static void *queue_consumer(void *arg) {
     uint32_t last[MAX_THREADS] = {0};
     for (;;) {
         void *items[5];
-        size_t n = 1 + random_below(&seed, COUNT(items)), i;
+        size_t n = 1 + below(&seed, COUNT(items)), i;
         /* before looking: then nothing is the end */
         bool done = stream_counter_get(&c->done) == c->producers;
         if (n == 1) n = stream_queue_pop(&c->queue, items) == STREAM_OK;
@@ -1269,11 +1244,11 @@ typedef struct channel_worker {
 static void dawdle(uint64_t *seed, size_t chaos) {
     volatile unsigned spin;
     struct timespec a_bit = {0, 1};
-    if (random_below(seed, chaos)) return;
-    switch (random_below(seed, 3)) {
+    if (below(seed, chaos)) return;
+    switch (below(seed, 3)) {
     case 0: sched_yield(); break;
     case 1:
-        for (spin = (unsigned)random_below(seed, 2000); spin > 0; spin--) {
+        for (spin = (unsigned)below(seed, 2000); spin > 0; spin--) {
         }
         break;
     default: nanosleep(&a_bit, NULL);
@@ -1296,8 +1271,8 @@ static void *channel_producer(void *arg) {
     stream_status st = STREAM_OK;
     while (sent < c->each && st != STREAM_E_STATE) {
         void *items[4];
-        size_t n = 1 + random_below(&seed, COUNT(items)), i, got = 0;
-        uint64_t timeout = random_below(&seed, 3) ? STREAM_FOREVER : random_below(&seed, 2000);
+        size_t n = 1 + below(&seed, COUNT(items)), i, got = 0;
+        uint64_t timeout = below(&seed, 3) ? STREAM_FOREVER : below(&seed, 2000);
         if (n > c->each - sent) n = c->each - sent;
         for (i = 0; i < n; i++) {
             c->box[first + sent + i] = (uint32_t)(first + sent + i + 1);
@@ -1327,8 +1302,8 @@ static void *channel_consumer(void *arg) {
     uint32_t last[MAX_THREADS] = {0};
     for (;;) {
         void *items[4];
-        size_t n = 1 + random_below(&seed, COUNT(items)), got = 0, i;
-        uint64_t timeout = random_below(&seed, 3) ? STREAM_FOREVER : random_below(&seed, 2000);
+        size_t n = 1 + below(&seed, COUNT(items)), got = 0, i;
+        uint64_t timeout = below(&seed, 3) ? STREAM_FOREVER : below(&seed, 2000);
         stream_status st;
         dawdle(&seed, c->chaos);
         if (n > 1) {
@@ -1575,9 +1550,9 @@ static void broadcast_model(void) {
             for (i = 0; i < 3; i++)
                 stream_broadcast_join(&cast, &reader[i], i ? STREAM_OVERRUN_NEWEST : STREAM_OVERRUN_OLDEST);
             for (step = 0; step < scaled(2000); step++) {
-                size_t len, act = random_below(&seed, 9);
+                size_t len, act = below(&seed, 9);
                 stream_status st;
-                stream_broadcast_reader *r = &reader[i = random_below(&seed, 3)];
+                stream_broadcast_reader *r = &reader[i = below(&seed, 3)];
                 if (act < 3) { /* write */
                     size_t words;
                     uint64_t keep = floor;
@@ -1600,7 +1575,7 @@ static void broadcast_model(void) {
                     }
                 } else if (act < 7) { /* read */
                     uint64_t at = r->next, want;
-                    size_t cap = random_below(&seed, 4) ? sizeof buffer : random_below(&seed, most + 1);
+                    size_t cap = below(&seed, 4) ? sizeof buffer : below(&seed, most + 1);
                     memset(buffer, 0x55, sizeof buffer);
                     st = stream_broadcast_read(r, buffer, cap, &len);
                     if (at == next) {
@@ -1637,7 +1612,7 @@ static void broadcast_model(void) {
                     if (r->held) {
                         CHECK_EQ(stream_broadcast_seek(r, r->next - 1), STREAM_E_STATE);
                     } else {
-                        uint64_t to = floor + random_below(&seed, (size_t)(next - floor) + 1);
+                        uint64_t to = floor + below(&seed, (size_t)(next - floor) + 1);
                         CHECK_EQ(stream_broadcast_seek(r, to), STREAM_OK);
                         CHECK_EQ(r->next, to);
                     }
@@ -1743,7 +1718,7 @@ static void *cast_writer(void *arg) {
         size_t len = item_len(n, c->most);
         item_fill(buffer, n, len);
         while (stream_broadcast_write(&c->cast, buffer, len) == STREAM_FULL) sched_yield();
-        if (random_below(&seed, 50) == 0) sched_yield();
+        if (below(&seed, 50) == 0) sched_yield();
     }
     stream_broadcast_close(&c->cast);
     return NULL;
@@ -1780,7 +1755,7 @@ static void *cast_reader(void *arg) {
         } else {
             break;
         }
-        if (random_below(&seed, 100) == 0) sched_yield();
+        if (below(&seed, 100) == 0) sched_yield();
     }
     if (read + lost != c->count || lost != r->lost_items || lost_bytes != r->lost_bytes ||
         read_bytes + lost_bytes != bytes_between(c->first, c->first + c->count, c->most))
@@ -2047,9 +2022,9 @@ static void *credits_taker(void *arg) {
     stream_credits *c = (stream_credits *)arg;
     uint64_t got = 0, seed = 3;
     while (got < 50000) {
-        uint64_t want = 1 + random_below(&seed, 5), n;
+        uint64_t want = 1 + below(&seed, 5), n;
         if (want > 50000 - got) want = 50000 - got;
-        if (random_below(&seed, 2)) n = stream_credits_take_some(c, want);
+        if (below(&seed, 2)) n = stream_credits_take_some(c, want);
         else n = stream_credits_take(c, want) == STREAM_OK ? want : 0;
         got += n;
         if (n == 0) sched_yield();
@@ -2123,12 +2098,12 @@ static void diff_rebuilds(void) {
         stream_diff diff;
         stream_diff_row row;
         for (k = 0; k < 2; k++) {
-            len[k] = random_below(&seed, 24);
-            for (i = 0; i < len[k]; i++) text[k][i] = "ab\n"[random_below(&seed, 3)];
-            if (k && random_below(&seed, 2)) { /* mostly the same */
+            len[k] = below(&seed, 24);
+            for (i = 0; i < len[k]; i++) text[k][i] = "ab\n"[below(&seed, 3)];
+            if (k && below(&seed, 2)) { /* mostly the same */
                 memcpy(text[1], text[0], len[0]);
                 len[1] = len[0];
-                if (len[0]) text[1][random_below(&seed, len[0])] = 'c';
+                if (len[0]) text[1][below(&seed, len[0])] = 'c';
             }
             for (i = 0; i < len[k];) { /* split by hand */
                 size_t n = 0;

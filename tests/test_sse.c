@@ -315,7 +315,7 @@ static size_t random_stream(uint64_t *seed, char *to, size_t pieces) {
     };
     size_t len = 0;
     while (pieces--) {
-        const sample *p = &part[random_below(seed, COUNT(part))];
+        const sample *p = &part[below(seed, COUNT(part))];
         memcpy(to + len, p->ptr, p->len);
         len += p->len;
     }
@@ -327,12 +327,12 @@ static void random_streams_match_the_reference(void) {
     size_t turns = scaled(1500), i;
     static char in[4096];
     for (i = 0; i < turns; i++) {
-        size_t n = random_stream(&seed, in, 1 + random_below(&seed, i % 10 ? 14 : 150));
+        size_t n = random_stream(&seed, in, 1 + below(&seed, i % 10 ? 14 : 150));
         stream_sse_desc desc;
         memset(&desc, 0, sizeof desc);
-        desc.max_len = 1 + random_below(&seed, 30);
-        desc.max_field = 1 + random_below(&seed, 12);
-        desc.first_len = 1 + random_below(&seed, 8);
+        desc.max_len = 1 + below(&seed, 30);
+        desc.max_field = 1 + below(&seed, 12);
+        desc.first_len = 1 + below(&seed, 8);
         if (i % 3) check_events(NULL, 1 << 20, 1024, in, n);
         else check_events(&desc, desc.max_len, desc.max_field, in, n);
     }
@@ -546,7 +546,7 @@ static void memory_stays_under_the_limits(void) {
     }
     warm = h.requests;
     for (i = 0; i < scaled(20000); i++) {
-        size_t n = random_stream(&seed, in, 1 + random_below(&seed, 60));
+        size_t n = random_stream(&seed, in, 1 + below(&seed, 60));
         if (i % 50 == 7) {
             memset(in, 'x', sizeof in); /* the middle of something endless */
             n = sizeof in;
@@ -725,8 +725,8 @@ static void raw_modes_cut_behind_blank_lines_and_leave_the_bytes_alone(void) {
     for (i = 0; i < COUNT(corpus); i++)
         for (k = i % 2; k < COUNT(limits); k += 2) check_raw(corpus[i].ptr, corpus[i].len, limits[k]);
     for (i = 0; i < scaled(300); i++) {
-        size_t n = random_stream(&seed, in, 1 + random_below(&seed, 12));
-        check_raw(in, n, 1 + random_below(&seed, 40));
+        size_t n = random_stream(&seed, in, 1 + below(&seed, 12));
+        check_raw(in, n, 1 + below(&seed, 40));
         check_raw(in, n, 5000);
     }
 }
@@ -835,9 +835,9 @@ static void what_is_written_reads_back(void) {
         stream_sse sse;
         stream_item item;
         for (i = 0; i < 4; i++) {
-            n[i] = random_below(&seed, sizeof field[i]);
+            n[i] = below(&seed, sizeof field[i]);
             for (len = 0; len < n[i]; len++) {
-                field[i][len] = set[random_below(&seed, sizeof set)];
+                field[i][len] = set[below(&seed, sizeof set)];
                 if (i && (turn & 3) && strchr("\r\n", field[i][len])) field[i][len] = 'x'; /* NUL included */
             }
         }

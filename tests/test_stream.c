@@ -2,7 +2,7 @@
    stream.h: every layer against a naive reference written from the documentation, under every cut of the
    input, with allocators, system calls, sources and buffer pools that fail on request.
 
-   TEST_SCALE=percent scales the random and exhaustive parts (100 by default, 15 under a sanitizer).
+   TEST_SCALE=percent scales the random and exhaustive parts (100 by default, 12 under a sanitizer).
 
    Build: cc -std=c11 -pthread -I. tests/test_stream.c */
 #include <stddef.h>
@@ -32,31 +32,6 @@ static ptrdiff_t test_read(int fd, void *data, size_t len);
 #include <pthread.h>
 #include <sched.h>
 #endif
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define TEST_SANITIZED 1
-#endif
-#endif
-#ifndef TEST_SANITIZED
-#define TEST_SANITIZED 0
-#endif
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static size_t scaled(size_t full) {
-    static size_t percent;
-    if (percent == 0) {
-        const char *text = getenv("TEST_SCALE");
-        percent = text ? (size_t)strtoul(text, NULL, 10) : 0;
-        if (percent == 0) percent = TEST_SANITIZED ? 15 : 100;
-    }
-    return (size_t)((uint64_t)full * percent / 100 + 1);
-}
-
-static size_t random_below(uint64_t *seed, size_t n) { return (size_t)(test_random(seed) % n); }
 
 /* ---- an allocator that counts, refuses on request, always moves, and leaves nothing to be found ----- */
 
@@ -393,7 +368,7 @@ static void check_random_cuts(lines_run *r, const char *in, size_t n, size_t lon
     size_t at, len;
     run_restart(r);
     for (at = 0; at < n; at += len) {
-        len = random_below(seed, longest + 1); /* nothing at all is a loan too */
+        len = below(seed, longest + 1); /* nothing at all is a loan too */
         if (len > n - at) len = n - at;
         run_feed(r, in + at, len, way);
     }
@@ -545,13 +520,13 @@ static void lines_of_random_bytes_match_the_reference(void) {
         run_init(&runs[k], &desc);
     }
     for (i = 0; i < count && !TEST_QUIET; i++) {
-        size_t rare = 2 + random_below(&seed, 12); /* one byte in so many is LF: lines get long too */
-        n = random_below(&seed, sizeof in + 1);
+        size_t rare = 2 + below(&seed, 12); /* one byte in so many is LF: lines get long too */
+        n = below(&seed, sizeof in + 1);
         for (k = 0; k < n; k++)
-            in[k] = random_below(&seed, rare) ? alphabet[1 + random_below(&seed, 4)] : alphabet[0];
+            in[k] = below(&seed, rare) ? alphabet[1 + below(&seed, 4)] : alphabet[0];
         k = i % COUNT(limits);
         reference_lines(&want, in, n, limits[k]);
-        check_random_cuts(&runs[k], in, n, 1 + random_below(&seed, 20), &seed, (int)(i / 4 % LEND_WAYS),
+        check_random_cuts(&runs[k], in, n, 1 + below(&seed, 20), &seed, (int)(i / 4 % LEND_WAYS),
                           &want);
     }
     for (k = 0; k < COUNT(limits); k++) run_free(&runs[k]);
@@ -709,7 +684,7 @@ static void lines_allocate_nothing_once_warm(void) {
     uint64_t seed = 99, count = 0, bytes = 0, want = scaled(1000000);
     size_t i, at = 0, line = 0, calls = 0;
     memset(in, 'x', sizeof in);
-    for (i = 200; i < sizeof in; i += 1 + random_below(&seed, 60))
+    for (i = 200; i < sizeof in; i += 1 + below(&seed, 60))
         in[i] = '\n'; /* the longest comes first */
     in[sizeof in - 1] = '\n';
     memset(&desc, 0, sizeof desc);
@@ -1048,7 +1023,7 @@ static void bytes_are_found_at_every_length_and_alignment(void) {
             if (n) memset(p, '.', n);
             check_find(p, n);
             for (k = 0; n > 0 && k < COUNT(needles); k++) {
-                p[random_below(&seed, n)] = needles[k];
+                p[below(&seed, n)] = needles[k];
                 check_find(p, n);
                 p[n - 1] = needles[k];
                 check_find(p, n);
@@ -1199,7 +1174,7 @@ static void utf8_of_three_bytes_is_judged_as_the_rfc_does(void) {
         in[0] = (char)(unsigned char)a;
         for (b = 0; b < 256; b++) {
             in[1] = (char)(unsigned char)b;
-            for (c = 0; c < 256; c += sparse ? 1 + random_below(&seed, 25) : 1) {
+            for (c = 0; c < 256; c += sparse ? 1 + below(&seed, 25) : 1) {
                 in[2] = (char)(unsigned char)c;
                 valid += check_utf8(in, 3, 1, 3) == STREAM_OK;
             }
@@ -1281,16 +1256,16 @@ static void utf8_of_random_text_is_judged_the_same_in_fragments(void) {
     for (i = 0; i < count && !TEST_QUIET; i++) {
         char in[300];
         n = 0;
-        while (n < sizeof in - 20 && random_below(&seed, 20)) {
-            const char *word = words[random_below(&seed, COUNT(words))];
+        while (n < sizeof in - 20 && below(&seed, 20)) {
+            const char *word = words[below(&seed, COUNT(words))];
             memcpy(in + n, word, strlen(word));
             n += strlen(word);
         }
-        if (n && i % 2) in[random_below(&seed, n)] = (char)random_below(&seed, 256);
-        if (n && i % 3 == 0) n -= random_below(&seed, n < 4 ? n : 4);
+        if (n && i % 2) in[below(&seed, n)] = (char)below(&seed, 256);
+        if (n && i % 3 == 0) n -= below(&seed, n < 4 ? n : 4);
         memcpy(g.end - n, in, n);
-        b = random_below(&seed, n + 1);
-        a = random_below(&seed, b + 1);
+        b = below(&seed, n + 1);
+        a = below(&seed, b + 1);
         want = reference_utf8(in, n, &offset, &open);
         check_utf8_cuts(g.end - n, n, a, b, want, offset);
         valid += check_utf8(g.end - n, n, a, a + 1) == STREAM_OK;
@@ -1896,7 +1871,7 @@ static void reader_keeps_up_with_another_thread(void) {
     static reading result;
     uint64_t seed = 5;
     if (!in) abort();
-    for (i = 0; i < n; i++) in[i] = random_below(&seed, 90) ? (char)random_below(&seed, 256) : '\n';
+    for (i = 0; i < n; i++) in[i] = below(&seed, 90) ? (char)below(&seed, 256) : '\n';
     reference_lines(&want, in, n, 200);
     for (wide = 0; wide < 2; wide++) {
         stream_reader_desc desc;
@@ -1977,11 +1952,11 @@ static uint64_t model_delay(flow_model *m) {
 static bool model_init(flow_model *m, stream_flow_desc *desc, uint64_t *seed) {
     memset(m, 0, sizeof *m);
     memset(desc, 0, sizeof *desc);
-    desc->size = random_below(seed, 3) ? random_below(seed, 12) : random_below(seed, 300);
-    desc->high = random_below(seed, 2) ? 0 : random_below(seed, 40);
-    desc->low = random_below(seed, 2) ? 0 : random_below(seed, 20);
-    desc->delay_ns = random_below(seed, 2) ? 0 : 7;
-    desc->slow_delay_ns = random_below(seed, 2) ? 0 : 70;
+    desc->size = below(seed, 3) ? below(seed, 12) : below(seed, 300);
+    desc->high = below(seed, 2) ? 0 : below(seed, 40);
+    desc->low = below(seed, 2) ? 0 : below(seed, 20);
+    desc->delay_ns = below(seed, 2) ? 0 : 7;
+    desc->slow_delay_ns = below(seed, 2) ? 0 : 70;
     m->desc = *desc;
     if (!m->desc.size) m->desc.size = 100;
     if (!m->desc.high) m->desc.high = 2 * m->desc.size;
@@ -2005,8 +1980,8 @@ static void flow_does_as_the_model_does(void) {
         CHECK_EQ(stream_flow_init(&flow, &desc), fine ? STREAM_OK : STREAM_E_ARGUMENT);
         if (!fine) refused++;
         for (k = 0; fine && k < 500; k++) {
-            uint64_t units = random_below(&seed, 10), delay;
-            switch (random_below(&seed, 6)) {
+            uint64_t units = below(&seed, 10), delay;
+            switch (below(&seed, 6)) {
             case 0:
             case 1:
                 stream_flow_sent(&flow, units);
@@ -2019,8 +1994,8 @@ static void flow_does_as_the_model_does(void) {
                 m.consumed += units;
                 break;
             case 3:
-                units = model_lag(&m) * random_below(&seed, 3) / 2;
-                if (random_below(&seed, 8)) units = 0;
+                units = model_lag(&m) * below(&seed, 3) / 2;
+                if (below(&seed, 8)) units = 0;
                 stream_flow_consumed(&flow, units);
                 m.consumed += units;
                 break;
@@ -2316,18 +2291,18 @@ static void histogram_quantiles_are_close_for_smooth_distributions(void) {
     uint64_t seed = 11;
     size_t i;
     unsigned k;
-    for (i = 0; i < SAMPLES; i++) v[i] = random_below(&seed, 32); /* exact */
+    for (i = 0; i < SAMPLES; i++) v[i] = below(&seed, 32); /* exact */
     check_quantiles(v, SAMPLES);
-    for (i = 0; i < SAMPLES; i++) v[i] = random_below(&seed, 100);
+    for (i = 0; i < SAMPLES; i++) v[i] = below(&seed, 100);
     check_quantiles(v, SAMPLES);
-    for (i = 0; i < SAMPLES; i++) v[i] = 1000000 + random_below(&seed, 50000000); /* a latency, uniform */
+    for (i = 0; i < SAMPLES; i++) v[i] = 1000000 + below(&seed, 50000000); /* a latency, uniform */
     check_quantiles(v, SAMPLES);
     for (i = 0; i < SAMPLES; i++)
-        v[i] = test_random(&seed) >> (24 + random_below(&seed, 40)); /* all scales */
+        v[i] = test_random(&seed) >> (24 + below(&seed, 40)); /* all scales */
     check_quantiles(v, SAMPLES);
     for (i = 0; i < SAMPLES; i++) { /* the tail of a queue: each step halves the odds */
-        for (v[i] = 20000, k = 0; k < 20 && random_below(&seed, 2); k++) v[i] = v[i] * 3 / 2;
-        v[i] += random_below(&seed, 100);
+        for (v[i] = 20000, k = 0; k < 20 && below(&seed, 2); k++) v[i] = v[i] * 3 / 2;
+        v[i] += below(&seed, 100);
     }
     check_quantiles(v, SAMPLES);
 }
@@ -2631,17 +2606,17 @@ static void metrics_json_is_json_whatever_the_label(void) {
     memset(&h, 0, sizeof h);
     for (i = 0; i < scaled(20000); i++) {
         char label[12], out[2000];
-        uint64_t value = test_random(&seed) >> random_below(&seed, 64);
+        uint64_t value = test_random(&seed) >> below(&seed, 64);
         stream_metric rows[2] = {{"a", NULL, "l", NULL, STREAM_METRIC_VALUE, 0, NULL},
                                  {"h", NULL, "l", NULL, STREAM_METRIC_HISTOGRAM, 0, NULL}};
-        size_t n = random_below(&seed, sizeof label);
+        size_t n = below(&seed, sizeof label);
         for (k = 0; k < n; k++)
-            label[k] = random_below(&seed, 2) ? "\"\\\n\t/u\x80\xc3\xa9"[random_below(&seed, 9)]
-                                              : (char)(1 + random_below(&seed, 255));
+            label[k] = below(&seed, 2) ? "\"\\\n\t/u\x80\xc3\xa9"[below(&seed, 9)]
+                                              : (char)(1 + below(&seed, 255));
         label[n] = '\0';
         stream_histogram_add(&h, value);
         rows[0].label_value = rows[1].label_value = label;
-        rows[0].decimals = (unsigned)random_below(&seed, 10);
+        rows[0].decimals = (unsigned)below(&seed, 10);
         rows[0].value = &value, rows[1].value = &h;
         n = stream_metrics_json(rows, 2, out, sizeof out);
         CHECK(n <= sizeof out && json_valid(out, n));
@@ -2667,7 +2642,7 @@ static void metrics_decimals_are_exact(void) {
     size_t i;
     unsigned d;
     for (i = 0; i < COUNT(values) + 2000; i++) {
-        uint64_t value = i < COUNT(values) ? values[i] : test_random(&seed) >> random_below(&seed, 64);
+        uint64_t value = i < COUNT(values) ? values[i] : test_random(&seed) >> below(&seed, 64);
         if (i % 3 == 2) value = value / 1000 * 1000;
         for (d = 0; d <= 9; d++) {
             char want[64], got[64], number[48];
@@ -2728,7 +2703,7 @@ static void *lender_acquire(void *ctx, size_t size, size_t *capacity) {
         l->refused++;
         return NULL;
     }
-    l->capacity = size + (l->larger ? random_below(&l->seed, l->larger + 1) : 0);
+    l->capacity = size + (l->larger ? below(&l->seed, l->larger + 1) : 0);
     l->ptr = (char *)malloc(l->capacity);
     if (!l->ptr) abort();
     if (++l->held > l->most) l->most = l->held;
@@ -2775,7 +2750,7 @@ static stream_status script_source_read(void *ctx, void *data, size_t cap, size_
     if (!data || cap == 0) s->wrong = true;
     if (s->lent && (s->lent->held != 1 || data != (void *)s->lent->ptr || cap > s->lent->capacity))
         s->wrong = true;
-    if (s->empty_odds && random_below(&s->seed, s->empty_odds) == 0) {
+    if (s->empty_odds && below(&s->seed, s->empty_odds) == 0) {
         s->empties++;
         return STREAM_EMPTY;
     }
@@ -2784,7 +2759,7 @@ static stream_status script_source_read(void *ctx, void *data, size_t cap, size_
         return s->end;
     }
     if (n > cap) n = cap;
-    if (n > s->piece) n = 1 + random_below(&s->seed, s->piece);
+    if (n > s->piece) n = 1 + below(&s->seed, s->piece);
     memset(data, '\n', cap);
     memcpy(data, s->data + s->at, n);
     s->at += n;
@@ -2830,9 +2805,9 @@ static void pipe_pull(stream_pipeline *p, pipe_run *run, const lender *lent, con
 }
 
 static size_t random_lines(char *out, size_t cap, uint64_t *seed) {
-    size_t n = random_below(seed, cap + 1), i, rare = 2 + random_below(seed, 30);
+    size_t n = below(seed, cap + 1), i, rare = 2 + below(seed, 30);
     for (i = 0; i < n; i++)
-        out[i] = random_below(seed, rare) ? "ab\r\0c"[random_below(seed, 5)] : '\n';
+        out[i] = below(seed, rare) ? "ab\r\0c"[below(seed, 5)] : '\n';
     return n;
 }
 
@@ -2860,12 +2835,12 @@ static void pipeline_items_are_the_decoders(void) {
         memset(&source, 0, sizeof source);
         memset(&desc, 0, sizeof desc);
         lent.seed = source.seed = test_random(&seed);
-        lent.larger = random_below(&seed, 2) * 10;
-        lent.refuse_every = random_below(&seed, 2) * (2 + random_below(&seed, 5));
+        lent.larger = below(&seed, 2) * 10;
+        lent.refuse_every = below(&seed, 2) * (2 + below(&seed, 5));
         source.data = in;
         source.len = random_lines(in, sizeof in, &seed);
-        source.piece = 1 + random_below(&seed, 40);
-        source.empty_odds = (unsigned)random_below(&seed, 6);
+        source.piece = 1 + below(&seed, 40);
+        source.empty_odds = (unsigned)below(&seed, 6);
         if (source.empty_odds == 1) source.empty_odds = 0;
         source.end = i % 4 ? STREAM_END : STREAM_E_IO;
         source.lent = borrow ? &lent : NULL;
@@ -2873,7 +2848,7 @@ static void pipeline_items_are_the_decoders(void) {
         desc.source.read = script_source_read;
         desc.decoder = stream_lines_decoder(&lines);
         if (borrow) desc.buffers = lender_buffers(&lent);
-        desc.buffer_len = 1 + random_below(&seed, 50);
+        desc.buffer_len = 1 + below(&seed, 50);
         desc.allocator = heap_hook(&h);
         desc.flow = i % 2 ? &flow : NULL;
         stream_flow_init(&flow, NULL);

@@ -2,7 +2,7 @@
    examples/common/websocket and digest: frames against a naive reference written from RFC 6455, under every cut
    of the input; the cases of that standard one by one; the handshake; what is written reads back.
 
-   TEST_SCALE=percent scales the random parts (100 by default, 15 under a sanitizer).
+   TEST_SCALE=percent scales the random parts (100 by default, 12 under a sanitizer).
 
    Build: cc -std=c11 -I. -Iexamples/common tests/test_websocket.c */
 #define STREAM_IMPLEMENTATION
@@ -74,7 +74,7 @@ static void base64_is_the_standards_and_strict(void) {
     for (i = 0; i < COUNT(bad); i++) CHECK(!base64_decode(bad[i], strlen(bad[i]), back, &n));
     CHECK(!base64_decode("Zm\0v", 4, back, &n));
     for (i = 0; i < scaled(2000); i++) {
-        size_t len = random_below(&seed, sizeof bytes);
+        size_t len = below(&seed, sizeof bytes);
         for (k = 0; k < len; k++) bytes[k] = (uint8_t)test_random(&seed);
         base64_encode(bytes, len, text);
         CHECK(base64_decode(text, BASE64_LEN(len), back, &n));
@@ -317,7 +317,7 @@ static void what_is_written_reads_back(void) {
     for (turn = 0; turn < sizeof payload; turn++) payload[turn] = (char)(turn * 31 >> 3);
     for (role = 0; role < 2; role++) {
         for (turn = 0; turn < scaled(400); turn++) {
-            size_t len = turn < COUNT(edge) ? edge[turn] : random_below(&seed,
+            size_t len = turn < COUNT(edge) ? edge[turn] : below(&seed,
                 turn % 8 ? 300 : 66000), at = 0, n = 0, pings = 0;
             ws_desc desc;
             ws w;
@@ -327,7 +327,7 @@ static void what_is_written_reads_back(void) {
             memset(&desc, 0, sizeof desc);
             desc.role = role ? WS_CLIENT : WS_SERVER;
             do {
-                size_t part = turn % 3 ? random_below(&seed, len - at + 1) : len - at;
+                size_t part = turn % 3 ? below(&seed, len - at + 1) : len - at;
                 uint8_t mask[4];
                 uint64_t random = test_random(&seed);
                 memcpy(mask, &random, 4);
@@ -354,7 +354,7 @@ static void what_is_written_reads_back(void) {
             at = 0;
             done = false;
             {
-                size_t from = 0, step = turn % 4 ? 1 + random_below(&seed, 5000) : n;
+                size_t from = 0, step = turn % 4 ? 1 + below(&seed, 5000) : n;
                 for (; from < n; from += step) {
                     ws_feed(&w, wire + from, step < n - from ? step : n - from);
                     while ((st = ws_next(&w, &item)) != STREAM_MORE) {
@@ -388,17 +388,17 @@ static void random_frames_are_taken_alike_under_every_cut(void) {
                                               0x01, 0x80};
         static const char letters[] = "ab\xc3\xa9\xf0\x9f\x92\xa9\x80\xff";
         char in[400];
-        size_t n = 0, count = 1 + random_below(&seed, 6), k;
+        size_t n = 0, count = 1 + below(&seed, 6), k;
         bool masked = i & 1;
         while (count--) {
-            size_t len = random_below(&seed, 12);
+            size_t len = below(&seed, 12);
             uint8_t mask[4] = {1, 2, 3, (uint8_t)i};
-            in[n++] = (char)first[random_below(&seed, sizeof first)];
+            in[n++] = (char)first[below(&seed, sizeof first)];
             if (i % 31 == 0) in[n - 1] = (char)test_random(&seed);
             in[n++] = (char)(unsigned char)(len | (masked ? 0x80u : 0u));
             if (masked) memcpy(in + n, mask, 4), n += 4;
             for (k = 0; k < len; k++)
-                in[n + k] = letters[random_below(&seed, i % 4 ? 2 : sizeof letters - 1)];
+                in[n + k] = letters[below(&seed, i % 4 ? 2 : sizeof letters - 1)];
             if (masked) ws_mask(in + n, len, mask, 0);
             n += len;
         }
