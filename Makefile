@@ -87,6 +87,10 @@ soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; 
 soak-relay: $(BUILD)/sse_relay ## the long proofs of sse_relay: 10,000 subscribers, a million events
 	SOAK=100 node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
 
+soak-bridge: $(BUILD)/tmux_bridge ## a browser through FLOOD_SECONDS (60) of flood: memory, and Ctrl-C
+	FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) node tests/bridge_page.mjs $(BUILD)/tmux_bridge $(BUILD)/npm \
+	    $(BUILD)/tests/bridge a_flood_leaves_the_browser_alive
+
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh
 
