@@ -52,13 +52,13 @@ coverage: ## which lines and branches of the headers the tests reach (gcc), some
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: all ## measure against the rivals found on this machine, all of it: build/bench/report.md and plots
+bench: all $(BUILD)/relay_load ## measure against the rivals found on this machine, all of it: build/bench/report.md and plots
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh
 
-bench-save: all ## ... and keep the report
+bench-save: all $(BUILD)/relay_load ## ... and keep the report
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh save
 
-bench-compare: all ## ... and judge by the one kept: ratios to rivals, counts of instructions
+bench-compare: all $(BUILD)/relay_load ## ... and judge by the one kept: ratios to rivals, counts of instructions
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh compare
 
 bench-basics: ## ... only what the idea is worth: streaming beside accumulating, and the small costs
@@ -91,6 +91,10 @@ soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; 
 
 soak-relay: $(BUILD)/sse_relay ## the long proofs of sse_relay: 10,000 subscribers, a million events
 	SOAK=100 node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
+
+soak-bridge: $(BUILD)/tmux_bridge ## a browser through FLOOD_SECONDS (60) of flood: memory, and Ctrl-C
+	FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) node tests/bridge_page.mjs $(BUILD)/tmux_bridge $(BUILD)/npm \
+	    $(BUILD)/tests/bridge a_flood_leaves_the_browser_alive
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh

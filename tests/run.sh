@@ -140,6 +140,8 @@ fi
 if command -v node >/dev/null; then
     job bridge_wire "$CC -O2 $W -D_GNU_SOURCE tests/bridge_peer.c -o $out/bridge_peer && node tests/bridge_wire.mjs $out/bridge_peer"
     job bridge "node tests/bridge.mjs $BUILD/tmux_bridge $BUILD/npm $out/bridge"
+    job bridge_page "node tests/bridge_page.mjs $BUILD/tmux_bridge $BUILD/npm $out/bridge"
+    job bridge.asan "sh tests/bridge_asan.sh"
 else
     job bridge "echo 'skip bridge: no node here'"
 fi

@@ -2,6 +2,7 @@
    Where a fan-out's events come from: an upstream that is connected to while somebody listens, a child, or
    standard input. An upstream or a child that ends is tried again, later each time, with some chance in it.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -399,9 +400,11 @@ void source_free(fanout *f) {
     child *c = (child *)f->child;
     drop(f);
     if (c) { /* only when the loop itself has failed */
+        siginfo_t ended;
         child_signal(c, SIGKILL);
-        while (waitpid((pid_t)c->pid, NULL, 0) < 0 && errno == EINTR) {
+        while (waitid(P_PID, (id_t)c->pid, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
         }
+        child_reap(c);
         child_free(c, false);
         free(c);
     }
