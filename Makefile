@@ -14,6 +14,11 @@ BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
 PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
 RELAY_PAGE := $(addprefix examples/sse_relay/,page.html page.css page.js)
 RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
+# For Windows, with mingw-w64: what of examples/common is the system's stands in a folder of its own.
+WINDOWS_CC ?= x86_64-w64-mingw32-gcc
+WINDOWS_LIBS := -lws2_32 -lsynchronization
+WINDOWS := $(wildcard examples/common/windows/*.c examples/common/windows/*.h)
+WINDOWS_SHARED := $(addprefix examples/common/,implementation.c text.c)
 TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge
 DEST = $(DESTDIR)$(PREFIX)
 # The version stands in stream.h and nowhere else.
@@ -111,6 +116,8 @@ install: all ## headers, tools, and files for pkg-config and CMake below DESTDIR
 	$(FILL) packaging/stream_hConfig.cmake.in >$(DEST)/share/cmake/stream_h/stream_hConfig.cmake
 	$(FILL) packaging/stream_hConfigVersion.cmake.in >$(DEST)/share/cmake/stream_h/stream_hConfigVersion.cmake
 
+windows: $(BUILD)/stream_wrap.exe $(BUILD)/fake_llm.exe ## what there is for Windows, with mingw-w64 (WINDOWS_CC)
+
 clean: ## remove build/
 	rm -rf $(BUILD)
 
@@ -119,6 +126,13 @@ blocks: ## copy the shared blocks of stream.h into the other two headers
 
 $(BUILD)/stream_wrap: $(WRAP) $(COMMON) $(HEADERS) | $(BUILD)
 	$(COMPILE) $(filter %.c,$(WRAP) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(BUILD)/stream_wrap.exe: $(WRAP) $(WINDOWS) $(COMMON) $(HEADERS) | $(BUILD)
+	$(WINDOWS_CC) $(WARN) -I. -D__USE_MINGW_ANSI_STDIO=1 $(CPPFLAGS) $(CFLAGS) $(filter %.c,$(WRAP) $(WINDOWS)) \
+	    $(WINDOWS_SHARED) -o $@ $(WINDOWS_LIBS)
+
+$(BUILD)/fake_llm.exe: examples/fake_llm.c | $(BUILD)
+	$(WINDOWS_CC) $(WARN) -D__USE_MINGW_ANSI_STDIO=1 $(CPPFLAGS) $(CFLAGS) $< -o $@
 
 $(BUILD)/tmux_bridge: $(BRIDGE) $(COMMON) $(HEADERS) $(BUILD)/bridge/page.h
 	$(COMPILE) -Iexamples/common -I$(BUILD)/bridge $(filter %.c,$(BRIDGE) $(COMMON)) -o $@ $(LDFLAGS)

@@ -84,7 +84,7 @@ CONFIGURATION (define before including, the same in every file)
                             the one that wakes an event loop               write
     STREAM_SYS_FUTEX(word, op, value, deadline)
                             the one that sleeps and wakes on Linux         futex
-    STREAM_SYS_WRITEV, _RECV, _SENDMSG, _ACCEPT, _CONNECT, _POLL, _EPOLL_CTL, _EPOLL_WAIT, _KEVENT,
+    STREAM_SYS_WRITEV, _RECV, _SEND, _SENDMSG, _ACCEPT, _CONNECT, _POLL, _EPOLL_CTL, _EPOLL_WAIT, _KEVENT,
     _URING_SETUP, _URING_ENTER, _SPLICE, _TEE, _NOW
                             those behind stream_io and stream_splice, by the same names
     STREAM_IO_EPOLL, STREAM_IO_URING, STREAM_IO_KQUEUE, STREAM_IO_IOCP
@@ -5663,6 +5663,9 @@ static void stream__os_close(stream_fd fd, uint32_t flags) {
 #ifndef STREAM_SYS_RECV
 #define STREAM_SYS_RECV(fd, ptr, len, flags) recv(fd, ptr, len, flags)
 #endif
+#ifndef STREAM_SYS_SEND
+#define STREAM_SYS_SEND(fd, ptr, len, flags) send(fd, ptr, len, flags)
+#endif
 #ifndef STREAM_SYS_SENDMSG
 #define STREAM_SYS_SENDMSG(fd, message, flags) sendmsg(fd, message, flags)
 #endif
@@ -5796,7 +5799,10 @@ static ptrdiff_t stream__os_write(int fd, uint32_t flags, const stream_slice *pa
         total += len;
         skip = 0;
     }
-    if (flags & STREAM__FD_SOCKET) {
+    if ((flags & STREAM__FD_SOCKET) && used == 1) { /* the shorter way through the kernel */
+        do n = (ptrdiff_t)STREAM_SYS_SEND(fd, v[0].iov_base, v[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+    } else if (flags & STREAM__FD_SOCKET) {
         struct msghdr message;
         memset(&message, 0, sizeof message);
         message.msg_iov = v;
@@ -6816,8 +6822,9 @@ static const stream__io_backend stream__io_uring = {
 
 #if STREAM_IO_IOCP
 /* ---- I/O completion ports ----
-   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles) cannot be
-   given to a port: a thread of the system's pool waits in the call instead, and posts what it came to. */
+   What was not opened for overlapped work (a console, an anonymous pipe, inherited standard handles), or
+   belongs to another port already, cannot be given to ours: a thread of the system's pool waits in the call
+   instead, and posts what it came to. */
 
 /* In op->os: the system's part, then what an accept wants to have beside, or a worker. */
 typedef struct stream__iocp_part {
@@ -6893,16 +6900,27 @@ static DWORD WINAPI stream__iocp_work(void *arg) {
     if (InterlockedCompareExchange(&part->u.work.stage, 1, 0) != 0) {
         part->u.work.error = ERROR_OPERATION_ABORTED;
     } else {
-        HANDLE handle = (HANDLE)op->file->own;
+        HANDLE handle = (HANDLE)op->file->own, event = NULL;
+        OVERLAPPED *overlapped = NULL;
         BOOL ok;
+        if (op->file->flags & STREAM__FD_PIPE) {
+            /* Overlapped or not, it takes one of these; the low bit keeps other ports out of it. */
+            event = CreateEventW(NULL, TRUE, FALSE, NULL);
+            overlapped = event ? &part->overlapped : NULL;
+            part->overlapped.hEvent = (HANDLE)((uintptr_t)event | 1);
+        }
         if (op->verb == STREAM_IO_READ) {
-            ok = ReadFile(handle, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, &n, NULL);
+            ok = ReadFile(handle, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, &n, overlapped);
         } else {
             const stream_slice *piece = op->parts + op->part;
             size_t len = piece->len - op->part_done;
-            ok = WriteFile(handle, piece->ptr + op->part_done, len < 65536 ? (DWORD)len : 65536, &n, NULL);
+            ok = WriteFile(handle, piece->ptr + op->part_done, len < 65536 ? (DWORD)len : 65536, &n,
+                           overlapped);
         }
+        if (!ok && overlapped && (GetLastError() == ERROR_IO_PENDING || GetLastError() == ERROR_MORE_DATA))
+            ok = GetOverlappedResult(handle, overlapped, &n, TRUE);
         part->u.work.error = ok ? NO_ERROR : GetLastError();
+        if (event) (void)CloseHandle(event);
         InterlockedExchange(&part->u.work.stage, 2);
     }
     PostQueuedCompletionStatus(port, n, 1, &part->overlapped);
@@ -6952,6 +6970,7 @@ static DWORD stream__iocp_connect(stream_io_file *file, stream_io_op *op) {
 /* Gives the system a read or a write. */
 static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
     OVERLAPPED *overlapped = &stream__iocp_part_of(op)->overlapped;
+    DWORD n = 0;
     BOOL ok;
     if (file->flags & STREAM__FD_SOCKET) {
         WSABUF v[16];
@@ -6976,19 +6995,23 @@ static DWORD stream__iocp_transfer(stream_io_file *file, stream_io_op *op) {
         }
         return result == 0 ? NO_ERROR : (DWORD)WSAGetLastError();
     }
-    if (file->flags & STREAM__FD_FREE) { /* a place of its own in the file, as elsewhere */
+    if (!(file->flags & STREAM__FD_NONBLOCK)) {
+        overlapped = NULL; /* from where the handle stands, which others may share, and moving it */
+    } else if (file->flags & STREAM__FD_FREE) { /* an overlapped one stands nowhere: from the beginning */
         overlapped->Offset = (DWORD)file->position;
         overlapped->OffsetHigh = (DWORD)(file->position >> 32);
     }
     if (op->verb == STREAM_IO_READ) {
-        ok = ReadFile((HANDLE)file->own, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len, NULL,
-                      overlapped);
+        ok = ReadFile((HANDLE)file->own, (void *)(uintptr_t)op->one.ptr, (DWORD)op->one.len,
+                      overlapped ? NULL : &n, overlapped);
     } else {
         const stream_slice *piece = op->parts + op->part;
         size_t len = piece->len - op->part_done;
         ok = WriteFile((HANDLE)file->own, piece->ptr + op->part_done,
-                       len < (size_t)INT32_MAX ? (DWORD)len : (DWORD)INT32_MAX, NULL, overlapped);
+                       len < (size_t)INT32_MAX ? (DWORD)len : (DWORD)INT32_MAX, overlapped ? NULL : &n,
+                       overlapped);
     }
+    if (!overlapped) stream__iocp_part_of(op)->overlapped.InternalHigh = n;
     return ok ? NO_ERROR : GetLastError();
 }
 
@@ -7081,7 +7104,8 @@ static void stream__iocp_cancel(stream_io *io, stream_io_op *op) {
     if (InterlockedCompareExchange(&part->u.work.stage, 2, 0) == 0) return; /* before it began */
     /* In the call, or on its way in or out: a few instructions, so this does not go round often. */
     while (InterlockedCompareExchange(&part->u.work.stage, 1, 1) == 1 &&
-           !CancelSynchronousIo(part->u.work.thread)) {
+           !CancelSynchronousIo(part->u.work.thread) &&
+           !CancelIoEx((HANDLE)op->file->own, &part->overlapped)) {
         if (GetLastError() != ERROR_NOT_FOUND) break;
         SwitchToThread();
     }

@@ -30,6 +30,15 @@ if $CC -shared -fPIC -O1 tests/count_malloc.c -o "$out/count_malloc.so" 2>/dev/n
     export TEST_COUNT_MALLOC="$PWD/$out/count_malloc.so"
 fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
+# Children, and what they inherit: nothing, however many are started at once.
+for pair in ":-O2" ".asan:-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"; do
+    v=${pair%%:*} flags=${pair#*:}
+    if works "$CC $flags"; then
+        job child$v "$CC $flags $W -D_GNU_SOURCE tests/test_child.c examples/common/child.c -o $out/test_child$v && $out/test_child$v"
+    else
+        job child$v "echo 'skip child$v: $CC $flags does not work here'"
+    fi
+done
 job matrix "sh tests/matrix.sh"
 job macos "sh tests/macos.sh"
 job install "sh tests/install.sh"

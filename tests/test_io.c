@@ -58,6 +58,7 @@ static ptrdiff_t edge_read(int fd, void *p, size_t n);
 static ptrdiff_t edge_write(int fd, const void *p, size_t n);
 static ptrdiff_t edge_writev(int fd, const struct iovec *v, int n);
 static ptrdiff_t edge_recv(int fd, void *p, size_t n, int flags);
+static ptrdiff_t edge_send(int fd, const void *p, size_t n, int flags);
 static ptrdiff_t edge_sendmsg(int fd, const struct msghdr *m, int flags);
 static int edge_accept(int fd);
 static int edge_connect(int fd, const struct sockaddr *a, socklen_t n);
@@ -66,6 +67,7 @@ static int edge_poll(struct pollfd *p, nfds_t n, int ms);
 #define STREAM_SYS_WRITE(fd, p, n) edge_write(fd, p, n)
 #define STREAM_SYS_WRITEV(fd, v, n) edge_writev(fd, v, n)
 #define STREAM_SYS_RECV(fd, p, n, flags) edge_recv(fd, p, n, flags)
+#define STREAM_SYS_SEND(fd, p, n, flags) edge_send(fd, p, n, flags)
 #define STREAM_SYS_SENDMSG(fd, m, flags) edge_sendmsg(fd, m, flags)
 #define STREAM_SYS_ACCEPT(fd) edge_accept(fd)
 #define STREAM_SYS_CONNECT(fd, a, n) edge_connect(fd, a, n)
@@ -207,6 +209,9 @@ static ptrdiff_t edge_writev(int fd, const struct iovec *v, int count) {
 }
 static ptrdiff_t edge_recv(int fd, void *p, size_t n, int flags) {
     return edge_fails_at(EDGE_RECV, fd, &n) ? -1 : recv(fd, p, n, flags);
+}
+static ptrdiff_t edge_send(int fd, const void *p, size_t n, int flags) {
+    return edge_fails_at(EDGE_SENDMSG, fd, &n) ? -1 : send(fd, p, n, flags);
 }
 static ptrdiff_t edge_sendmsg(int fd, const struct msghdr *m, int flags) {
     size_t n = m->msg_iov[0].iov_len;
@@ -1090,12 +1095,12 @@ static void wakes(void) {
 
 #if defined(_WIN32)
 
-/* Overlapped, or not: then a thread of the pool waits in the call. */
+/* Overlapped, or not, or another port's: then a thread of the pool waits in the call. */
 static void handles(void) {
     int overlapped;
-    for (overlapped = 0; overlapped < 2; overlapped++) {
+    for (overlapped = 0; overlapped < 3; overlapped++) {
         static char big[300000];
-        HANDLE in, out;
+        HANDLE in, out, port = NULL;
         stream_io_file file, other;
         stream_io_op op, wr;
         char data[8];
@@ -1116,6 +1121,10 @@ static void handles(void) {
             out = CreateFileA(name, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
         } else {
             CHECK(CreatePipe(&in, &out, NULL, 65536));
+        }
+        if (overlapped == 2) {
+            port = CreateIoCompletionPort(in, NULL, 0, 1);
+            CHECK(port && CreateIoCompletionPort(out, port, 0, 0));
         }
         CHECK(in != INVALID_HANDLE_VALUE && out != INVALID_HANDLE_VALUE);
         CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
@@ -1154,6 +1163,13 @@ static void handles(void) {
         stream_io_close(&io, &file);
         CHECK_EQ(io.in_flight, 0);
         end();
+        if (port) { /* which heard nothing of all that */
+            OVERLAPPED *any;
+            ULONG_PTR key;
+            CHECK(!GetQueuedCompletionStatus(port, &n, &key, &any, 0) && GetLastError() == WAIT_TIMEOUT);
+            CloseHandle(port);
+            continue;
+        }
         /* A file has one position for reads and writes. */
         {
             char path[MAX_PATH + 1], name[MAX_PATH + 1];
@@ -1167,7 +1183,9 @@ static void handles(void) {
             if (overlapped) {
                 n = 0;
             } else {
-                CHECK(WriteFile(in, "01234567", 8, &n, NULL));
+                /* Where the handle stands counts: others share it, and have written before us. */
+                CHECK(WriteFile(in, "??0123456", 9, &n, NULL));
+                CHECK_EQ(SetFilePointer(in, 2, NULL, FILE_BEGIN), 2);
             }
             CHECK_EQ(stream_io_attach(&io, &file, (stream_fd)in), STREAM_OK);
             if (overlapped) {
@@ -1178,13 +1196,20 @@ static void handles(void) {
                 CHECK_EQ(file.position, 10);
                 file.position = 0;
             }
+            if (!overlapped) {
+                stream_io_read(&io, &op, &file, data, 4);
+                expect_read(&op, "0123");
+                CHECK_EQ(SetFilePointer(in, 0, NULL, FILE_END), 9);
+                stream_io_write(&io, &wr, &file, "7ab", 3);
+                expect(&wr, STREAM_OK);
+                CHECK_EQ(SetFilePointer(in, 0, NULL, FILE_CURRENT), 12);
+                CHECK_EQ(SetFilePointer(in, 2, NULL, FILE_BEGIN), 2);
+            }
             stream_io_read(&io, &op, &file, data, 8);
             expect_read(&op, "01234567");
             stream_io_read(&io, &op, &file, data, 8);
-            if (overlapped) {
-                expect_read(&op, "ab");
-                stream_io_read(&io, &op, &file, data, 8);
-            }
+            expect_read(&op, "ab");
+            stream_io_read(&io, &op, &file, data, 8);
             expect(&op, STREAM_END);
             stream_io_close(&io, &file);
             end();

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# The tests that know Windows, under wine: built by mingw's gcc, and by clang from what MSVC sees of the headers
-# (tests/msvc.sh). test_io is stream_io on completion ports. Wine's own directory is made once, in the build
-# directory. Of the numbers the C library there has wrong ones to compare with; they are left to other systems.
+# The tests that know Windows, under wine: built by mingw's gcc, and by clang from what MSVC sees of the
+# headers (tests/msvc.sh). test_io is stream_io on completion ports, test_wrap_windows the tool from outside.
+# Wine's own directory is made once, in the build directory. Of the numbers the C library there has wrong ones
+# to compare with; they are left to other systems.
 BUILD=${BUILD:-build}
 out=$BUILD/tests
 wine=
@@ -25,23 +26,46 @@ fi
 # Helpers of cases that are written for Linux have no use there.
 W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Wno-unused-function -std=c11
     -I. -Iexamples/common -D__USE_MINGW_ANSI_STDIO=1"
-libs="-lws2_32 -lsynchronization"
-each() { # label, compiler, flags
-    for t in io json json_edit sse http websocket; do
-        exe=$out/$t.$1.exe
-        if ! $2 $W $3 -c tests/test_$t.c -o "$exe.o" || ! x86_64-w64-mingw32-gcc "$exe.o" -o "$exe" $libs 2>"$exe.log"; then
+libs="-lws2_32 -lsynchronization -lpsapi"
+# A test and what it is linked with; what it says it cannot do on Windows is no lack of this machine.
+one() { # label, test, arguments, compiler, flags
+    exe=$out/$2.$1.exe objects=
+    case $2 in child | wrap_windows) more=$(echo examples/common/windows/*.c) ;; *) more= ;; esac
+    for f in tests/test_$2.c $more; do
+        object=$exe.$(basename "$f" .c).o
+        objects="$objects $object"
+        if ! $4 $W $5 -c "$f" -o "$object" 2>"$exe.log"; then
             cat "$exe.log"
-            echo "FAIL wine.$1.$t: does not build"
-            continue
+            echo "FAIL wine.$1.$2: does not build"
+            return
         fi
-        # What a test says it cannot do on Windows is no lack of this machine.
-        timeout -k 5 300 "$wine" "$exe" >"$exe.log" 2>&1
-        code=$?
-        tr -d '\r' <"$exe.log" | grep -v '^skip .*only written for Linux' | sed "s/^ok   /ok   wine.$1./"
-        [ $code -eq 0 ] || echo "FAIL wine.$1.$t: ended with $code"
     done
+    if ! x86_64-w64-mingw32-gcc $objects -o "$exe" $libs 2>"$exe.log"; then
+        cat "$exe.log"
+        echo "FAIL wine.$1.$2: does not link"
+        return
+    fi
+    timeout -k 5 300 "$wine" "$exe" $3 >"$exe.log" 2>&1 </dev/null
+    code=$?
+    tr -d '\r' <"$exe.log" | grep -v '^skip .*only written for Linux' | sed "s/^ok   /ok   wine.$1./"
+    [ $code -eq 0 ] || echo "FAIL wine.$1.$2: ended with $code"
+}
+each() { # label, compiler, flags
+    for t in io json json_edit sse http websocket child; do one "$1" $t "" "$2" "$3"; done
 }
 each mingw x86_64-w64-mingw32-gcc -O1
+if make -s BUILD="$BUILD" CFLAGS="-O2 -g -std=c11 -Werror" windows >"$out/windows.log" 2>&1; then
+    one mingw wrap_windows "$BUILD/stream_wrap.exe $BUILD/fake_llm.exe" x86_64-w64-mingw32-gcc -O1
+    if command -v python3 >/dev/null; then
+        timeout -k 5 100 python3 tests/wine_terminal.py "$wine" "$BUILD/stream_wrap.exe" \
+            "$out/wrap_windows.mingw.exe"
+    else
+        echo "skip wine.terminal: no python3 here"
+    fi
+else
+    cat "$out/windows.log"
+    echo "FAIL wine.windows: does not build"
+fi
 if command -v clang >/dev/null; then
     each msvc "clang --target=x86_64-w64-mingw32 -fms-extensions" \
         "-O2 -Wno-language-extension-token -I tests/msvc -include tests/msvc/msvc.h"

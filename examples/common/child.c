@@ -402,6 +402,8 @@ static report start_guarded(child *c, const child_desc *desc, int in, int out, i
     return r;
 }
 
+bool child_offers(child_stdout output) { return output >= CHILD_STDOUT_PIPE && output <= CHILD_STDOUT_PTY; }
+
 child_result child_start(child *c, const child_desc *desc, int *os_error) {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, input;
     child_result result = CHILD_FAILED;

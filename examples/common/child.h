@@ -21,6 +21,9 @@ typedef enum child_stdin {
    or later, to a pipe; its standard error stays a pipe. FILE: one without a name, read as it grows. */
 typedef enum child_stdout { CHILD_STDOUT_PIPE = 0, CHILD_STDOUT_SOCKET, CHILD_STDOUT_FILE, CHILD_STDOUT_PTY } child_stdout;
 
+/* Whether the system has that. */
+bool child_offers(child_stdout output);
+
 /* Signals to send, by their POSIX numbers; any other one may be sent where the system knows it. */
 enum { CHILD_INTERRUPT = 2, CHILD_KILL = 9, CHILD_TERMINATE = 15 };
 

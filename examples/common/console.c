@@ -21,6 +21,11 @@ void console_prepare(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+char **console_arguments(int *count, char **given) {
+    (void)count;
+    return given;
+}
+
 stream_fd console_fd(int stream) { return stream; }
 
 /* Handlers run with all the others held back, so they may count; the loop only reads what they count. */

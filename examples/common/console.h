@@ -17,6 +17,9 @@ enum { CONSOLE_IN = 0, CONSOLE_OUT = 1, CONSOLE_ERR = 2 };
    binary, and a reader that leaves is an error of the write, not the end of the program. */
 void console_prepare(void);
 
+/* The command line in UTF-8: what main was given where that is UTF-8 already. NULL: memory is out. */
+char **console_arguments(int *count, char **given);
+
 /* What stream_io is given for one of the streams. It stays the system's: detach it, never close it. */
 stream_fd console_fd(int stream);
 

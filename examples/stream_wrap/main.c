@@ -141,6 +141,11 @@ static bool start_child(run *r, int *exit_code) {
     }
     desc.output = (child_stdout)r->opt.child_stdout;
     if (r->opt.pty) desc.output = CHILD_STDOUT_PTY;
+    if (!child_offers(desc.output)) {
+        fprintf(stderr, "stream_wrap: %s: not on this system\n", r->opt.pty ? "--pty" : "--child-stdout socket");
+        if (desc.file != -1) console_close(desc.file);
+        return false;
+    }
     console_size(CONSOLE_OUT, &desc.columns, &desc.rows);
     if (!console_is_terminal(CONSOLE_OUT)) desc.columns = WIDE;
     desc.cwd = r->opt.cwd;
@@ -262,8 +267,8 @@ static void plan_restart(run *r, uint64_t now_ns) {
     if (wait_ns > MOST_DELAY_NS && r->opt.restart_delay_ns < MOST_DELAY_NS) wait_ns = MOST_DELAY_NS;
     r->restart_ns = now_ns + wait_ns + 1;
     r->restarts++;
-    view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %zu)%s%s", exit_code_of(r),
-             (double)wait_ns / 1e9, r->restarts, r->opt.restart,
+    view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %u)%s%s", exit_code_of(r),
+             (double)wait_ns / 1e9, r->restarts, (unsigned)r->opt.restart,
              resumes ? ", session " : "", resumes ? r->session.session_id : "");
     output_restart(r, exit_code_of(r), wait_ns, now_ns);
 }
@@ -334,6 +339,8 @@ int main(int argc, char **argv) {
     static run r; /* static: zeroed, and too large for a small stack */
     int exit_code;
     console_prepare();
+    argv = console_arguments(&argc, argv);
+    if (!argv) return EXIT_OWN;
     if (!options_parse(&r.opt, argc, argv, &exit_code)) return exit_code;
     if (!start(&r, &exit_code)) return exit_code;
     exit_code = run_loop(&r);
@@ -344,9 +351,9 @@ int main(int argc, char **argv) {
     r.session.state = SESSION_EXIT;
     view_end(&r, stream_now_ns());
     pipes_close(&r);
+    child_free(&r.child, !r.stopping); /* it wakes the loop no more, which is the endpoint's, or our own */
     endpoint_close(&r);
     stream_io_free(&r.own_io);
-    child_free(&r.child, !r.stopping);
     stream_json_free(&r.json);
     stream_pool_free(&r.pool);
     text_free(&r.made);

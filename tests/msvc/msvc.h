@@ -2,6 +2,7 @@
    Lets clang read the headers as MSVC would: every system header first, as they need this compiler's own
    names, and then those names are taken away and MSVC's put in their place. What is GNU's alone is then
    out of reach of a feature test; words like __forceinline clang understands by -fms-extensions. */
+#if !defined(TEST_PLAIN) /* a file that knows nothing of Windows is not to meet its names */
 #include <winsock2.h>
 
 #include <ws2tcpip.h>
@@ -9,6 +10,7 @@
 #include <mswsock.h>
 
 #include <windows.h>
+#endif
 
 #include <errno.h>
 #include <fcntl.h>
