@@ -2711,12 +2711,12 @@ STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len) {
 
 STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got) {
     size_t first, second;
-    uint64_t lap, head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    uint64_t lap, head, from = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     *got = 0;
-    if (ring->tail_seen - head < cap || ring->tail_seen == head) stream__ring_look(ring);
+    if (ring->tail_seen - from < cap || ring->tail_seen == from) stream__ring_look(ring);
     head = stream__ring_spans(ring, &first, &second, &lap);
     /* Nothing; or less than is wanted, because a part of what was seen is given up: look once more. */
-    if (first + second == 0 || (first + second < cap && ring->tail_seen - head != first + second)) {
+    if (first + second == 0 || (first + second < cap && ring->tail_seen - from != first + second)) {
         stream_slice span[2];
         stream_status status = stream_ring_peek(ring, span);
         if (status != STREAM_OK) return status;
