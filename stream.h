@@ -2646,7 +2646,7 @@ static uint64_t stream__ring_spans_marked(stream_ring *ring, size_t *first, size
     uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     size_t seen = (size_t)(ring->tail_seen - head);
     size_t to_end = ring->consumer_capacity - ring->read_at;
-    if (ring->mark_seen == head && seen) { /* the consumer stands before the part given up: step over it */
+    if (ring->mark_seen == head) { /* the consumer stands before the part given up: step over it */
         head += to_end;
         stream__ring_take(ring, head, 0);
         seen -= to_end;

@@ -48,6 +48,7 @@ xargs -P 2 -I{} sh -c 'sh tests/coverage.sh {}' <<END
 one rings 20 test_rings
 one stream 20 test_stream
 one rings.cond 20 test_rings -DSTREAM_WAIT_PTHREAD
+one rings.single 20 test_rings -DSTREAM_NO_THREADS
 one pool 20 test_pool
 one pool.quick 20 test_pool -DTEST_QUICK
 one pool.uncached 20 test_pool -DSTREAM_POOL_NO_THREAD_LOCAL
