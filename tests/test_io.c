@@ -42,6 +42,7 @@ static pthread_t edge_thread; /* the one that is counted */
 #endif
 
 #define EDGE_SHORT (-1)
+#define EDGE_NOTHING (-2) /* 0, though there was something to move */
 #define EDGE_IS_DATA(call) ((call) <= EDGE_SENDMSG || (call) == EDGE_SPLICE || (call) == EDGE_TEE)
 
 /* Whether this call goes wrong; then errno is set, or (false, *len) it is made short. */
@@ -100,9 +101,63 @@ static int edge_kevent(int queue, const struct kevent *changes, int changed, str
 static uint64_t edge_now(void);
 #define STREAM_SYS_NOW() edge_now()
 
+/* The calls that have no name of their own in the header: the refuse.at-th of them, if not 0, goes wrong. */
+static struct {
+    unsigned long calls, at;
+    int error;
+    bool no_clock;
+} refuse;
+#if !defined(_WIN32)
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
+static bool refused(void) {
+    if (refuse.at == 0 || ++refuse.calls != refuse.at) return false;
+    errno = refuse.error;
+    return true;
+}
+#define fcntl(fd, ...) (refused() ? -1 : fcntl(fd, __VA_ARGS__))
+#define fstat(fd, state) (refused() ? -1 : fstat(fd, state))
+#define getsockopt(fd, level, name, value, len) (refused() ? -1 : getsockopt(fd, level, name, value, len))
+#define getpeername(fd, address, len) (refused() ? -1 : getpeername(fd, address, len))
+#define open(path, flags) (refused() ? -1 : open(path, flags))
+#define pipe(ends) (refused() ? -1 : pipe(ends))
+#define clock_gettime(clock, at) (refuse.no_clock ? -1 : clock_gettime(clock, at))
+#define mmap(at, len, access, flags, fd, offset) \
+    (refused() ? MAP_FAILED : mmap(at, len, access, flags, fd, offset))
+#if defined(__linux__)
+#define eventfd(count, flags) (refused() ? -1 : eventfd(count, flags))
+#define epoll_create1(flags) (refused() ? -1 : epoll_create1(flags))
+#define pipe2(ends, flags) (refused() ? -1 : pipe2(ends, flags))
+#define syscall(...) (refused() ? -1 : syscall(__VA_ARGS__))
+#endif
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+#define kqueue() (refused() ? -1 : kqueue())
+#endif
+#endif
+
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "test.h"
+
+#if !defined(_WIN32)
+#undef fcntl
+#undef fstat
+#undef getsockopt
+#undef getpeername
+#undef open
+#undef pipe
+#undef clock_gettime
+#undef mmap
+#undef eventfd
+#undef epoll_create1
+#undef pipe2
+#undef syscall
+#undef kqueue
+#endif
 
 #if defined(_WIN32)
 #undef near /* of another age */
@@ -198,7 +253,8 @@ static ptrdiff_t edge_read(int fd, void *p, size_t n) {
     return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n);
 }
 static ptrdiff_t edge_write(int fd, const void *p, size_t n) {
-    return edge_fails_at(EDGE_WRITE, fd, &n) ? -1 : write(fd, p, n);
+    if (edge_fails_at(EDGE_WRITE, fd, &n)) return edge.error == EDGE_NOTHING ? 0 : -1;
+    return write(fd, p, n);
 }
 static ptrdiff_t edge_writev(int fd, const struct iovec *v, int count) {
     size_t n = 2;
@@ -231,9 +287,9 @@ static int edge_accept(int fd) {
 static int edge_connect(int fd, const struct sockaddr *a, socklen_t len) {
     size_t n = 0;
     if (!edge_fails(EDGE_CONNECT, &n)) return connect(fd, a, len);
-    if (edge.error == EINTR) { /* it goes on all the same */
+    if (edge.error == EINTR || edge.error == EALREADY) { /* it goes on all the same */
         connect(fd, a, len);
-        errno = EINTR;
+        errno = edge.error;
     }
     return -1;
 }
@@ -257,23 +313,63 @@ static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int
     size_t n = 0;
     return edge_fails(EDGE_EPOLL_WAIT, &n) ? -1 : epoll_wait(epoll, events, count, ms);
 }
-static bool edge_no_uring, edge_plain_uring;
+static bool edge_no_uring, edge_plain_uring, edge_old_uring;
 static int edge_uring_setup(unsigned entries, void *params) {
     if (edge_no_uring ||
         (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
         errno = edge_no_uring ? ENOSYS : EINVAL;
         return -1;
     }
-    return (int)syscall(__NR_io_uring_setup, entries, params);
+    {
+        struct io_uring_params *p = (struct io_uring_params *)params;
+        int fd = (int)syscall(__NR_io_uring_setup, entries, params);
+        if (edge_old_uring) p->features = 0;
+        return fd;
+    }
 }
+
+static stream_io io;
+
+/* What the kernel is made to say. undone: the next operation is not begun, and comes back with `to`. changed:
+   the next operation that comes back with `from` does so with `to`. */
+static struct {
+    bool undone, changed;
+    int from, to;
+} uring_lie;
+
 static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg,
                             size_t len) {
     size_t n = 0;
+    const stream__io_ring *ring = &io.ring;
+    uint64_t undone = 0;
+    uint32_t at;
+    int taken, saved;
     if (edge_fails(EDGE_URING, &n)) return -1;
-    return (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
+    for (at = *ring->sq_head; uring_lie.undone && undone == 0 && at != ring->tail; at++) {
+        struct io_uring_sqe *entry = (struct io_uring_sqe *)ring->entries + (at & ring->sq_mask);
+        if ((entry->user_data & 1) || entry->user_data == STREAM__URING_WAKE) continue;
+        undone = entry->user_data;
+        memset(entry, 0, sizeof *entry);
+        entry->opcode = IORING_OP_NOP;
+        entry->user_data = undone;
+    }
+    taken = (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
+    saved = errno;
+    for (at = *ring->cq_head; at != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE); at++) {
+        struct io_uring_cqe *entry = (struct io_uring_cqe *)ring->cqes + (at & ring->cq_mask);
+        if ((entry->user_data & 1) || entry->user_data == STREAM__URING_WAKE) continue;
+        if (undone ? entry->user_data == undone : uring_lie.changed && entry->res == uring_lie.from) {
+            entry->res = uring_lie.to;
+            uring_lie.undone = uring_lie.changed = false;
+            undone = 0;
+        }
+    }
+    errno = saved;
+    return taken;
 }
 static ptrdiff_t edge_splice(int from, int to, size_t len, unsigned flags) {
-    return edge_fails(EDGE_SPLICE, &len) ? -1 : splice(from, NULL, to, NULL, len, flags);
+    if (edge_fails(EDGE_SPLICE, &len)) return edge.error == EDGE_NOTHING ? 0 : -1;
+    return splice(from, NULL, to, NULL, len, flags);
 }
 static ptrdiff_t edge_tee(int from, int to, size_t len, unsigned flags) {
     return edge_fails(EDGE_TEE, &len) ? -1 : tee(from, to, len, flags);
@@ -681,7 +777,9 @@ static void misuse_is_refused(void) {
     stream_fd pair[2];
     stream_io_file file;
     stream_io_op op, timer;
+    stream_io elsewhere;
     char data[4];
+    memset(&elsewhere, 0, sizeof elsewhere);
     memset(&file, 0, sizeof file);
     memset(&op, 0, sizeof op);
     memset(&timer, 0, sizeof timer);
@@ -696,6 +794,11 @@ static void misuse_is_refused(void) {
     CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_OK);
     CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_E_STATE);
     CHECK_EQ(stream_io_write(&io, &op, &file, data, 4), STREAM_E_STATE);
+    CHECK_EQ(stream_io_writev(&io, &op, &file, NULL, 0), STREAM_E_STATE);
+    CHECK_EQ(stream_io_accept(&io, &op, &file), STREAM_E_STATE);
+    CHECK_EQ(stream_io_connect(&io, &op, &file, data, 4), STREAM_E_STATE);
+    CHECK_EQ(stream_io_poll(&io, &op, &file, 0), STREAM_E_STATE);
+    CHECK_EQ(stream_io_read(&elsewhere, &timer, &file, data, 4), STREAM_E_STATE); /* attached to another */
     CHECK_EQ(stream_io_timer(&io, &op, 0), STREAM_E_STATE);
     CHECK_EQ(stream_io_post(&io, &op), STREAM_E_STATE);
     CHECK_EQ(io.in_flight, 1);
@@ -714,6 +817,8 @@ static void misuse_is_refused(void) {
         stream_io_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.backends = "none,such,";
+        CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_TYPE);
+        desc.backends = "epoll2,poll2,kqueue2,iocp2,io_uring2,epol";
         CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_TYPE);
         stream_io_free(&io);
         CHECK(strcmp(stream_io_backend(&io), "none") == 0);
@@ -2191,6 +2296,362 @@ static void only_poll_allocates_and_only_once(void) {
     stream_io_free(&io);
 }
 
+#if !defined(_WIN32)
+/* The n-th call is refused, for each n, from the making of the poller on: all of it says so, nobody waits for
+   ever, and no descriptor is left behind. */
+static void whatever_is_refused_is_told(void) {
+    static const int errors[] = {EMFILE, ENOTCONN};
+    size_t e, before = open_descriptors();
+    for (e = 0; e < COUNT(errors); e++) {
+        bool hit = true;
+        unsigned long at;
+        for (at = 1; hit && at < 1000; at++) {
+            struct sockaddr_in address;
+            stream_io_file file[6];
+            stream_io_op op[7], *got;
+            stream_io_desc desc;
+            stream_slice part[3];
+            stream_status status;
+            stream_fd fd[6], pair[2], far_ends[3];
+            char data[3][16];
+            int i, ends[2];
+            memset(file, 0, sizeof file);
+            memset(op, 0, sizeof op);
+            memset(&desc, 0, sizeof desc);
+            memset(data, 0, sizeof data);
+            pipe_pair(ends, false);
+            fd[0] = ends[0];
+            far_ends[0] = ends[1];
+            pipe_pair(ends, false);
+            fd[1] = ends[1];
+            far_ends[1] = ends[0];
+            socket_pair(pair);
+            fd[2] = pair[0];
+            far_ends[2] = pair[1];
+            fd[3] = listener(&address);
+            fd[4] = fresh_socket();
+            fd[5] = posix_openpt(O_RDWR | O_NOCTTY);
+            CHECK(fd[5] >= 0);
+            edge_reset();
+            refuse.calls = 0;
+            refuse.error = errors[e];
+            refuse.at = at;
+            desc.backends = backend;
+            desc.entries = ring_entries;
+            status = stream_io_init(&io, &desc);
+            if (status == STREAM_OK) {
+                for (i = 0; i < 6; i++) {
+                    status = stream_io_attach(&io, &file[i], fd[i]);
+                    CHECK(status == STREAM_OK || (status == STREAM_E_IO && io.os_error == errors[e]));
+                }
+                for (i = 0; i < 3; i++) part[i] = stream_slice_of("part", 4);
+                (void)stream_io_read(&io, &op[0], &file[0], data[0], sizeof data[0]);
+                (void)stream_io_writev(&io, &op[1], &file[1], part, 3);
+                (void)stream_io_read(&io, &op[2], &file[2], data[2], sizeof data[2]);
+                (void)stream_io_accept(&io, &op[3], &file[3]);
+                (void)stream_io_connect(&io, &op[4], &file[4], &address, sizeof address);
+                (void)stream_io_poll(&io, &op[5], &file[5], STREAM_IO_READABLE);
+                far_write(far_ends[0], "abc", 3);
+                far_write(far_ends[2], "def", 3);
+                stream_io_wake(&io);
+                for (i = 0; i < 4; i++) {
+                    (void)stream_io_wait(&io, 1000000);
+                    while ((got = stream_io_next(&io)) != NULL) {
+                        CHECK(got->status == STREAM_OK || got->status == STREAM_E_IO);
+                        if (got->status == STREAM_E_IO) CHECK_EQ(got->os_error, errors[e]);
+                        else if (got == &op[0]) CHECK_BYTES(data[0], got->bytes, "abc", 3);
+                        else if (got == &op[2]) CHECK_BYTES(data[2], got->bytes, "def", 3);
+                        else if (got == &op[3]) far_close(got->fd);
+                    }
+                }
+                stream_io_free(&io);
+            } else {
+                CHECK_EQ(status, STREAM_E_IO);
+                CHECK_EQ(io.os_error, errors[e]);
+            }
+            hit = refuse.calls >= at;
+            refuse.at = 0;
+            for (i = 0; i < 6; i++) far_close(fd[i]);
+            for (i = 0; i < 3; i++) far_close(far_ends[i]);
+            CHECK_EQ(open_descriptors(), before);
+            if (test.failures) {
+                printf("  error %d at call %lu\n", errors[e], at);
+                return;
+            }
+        }
+        CHECK(at > 10);
+    }
+    edge_reset();
+}
+
+/* Waits of more milliseconds than an int holds, of more days than a kernel may like, and without end. */
+static void long_waits_end_with_what_comes(void) {
+    static const uint64_t wait_ns[] = {STREAM_FOREVER, STREAM_FOREVER - 1, UINT64_C(8640000000000000)};
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op;
+    char data[8];
+    size_t i;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    for (i = 0; i < COUNT(wait_ns); i++) {
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_nothing();
+        far_write(pair[1], "x", 1);
+        if (i == 0) { /* and the first time there was nothing yet, it is said */
+            edge.error = EAGAIN;
+            edge.mask = 1u << EDGE_RECV;
+            edge.fail_at = edge.calls + 2;
+        }
+        CHECK_EQ(stream_io_wait(&io, wait_ns[i]), STREAM_OK);
+        CHECK(stream_io_next(&io) == &op);
+        CHECK_EQ(op.status, STREAM_OK);
+        CHECK_BYTES(data, op.bytes, "x", 1);
+    }
+    stream_io_close(&io, &file);
+    far_close(pair[1]);
+    end();
+}
+
+/* Signals at the wrong moment: the wake is written and read all the same. */
+static void a_wake_survives_signals(void) {
+    begin();
+    CHECK_EQ(stream_io_wait(&io, 1000), STREAM_EMPTY); /* a completion queue listens from the first wait on */
+    edge.error = EINTR;
+    edge.mask = 1u << EDGE_WRITE | 1u << EDGE_KEVENT;
+    edge.fail_at = edge.calls + 1;
+    io.sleep.v = STREAM__ASLEEP;
+    stream_io_wake(&io);
+    CHECK_EQ(edge.injected, 1);
+    edge.mask = 1u << EDGE_READ;
+    edge.fail_at = 0;
+    edge.fail_every = 2;
+    CHECK_EQ(stream_io_wait(&io, STREAM_FOREVER), STREAM_EMPTY);
+    edge.mask = 0;
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    end();
+}
+
+/* What a call may say that it hardly ever does, to who asks before each of them and to who does not. */
+static void rare_errors_are_passed_on(void) {
+    static const struct {
+        unsigned mask;
+        int error, os_error; /* 0: it is tried again, and well */
+    } kind[] = {{1u << EDGE_POLL, EINVAL, EINVAL}, {1u << EDGE_POLL, EAGAIN, ENOMEM}, {1u << EDGE_POLL, EINTR, 0},
+                {1u << EDGE_READ, EIO, EIO},       {1u << EDGE_READ, EINTR, 0}};
+    stream_io_file file;
+    stream_io_op op;
+    stream_fd fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    char data[8];
+    size_t i;
+    if (strcmp(backend, "io_uring") == 0) { /* another kernel makes other calls */
+        CHECK(close(fd) == 0);
+        return;
+    }
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    CHECK_EQ(stream_io_attach(&io, &file, fd), STREAM_OK); /* blocking, and nothing we could open again */
+    for (i = 0; i < COUNT(kind); i++) {
+        edge.mask = kind[i].mask;
+        edge.error = kind[i].error;
+        edge.fail_at = edge.calls + (kind[i].mask == 1u << EDGE_READ ? 2 : 1);
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect(&op, kind[i].os_error ? STREAM_E_IO : STREAM_OK);
+        CHECK_EQ(op.os_error, kind[i].os_error);
+    }
+    edge.mask = 1u << EDGE_POLL;
+    edge.error = EINVAL;
+    edge.fail_at = edge.calls + 1;
+    stream_io_write(&io, &op, &file, "abc", 3);
+    expect(&op, STREAM_E_IO);
+    edge.mask = 1u << EDGE_WRITE;
+    edge.error = EDGE_NOTHING;
+    edge.fail_at = edge.calls + 2;
+    stream_io_write(&io, &op, &file, "abc", 3);
+    expect(&op, STREAM_E_IO); /* not asked for ever */
+    CHECK_EQ(op.os_error, EIO);
+    edge.mask = 0;
+    {
+        static char big[2000];
+        stream_slice part[3];
+        part[0] = stream_slice_of(big, 100); /* no more than so much at once, for it might block */
+        part[1] = stream_slice_of(big, 1000);
+        part[2] = stream_slice_of(big, 1);
+        stream_io_writev(&io, &op, &file, part, 3);
+        expect(&op, STREAM_OK);
+    }
+    stream_io_close(&io, &file);
+    /* A directory never waits, and says what it thinks of being read. */
+    CHECK_EQ(stream_io_attach(&io, &file, open(".", O_RDONLY | O_CLOEXEC)), STREAM_OK);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EISDIR);
+    edge.mask = 1u << EDGE_READ; /* nor may it say so */
+    edge.error = EAGAIN;
+    edge.fail_at = edge.calls + 1;
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EAGAIN);
+    stream_io_close(&io, &file);
+    {
+        struct sockaddr_in address;
+        stream_fd listening = listener(&address);
+        CHECK_EQ(stream_io_attach(&io, &file, fresh_socket()), STREAM_OK);
+        edge.mask = 1u << EDGE_CONNECT;
+        edge.error = EALREADY;
+        edge.fail_at = edge.calls + 1;
+        stream_io_connect(&io, &op, &file, &address, sizeof address);
+        expect(&op, STREAM_OK);
+        stream_io_close(&io, &file);
+        far_close(listening);
+    }
+    end();
+}
+
+/* Two gigabytes and more, of which none is ever looked at. */
+static void a_write_may_be_of_any_size(void) {
+    const size_t len = (size_t)INT32_MAX + 4096;
+    void *zeros = TEST_SANITIZED || sizeof(void *) < 8
+                      ? MAP_FAILED
+                      : mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+    stream_io_file file;
+    stream_io_op op;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    CHECK_EQ(stream_io_attach(&io, &file, open("/dev/null", O_WRONLY | O_NONBLOCK | O_CLOEXEC)), STREAM_OK);
+    if (zeros != MAP_FAILED) {
+        stream_io_write(&io, &op, &file, zeros, len);
+        expect(&op, STREAM_OK);
+        CHECK_EQ(op.bytes, len);
+        munmap(zeros, len);
+    }
+    stream_io_close(&io, &file);
+    end();
+}
+
+static void many_parts_go_into_a_pipe(void) {
+    static stream_slice part[1500];
+    static char letters[1500], back[1500];
+    stream_io_file file;
+    stream_io_op op;
+    int ends[2];
+    size_t i;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    pipe_pair(ends, true);
+    for (i = 0; i < COUNT(part); i++) {
+        letters[i] = (char)('a' + i % 23);
+        part[i] = stream_slice_of(letters + i, 1);
+    }
+    stream_io_attach(&io, &file, ends[1]);
+    stream_io_writev(&io, &op, &file, part, COUNT(part));
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.bytes, sizeof letters);
+    CHECK_EQ(read(ends[0], back, sizeof back), sizeof back);
+    CHECK(memcmp(letters, back, sizeof back) == 0);
+    stream_io_close(&io, &file);
+    close(ends[0]);
+    end();
+}
+
+/* Bytes come that nobody reads, while a write waits: they cost a few calls, not one each time around. */
+static void a_write_waits_beside_bytes_nobody_reads(void) {
+    static char big[1 << 20], back[1 << 20];
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op rd, wr;
+    char data[8];
+    unsigned long before;
+    size_t got = 0;
+    int i;
+    memset(&file, 0, sizeof file);
+    memset(&rd, 0, sizeof rd);
+    memset(&wr, 0, sizeof wr);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_read(&io, &rd, &file, data, 1);
+    expect_nothing();
+    far_write(pair[1], "a", 1);
+    expect_read(&rd, "a");
+    stream_io_write(&io, &wr, &file, big, sizeof big);
+    expect_nothing();
+    far_write(pair[1], "b", 1);
+    before = edge.calls;
+    for (i = 0; i < 10; i++) expect_nothing();
+    CHECK(edge.calls - before < 40);
+    while (got < sizeof big) {
+        ptrdiff_t n = recv(pair[1], back, sizeof back, MSG_DONTWAIT);
+        if (n > 0) got += (size_t)n;
+        else (void)stream_io_wait(&io, 1000000);
+        if (n == 0) break;
+    }
+    CHECK_EQ(got, sizeof big);
+    expect(&wr, STREAM_OK);
+    stream_io_read(&io, &rd, &file, data, sizeof data);
+    expect_read(&rd, "b");
+    stream_io_close(&io, &file);
+    far_close(pair[1]);
+    end();
+}
+
+/* To hear of a hang-up alone, on the side that reads; closed with nothing but that under way, or a write. */
+static void hang_ups_are_heard_by_readers(void) {
+    static char big[1 << 20];
+    stream_io_file file;
+    stream_io_op op;
+    stream_fd pair[2];
+    int ends[2];
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    pipe_pair(ends, true);
+    stream_io_attach(&io, &file, ends[0]);
+    stream_io_poll(&io, &op, &file, 0);
+    expect_nothing();
+    close(ends[1]);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_HANGUP);
+    stream_io_close(&io, &file);
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect_nothing();
+    stream_io_close(&io, &file);
+    expect(&op, STREAM_CANCELLED);
+    far_close(pair[1]);
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_write(&io, &op, &file, big, sizeof big);
+    expect_nothing();
+    stream_io_close(&io, &file);
+    expect(&op, STREAM_CANCELLED);
+    far_close(pair[1]);
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+    if (strcmp(backend, "kqueue") == 0) { /* the second of two filters is refused: the first goes as well */
+        socket_pair(pair);
+        stream_io_attach(&io, &file, pair[0]);
+        while (send(pair[0], big, sizeof big, MSG_DONTWAIT) > 0) continue;
+        edge.mask = 1u << EDGE_KEVENT;
+        edge.error = ENOMEM;
+        edge.fail_at = edge.calls + 3; /* looked at once before */
+        stream_io_poll(&io, &op, &file, STREAM_IO_READABLE | STREAM_IO_WRITABLE);
+        expect(&op, STREAM_E_IO);
+        CHECK_EQ(op.os_error, ENOMEM);
+        stream_io_close(&io, &file);
+        far_close(pair[1]);
+    }
+#endif
+    end();
+}
+#endif
+
 /* ==[ splice ]======================================================================================= */
 
 typedef enum end_kind {
@@ -2589,6 +3050,14 @@ static void run_io(const char *label) {
     RUN_IO(a_storm_of_signals);
     RUN_IO(every_call_goes_wrong_in_turn);
     RUN_IO(only_poll_allocates_and_only_once);
+    RUN_IO(whatever_is_refused_is_told);
+    RUN_IO(long_waits_end_with_what_comes);
+    RUN_IO(a_wake_survives_signals);
+    RUN_IO(rare_errors_are_passed_on);
+    RUN_IO(a_write_may_be_of_any_size);
+    RUN_IO(many_parts_go_into_a_pipe);
+    RUN_IO(a_write_waits_beside_bytes_nobody_reads);
+    RUN_IO(hang_ups_are_heard_by_readers);
 #endif
 }
 
