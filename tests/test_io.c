@@ -14,6 +14,7 @@
 #define STREAM_IO_KQUEUE 1
 #endif
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -119,23 +120,53 @@ static bool refused(void) {
     errno = refuse.error;
     return true;
 }
-#define fcntl(fd, ...) (refused() ? -1 : fcntl(fd, __VA_ARGS__))
-#define fstat(fd, state) (refused() ? -1 : fstat(fd, state))
-#define getsockopt(fd, level, name, value, len) (refused() ? -1 : getsockopt(fd, level, name, value, len))
-#define getpeername(fd, address, len) (refused() ? -1 : getpeername(fd, address, len))
-#define open(path, flags) (refused() ? -1 : open(path, flags))
-#define pipe(ends) (refused() ? -1 : pipe(ends))
-#define clock_gettime(clock, at) (refuse.no_clock ? -1 : clock_gettime(clock, at))
-#define mmap(at, len, access, flags, fd, offset) \
-    (refused() ? MAP_FAILED : mmap(at, len, access, flags, fd, offset))
+static int refuse_fcntl(int fd, int command, ...) {
+    va_list rest;
+    int argument;
+    va_start(rest, command);
+    argument = va_arg(rest, int);
+    va_end(rest);
+    return refused() ? -1 : fcntl(fd, command, argument);
+}
+static int refuse_fstat(int fd, struct stat *state) { return refused() ? -1 : fstat(fd, state); }
+static int refuse_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
+    return refused() ? -1 : getsockopt(fd, level, name, value, len);
+}
+static int refuse_getpeername(int fd, struct sockaddr *address, socklen_t *len) {
+    return refused() ? -1 : getpeername(fd, address, len);
+}
+static int refuse_clock_gettime(clockid_t clock, struct timespec *now) {
+    return refuse.no_clock ? -1 : clock_gettime(clock, now);
+}
+#define fcntl(fd, ...) refuse_fcntl(fd, __VA_ARGS__, 0)
+#define fstat(fd, state) refuse_fstat(fd, state)
+#define getsockopt(fd, level, name, value, len) refuse_getsockopt(fd, level, name, value, len)
+#define getpeername(fd, address, len) refuse_getpeername(fd, address, len)
+#define clock_gettime(clock, now) refuse_clock_gettime(clock, now)
 #if defined(__linux__)
-#define eventfd(count, flags) (refused() ? -1 : eventfd(count, flags))
-#define epoll_create1(flags) (refused() ? -1 : epoll_create1(flags))
-#define pipe2(ends, flags) (refused() ? -1 : pipe2(ends, flags))
-#define syscall(...) (refused() ? -1 : syscall(__VA_ARGS__))
+static int refuse_open(const char *path, int flags) { return refused() ? -1 : open(path, flags); }
+static int refuse_eventfd(unsigned count, int flags) { return refused() ? -1 : eventfd(count, flags); }
+static int refuse_epoll_create1(int flags) { return refused() ? -1 : epoll_create1(flags); }
+static int refuse_pipe2(int ends[2], int flags) { return refused() ? -1 : pipe2(ends, flags); }
+static int refuse_uring_register(int fd, unsigned code, void *argument, unsigned count) {
+    return refused() ? -1 : (int)syscall(__NR_io_uring_register, fd, code, argument, count);
+}
+static void *refuse_mmap(void *at, size_t len, int access, int flags, int fd, off_t offset) {
+    return refused() ? MAP_FAILED : mmap(at, len, access, flags, fd, offset);
+}
+#define open(path, flags) refuse_open(path, flags)
+#define eventfd(count, flags) refuse_eventfd(count, flags)
+#define epoll_create1(flags) refuse_epoll_create1(flags)
+#define pipe2(ends, flags) refuse_pipe2(ends, flags)
+#define mmap(at, len, access, flags, fd, offset) refuse_mmap(at, len, access, flags, fd, offset)
+#define STREAM_SYS_URING_REGISTER(fd, code, argument, count) refuse_uring_register(fd, code, argument, count)
+#else
+static int refuse_pipe(int ends[2]) { return refused() ? -1 : pipe(ends); }
+#define pipe(ends) refuse_pipe(ends)
 #endif
 #if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
-#define kqueue() (refused() ? -1 : kqueue())
+static int refuse_kqueue(void) { return refused() ? -1 : kqueue(); }
+#define kqueue() refuse_kqueue()
 #endif
 #endif
 
@@ -155,7 +186,6 @@ static bool refused(void) {
 #undef eventfd
 #undef epoll_create1
 #undef pipe2
-#undef syscall
 #undef kqueue
 #endif
 
@@ -2297,6 +2327,61 @@ static void only_poll_allocates_and_only_once(void) {
 }
 
 #if !defined(_WIN32)
+/* Accepted, not handed out yet, and the listener is closed: the connection is closed as well. */
+static void a_connection_nobody_heard_of_is_closed(void) {
+    struct sockaddr_in address;
+    stream_fd client = fresh_socket();
+    stream_io_file listening;
+    stream_io_op op;
+    size_t before;
+    char byte;
+    memset(&listening, 0, sizeof listening);
+    memset(&op, 0, sizeof op);
+    begin();
+    before = open_descriptors();
+    CHECK_EQ(stream_io_attach(&io, &listening, listener(&address)), STREAM_OK);
+    CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    stream_io_accept(&io, &op, &listening);
+    CHECK_EQ(stream_io_wait(&io, STREAM_FOREVER), STREAM_OK);
+    stream_io_close(&io, &listening);
+    expect(&op, STREAM_CANCELLED);
+    CHECK_EQ(op.fd, -1);
+    CHECK(read(client, &byte, 1) <= 0);
+    CHECK_EQ(open_descriptors(), before);
+    far_close(client);
+    end();
+}
+
+/* What cannot be learned of a buffer in the kernel is 0. */
+static void kernel_buffers_may_refuse(void) {
+    stream_fd pair[2];
+    int ends[2], i;
+    socket_pair(pair);
+    pipe_pair(ends, true);
+    for (i = 0; i < 2; i++) {
+        unsigned long at;
+        bool hit = true;
+        for (at = 1; hit; at++) {
+            stream_kernel_kind kind;
+            size_t granted = 1;
+            refuse.calls = 0;
+            refuse.error = EPERM;
+            refuse.at = at;
+            kind = stream_kernel_buffer(i ? ends[0] : pair[0], i ? 1 << 17 : 1 << 20, &granted);
+            hit = refuse.calls >= at;
+            refuse.at = 0;
+            CHECK_EQ(kind, at == 1 && hit ? STREAM_KERNEL_NONE : i ? STREAM_KERNEL_PIPE : STREAM_KERNEL_SOCKET);
+            CHECK(granted == 0 || kind != STREAM_KERNEL_NONE);
+            if (!hit) CHECK(granted > 0 || (i && !STREAM_IO_EPOLL));
+        }
+    }
+    refuse.no_clock = true;
+    CHECK_EQ(stream_now_ns(), 0);
+    refuse.no_clock = false;
+    CHECK(stream_now_ns() > 0);
+    for (i = 0; i < 2; i++) close(ends[i]), far_close(pair[i]);
+}
+
 /* The n-th call is refused, for each n, from the making of the poller on: all of it says so, nobody waits for
    ever, and no descriptor is left behind. */
 static void whatever_is_refused_is_told(void) {
@@ -2432,6 +2517,19 @@ static void a_wake_survives_signals(void) {
     CHECK_EQ(stream_io_wait(&io, STREAM_FOREVER), STREAM_EMPTY);
     edge.mask = 0;
     CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    /* What is full already wakes as well, and what was taken by another need not be taken again. */
+    edge.error = EAGAIN;
+    edge.mask = 1u << EDGE_WRITE;
+    edge.fail_every = 1;
+    io.sleep.v = STREAM__ASLEEP;
+    stream_io_wake(&io);
+    edge.mask = 1u << EDGE_READ;
+    edge.fail_every = 2;
+    io.sleep.v = STREAM__AWAKE;
+    io.backend->wake(&io);
+    CHECK(stream_io_wait(&io, 0) == STREAM_EMPTY);
+    edge.mask = 0;
+    CHECK(stream_io_wait(&io, 0) == STREAM_EMPTY);
     end();
 }
 
@@ -2583,6 +2681,11 @@ static void a_write_waits_beside_bytes_nobody_reads(void) {
     stream_io_write(&io, &wr, &file, big, sizeof big);
     expect_nothing();
     far_write(pair[1], "b", 1);
+    edge.mask = 1u << EDGE_EPOLL_CTL; /* it cannot be had at once */
+    edge.error = ENOMEM;
+    edge.fail_every = 1;
+    CHECK_EQ(stream_io_wait(&io, 1000000), STREAM_EMPTY);
+    edge.mask = 0;
     before = edge.calls;
     for (i = 0; i < 10; i++) expect_nothing();
     CHECK(edge.calls - before < 40);
@@ -2649,6 +2752,166 @@ static void hang_ups_are_heard_by_readers(void) {
     }
 #endif
     end();
+}
+#endif
+
+#if defined(__linux__)
+/* What a ring of io_uring may answer, but hardly ever does here. */
+static void uring_results_that_are_rare(void) {
+    static char big[1 << 20];
+    struct sockaddr_in address;
+    stream_io_file file, other, listening;
+    stream_io_op op, wr, second;
+    stream_io_desc desc;
+    stream_fd pair[2], client;
+    char data[8];
+    int ends[2];
+    size_t before = open_descriptors();
+    memset(&file, 0, sizeof file);
+    memset(&other, 0, sizeof other);
+    memset(&listening, 0, sizeof listening);
+    memset(&op, 0, sizeof op);
+    memset(&wr, 0, sizeof wr);
+    memset(&second, 0, sizeof second);
+    memset(&desc, 0, sizeof desc);
+    /* A kernel that lacks what we need. */
+    edge_old_uring = true;
+    desc.backends = "io_uring";
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_IO);
+    CHECK_EQ(io.os_error, ENOSYS);
+    edge_old_uring = false;
+    CHECK_EQ(open_descriptors(), before);
+    begin();
+    pipe_pair(ends, true);
+    CHECK_EQ(stream_io_attach(&io, &file, ends[0]), STREAM_OK);
+    CHECK_EQ(stream_io_attach(&io, &other, ends[1]), STREAM_OK);
+#define UNDONE(result) (uring_lie.undone = true, uring_lie.to = (result))
+#define CHANGED(was, result) (uring_lie.changed = true, uring_lie.from = (was), uring_lie.to = (result))
+    /* An older kernel does not wait for what is O_NONBLOCK: it is waited for, and tried again. */
+    UNDONE(-EAGAIN);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    CHECK(!uring_lie.undone);
+    stream_io_write(&io, &wr, &other, "abc", 3);
+    expect(&wr, STREAM_OK);
+    expect_read(&op, "abc");
+    UNDONE(-EAGAIN);
+    stream_io_write(&io, &wr, &other, "def", 3);
+    expect(&wr, STREAM_OK);
+    UNDONE(-EINTR);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_read(&op, "def");
+    /* Cancelled while it is waited for; also when that comes at the same time. */
+    UNDONE(-EAGAIN);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, POLLIN);
+    expect(&op, STREAM_CANCELLED);
+    /* The cancelled call says that it was interrupted, or would wait. */
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, -EINTR);
+    expect(&op, STREAM_CANCELLED);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, -EAGAIN);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(!uring_lie.changed);
+    /* A request to cancel that the kernel did not take is made again. */
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    edge.mask = 1u << EDGE_URING;
+    edge.error = EBUSY;
+    edge.fail_at = edge.calls + 1;
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_E_IO);
+    CHECK_EQ(io.os_error, EBUSY);
+    edge.mask = 0;
+    expect(&op, STREAM_CANCELLED);
+    /* The errors of a terminal are errors elsewhere. */
+    UNDONE(-EIO);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EIO);
+    UNDONE(-EIO);
+    stream_io_write(&io, &op, &other, "abc", 3);
+    expect(&op, STREAM_E_IO);
+    /* A write that takes nothing is not made for ever. */
+    UNDONE(0);
+    stream_io_write(&io, &op, &other, "abc", 3);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EIO);
+    /* One that was cancelled half way says how far it came. */
+    stream_io_write(&io, &op, &other, big, sizeof big);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, 5);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(op.bytes >= 5 && op.bytes < sizeof big);
+    CHECK(!uring_lie.changed);
+    /* A poll that found nothing goes on; one that a device has no use for holds at once. */
+    UNDONE(0);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_READABLE);
+    UNDONE(-EOPNOTSUPP);
+    stream_io_poll(&io, &op, &other, STREAM_IO_WRITABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_WRITABLE);
+    UNDONE(-EPERM);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EPERM);
+    stream_io_close(&io, &file);
+    stream_io_close(&io, &other);
+    /* A connection that was gone before it was accepted is none. */
+    CHECK_EQ(stream_io_attach(&io, &listening, listener(&address)), STREAM_OK);
+    client = fresh_socket();
+    CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    UNDONE(-ECONNABORTED);
+    stream_io_accept(&io, &op, &listening);
+    expect(&op, STREAM_OK);
+    far_close(op.fd);
+    far_close(client);
+    stream_io_accept(&io, &op, &listening); /* and if the listener is closed meanwhile, it was the last */
+    expect_nothing();
+    CHANGED(-ECANCELED, -ECONNABORTED);
+    stream_io_close(&io, &listening);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(!uring_lie.changed);
+    CHECK_EQ(stream_io_attach(&io, &file, fresh_socket()), STREAM_OK);
+    UNDONE(-EAGAIN); /* a full queue, for which nobody can wait */
+    stream_io_connect(&io, &op, &file, &address, sizeof address);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EAGAIN);
+    stream_io_close(&io, &file);
+    /* Two files with something to submit, and the first has more. */
+    socket_pair(pair);
+    CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_OK);
+    CHECK_EQ(stream_io_attach(&io, &other, pair[1]), STREAM_OK);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    stream_io_read(&io, &second, &other, big, sizeof big);
+    stream_io_write(&io, &wr, &file, "xyz", 3);
+    CHECK(next_op() != NULL);
+    CHECK(next_op() != NULL);
+    CHECK_EQ(second.status, STREAM_OK);
+    CHECK_BYTES(big, second.bytes, "xyz", 3);
+    /* A kernel that can no longer be asked anything is left alone with what it has. */
+    edge.mask = 1u << EDGE_URING;
+    edge.error = EBUSY;
+    edge.fail_at = 0;
+    edge.fail_every = 1;
+    stream_io_free(&io);
+    edge_reset();
+    close(pair[0]);
+    close(pair[1]);
+    CHECK_EQ(open_descriptors(), before);
+#undef UNDONE
+#undef CHANGED
 }
 #endif
 
@@ -3050,6 +3313,7 @@ static void run_io(const char *label) {
     RUN_IO(a_storm_of_signals);
     RUN_IO(every_call_goes_wrong_in_turn);
     RUN_IO(only_poll_allocates_and_only_once);
+    RUN_IO(a_connection_nobody_heard_of_is_closed);
     RUN_IO(whatever_is_refused_is_told);
     RUN_IO(long_waits_end_with_what_comes);
     RUN_IO(a_wake_survives_signals);
@@ -3104,6 +3368,7 @@ int main(int argc, char **argv) {
         if (asked_for(argc, argv, "io_uring.2") && stream_io_init(&io, &desc) == STREAM_OK) {
             stream_io_free(&io);
             run_io("io_uring.2");
+            RUN(uring_results_that_are_rare);
         }
     }
     ring_entries = 0;
@@ -3111,6 +3376,7 @@ int main(int argc, char **argv) {
 #endif
 #if !defined(_WIN32)
     if (!asked_for(argc, argv, "splice")) return test_end();
+    RUN(kernel_buffers_may_refuse);
     RUN(backends_are_tried_in_order);
     RUN(splices_like_it_copies);
     RUN(splice_tells_full_from_drained);

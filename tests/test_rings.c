@@ -20,12 +20,22 @@ static ptrdiff_t test_read(int fd, void *data, size_t len);
 
 /* What condition variables are made with; the n-th of these calls is refused. */
 #ifdef STREAM_WAIT_PTHREAD
+#include <errno.h>
 #include <pthread.h>
 static int sleeper_refused;
 #define SLEEPER_REFUSED (sleeper_refused && --sleeper_refused == 0)
-#define pthread_condattr_init(attr) (SLEEPER_REFUSED ? EAGAIN : pthread_condattr_init(attr))
-#define pthread_mutex_init(lock, attr) (SLEEPER_REFUSED ? EAGAIN : pthread_mutex_init(lock, attr))
-#define pthread_cond_init(cond, attr) (SLEEPER_REFUSED ? EAGAIN : pthread_cond_init(cond, attr))
+static int sleeper_condattr_init(pthread_condattr_t *attr) {
+    return SLEEPER_REFUSED ? EAGAIN : pthread_condattr_init(attr);
+}
+static int sleeper_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *attr) {
+    return SLEEPER_REFUSED ? EAGAIN : pthread_mutex_init(lock, attr);
+}
+static int sleeper_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr) {
+    return SLEEPER_REFUSED ? EAGAIN : pthread_cond_init(cond, attr);
+}
+#define pthread_condattr_init(attr) sleeper_condattr_init(attr)
+#define pthread_mutex_init(lock, attr) sleeper_mutex_init(lock, attr)
+#define pthread_cond_init(cond, attr) sleeper_cond_init(cond, attr)
 #endif
 
 #define STREAM_IMPLEMENTATION
