@@ -3148,7 +3148,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
     }
     if (p == e) return STREAM_MORE;
     wanted = inside | whole;
-    do {
+    for (;;) {
         stream_status status;
         /* At a value that `whole` name and `inside` lead into. */
         if (inside && (*p | 0x20) == '{') {
@@ -3190,8 +3190,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
             level--;
         }
         if (status != STREAM_OK) return status;
-    } while (wanted);
-    return STREAM_OK;
+    }
 }
 
 /* ==[ numbers: implementation ]======================================================================

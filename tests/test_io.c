@@ -3210,6 +3210,214 @@ static void splice_errors_name_the_descriptor(void) {
     close(full);
 }
 
+#if defined(__linux__)
+#define SPLICES 1
+#else
+#define SPLICES 0
+#endif
+
+/* One step of a splice, in which call number `at`, if it is this one, goes wrong (0: none does). */
+static stream_status splice_once(stream_splice *s, const stream_splice_desc *desc, edge_call call, int error,
+                                 unsigned long at, size_t *moved) {
+    stream_status status;
+    edge_reset();
+    status = stream_splice_init(s, desc);
+    CHECK_EQ(status, STREAM_OK);
+    edge.mask = 1u << call;
+    edge.error = error;
+    edge.fail_at = error ? at : 0;
+    *moved = 0;
+    return status == STREAM_OK ? stream_splice_step(s, SIZE_MAX, moved) : status;
+}
+
+static void *splice_refuses_memory(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    (void)ctx, (void)ptr, (void)old_size, (void)new_size, (void)align;
+    return NULL;
+}
+
+static void splice_takes_descriptors_of_every_kind(void) {
+    static const int copies[] = {ENOSYS, EOPNOTSUPP, EINVAL};
+    static const struct {
+        int error;
+        bool of_to;
+    } direct[] = {{EPIPE, true}, {ENOSPC, true}, {EFBIG, true}, {EIO, false}};
+    static char big[1 << 20], back[1 << 20];
+    size_t before = open_descriptors(), moved, i, got;
+    int from[2], to[2], tee[2], pair[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC), file = -1, unused = -1, master, slave;
+    stream_splice s;
+    stream_splice_desc desc;
+    memset(&s, 0, sizeof s);
+    memset(&desc, 0, sizeof desc);
+    stream_splice_untee(&s); /* of nothing */
+    desc.from = 0;
+    desc.to = -1;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_E_ARGUMENT);
+    desc.to = 1;
+    desc.tee = -1;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_E_ARGUMENT);
+    desc.tee = 0;
+    /* A file to a device, by way of a pipe of ours; which holds more at once than the system lets it. */
+    CHECK(make_end(END_FILE, true, &file, &unused));
+    CHECK_EQ(write(file, big, 100000), 100000);
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    desc.from = file;
+    desc.to = null;
+    desc.pipe_len = (size_t)1 << 40;
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, 0, 0, &moved), STREAM_END);
+    CHECK_EQ(moved, 100000);
+    stream_splice_free(&s);
+    desc.pipe_len = 0;
+    /* The device cannot be asked whether it would wait; what it does not take although it would not wait. */
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, ENOMEM, SPLICES ? 2 : 1, &moved), STREAM_E_IO);
+    CHECK_EQ(s.failed, null);
+    stream_splice_free(&s);
+#if defined(__linux__)
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    CHECK_EQ(splice_once(&s, &desc, EDGE_SPLICE, EDGE_NOTHING, 3, &moved), STREAM_E_IO);
+    CHECK_EQ(s.failed, null);
+    CHECK_EQ(s.os_error, EIO);
+    stream_splice_free(&s);
+    /* The source cannot be asked, as a device that blocks must be. */
+    desc.from = zero;
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, ENOMEM, 1, &moved), STREAM_E_IO);
+    CHECK_EQ(s.failed, zero);
+    stream_splice_free(&s);
+#endif
+    close(zero);
+    /* No memory for the buffer. */
+    desc.from = file;
+    desc.copy = true;
+    desc.allocator.resize = splice_refuses_memory;
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, 0, 0, &moved), STREAM_E_NOMEM);
+    stream_splice_free(&s);
+    memset(&desc, 0, sizeof desc);
+    /* Where the system will not splice, it is copied. */
+    pipe_pair(from, true);
+    pipe_pair(to, true);
+    for (i = 0; i < COUNT(copies); i++) {
+        desc.from = from[0];
+        desc.to = to[1];
+        far_write(from[1], "abc", 3);
+        CHECK_EQ(splice_once(&s, &desc, EDGE_SPLICE, copies[i], 1, &moved), STREAM_EMPTY);
+        CHECK_EQ(moved, 3);
+        CHECK_EQ(read(to[0], back, sizeof back), 3);
+        stream_splice_free(&s);
+    }
+#if defined(__linux__)
+    /* Whose error it is. */
+    for (i = 0; i < COUNT(direct); i++) {
+        CHECK_EQ(splice_once(&s, &desc, EDGE_SPLICE, direct[i].error, 1, &moved), STREAM_E_IO);
+        CHECK_EQ(s.failed, direct[i].of_to ? to[1] : from[0]);
+        CHECK_EQ(s.os_error, direct[i].error);
+        stream_splice_free(&s);
+    }
+#endif
+    /* A socket that takes no more; and with a second output, one of them at a time. */
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    pipe_pair(tee, true);
+    nonblock(pair[0]);
+    nonblock(pair[1]);
+    CHECK_EQ(ftruncate(file, 0), 0);
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    CHECK_EQ(write(file, big, sizeof big), sizeof big);
+    for (i = 0; i < 4; i++) {
+        size_t sent = 0, teed = 0, spins;
+        stream_status status;
+        bool socket_first = i & 1, with_tee = i & 2;
+        CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+        desc.from = file;
+        desc.to = with_tee && socket_first ? to[1] : pair[0];
+        desc.tee = !with_tee ? 0 : socket_first ? pair[0] : to[1];
+        status = splice_once(&s, &desc, EDGE_POLL, 0, 0, &moved);
+        CHECK_EQ(status, STREAM_FULL);
+        CHECK_EQ(stream_splice_blocked(&s), desc.to);
+        if (!with_tee && socket_first) { /* from there on it has to be copied, beginning with what is held */
+            edge.mask = 1u << EDGE_SPLICE;
+            edge.error = EINVAL;
+            edge.fail_at = edge.calls + 1;
+            CHECK(stream_splice_held(&s) > 0);
+            while ((got = (size_t)recv(pair[1], back, 4096, 0)) == 4096) sent += got;
+            if ((ptrdiff_t)got > 0) sent += got;
+            status = stream_splice_step(&s, 0, &moved);
+            CHECK(status == STREAM_OK || status == STREAM_FULL);
+        }
+        for (spins = 0; status != STREAM_END && spins < 10000; spins++) {
+            ptrdiff_t n = recv(pair[1], back, spins & 1 ? 1000 : sizeof back, 0);
+            if (n > 0) sent += (size_t)n;
+            n = read(to[0], back, spins & 2 ? 1000 : sizeof back);
+            if (n > 0) teed += (size_t)n;
+            status = stream_splice_step(&s, SIZE_MAX, &moved);
+            CHECK(status == STREAM_END || status == STREAM_FULL || status == STREAM_EMPTY || status == STREAM_OK);
+            if (test.failures) return;
+        }
+        CHECK_EQ(status, STREAM_END);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_END);
+        for (;;) {
+            ptrdiff_t n = recv(pair[1], back, sizeof back, 0);
+            if (n <= 0) break;
+            sent += (size_t)n;
+        }
+        for (;;) {
+            ptrdiff_t n = read(to[0], back, sizeof back);
+            if (n <= 0) break;
+            teed += (size_t)n;
+        }
+        CHECK_EQ(sent, sizeof big);
+        CHECK_EQ(teed, with_tee ? sizeof big : 0);
+        stream_splice_free(&s);
+    }
+    /* Terminals and datagrams are copied, whichever side they are on. */
+    master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 &&
+        (slave = open(ptsname(master), O_RDWR | O_NOCTTY)) >= 0) {
+        int side;
+        memset(&desc, 0, sizeof desc);
+        for (side = 0; side < 3; side++) {
+            desc.from = side == 0 ? slave : from[0];
+            desc.to = side == 1 ? slave : to[1];
+            desc.tee = side == 2 ? slave : 0;
+            CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+            CHECK(s.desc.copy);
+            stream_splice_free(&s);
+        }
+        close(slave);
+    }
+    close(master);
+    close(pair[0]);
+    close(pair[1]);
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    memset(&desc, 0, sizeof desc);
+    desc.from = pair[0];
+    desc.to = to[1];
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+    CHECK(s.desc.copy);
+    stream_splice_free(&s);
+    close(pair[0]);
+    close(pair[1]);
+#if defined(__linux__)
+    /* Each pipe of our own may be refused, and so may its size. */
+    desc.from = file;
+    desc.tee = tee[1];
+    for (i = 1; i < 20; i++) {
+        refuse.calls = 0;
+        refuse.error = EMFILE;
+        refuse.at = i;
+        if (stream_splice_init(&s, &desc) != STREAM_OK) CHECK_EQ(s.os_error, EMFILE);
+        stream_splice_free(&s);
+        if (refuse.calls < i) break;
+    }
+    refuse.at = 0;
+    CHECK(i > 8 && i < 20);
+#endif
+    for (i = 0; i < 2; i++) close(from[i]), close(to[i]), close(tee[i]);
+    close(null);
+    close(file);
+    CHECK_EQ(open_descriptors(), before);
+    edge_reset();
+}
+
 static void splice_waits_with_stream_io(void) {
     static unsigned char data[400000], back[sizeof data];
     stream_fd in[2], out[2];
@@ -3381,6 +3589,7 @@ int main(int argc, char **argv) {
     RUN(splices_like_it_copies);
     RUN(splice_tells_full_from_drained);
     RUN(splice_errors_name_the_descriptor);
+    RUN(splice_takes_descriptors_of_every_kind);
     RUN(splice_goes_wrong_in_turn);
     RUN(splice_waits_with_stream_io);
 #endif

@@ -2574,6 +2574,18 @@ static void metrics_of_every_kind_are_written(void) {
 }
 
 /* Quotes, backslashes and newlines are escaped; what Prometheus or JSON cannot carry becomes '?'. */
+/* A kind from a later version is shown, as 0, and harms nothing. */
+static void metrics_of_no_known_kind_are_zero(void) {
+    stream_metric row;
+    char text[256];
+    size_t len;
+    memset(&row, 0, sizeof row);
+    row.name = "later";
+    row.kind = (stream_metric_kind)99;
+    len = stream_metrics_json(&row, 1, text, sizeof text);
+    CHECK_TEXT(text, len, "{\"later\":0}");
+}
+
 static void metrics_labels_are_escaped(void) {
     static const struct {
         const char *value, *prometheus, *json;
@@ -3268,6 +3280,7 @@ int main(void) {
     RUN(metrics_of_four_threads_are_exact_when_quiet);
 #endif
     RUN(metrics_of_every_kind_are_written);
+    RUN(metrics_of_no_known_kind_are_zero);
     RUN(metrics_labels_are_escaped);
     RUN(metrics_json_is_json_whatever_the_label);
     RUN(metrics_decimals_are_exact);
