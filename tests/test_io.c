@@ -2370,7 +2370,7 @@ static void kernel_buffers_may_refuse(void) {
             kind = stream_kernel_buffer(i ? ends[0] : pair[0], i ? 1 << 17 : 1 << 20, &granted);
             hit = refuse.calls >= at;
             refuse.at = 0;
-            CHECK_EQ(kind, at == 1 && hit ? STREAM_KERNEL_NONE : i ? STREAM_KERNEL_PIPE : STREAM_KERNEL_SOCKET);
+            CHECK_EQ(kind, at == 1 ? STREAM_KERNEL_NONE : i ? STREAM_KERNEL_PIPE : STREAM_KERNEL_SOCKET);
             CHECK(granted == 0 || kind != STREAM_KERNEL_NONE);
             if (!hit) CHECK(granted > 0 || (i && !STREAM_IO_EPOLL));
         }
@@ -2538,8 +2538,11 @@ static void rare_errors_are_passed_on(void) {
     static const struct {
         unsigned mask;
         int error, os_error; /* 0: it is tried again, and well */
-    } kind[] = {{1u << EDGE_POLL, EINVAL, EINVAL}, {1u << EDGE_POLL, EAGAIN, ENOMEM}, {1u << EDGE_POLL, EINTR, 0},
-                {1u << EDGE_READ, EIO, EIO},       {1u << EDGE_READ, EINTR, 0}};
+    } kind[] = {{1u << EDGE_POLL, EINVAL, EINVAL},
+                {1u << EDGE_POLL, EAGAIN, ENOMEM},
+                {1u << EDGE_POLL, EINTR, 0},
+                {1u << EDGE_READ, EIO, EIO},
+                {1u << EDGE_READ, EINTR, 0}};
     stream_io_file file;
     stream_io_op op;
     stream_fd fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
@@ -3349,7 +3352,7 @@ static void splice_takes_descriptors_of_every_kind(void) {
             n = read(to[0], back, spins & 2 ? 1000 : sizeof back);
             if (n > 0) teed += (size_t)n;
             status = stream_splice_step(&s, SIZE_MAX, &moved);
-            CHECK(status == STREAM_END || status == STREAM_FULL || status == STREAM_EMPTY || status == STREAM_OK);
+            CHECK(status >= STREAM_OK);
             if (test.failures) return;
         }
         CHECK_EQ(status, STREAM_END);

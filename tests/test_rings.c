@@ -392,7 +392,7 @@ static void ring_arguments(void) {
     heap_check_empty(&h);
 }
 
-/* The consumer, who saw the part given up when the bytes behind it were fewer, gets those of since as well. */
+/* A consumer that saw the part given up, and fewer bytes behind it, gets those of since as well. */
 static void ring_reads_all_there_is_behind_a_part_given_up(void) {
     char buffer[8];
     stream_ring ring;
@@ -1209,7 +1209,7 @@ static void channel_arguments(void) {
     desc.flow.size = 1;
     desc.flow.low = 3;
     h.fail_at = 1; /* nothing is asked for */
-    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_ARGUMENT); /* low above high, which is twice the size */
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_ARGUMENT); /* low above high, twice the size */
     desc = channel_of(3);
     desc.queue.allocator = heap_hook(&h);
     /* No descriptor to be had. */

@@ -1185,7 +1185,7 @@ static void a_frame_refused_and_cut_off_is_cut_off(void) {
     CHECK_EQ(h.live, 0);
 }
 
-/* Of memory that is given, four times max_field is for ids and names, the rest for data, unless less is said. */
+/* Of memory that is given, four times max_field is for ids and names; the rest, or less, is for data. */
 static void memory_is_shared_out_as_told(void) {
     static char memory[16384];
     stream_sse sse;
@@ -1209,7 +1209,8 @@ static void memory_is_shared_out_as_told(void) {
 
 /* A buffer that was used before, and a value of nothing that spans loans. */
 static void an_empty_field_across_loans_is_empty(void) {
-    static const char *const part[] = {"event: a\nid: b\ndata: on", "e\n\nevent:", "\nid:", "\ndata:", "\n\n"};
+    static const char *const part[] = {"event: a\nid: b\ndata: on", "e\n\nevent:", "\nid:", "\ndata:",
+                                       "\n\n"};
     stream_sse sse;
     stream_item item;
     size_t i, events = 0;
