@@ -2900,6 +2900,19 @@ static void the_length_needed_saturates(void) {
     CHECK(len == SIZE_MAX);
 }
 
+/* A pair of escapes of which the second is no low surrogate is two characters. */
+static void escapes_behind_a_high_surrogate_stand_alone(void) {
+    static const char text[] = "\\ud83d\\ue000";
+    const char *const nowhere = NULL;
+    stream_json_value found;
+    char out[16];
+    size_t len;
+    CHECK_EQ(stream_json_unescape(text, sizeof text - 1, STREAM_JSON_REPLACE, out, sizeof out, &len),
+             STREAM_OK);
+    CHECK_TEXT(out, len, "\xEF\xBF\xBD\xEE\x80\x80");
+    CHECK_EQ(stream_json_pick("[1]", 3, &nowhere, 1, &found), STREAM_E_ARGUMENT);
+}
+
 static void the_version_is_the_headers(void) {
     CHECK_TEXT(stream_json_version(), strlen(stream_json_version()), STREAM_VERSION);
 }
@@ -3538,6 +3551,7 @@ int main(void) {
     RUN(misuse_is_remembered_and_writes_nothing);
     RUN(the_first_mistake_is_the_one_remembered);
     RUN(the_length_needed_saturates);
+    RUN(escapes_behind_a_high_surrogate_stand_alone);
     RUN(the_version_is_the_headers);
     RUN(any_calls_write_what_the_model_writes);
     RUN(the_writer_goes_256_levels_deep);

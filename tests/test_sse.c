@@ -1158,6 +1158,9 @@ static void frames_refuse_a_desc_that_cannot_be_meant(void) {
     desc.max_len = 100; /* more than the memory holds: as much as it does */
     CHECK_EQ(stream_frame_init(&frame, &desc), STREAM_OK);
     CHECK_EQ(frame.max_len, sizeof memory);
+    CHECK_EQ(stream_frame_feed(&frame, "", 0), STREAM_OK);
+    CHECK_EQ(stream_frame_feed(&frame, "x", 1), STREAM_OK);
+    CHECK_EQ(stream_frame_feed(&frame, "x", 1), STREAM_E_STATE); /* the loan is not used up */
     CHECK_EQ(stream_frame_finish(&frame), STREAM_OK);
     CHECK_EQ(stream_frame_feed(&frame, "x", 1), STREAM_E_STATE);
     stream_frame_free(&frame);
@@ -1202,6 +1205,8 @@ static void memory_is_shared_out_as_told(void) {
     desc.max_len = sizeof memory;
     CHECK_EQ(stream_sse_init(&sse, &desc), STREAM_OK);
     CHECK_EQ(sse.data.held.max, sizeof memory - 4 * 1024);
+    CHECK_EQ(stream_sse_feed(&sse, "x", 1), STREAM_OK);
+    CHECK_EQ(stream_sse_feed(&sse, "x", 1), STREAM_E_STATE); /* the loan is not used up */
     CHECK_EQ(stream_sse_finish(&sse), STREAM_OK);
     CHECK_EQ(stream_sse_feed(&sse, "x", 1), STREAM_E_STATE);
     stream_sse_free(&sse);
