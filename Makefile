@@ -12,6 +12,7 @@ COMMON := $(wildcard examples/common/*.c examples/common/*.h)
 WRAP := $(wildcard examples/stream_wrap/*.c examples/stream_wrap/*.h)
 BRIDGE := $(wildcard examples/tmux_bridge/*.c examples/tmux_bridge/*.h)
 PAGE := $(addprefix examples/tmux_bridge/,page.html page.css page.js)
+RELAY_PAGE := $(addprefix examples/sse_relay/,page.html page.css page.js)
 RELAY := $(wildcard examples/sse_relay/*.c examples/sse_relay/*.h)
 TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge
 DEST = $(DESTDIR)$(PREFIX)
@@ -20,13 +21,12 @@ VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|'
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 
-.PHONY: all help run run-relay run-bridge test deps bench bench-wrap bench-json bench-rings bench-pool bench-io \
-        bench-bridge soak-rings coverage fuzz sizes install clean blocks
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 
 all: $(TOOLS) $(EXAMPLES) ## the tools and the examples, into build/
 
 help: ## this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo '  honoured: CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR'
 
 run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
@@ -47,13 +47,28 @@ coverage: ## which lines and branches of the headers the tests reach (gcc), some
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: bench-json bench-rings bench-pool bench-io bench-wrap bench-bridge ## measure against the rivals found on this machine, all of it
+bench: all ## measure against the rivals found on this machine, all of it: build/bench/report.md and plots
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh
+
+bench-save: all ## ... and keep the report
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh save
+
+bench-compare: all ## ... and judge by the one kept: ratios to rivals, counts of instructions
+	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh compare
+
+bench-basics: ## ... only what the idea is worth: streaming beside accumulating, and the small costs
+	@mkdir -p $(BUILD)/bench
+	@$(CC) -O2 -I. -D_GNU_SOURCE bench/basics.c -o $(BUILD)/bench/basics -pthread
+	@$(BUILD)/bench/basics
 
 bench-wrap: all ## ... only stream_wrap beside other programs
 	@BUILD=$(BUILD) sh bench/wrap.sh
 
 bench-bridge: $(BUILD)/tmux_bridge ## ... only tmux_bridge beside websocketd with tmux attach
 	node bench/bridge.mjs $(BUILD)/tmux_bridge $(BUILD)/npm
+
+bench-relay: $(BUILD)/sse_relay $(BUILD)/relay_load ## ... only sse_relay beside nginx, nchan and node
+	node bench/relay.mjs $(BUILD)/sse_relay $(BUILD)/relay_load
 
 bench-json: ## ... only stream_json.h beside simdjson and yajl
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/json.sh
@@ -65,6 +80,16 @@ soak-rings: ## the long proofs of rings and channels; SOAK percent (100) of them
 	@mkdir -p $(BUILD)/tests
 	@$(COMPILE) -D_GNU_SOURCE -pthread tests/soak_rings.c -o $(BUILD)/tests/soak_rings $(LDFLAGS)
 	@$(BUILD)/tests/soak_rings
+
+soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; then PACE seconds (600)
+	@BUILD=$(BUILD) sh tests/soak_wrap.sh
+
+soak-relay: $(BUILD)/sse_relay ## the long proofs of sse_relay: 10,000 subscribers, a million events
+	SOAK=100 node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
+
+soak-bridge: $(BUILD)/tmux_bridge ## a browser through FLOOD_SECONDS (60) of flood: memory, and Ctrl-C
+	FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) node tests/bridge_page.mjs $(BUILD)/tmux_bridge $(BUILD)/npm \
+	    $(BUILD)/tests/bridge a_flood_leaves_the_browser_alive
 
 bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/pool.sh
@@ -102,8 +127,15 @@ $(BUILD)/bridge/page.h: $(PAGE) examples/tmux_bridge/embed.sh
 	@mkdir -p $(@D)
 	sh examples/tmux_bridge/embed.sh $(PAGE) >$@
 
-$(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) | $(BUILD)
-	$(COMPILE) $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
+$(BUILD)/relay/page.h: $(RELAY_PAGE) examples/tmux_bridge/embed.sh
+	@mkdir -p $(@D)
+	sh examples/tmux_bridge/embed.sh $(RELAY_PAGE) >$@
+
+$(BUILD)/relay_load: bench/relay_load.c | $(BUILD)
+	$(COMPILE) $< -o $@ $(LDFLAGS)
+
+$(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) $(BUILD)/relay/page.h
+	$(COMPILE) -I$(BUILD)/relay $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
 	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)

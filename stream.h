@@ -1798,7 +1798,7 @@ typedef struct stream_io {
     stream__io_ring ring;
     char apart[STREAM_CACHE_LINE];
     stream__a64 posted; /* a stack of operations, newest first */
-    stream__a32 sleep;  /* awake, woken, asleep */
+    stream__a64 sleep;  /* awake, woken, asleep */
     char apart_too[STREAM_CACHE_LINE];
 } stream_io;
 
@@ -2072,9 +2072,168 @@ STREAM_API stream_slice stream_slice_text(const char *text) {
     return stream_slice_of(text, len);
 }
 
+/* ==[ shared block: utf8 ]== the same bytes in stream.h and stream_json.h */
+#ifndef STREAM__UTF8
+#define STREAM__UTF8 1
+
+/* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 is compiled for its own
+   functions only and chosen at run time, so no compiler flag is asked for. */
+#define STREAM__SIMD_X86 0
+#define STREAM__SIMD_NEON 0
+#if !defined(STREAM_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__)
+#undef STREAM__SIMD_X86
+#define STREAM__SIMD_X86 1
+#include <immintrin.h>
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+#undef STREAM__SIMD_NEON
+#define STREAM__SIMD_NEON 1
+#include <arm_neon.h>
+#endif
+#endif
+
+#if STREAM__SIMD_X86
+#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+
+static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
+    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
+}
+
+/* Whether this machine has what STREAM__AVX2 names, and a system that saves the wide registers. Not by
+   __builtin_cpu_supports: what that reads is missing in the runtime library of some compilers (Zig's). */
+static bool stream__ask_avx2(void) {
+    const uint32_t basic = 1u << 1 /* pclmul */ | 1u << 23 /* popcnt */ | 3u << 27 /* osxsave, avx */;
+    const uint32_t later = 1u << 3 /* bmi */ | 1u << 5 /* avx2 */ | 1u << 8 /* bmi2 */;
+    uint32_t r[4], low, high;
+    stream__cpuid(0, r);
+    if (r[0] < 7) return false;
+    stream__cpuid(1, r);
+    if ((r[2] & basic) != basic) return false;
+    stream__cpuid(7, r);
+    if ((r[1] & later) != later) return false;
+    stream__cpuid(0x80000001u, r);
+    if (!(r[2] & 1u << 5 /* lzcnt */)) return false;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    (void)high;
+    return (low & 6) == 6;
+}
+
+/* Asked once: in a virtual machine each question leaves it, for microseconds. Threads that come at the same
+   time find and write the same answer, so its word needs no order. */
+static bool stream__has_avx2(void) {
+    static uint32_t known; /* 0: not asked, 1: no, 2: yes */
+    uint32_t answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (!answer) __atomic_store_n(&known, answer = stream__ask_avx2() ? 2 : 1, __ATOMIC_RELAXED);
+    return answer == 2;
+}
+#endif
+
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+/* UTF-8 by three tables of sixteen, after Keiser and Lemire ("Validating UTF-8 In Less Than One Instruction Per
+   Byte", Software: Practice and Experience 51, 2021): what two neighbouring bytes may be wrong with is told by
+   the halves of the first and the upper half of the second; where all three agree on an error, there is one. Only
+   that a third or fourth byte must be a continuation is left to say: there STREAM__TWO is no error but due. */
+#define STREAM__SHORT 1       /* a lead, then no continuation */
+#define STREAM__LONG 2        /* ASCII, then a continuation */
+#define STREAM__OVERLONG_3 4  /* E0, then below A0 */
+#define STREAM__TOO_LARGE 8   /* F4, then above 8F; or F5 and up */
+#define STREAM__SURROGATE 16  /* ED, then above 9F */
+#define STREAM__OVERLONG_2 32 /* C0 or C1 */
+#define STREAM__OVERLONG_4 64 /* F0, then below 90; or F5 and up, then below 90 */
+#define STREAM__TWO 128       /* two continuations */
+#define STREAM__ANY (STREAM__SHORT | STREAM__LONG | STREAM__TWO)
+static const uint8_t stream__utf8_first_high[16] = {
+    STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG,
+    STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__SHORT | STREAM__OVERLONG_2, STREAM__SHORT,
+    STREAM__SHORT | STREAM__OVERLONG_3 | STREAM__SURROGATE,
+    STREAM__SHORT | STREAM__TOO_LARGE | STREAM__OVERLONG_4};
+#define STREAM__BEYOND (STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4) /* F5 and up */
+static const uint8_t stream__utf8_first_low[16] = {
+    STREAM__ANY | STREAM__OVERLONG_3 | STREAM__OVERLONG_2 | STREAM__OVERLONG_4, STREAM__ANY | STREAM__OVERLONG_2,
+    STREAM__ANY, STREAM__ANY, STREAM__ANY | STREAM__TOO_LARGE, STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND,
+    STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND,
+    STREAM__BEYOND | STREAM__SURROGATE, STREAM__BEYOND, STREAM__BEYOND};
+#define STREAM__CONTINUES (STREAM__LONG | STREAM__OVERLONG_2 | STREAM__TWO)
+static const uint8_t stream__utf8_second_high[16] = {
+    STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
+    STREAM__SHORT, STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__OVERLONG_4,
+    STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__TOO_LARGE,
+    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE,
+    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
+    STREAM__SHORT};
+
+#if STREAM__SIMD_X86
+/* Whether 64 bytes, from where a character begins, are without a fault, but for what the last three begin. */
+STREAM__AVX2 static bool stream__is_utf8_block(const char *p) {
+#define STREAM__TABLE(t) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(t)))
+    const __m256i first_high = STREAM__TABLE(stream__utf8_first_high), low = _mm256_set1_epi8(15);
+    const __m256i first_low = STREAM__TABLE(stream__utf8_first_low);
+    const __m256i second_high = STREAM__TABLE(stream__utf8_second_high);
+#undef STREAM__TABLE
+    __m256i before = _mm256_setzero_si256(), wrong = _mm256_setzero_si256();
+    int i;
+    for (i = 0; i < 2; i++) {
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * i));
+        const __m256i across = _mm256_permute2x128_si256(before, v, 0x21);
+        const __m256i one = _mm256_alignr_epi8(v, across, 15), two = _mm256_alignr_epi8(v, across, 14);
+        const __m256i three = _mm256_alignr_epi8(v, across, 13);
+        const __m256i pair = _mm256_and_si256(
+            _mm256_and_si256(_mm256_shuffle_epi8(first_high, _mm256_and_si256(_mm256_srli_epi16(one, 4), low)),
+                             _mm256_shuffle_epi8(first_low, _mm256_and_si256(one, low))),
+            _mm256_shuffle_epi8(second_high, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+        /* The top bit where the byte two before is E0 and up, or the one three before F0 and up. */
+        const __m256i due = _mm256_or_si256(_mm256_subs_epu8(two, _mm256_set1_epi8(0x60)),
+                                            _mm256_subs_epu8(three, _mm256_set1_epi8(0x70)));
+        wrong = _mm256_or_si256(wrong, _mm256_xor_si256(pair, _mm256_and_si256(due, _mm256_set1_epi8((char)0x80))));
+        before = v;
+    }
+    return _mm256_testz_si256(wrong, wrong);
+}
+#else
+static bool stream__is_utf8_block(const char *p) { /* the same */
+    const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
+    const uint8x16_t second_high = vld1q_u8(stream__utf8_second_high);
+    uint8x16_t before = vdupq_n_u8(0), wrong = vdupq_n_u8(0);
+    int i;
+    for (i = 0; i < 4; i++) {
+        const uint8x16_t v = vld1q_u8((const uint8_t *)p + 16 * i), one = vextq_u8(before, v, 15);
+        const uint8x16_t pair = vandq_u8(vandq_u8(vqtbl1q_u8(first_high, vshrq_n_u8(one, 4)),
+                                                  vqtbl1q_u8(first_low, vandq_u8(one, vdupq_n_u8(15)))),
+                                         vqtbl1q_u8(second_high, vshrq_n_u8(v, 4)));
+        const uint8x16_t due = vorrq_u8(vqsubq_u8(vextq_u8(before, v, 14), vdupq_n_u8(0x60)),
+                                        vqsubq_u8(vextq_u8(before, v, 13), vdupq_n_u8(0x70)));
+        wrong = vorrq_u8(wrong, veorq_u8(pair, vandq_u8(due, vdupq_n_u8(0x80))));
+        before = v;
+    }
+    return vmaxvq_u8(wrong) == 0;
+}
+#endif
+#endif
+
+#endif /* STREAM__UTF8 */
+/* ==[ end of shared block: utf8 ]== */
+
 /* ==[ utf8: implementation ]=========================================================================
    The decoder of the WHATWG Encoding Standard (section UTF-8 decoder) without the decoding: after a lead
-   byte only its first continuation has narrowed bounds. ASCII is skipped eight bytes at a time. */
+   byte only its first continuation has narrowed bounds. ASCII is skipped eight bytes at a time; what is not is
+   looked at 64 bytes at a time where there are vectors, and byte by byte to find a fault. */
+
+/* How many of the bytes, from where a character begins, are whole characters in blocks without a fault. */
+static size_t stream__utf8_blocks(const unsigned char *p, size_t len) {
+    size_t i = 0;
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+#if STREAM__SIMD_X86
+    if (!stream__has_avx2()) return 0;
+#endif
+    while (len - i >= 64 && stream__is_utf8_block((const char *)p + i)) {
+        i += 64; /* less the beginning of a character that ends in the next block */
+        i -= p[i - 1] >= 0xC0 ? 1 : p[i - 2] >= 0xE0 ? 2 : p[i - 3] >= 0xF0 ? 3 : 0;
+    }
+#else
+    (void)p, (void)len;
+#endif
+    return i;
+}
 
 STREAM_API stream_status stream_utf8_feed(stream_utf8 *state, const void *ptr, size_t len) {
     const unsigned char *p = (const unsigned char *)ptr;
@@ -2098,6 +2257,11 @@ STREAM_API stream_status stream_utf8_feed(stream_utf8 *state, const void *ptr, s
             if (i == len) break;
             if (p[i] >= 0x80) continue;
         } else {
+            const size_t whole = len - i >= 64 ? stream__utf8_blocks(p + i, len - i) : 0;
+            if (whole) {
+                i += whole;
+                continue;
+            }
             low = 0x80;
             high = 0xBF;
             if (c >= 0xC2 && c <= 0xDF) {
@@ -5953,13 +6117,19 @@ static void stream__epoll_free(stream_io *io) {
     stream__io_wake_close(io);
 }
 
-/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps
-   it. */
-static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
+/* What the heads of the lanes wait for. */
+static uint8_t stream__epoll_wanted(const stream_io_file *file) {
     uint8_t needs = 0;
     int lane;
     for (lane = 0; lane < STREAM__LANES; lane++)
         if (file->head[lane]) needs |= stream__io_needs(file->head[lane], lane);
+    return needs;
+}
+
+/* A state that nobody waits for would be reported again and again: it is no longer watched. `ready` keeps
+   it. */
+static void stream__epoll_relax(stream_io *io, stream_io_file *file) {
+    uint8_t needs = stream__epoll_wanted(file);
     if (needs == 0) { /* even without asking for any, one hears of a hang-up */
         stream__epoll_forget(io, file);
         file->watched = 0;
@@ -5980,6 +6150,7 @@ static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
         uint32_t e = events[i].events;
         bool over = (e & ((uint32_t)EPOLLHUP | (uint32_t)EPOLLERR)) != 0;
         unsigned lanes = over ? 1u << STREAM__IN | 1u << STREAM__OUT : 0;
+        uint8_t seen = 0;
         bool vain;
         if (!file) {
             stream__io_wake_drain(io);
@@ -5987,11 +6158,12 @@ static stream_status stream__epoll_collect(stream_io *io, uint64_t wait_ns) {
         }
         if (e & ((uint32_t)EPOLLIN | (uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)) lanes |= 1u << STREAM__IN;
         if (e & (uint32_t)EPOLLOUT) lanes |= 1u << STREAM__OUT;
-        /* Only then: a lane that is served now will most likely be submitted to again. */
-        vain = (file->flags & STREAM__FD_LEVEL) && !file->head[STREAM__WATCH] &&
-               (over ? !file->head[STREAM__IN] && !file->head[STREAM__OUT]
-                     : ((lanes & 1u << STREAM__IN) && !file->head[STREAM__IN]) ||
-                           ((lanes & 1u << STREAM__OUT) && !file->head[STREAM__OUT]));
+        if (lanes & 1u << STREAM__IN) seen |= STREAM__WATCHED_IN;
+        if (lanes & 1u << STREAM__OUT) seen |= STREAM__WATCHED_OUT;
+        /* A state that nobody waits for. Looked at before it is served: a lane that is served now will most
+           likely be submitted to again. */
+        vain = (file->flags & STREAM__FD_LEVEL) != 0 &&
+               (over ? stream__epoll_wanted(file) == 0 : (seen & ~stream__epoll_wanted(file)) != 0);
         stream__io_edge(io, file, lanes, over || (e & ((uint32_t)EPOLLPRI | (uint32_t)EPOLLRDHUP)),
                         stream__epoll_watch);
         if (vain) stream__epoll_relax(io, file);
@@ -7205,17 +7377,18 @@ STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns) {
     }
     for (;;) {
         uint64_t wait_ns = timeout_ns;
-        uint32_t seen = STREAM__AWAKE;
+        uint64_t seen = STREAM__AWAKE;
         bool sleeps = false, woken = false;
         stream_status status;
         stream__io_take_posted(io);
         wait_ns = stream__timer_expire(io, wait_ns);
         if (io->done) wait_ns = 0;
         if (wait_ns > 0) {
-            /* Whoever posts or wakes writes `sleep` after what it wants seen, and we look at that after this:
-               seq_cst on both sides, or both would read what was before and we would sleep on it. */
+            /* Who posts or wakes writes `sleep` after what it wants seen, and we before we sleep. One of the
+               two exchanges is behind the other: theirs finds us asleep and wakes us, or ours finds that we were
+               woken. Relaxed: what was to be seen is acquired when we are awake again. */
             sleeps = true;
-            while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__ASLEEP)) {
+            while (!stream__a64_cas_relaxed(&io->sleep, &seen, STREAM__ASLEEP)) {
                 if (seen == STREAM__WOKEN) break;
             }
             if (seen == STREAM__WOKEN) wait_ns = 0;
@@ -7223,7 +7396,7 @@ STREAM_API stream_status stream_io_wait(stream_io *io, uint64_t timeout_ns) {
         status = io->backend->collect(io, wait_ns);
         /* Awake again, whatever it was; a wake that came with work to hand out has done its duty. */
         seen = sleeps ? STREAM__ASLEEP : STREAM__AWAKE;
-        while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__AWAKE)) {
+        while (!stream__a64_cas_acq_rel(&io->sleep, &seen, STREAM__AWAKE)) {
         }
         woken = seen == STREAM__WOKEN;
         stream__io_take_posted(io);
@@ -7264,9 +7437,10 @@ STREAM_API stream_io_op *stream_io_next(stream_io *io) {
 }
 
 STREAM_API void stream_io_wake(stream_io *io) {
-    uint32_t seen = STREAM__AWAKE;
-    while (!stream__a32_cas_seq_cst(&io->sleep, &seen, STREAM__WOKEN)) {
-        if (seen == STREAM__WOKEN) return; /* somebody else's wake serves both */
+    uint64_t seen = STREAM__AWAKE;
+    /* Also over somebody else's wake, for what we wrote before goes with ours only: without that a woken thread
+       could miss it and sleep. */
+    while (!stream__a64_cas_acq_rel(&io->sleep, &seen, STREAM__WOKEN)) {
     }
     if (seen == STREAM__ASLEEP) io->backend->wake(io);
 }

@@ -846,6 +846,10 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
 
 #include <float.h>
 
+/* ==[ shared block: utf8 ]== the same bytes in stream.h and stream_json.h */
+#ifndef STREAM__UTF8
+#define STREAM__UTF8 1
+
 /* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 is compiled for its own
    functions only and chosen at run time, so no compiler flag is asked for. */
 #define STREAM__SIMD_X86 0
@@ -861,6 +865,127 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
 #include <arm_neon.h>
 #endif
 #endif
+
+#if STREAM__SIMD_X86
+#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+
+static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
+    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
+}
+
+/* Whether this machine has what STREAM__AVX2 names, and a system that saves the wide registers. Not by
+   __builtin_cpu_supports: what that reads is missing in the runtime library of some compilers (Zig's). */
+static bool stream__ask_avx2(void) {
+    const uint32_t basic = 1u << 1 /* pclmul */ | 1u << 23 /* popcnt */ | 3u << 27 /* osxsave, avx */;
+    const uint32_t later = 1u << 3 /* bmi */ | 1u << 5 /* avx2 */ | 1u << 8 /* bmi2 */;
+    uint32_t r[4], low, high;
+    stream__cpuid(0, r);
+    if (r[0] < 7) return false;
+    stream__cpuid(1, r);
+    if ((r[2] & basic) != basic) return false;
+    stream__cpuid(7, r);
+    if ((r[1] & later) != later) return false;
+    stream__cpuid(0x80000001u, r);
+    if (!(r[2] & 1u << 5 /* lzcnt */)) return false;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    (void)high;
+    return (low & 6) == 6;
+}
+
+/* Asked once: in a virtual machine each question leaves it, for microseconds. Threads that come at the same
+   time find and write the same answer, so its word needs no order. */
+static bool stream__has_avx2(void) {
+    static uint32_t known; /* 0: not asked, 1: no, 2: yes */
+    uint32_t answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (!answer) __atomic_store_n(&known, answer = stream__ask_avx2() ? 2 : 1, __ATOMIC_RELAXED);
+    return answer == 2;
+}
+#endif
+
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+/* UTF-8 by three tables of sixteen, after Keiser and Lemire ("Validating UTF-8 In Less Than One Instruction Per
+   Byte", Software: Practice and Experience 51, 2021): what two neighbouring bytes may be wrong with is told by
+   the halves of the first and the upper half of the second; where all three agree on an error, there is one. Only
+   that a third or fourth byte must be a continuation is left to say: there STREAM__TWO is no error but due. */
+#define STREAM__SHORT 1       /* a lead, then no continuation */
+#define STREAM__LONG 2        /* ASCII, then a continuation */
+#define STREAM__OVERLONG_3 4  /* E0, then below A0 */
+#define STREAM__TOO_LARGE 8   /* F4, then above 8F; or F5 and up */
+#define STREAM__SURROGATE 16  /* ED, then above 9F */
+#define STREAM__OVERLONG_2 32 /* C0 or C1 */
+#define STREAM__OVERLONG_4 64 /* F0, then below 90; or F5 and up, then below 90 */
+#define STREAM__TWO 128       /* two continuations */
+#define STREAM__ANY (STREAM__SHORT | STREAM__LONG | STREAM__TWO)
+static const uint8_t stream__utf8_first_high[16] = {
+    STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG,
+    STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__SHORT | STREAM__OVERLONG_2, STREAM__SHORT,
+    STREAM__SHORT | STREAM__OVERLONG_3 | STREAM__SURROGATE,
+    STREAM__SHORT | STREAM__TOO_LARGE | STREAM__OVERLONG_4};
+#define STREAM__BEYOND (STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4) /* F5 and up */
+static const uint8_t stream__utf8_first_low[16] = {
+    STREAM__ANY | STREAM__OVERLONG_3 | STREAM__OVERLONG_2 | STREAM__OVERLONG_4, STREAM__ANY | STREAM__OVERLONG_2,
+    STREAM__ANY, STREAM__ANY, STREAM__ANY | STREAM__TOO_LARGE, STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND,
+    STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND, STREAM__BEYOND,
+    STREAM__BEYOND | STREAM__SURROGATE, STREAM__BEYOND, STREAM__BEYOND};
+#define STREAM__CONTINUES (STREAM__LONG | STREAM__OVERLONG_2 | STREAM__TWO)
+static const uint8_t stream__utf8_second_high[16] = {
+    STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
+    STREAM__SHORT, STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__OVERLONG_4,
+    STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__TOO_LARGE,
+    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE,
+    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
+    STREAM__SHORT};
+
+#if STREAM__SIMD_X86
+/* Whether 64 bytes, from where a character begins, are without a fault, but for what the last three begin. */
+STREAM__AVX2 static bool stream__is_utf8_block(const char *p) {
+#define STREAM__TABLE(t) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(t)))
+    const __m256i first_high = STREAM__TABLE(stream__utf8_first_high), low = _mm256_set1_epi8(15);
+    const __m256i first_low = STREAM__TABLE(stream__utf8_first_low);
+    const __m256i second_high = STREAM__TABLE(stream__utf8_second_high);
+#undef STREAM__TABLE
+    __m256i before = _mm256_setzero_si256(), wrong = _mm256_setzero_si256();
+    int i;
+    for (i = 0; i < 2; i++) {
+        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * i));
+        const __m256i across = _mm256_permute2x128_si256(before, v, 0x21);
+        const __m256i one = _mm256_alignr_epi8(v, across, 15), two = _mm256_alignr_epi8(v, across, 14);
+        const __m256i three = _mm256_alignr_epi8(v, across, 13);
+        const __m256i pair = _mm256_and_si256(
+            _mm256_and_si256(_mm256_shuffle_epi8(first_high, _mm256_and_si256(_mm256_srli_epi16(one, 4), low)),
+                             _mm256_shuffle_epi8(first_low, _mm256_and_si256(one, low))),
+            _mm256_shuffle_epi8(second_high, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+        /* The top bit where the byte two before is E0 and up, or the one three before F0 and up. */
+        const __m256i due = _mm256_or_si256(_mm256_subs_epu8(two, _mm256_set1_epi8(0x60)),
+                                            _mm256_subs_epu8(three, _mm256_set1_epi8(0x70)));
+        wrong = _mm256_or_si256(wrong, _mm256_xor_si256(pair, _mm256_and_si256(due, _mm256_set1_epi8((char)0x80))));
+        before = v;
+    }
+    return _mm256_testz_si256(wrong, wrong);
+}
+#else
+static bool stream__is_utf8_block(const char *p) { /* the same */
+    const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
+    const uint8x16_t second_high = vld1q_u8(stream__utf8_second_high);
+    uint8x16_t before = vdupq_n_u8(0), wrong = vdupq_n_u8(0);
+    int i;
+    for (i = 0; i < 4; i++) {
+        const uint8x16_t v = vld1q_u8((const uint8_t *)p + 16 * i), one = vextq_u8(before, v, 15);
+        const uint8x16_t pair = vandq_u8(vandq_u8(vqtbl1q_u8(first_high, vshrq_n_u8(one, 4)),
+                                                  vqtbl1q_u8(first_low, vandq_u8(one, vdupq_n_u8(15)))),
+                                         vqtbl1q_u8(second_high, vshrq_n_u8(v, 4)));
+        const uint8x16_t due = vorrq_u8(vqsubq_u8(vextq_u8(before, v, 14), vdupq_n_u8(0x60)),
+                                        vqsubq_u8(vextq_u8(before, v, 13), vdupq_n_u8(0x70)));
+        wrong = vorrq_u8(wrong, veorq_u8(pair, vandq_u8(due, vdupq_n_u8(0x80))));
+        before = v;
+    }
+    return vmaxvq_u8(wrong) == 0;
+}
+#endif
+#endif
+
+#endif /* STREAM__UTF8 */
+/* ==[ end of shared block: utf8 ]== */
 
 #if defined(__GNUC__) || defined(__clang__)
 #define STREAM__INLINE static inline __attribute__((always_inline, unused))
@@ -1075,7 +1200,6 @@ STREAM__INLINE uint64_t stream__parity_any(uint64_t x) {
    three instructions every time. */
 #define STREAM__KEEP(x) __asm__("" : "+x"(x))
 
-#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
 
 typedef __m256i stream__c64_avx2;
 typedef struct stream__v64_avx2 {
@@ -1278,95 +1402,15 @@ STREAM__INLINE uint64_t stream__bit5_scalar(stream__v64_scalar v) {
 STREAM__INLINE uint64_t stream__parity_scalar(uint64_t x) { return stream__parity_any(x); }
 STREAM__INLINE unsigned stream__count_scalar(uint64_t x) { return stream_json__count(x); }
 
-#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
-/* UTF-8 by three tables of sixteen, after Keiser and Lemire ("Validating UTF-8 In Less Than One Instruction Per
-   Byte", Software: Practice and Experience 51, 2021): what two neighbouring bytes may be wrong with is told by
-   the halves of the first and the upper half of the second; where all three agree on an error, there is one. Only
-   that a third or fourth byte must be a continuation is left to say: there STREAM__TWO is no error but due. */
-#define STREAM__SHORT 1       /* a lead, then no continuation */
-#define STREAM__LONG 2        /* ASCII, then a continuation */
-#define STREAM__OVERLONG_3 4  /* E0, then below A0 */
-#define STREAM__TOO_LARGE 8   /* F4, then above 8F; or F5 and up */
-#define STREAM__SURROGATE 16  /* ED, then above 9F */
-#define STREAM__OVERLONG_2 32 /* C0 or C1 */
-#define STREAM__OVERLONG_4 64 /* F0, then below 90; or F5 and up, then below 90 */
-#define STREAM__TWO 128       /* two continuations */
-#define STREAM__ANY (STREAM__SHORT | STREAM__LONG | STREAM__TWO)
-static const uint8_t stream__utf8_first_high[16] = {
-    STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG, STREAM__LONG,
-    STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__TWO, STREAM__SHORT | STREAM__OVERLONG_2, STREAM__SHORT,
-    STREAM__SHORT | STREAM__OVERLONG_3 | STREAM__SURROGATE,
-    STREAM__SHORT | STREAM__TOO_LARGE | STREAM__OVERLONG_4};
-static const uint8_t stream__utf8_first_low[16] = {
-    STREAM__ANY | STREAM__OVERLONG_3 | STREAM__OVERLONG_2 | STREAM__OVERLONG_4, STREAM__ANY | STREAM__OVERLONG_2,
-    STREAM__ANY, STREAM__ANY, STREAM__ANY | STREAM__TOO_LARGE,
-    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
-    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
-    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
-    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4,
-    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4 | STREAM__SURROGATE,
-    STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4, STREAM__ANY | STREAM__TOO_LARGE | STREAM__OVERLONG_4};
-#define STREAM__CONTINUES (STREAM__LONG | STREAM__OVERLONG_2 | STREAM__TWO)
-static const uint8_t stream__utf8_second_high[16] = {
-    STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
-    STREAM__SHORT, STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__OVERLONG_4,
-    STREAM__CONTINUES | STREAM__OVERLONG_3 | STREAM__TOO_LARGE,
-    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE,
-    STREAM__CONTINUES | STREAM__SURROGATE | STREAM__TOO_LARGE, STREAM__SHORT, STREAM__SHORT, STREAM__SHORT,
-    STREAM__SHORT};
-
-#if STREAM__SIMD_X86
-STREAM__AVX2 static bool stream__is_utf8_avx2(const char *p) {
-#define STREAM__TABLE(t) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(t)))
-    const __m256i first_high = STREAM__TABLE(stream__utf8_first_high), low = _mm256_set1_epi8(15);
-    const __m256i first_low = STREAM__TABLE(stream__utf8_first_low);
-    const __m256i second_high = STREAM__TABLE(stream__utf8_second_high);
-#undef STREAM__TABLE
-    __m256i before = _mm256_setzero_si256(), wrong = _mm256_setzero_si256();
-    int i;
-    for (i = 0; i < 2; i++) {
-        const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * i));
-        const __m256i across = _mm256_permute2x128_si256(before, v, 0x21);
-        const __m256i one = _mm256_alignr_epi8(v, across, 15), two = _mm256_alignr_epi8(v, across, 14);
-        const __m256i three = _mm256_alignr_epi8(v, across, 13);
-        const __m256i pair = _mm256_and_si256(
-            _mm256_and_si256(_mm256_shuffle_epi8(first_high, _mm256_and_si256(_mm256_srli_epi16(one, 4), low)),
-                             _mm256_shuffle_epi8(first_low, _mm256_and_si256(one, low))),
-            _mm256_shuffle_epi8(second_high, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
-        /* The top bit where the byte two before is E0 and up, or the one three before F0 and up. */
-        const __m256i due = _mm256_or_si256(_mm256_subs_epu8(two, _mm256_set1_epi8(0x60)),
-                                            _mm256_subs_epu8(three, _mm256_set1_epi8(0x70)));
-        wrong = _mm256_or_si256(wrong, _mm256_xor_si256(pair, _mm256_and_si256(due, _mm256_set1_epi8((char)0x80))));
-        before = v;
-    }
-    return _mm256_testz_si256(wrong, wrong);
-}
-#else
-static bool stream__is_utf8_neon(const char *p) {
-    const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
-    const uint8x16_t second_high = vld1q_u8(stream__utf8_second_high);
-    uint8x16_t before = vdupq_n_u8(0), wrong = vdupq_n_u8(0);
-    int i;
-    for (i = 0; i < 4; i++) {
-        const uint8x16_t v = vld1q_u8((const uint8_t *)p + 16 * i), one = vextq_u8(before, v, 15);
-        const uint8x16_t pair = vandq_u8(vandq_u8(vqtbl1q_u8(first_high, vshrq_n_u8(one, 4)),
-                                                  vqtbl1q_u8(first_low, vandq_u8(one, vdupq_n_u8(15)))),
-                                         vqtbl1q_u8(second_high, vshrq_n_u8(v, 4)));
-        const uint8x16_t due = vorrq_u8(vqsubq_u8(vextq_u8(before, v, 14), vdupq_n_u8(0x60)),
-                                        vqsubq_u8(vextq_u8(before, v, 13), vdupq_n_u8(0x70)));
-        wrong = vorrq_u8(wrong, veorq_u8(pair, vandq_u8(due, vdupq_n_u8(0x80))));
-        before = v;
-    }
-    return vmaxvq_u8(wrong) == 0;
-}
-#endif
-#endif
 static bool stream__is_utf8_scalar(const char *p) {
     (void)p;
     return false;
 }
 #if STREAM__SIMD_X86
-static bool stream__is_utf8_sse2(const char *p) { return stream__is_utf8_scalar(p); }
+#define stream__is_utf8_sse2 stream__is_utf8_scalar /* which has no table look-up */
+#define stream__is_utf8_avx2 stream__is_utf8_block
+#elif STREAM__SIMD_NEON
+#define stream__is_utf8_neon stream__is_utf8_block
 #endif
 
 /* The lowest n bits, n from 1 to 64. */
@@ -2041,40 +2085,6 @@ STREAM_JSON__KERNEL(avx2, STREAM__AVX2)
 STREAM_JSON__KERNEL(neon, )
 #endif
 
-#if STREAM__SIMD_X86
-static void stream_json__cpuid(uint32_t leaf, uint32_t out[4]) {
-    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
-}
-
-/* Whether this machine has what STREAM__AVX2 names, and a system that saves the wide registers. Not by
-   __builtin_cpu_supports: what that reads is missing in the runtime library of some compilers (Zig's). */
-static bool stream_json__ask_avx2(void) {
-    const uint32_t basic = 1u << 1 /* pclmul */ | 1u << 23 /* popcnt */ | 3u << 27 /* osxsave, avx */;
-    const uint32_t later = 1u << 3 /* bmi */ | 1u << 5 /* avx2 */ | 1u << 8 /* bmi2 */;
-    uint32_t r[4], low, high;
-    stream_json__cpuid(0, r);
-    if (r[0] < 7) return false;
-    stream_json__cpuid(1, r);
-    if ((r[2] & basic) != basic) return false;
-    stream_json__cpuid(7, r);
-    if ((r[1] & later) != later) return false;
-    stream_json__cpuid(0x80000001u, r);
-    if (!(r[2] & 1u << 5 /* lzcnt */)) return false;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    (void)high;
-    return (low & 6) == 6;
-}
-
-/* Asked once: in a virtual machine each question leaves it, for microseconds. Threads that come at the same
-   time find and write the same answer, so its word needs no order. */
-static bool stream_json__has_avx2(void) {
-    static uint32_t known; /* 0: not asked, 1: no, 2: yes */
-    uint32_t answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
-    if (!answer) __atomic_store_n(&known, answer = stream_json__ask_avx2() ? 2 : 1, __ATOMIC_RELAXED);
-    return answer == 2;
-}
-#endif
-
 /* All there are, the widest first. Framing and checking have a table each, so that a linker can leave out
    the one that a program has no use for. */
 static const stream_json__kernel stream_json__framers[] = {
@@ -2099,7 +2109,7 @@ static const stream_json__kernel *stream_json__choose(const stream_json__kernel 
     for (i = 0; i < sizeof stream_json__framers / sizeof *all; i++) {
         if (name && !stream__same_text(name, all[i].name)) continue;
 #if STREAM__SIMD_X86
-        if (i == 0 && !stream_json__has_avx2()) continue;
+        if (i == 0 && !stream__has_avx2()) continue;
 #endif
         return &all[i];
     }

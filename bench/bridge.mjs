@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT-0
-// tmux_bridge beside websocketd, which runs `tmux attach` for each viewer: 50 viewers of one session while it prints.
-// CPU and memory are those of the server and of all processes it started, the tmux server apart; bytes are those that
-// arrive at the viewers. One run, one machine, the same session and the same flood for both.
+// tmux_bridge beside websocketd, which runs `tmux attach` for each viewer: 50 viewers of one session while it
+// prints. CPU and memory are those of the server and of all processes it started, the tmux server apart;
+// bytes are those that arrive at the viewers. One run, one machine, the same session and the same flood for
+// both.
 //
 //     node bench/bridge.mjs BRIDGE NPM_DIR [viewers [seconds]]
 import {createRequire} from 'node:module';
@@ -10,14 +11,23 @@ import {mkdtempSync, readFileSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
 import net from 'node:net';
+import {janitor} from '../tests/janitor.mjs';
 
 const [bridgePath, npmDir, viewersText = '50', secondsText = '5'] = process.argv.slice(2);
 const VIEWERS = Number(viewersText), SECONDS = Number(secondsText);
 const WebSocket = createRequire(resolve(npmDir) + '/')('ws');
 const page = createRequire(import.meta.url)('../examples/tmux_bridge/page.js');
 const home = mkdtempSync(join(tmpdir(), 'bench-'));
-const env = {...process.env, TMUX_TMPDIR: home, LC_ALL: 'C.UTF-8', TERM: 'xterm-256color', SHELL: '/bin/sh', PS1: '$ '};
+const env = {
+    ...process.env,
+    TMUX_TMPDIR: home,
+    LC_ALL: 'C.UTF-8',
+    TERM: 'xterm-256color',
+    SHELL: '/bin/sh',
+    PS1: '$ '
+};
 delete env.TMUX;
+janitor(home);
 const sleep = ms => new Promise(r => setTimeout(r, ms));
 const tmux = (...args) => execFileSync('tmux', ['-u', '-L', 'b', ...args], {env, encoding: 'utf8'});
 
@@ -37,7 +47,8 @@ function tree(root) {
         const pid = todo.pop();
         if (!of.has(pid)) continue;
         total.cpu += of.get(pid).cpu;
-        total.pss += Number((readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+)/m) || [0, 0])[1]);
+        total.pss +=
+            Number((readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(/^Pss:\s+(\d+)/m) || [0, 0])[1]);
         total.processes++;
         for (const [child, p] of of) if (p.parent === pid) todo.push(child);
     }
@@ -79,11 +90,18 @@ async function measure(name, pid, connect) {
     for (const v of viewers) v.close();
     await sleep(500);
     const r = {
-        cpu: (after.cpu - before.cpu) / SECONDS / VIEWERS * 100, memory: (after.pss - empty.pss) / VIEWERS, bytes: flood / VIEWERS / SECONDS,
-        idle: idle / 2 * 100, server: used / SECONDS * 100, p50: latency[10], processes: after.processes
+        cpu: (after.cpu - before.cpu) / SECONDS / VIEWERS * 100,
+        memory: (after.pss - empty.pss) / VIEWERS,
+        bytes: flood / VIEWERS / SECONDS,
+        idle: idle / 2 * 100,
+        server: used / SECONDS * 100,
+        p50: latency[10],
+        processes: after.processes
     };
-    console.log(`${name.padEnd(12)} ${r.cpu.toFixed(3).padStart(9)} % ${r.memory.toFixed(0).padStart(8)} KiB ${(r.bytes / 1024).toFixed(1).padStart(9)} KiB/s ` +
-        `${r.idle.toFixed(1).padStart(6)} % ${r.server.toFixed(0).padStart(8)} % ${r.p50.toFixed(0).padStart(7)} ms ${String(r.processes).padStart(6)}`);
+    console.log(`${name.padEnd(12)} ${r.cpu.toFixed(3).padStart(9)} % ${
+                    r.memory.toFixed(0).padStart(8)} KiB ${(r.bytes / 1024).toFixed(1).padStart(9)} KiB/s ` +
+        `${r.idle.toFixed(1).padStart(6)} % ${r.server.toFixed(0).padStart(8)} % ${
+            r.p50.toFixed(0).padStart(7)} ms ${String(r.processes).padStart(6)}`);
     return r;
 }
 
@@ -93,18 +111,21 @@ try {
     console.log(`${VIEWERS} viewers, ${SECONDS} s of seq; CPU and memory for each viewer, tmux server apart`);
     console.log('                   CPU       memory   on the wire   idle   tmux CPU     p50  processes');
 
-    const b = spawn(bridgePath, ['-L', 'b', '--session', 'bench', '--listen', '127.0.0.1:0'], {env, stdio: ['ignore', 'pipe', 'ignore']});
+    const b = spawn(bridgePath, ['-L', 'b', '--session', 'bench', '--listen', '127.0.0.1:0'],
+        {env, stdio: ['ignore', 'pipe', 'ignore']});
     running.push(b);
     const url = new URL(String(await new Promise(r => b.stdout.once('data', r))).match(/http:\S+/)[0]);
     await sleep(500);
     const ours = await measure('tmux_bridge', b.pid, count => {
-        const v = new WebSocket(`ws://${url.host}/ws?session=bench`, ['tmux_bridge', 'token.' + url.searchParams.get('token')], {perMessageDeflate: false});
+        const v = new WebSocket(`ws://${url.host}/ws?session=bench`,
+            ['tmux_bridge', 'token.' + url.searchParams.get('token')], {perMessageDeflate: false});
         v.binaryType = 'arraybuffer';
+        const acks = new page.Acks(bytes => v.readyState === 1 && v.send(bytes)); // as the page does
         const s = new page.Screen({commit() {
-            v.send(page.message('a', [8, s.number]));
+            acks.painted(s.number);
             if (v.wanted && s.line.some(l => page.textOf(l) === v.wanted[0])) v.wanted[1]();
         }});
-        v.on('open', () => v.send(page.message('h', [1, 1], [4, 0], [8, 0])));
+        v.on('open', () => v.send(page.message('h', [1, page.VERSION], [4, 0], [8, 0])));
         v.on('message', d => {
             count(d.byteLength);
             s.take(d);
@@ -120,9 +141,13 @@ try {
             l.close(() => r(p));
         });
     });
-    const w = spawn('websocketd', ['--address=127.0.0.1', `--port=${port}`, '--binary=true', '--loglevel=fatal',
-        '--passenv=PATH,TMUX_TMPDIR,LC_ALL,TERM,SHELL', 'script', '-qfec',
-        'stty rows 24 cols 80; exec tmux -u -L b attach -t =bench', '/dev/null'], {env, stdio: 'ignore'});
+    const w = spawn('websocketd',
+        [
+            '--address=127.0.0.1', `--port=${port}`, '--binary=true', '--loglevel=fatal',
+            '--passenv=PATH,TMUX_TMPDIR,LC_ALL,TERM,SHELL', 'script', '-qfec',
+            'stty rows 24 cols 80; exec tmux -u -L b attach -t =bench', '/dev/null'
+        ],
+        {env, stdio: 'ignore'});
     running.push(w);
     await sleep(500);
     const theirs = await measure('websocketd', w.pid, count => {
@@ -136,7 +161,9 @@ try {
         v.on('error', e => console.error(e.message));
         return v;
     });
-    console.log(`ratio        ${(ours.cpu / theirs.cpu).toFixed(3).padStart(9)}   ${(ours.memory / theirs.memory).toFixed(3).padStart(8)}     ${(ours.bytes / theirs.bytes).toFixed(3).padStart(9)}`);
+    console.log(`ratio        ${(ours.cpu / theirs.cpu).toFixed(3).padStart(9)}   ${
+        (ours.memory / theirs.memory).toFixed(3).padStart(8)}     ${
+        (ours.bytes / theirs.bytes).toFixed(3).padStart(9)}`);
 } finally {
     for (const c of running) if (c.exitCode === null) c.kill('SIGKILL');
     try {

@@ -14,6 +14,10 @@ has -levent_core && libs="$libs -DHAVE_EVENT -levent_core"
 # shellcheck disable=SC2086
 $CC -O2 -I. -D_GNU_SOURCE bench/io.c -o "$out/io" -pthread $libs || exit 1
 
+sample() { # bench/samples.h says what
+    [ -z "${BENCH_SAMPLES:-}" ] || printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >>"$BENCH_SAMPLES"
+}
+
 for kind in tcp unix; do
     for n in ${CONNECTIONS:-1 10 100 1000 10000}; do
         : >"$out/io.txt"
@@ -21,7 +25,15 @@ for kind in tcp unix; do
         while [ $round -lt "${ROUNDS:-3}" ]; do
             for name in raw epoll io_uring poll libuv libevent; do
                 [ $name = poll ] && [ "$n" -gt 1000 ] && continue
-                ns=$("$out/io" $name "$n" $kind "${OPERATIONS:-100000}") && echo "$name $ns" >>"$out/io.txt"
+                ns=$("$out/io" $name "$n" $kind "${OPERATIONS:-100000}") || continue
+                echo "$name $ns" >>"$out/io.txt"
+                case $name in
+                epoll) role=ours asked= ;;
+                lib*) role=rival asked=">= 1.2 x" ;;
+                raw) role=bound asked= ;;
+                *) role=rival asked= ;;
+                esac
+                sample io "$kind echo, $n connections" "$name" $role ns "$asked" "$ns"
             done
             round=$((round + 1))
         done
@@ -49,6 +61,12 @@ while [ $round -lt "${ROUNDS:-3}" ]; do
         "$out/splice" source "$size" | $name | "$out/splice" drain
         end=$(date +%s%N)
         echo "${name##*/}	$(((end - start) / 1000000))" >>"$out/splice.txt"
+        case $name in
+        */splice) role=ours asked= ;;
+        *copy) role=rival asked= ;;
+        *) role=rival asked=">= 1 x" ;;
+        esac
+        sample io "pipe to pipe, $size" "${name##*/}" $role ms "$asked" "$(((end - start) / 1000000))"
     done
     round=$((round + 1))
 done

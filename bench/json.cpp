@@ -44,6 +44,7 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
 #include <vector>
 
 #include "json_corpora.h"
+#include "samples.h"
 
 #ifdef HAVE_SIMDJSON
 #include <simdjson.h>
@@ -566,6 +567,7 @@ struct contender {
     size_t units = 0;               /* what its nanoseconds are divided by; 0: the documents */
     std::vector<double> best = {};  /* seconds, of each piece */
     double seconds = 0;             /* their sum */
+    std::vector<double> turns = {}; /* seconds, of all pieces, in each round */
 };
 
 /* A row of one corpus: the first contender is ours and the one that rivals are measured against. */
@@ -615,15 +617,18 @@ static size_t profiled() {
 
 /* Once over the corpus. What is not timed fills caches and buffers, and settles memory. */
 void cell::pass(contender &k, bool timed) const {
+    double turn = 0;
     for (const bench_piece &p : *pieces) {
         double from = cpu_seconds();
         facts got = k.run(p);
         double time = cpu_seconds() - from;
         compare(k.name, got, want[p.number]);
         if (!timed) continue;
+        turn += time;
         if (k.best.size() <= p.number) k.best.push_back(time);
         k.best[p.number] = std::min(k.best[p.number], time);
     }
+    if (timed) k.turns.push_back(turn);
     k.seconds = 0;
     for (double time : k.best) k.seconds += time;
 }
@@ -666,6 +671,11 @@ void cell::print() {
             holds = times >= k.demand, demand = text(">= %g x", k.demand);
         if (&k != &all[0]) ratio = text("%.2f x", times);
         if (!demand.empty()) asked++, met += holds;
+        for (double turn : k.turns)
+            bench_sample("json", (row + ", " + corpus).c_str(), k.name.c_str(),
+                         &k == &all[0] ? "ours" : k.name.rfind("(bound)", 0) == 0 ? "bound" : "rival", "ns",
+                         k.kind == FASTER_BY || k.kind == AT_MOST ? demand.c_str() : "",
+                         turn * 1e9 / double(k.units ? k.units : docs));
         std::printf("| %-9s | %-9s | %-58s | %7.3f | %9.1f | %8s | %-9s | %-3s |\n", row.c_str(),
                     corpus.c_str(), k.name.c_str(), gb, ns, ratio.c_str(), demand.c_str(),
                     demand.empty() ? "" : holds ? "yes" : "NO");

@@ -13,6 +13,7 @@
    jemalloc needs. */
 #define _GNU_SOURCE
 #include "stream_pool.h"
+#include "samples.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -189,6 +190,7 @@ static void measure(const char *title, row what, int n, int per, double malloc_g
     printf("   malloc/pool  best rival/pool\n");
     for (s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         double best[ALL], rival = 1e30, by_malloc, by_best;
+        char what_size[80], asked[16];
         int round, who;
         for (who = 0; who < ALL; who++) best[who] = 1e30;
         for (round = 0; round < rounds; round++) {
@@ -200,6 +202,10 @@ static void measure(const char *title, row what, int n, int per, double malloc_g
                 else
                     t = who == OURS ? ours(what, sizes[s] << 10, n) : theirs(what, who, sizes[s] << 10, n);
                 if (t / n / per < best[who]) best[who] = t / n / per;
+                snprintf(what_size, sizeof what_size, "%s, %zu KiB", title, sizes[s]);
+                snprintf(asked, sizeof asked, ">= %g x", who == 0 ? malloc_goal : best_goal);
+                bench_sample("pool", what_size, names[who], who == OURS ? "ours" : "rival", "ns",
+                             who == OURS ? "" : asked, t / n / per);
             }
         }
         for (who = 0; who < RIVALS; who++)

@@ -50,6 +50,7 @@ uint64_t bench_calls;
 #include <vector>
 
 #include "rings_loops.h"
+#include "samples.h"
 
 #ifdef HAVE_BOOST
 #include <boost/lockfree/queue.hpp>
@@ -266,7 +267,11 @@ struct row {
                                       &first = s.alone ? all[0].cpu : all[0].ns;
             std::vector<double> ratios;
             std::string asked, met;
-            for (size_t r = 0; r < rounds; r++) ratios.push_back(judged[r] / first[r]);
+            for (size_t r = 0; r < rounds; r++) {
+                ratios.push_back(judged[r] / first[r]);
+                bench_sample("rings", name.c_str(), c.name.c_str(), &c == &all[0] ? "ours" : "rival", "ns",
+                             c.asked > 0 ? text(">= %.1f x", c.asked).c_str() : "", judged[r]);
+            }
             double ratio = median(ratios), ns = median(c.ns);
             if (c.asked > 0) {
                 asked_all++;

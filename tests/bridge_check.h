@@ -77,8 +77,32 @@ static inline void viewer_free(viewer_screen *v) {
     text_free(&v->title);
 }
 
+/* The rows of an R or U; false when there is something wrong. */
+static inline bool viewer_rows(viewer_screen *v, const char *data, size_t len) {
+    size_t row = wire_get16(data), at = 2;
+    size_t first = row;
+    while (at < len) {
+        unsigned char head = (unsigned char)data[at++];
+        size_t same = head >> 4, more = head & 15;
+        if (same == 15) same = at + 2 <= len ? wire_get16(data + at) : SIZE_MAX, at += 2;
+        if (more == 15) more = at + 2 <= len ? wire_get16(data + at) : SIZE_MAX, at += 2;
+        if (row >= v->rows || at > len || more > len - at || v->row[row - (row > first)].len < same) {
+            v->wrong = "a row over the edge, or cut";
+            return false;
+        }
+        v->row[row].len = row > first ? 0 : same;
+        if (!text_room(&v->row[row], same + more + 1)) return false;
+        if (same && row > first) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
+        memcpy(v->row[row].ptr + same, data + at, more);
+        v->row[row].len = same + more;
+        row++;
+        at += more;
+    }
+    return true;
+}
+
 static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
-    bool open = false;
+    bool open = false, fresh = false;
     while (n) {
         size_t len, i;
         const char *data = p + 5;
@@ -87,15 +111,17 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
             return;
         }
         if (len + 5 > WIRE_MAX_FRAME) v->wrong = "a frame too long";
-        if (open == (*p == 'S' || *p == 'D')) v->wrong = "S, D and C do not alternate";
+        if (open == (*p == 'S' || *p == 'D' || *p == 'U')) v->wrong = "S, D and C do not alternate";
         if (*p == 'S') {
             v->number = wire_get64(data);
             v->cols = wire_get16(data + 8);
             v->rows = wire_get16(data + 10);
             for (i = 0; i < v->rows; i++) v->row[i].len = 0;
-            open = true;
+            open = fresh = true;
         } else if (*p == 'D') {
-            if (wire_get64(data) != v->number + 1) v->wrong = "a delta from another screen";
+            if (len != 1 || (unsigned char)*data != (unsigned char)(v->number + 1))
+                v->wrong = "a delta from another screen";
+            fresh = false;
             v->number++;
             open = true;
         } else if (*p == 'M') {
@@ -109,28 +135,22 @@ static void viewer_apply(viewer_screen *v, const char *p, size_t n) {
                 viewer_set(&v->row[to + k], v->row[from + k].ptr, v->row[from + k].len);
             }
         } else if (*p == 'R') {
-            size_t row = wire_get16(data), at = 2;
-            while (at < len) {
-                size_t same = (unsigned char)data[at++], more = 0;
-                while (at + more < len && data[at + more] != '\n') more++;
-                if (row >= v->rows || at + more == len || (same && at == 3) || (same && v->row[row - 1].len < same)) {
-                    v->wrong = "a row over the edge, or without an end";
-                    return;
-                }
-                v->row[row].len = 0;
-                if (!text_room(&v->row[row], same + more + 1)) return;
-                if (same) memcpy(v->row[row].ptr, v->row[row - 1].ptr, same);
-                memcpy(v->row[row].ptr + same, data + at, more);
-                v->row[row].len = same + more;
-                row++;
-                at += more + 1;
+            if (!viewer_rows(v, data, len)) return;
+        } else if (*p == 'U') {
+            if (len < 1 || (unsigned char)*data != (unsigned char)(v->number + 1)) {
+                v->wrong = "an update of another screen";
+                return;
             }
+            v->number++;
+            if (!viewer_rows(v, data + 1, len - 1)) return;
         } else if (*p == 'T') {
             viewer_set(&v->title, data, len);
         } else if (*p == 'C') {
-            v->cursor_x = wire_get16(data);
-            v->cursor_y = wire_get16(data + 2);
-            v->modes = wire_get32(data + 4);
+            if ((len != 0 && len != 4 && len != 8) || (fresh && len != 8))
+                v->wrong = "a commit of such a size";
+            if (len >= 4) v->cursor_x = wire_get16(data);
+            if (len >= 4) v->cursor_y = wire_get16(data + 2);
+            if (len == 8) v->modes = wire_get32(data + 4);
             open = false;
         } else {
             v->wrong = "a frame of no such type";
@@ -153,8 +173,10 @@ static const char *viewer_differs(const viewer_screen *v, const screen *s) {
         if (n != v->row[i].len || (n && memcmp(p, v->row[i].ptr, n) != 0)) return "row";
         p += n + 1;
     }
-    if (v->cursor_x != s->cursor_x || v->cursor_y != s->cursor_y || v->modes != s->modes) return "cursor or modes";
-    if (v->title.len != s->title.len || (s->title.len && memcmp(v->title.ptr, s->title.ptr, s->title.len) != 0))
+    if (v->cursor_x != s->cursor_x || v->cursor_y != s->cursor_y || v->modes != s->modes)
+        return "cursor or modes";
+    if (v->title.len != s->title.len ||
+        (s->title.len && memcmp(v->title.ptr, s->title.ptr, s->title.len) != 0))
         return "title";
     return NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   Screens for tests/bridge_wire.mjs: what tmux_bridge sends of them, and what is on them, cell by cell, as text:
+   Screens for tests/bridge_wire.mjs: what tmux_bridge sends of them, and what is on them, cell by cell, as
+   text:
 
        M hex of a message       S columns rows x y modes title
        R a line of the screen: for each cell [characters in hex,width,attributes,fg,bg,underline] */
@@ -38,9 +39,10 @@ static void print_screen(const screen *s) {
 
 int main(void) {
     static const char *const piece[] = {
-        "a", "bc", "   ", "----------", "\033[0m\n", "\033[0m\n", "\033[0m\n", "\033[0m\n", "\033[1m", "\033[0m", "\033[31m", "\033[38;5;99m", "\033[4:3m",
-        "\033[48;2;9;8;7m", "\033[58;5;1m", "\033[7;9m", "\344\270\255", "e\314\201", "\360\237\230\200",
-        "\360\237\221\215\360\237\217\275", "\342\235\244\357\270\217", "\016qx\017", "a long line of plain text, "};
+        "a", "bc", "   ", "----------", "\033[0m\n", "\033[0m\n", "\033[0m\n", "\033[0m\n", "\033[1m",
+        "\033[0m", "\033[31m", "\033[38;5;99m", "\033[4:3m", "\033[48;2;9;8;7m", "\033[58;5;1m", "\033[7;9m",
+        "\344\270\255", "e\314\201", "\360\237\230\200", "\360\237\221\215\360\237\217\275",
+        "\342\235\244\357\270\217", "\016qx\017", "a long line of plain text, "};
     uint64_t seed = 5, number = 0;
     screen was, now, swap;
     text_buffer out = {NULL, 0, 0}, capture = {NULL, 0, 0};

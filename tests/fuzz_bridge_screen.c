@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: two captures, the second after the first; rows are canonical, messages make a viewer see the same. The
-   first two bytes of the input are columns and rows, NUL ends the first capture. */
+   Fuzz target: two captures, the second after the first; rows are canonical, messages make a viewer see the
+   same. The first two bytes of the input are columns and rows, NUL ends the first capture. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"

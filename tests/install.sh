@@ -22,7 +22,9 @@ make -s install BUILD="$BUILD" DESTDIR="$dir/stage" PREFIX=/opt/s >"$log" 2>&1
 say staged $?
 (cd "$dir/stage" && find . -type f | LC_ALL=C sort) >"$dir/files"
 cat >"$dir/expected" <<'END'
+./opt/s/bin/sse_relay
 ./opt/s/bin/stream_wrap
+./opt/s/bin/tmux_bridge
 ./opt/s/include/stream.h
 ./opt/s/include/stream_json.h
 ./opt/s/include/stream_pool.h

@@ -3,6 +3,7 @@
    sent and read after it has come, with plain accesses, and the counters begin two steps before they wrap. */
 #include <errno.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -89,11 +90,22 @@ static __attribute__((unused)) void kernel_cond_signal(pthread_cond_t *cond, boo
 #define pthread_cond_init(cond, attr) (memset(cond, 0, sizeof *(cond)), 0)
 #define pthread_cond_destroy(cond) ((void)(cond))
 
+/* Of poll only what an idle loop asks: whether the eventfd was written, or until it is. */
+static int kernel_poll_idle(struct pollfd *fds, int ms) {
+    if (ms != 0) kernel_poll();
+    else if (order_load(0, order_acquire, &fd_count->v, 8) == 0) return 0;
+    fds->revents = POLLIN;
+    return 1;
+}
+
+#define STREAM_SYS_POLL(fds, count, ms) ((void)(count), kernel_poll_idle(fds, ms))
 #define STREAM_SYS_FUTEX(word, op, value, deadline) kernel_futex(word, op, value, deadline)
 #define STREAM_SYS_WRITE(fd, ptr, len) ((void)(fd), kernel_write(ptr, len))
 #define STREAM_SYS_READ(fd, ptr, len) ((void)(fd), (void)(ptr), (void)(len), kernel_read())
 #define eventfd(count, flags) ((void)(count), (void)(flags), kernel_eventfd())
 #define close(fd) ((void)(fd))
+#define STREAM_IO_URING 0 /* its rings are shared with the kernel, which is not under the checker */
+#define STREAM_NO_SIMD 1  /* and nothing of that is shared */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 
@@ -887,6 +899,60 @@ static void channel_end(void) {
     ORDER_CHECK(order_live() == live);
 }
 
+/* -- io: what other threads give to the one that waits -- */
+
+static stream_io *io;
+static stream_io_op *posts; /* [thread][4] */
+static struct {
+    stream__a64 told; /* how many wakers have */
+} *io_rest;
+
+static void io_begin(void) {
+    stream_io_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.backends = "poll";
+    desc.allocator.resize = order_resize;
+    io = (stream_io *)order_alloc(sizeof *io);
+    posts = (stream_io_op *)order_alloc(16 * sizeof *posts);
+    io_rest = order_alloc(sizeof *io_rest);
+    ORDER_CHECK(stream_io_init(io, &desc) == STREAM_OK);
+    things_begin();
+}
+static void io_post_some(int count) {
+    int i;
+    for (i = 0; i < count; i++) {
+        stream_io_op *op = &posts[4 * order_self() + i];
+        op->user = thing_make(i);
+        ORDER_CHECK(stream_io_post(io, op) == STREAM_OK);
+    }
+}
+static void io_post_1(void) { io_post_some(1); }
+static void io_post_2(void) { io_post_some(2); }
+static void io_take_some(int count) {
+    int last[ORDER_THREADS] = {0};
+    stream_io_op *op;
+    while (count) {
+        ORDER_CHECK(stream_io_wait(io, STREAM_FOREVER) >= 0);
+        for (; (op = stream_io_next(io)) != NULL; count--) thing_take(op->user, last);
+    }
+}
+static void io_take_2(void) { io_take_some(2); }
+static void io_take_3(void) { io_take_some(3); }
+static void io_tell(void) { /* relaxed: a wait that is over must have seen what its wakers wrote before */
+    order_rmw(0, order_relaxed, &io_rest->told.v, 8, '+', 1);
+    stream_io_wake(io);
+}
+static void io_hear(uint64_t wakers) {
+    while (order_load(0, order_relaxed, &io_rest->told.v, 8) < wakers)
+        ORDER_CHECK(stream_io_wait(io, STREAM_FOREVER) >= 0);
+}
+static void io_hear_1(void) { io_hear(1); }
+static void io_hear_2(void) { io_hear(2); }
+static void io_end(void) {
+    stream_io_free(io);
+    ORDER_CHECK(order_live() == 5);
+}
+
 static const order_case cases[] = {
     {"ring.copy", ring_three, {ring_write, ring_read}, ring_end, 0},
     {"ring.span", ring_three, {ring_reserve, ring_peek}, ring_end, 0},
@@ -918,6 +984,11 @@ static const order_case cases[] = {
     {"broadcast.wrap", broadcast_single, {write_3, read_0_of_3}, broadcast_end, 3},
     {"broadcast.judged", broadcast_single, {write_3, read_0_once}, broadcast_end, 7},
     {"broadcast.seek", broadcast_oldest, {write_3, seek_about}, broadcast_end, 3},
+    {"io.post", io_begin, {io_post_2, io_take_2}, io_end, 0},
+    {"io.posts", io_begin, {io_post_1, io_post_2, io_take_3}, io_end, 0},
+    {"io.wake", io_begin, {io_tell, io_hear_1}, io_end, 0},
+    {"io.wakes", io_begin, {io_tell, io_tell, io_hear_2}, io_end, 0},
+    {"io.post-and-wake", io_begin, {io_post_2, io_tell, io_take_2}, io_end, 0},
     {"broadcast.look-around", broadcast_oldest, {write_4, look_around}, broadcast_end, 0},
     {"credits", credits_begin, {credits_give, credits_take}, credits_end, 0},
     {"credits.some", credits_begin, {credits_give, credits_take_some}, credits_end, 0},

@@ -8,5 +8,6 @@ if ! echo 'int main(void){return 0;}' | $CC $flags -x c - -o "$out/probe.asan" 2
     echo "skip relay.asan: $CC has no AddressSanitizer here"
     exit 0
 fi
-$CC $flags examples/sse_relay/*.c examples/common/*.c -o "$out/sse_relay.asan"
+[ -f "$BUILD/relay/page.h" ] || make -s BUILD="$BUILD" "$BUILD/relay/page.h"
+$CC $flags -I"$BUILD/relay" examples/sse_relay/*.c examples/common/*.c -o "$out/sse_relay.asan"
 node tests/test_relay.mjs "$out/sse_relay.asan" "$BUILD/npm"

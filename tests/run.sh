@@ -35,6 +35,7 @@ job macos "sh tests/macos.sh"
 job install "sh tests/install.sh"
 job msvc "sh tests/msvc.sh"
 job docs "sh tests/docs.sh"
+job tune "sh tests/tune.sh"
 net="sse http websocket bridge_screen bridge_control"
 variant "" "$CC -O2" stream rings json json_edit pool io $net
 variant .asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" stream rings json json_edit pool io $net
@@ -104,7 +105,7 @@ for k in scalar sse2 avx2; do
         job json.$k "echo 'skip json.$k: this machine has no $k'"
     fi
 done
-variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" json json_edit
+variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" stream json json_edit
 for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf; do
     a=${pair%%:*} cross=${pair##*:}-gcc
     if command -v "$cross" >/dev/null && command -v qemu-$a >/dev/null; then
@@ -131,6 +132,8 @@ fi
 if command -v node >/dev/null; then
     job bridge_wire "$CC -O2 $W -D_GNU_SOURCE tests/bridge_peer.c -o $out/bridge_peer && node tests/bridge_wire.mjs $out/bridge_peer"
     job bridge "node tests/bridge.mjs $BUILD/tmux_bridge $BUILD/npm $out/bridge"
+    job bridge_page "node tests/bridge_page.mjs $BUILD/tmux_bridge $BUILD/npm $out/bridge"
+    job bridge.asan "sh tests/bridge_asan.sh"
 else
     job bridge "echo 'skip bridge: no node here'"
 fi

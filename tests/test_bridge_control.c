@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   examples/tmux_bridge/control: streams as tmux 3.3a wrote them, and made ones, under every cut of the input; commands
-   and their quoting.
+   examples/tmux_bridge/control: streams as tmux 3.3a wrote them, and made ones, under every cut of the input;
+   commands and their quoting.
 
    TEST_SCALE=percent scales the random parts.
 
@@ -13,8 +13,8 @@
 #include "../examples/tmux_bridge/control.c"
 
 static void say_control(notes *t, void *self, stream_status status, const stream_item *item) {
-    static const char *const name[] = {"?", "reply", "output", "pause", "continue", "layout", "window", "session",
-                                       "sessions", "mode", "exit", "other"};
+    static const char *const name[] = {"?",      "reply",   "output",   "pause", "continue", "layout",
+                                       "window", "session", "sessions", "mode",  "exit",     "other"};
     const control *c = (const control *)self;
     if (status == STREAM_E_TRUNCATED) {
         notes_add(t, "truncated\n");
@@ -22,7 +22,8 @@ static void say_control(notes *t, void *self, stream_status status, const stream
     }
     notes_add(t, "%s", name[item->kind < COUNT(name) ? item->kind : 0]);
     if (status != STREAM_OK) notes_add(t, " %s %u", stream_status_text(status), (unsigned)item->size);
-    if (item->kind == CONTROL_REPLY) notes_add(t, " %u%s", (unsigned)c->reply_to, c->reply_error ? " error" : "");
+    if (item->kind == CONTROL_REPLY)
+        notes_add(t, " %u%s", (unsigned)c->reply_to, c->reply_error ? " error" : "");
     else if (item->kind != CONTROL_EXIT && item->kind != CONTROL_OTHER && item->kind != CONTROL_SESSIONS)
         notes_add(t, " %c%u", c->target_kind, (unsigned)c->target);
     notes_add(t, " at %u ", (unsigned)item->offset);
@@ -72,7 +73,8 @@ static void streams_are_read(void) {
         /* as recorded: the attach, replies, errors, output, the end */
         {"%begin 1795279073 264 0\n%end 1795279073 264 0\n%session-changed $0 0\n"
          "%begin 1795279073 269 1\n%end 1795279073 269 1\n%begin 1795279075 275 1\n"
-         "parse error: unknown command: bogus\n%error 1795279075 275 1\n%exit\n", 2,
+         "parse error: unknown command: bogus\n%error 1795279075 275 1\n%exit\n",
+         2,
          "session $0 at 46 [0]\nreply 100 at 92 []\nreply 101 error at 174 "
          "[parse error: unknown command: bogus\\0a]\nexit at 198 []\n"},
         {"%output %12 a\\015\\012b\\134\\033[1m\\\n", 0, "output %12 at 0 [a\\0d\\0ab\\5c\\1b[1m\\5c]\n"},
@@ -85,14 +87,19 @@ static void streams_are_read(void) {
          "other at 37 [%output %99999999999 z]\n"},
         {"%pause %3\n%continue %3\n%layout-change @1 b25d,80x24,0,0,0 b25d,80x24,0,0,0 *\n"
          "%window-pane-changed @1 %4\n%session-window-changed $2 @1\n%sessions-changed\n"
-         "%session-renamed $2 a b\n%pane-mode-changed %3\n%window-add @9\n%exit server exited\n%output %1 x\n", 0,
+         "%session-renamed $2 a b\n%pane-mode-changed %3\n%window-add @9\n%exit server exited\n%output %1 "
+         "x\n",
+         0,
          "pause %3 at 0 []\ncontinue %3 at 10 []\nlayout @1 at 23 [b25d,80x24,0,0,0 b25d,80x24,0,0,0 *]\n"
          "window @1 at 77 [%4]\nwindow $2 at 104 [@1]\nsessions at 134 []\nsessions at 152 [$2 a b]\n"
          "mode %3 at 176 []\nother at 198 [%window-add @9]\nexit at 213 [server exited]\n"},
-        /* what is in a block is what a command printed, whatever it looks like; 3.3a says %pause there, too */
+        /* what is in a block is what a command printed, whatever it looks like; 3.3a says %pause there, too
+           */
         {"%begin 1 2 1\n%end 1 2 3\n%output %0 x\n%begin 3 4 1\n%exit\n%end 1 21\n%pause %0\n%end 1 2 1\n"
-         "%begin 1 3 1\n\n\n%error 1 3 1\n", 2,
-         "reply 100 at 76 [%end 1 2 3\\0a%output %0 x\\0a%begin 3 4 1\\0a%exit\\0a%end 1 21\\0a%pause %0\\0a]\n"
+         "%begin 1 3 1\n\n\n%error 1 3 1\n",
+         2,
+         "reply 100 at 76 [%end 1 2 3\\0a%output %0 x\\0a%begin 3 4 1\\0a%exit\\0a%end 1 21\\0a%pause "
+         "%0\\0a]\n"
          "reply 101 error at 102 [\\0a\\0a]\n"},
         {"%begin 1 2 1\nx\n%end 1 2 1\nstray\n%sessions-changed\n", 0, "sessions at 32 []\n"},
         {"%begin 1 2 1\nx\n", 1, "truncated\n"},
@@ -100,7 +107,8 @@ static void streams_are_read(void) {
     };
     size_t i;
     memset(&limits, 0, sizeof limits);
-    for (i = 0; i < COUNT(known); i++) check_stream(known[i].in, strlen(known[i].in), known[i].sent, known[i].want);
+    for (i = 0; i < COUNT(known); i++)
+        check_stream(known[i].in, strlen(known[i].in), known[i].sent, known[i].want);
     check_stream("%output %0 a\0b\n", 15, 0, "output %0 at 0 [a\\00b]\n");
 }
 
@@ -109,7 +117,8 @@ static void reply_offsets_are_those_of_the_end(void) {
     check_stream("%begin 1 2 1\nabc\n%end 1 2 1\n", 28, 1, "reply 100 at 17 [abc\\0a]\n");
 }
 
-/* Every byte that a pane can write comes back, as tmux writes it: control characters and the backslash in octal. */
+/* Every byte that a pane can write comes back, as tmux writes it: control characters and the backslash in
+   octal. */
 static void all_bytes_come_through(void) {
     char in[1400], want[1400];
     notes t = {NULL, 0, 0};
@@ -158,8 +167,8 @@ static void long_lines_are_bounded(void) {
     n += (size_t)sprintf(in + n, "\n%%sessions-changed\n");
     {
         char want[1000];
-        sprintf(want, "other %s 128 at 0 [%.*s]\nsessions at 510 []\n", stream_status_text(STREAM_E_TOO_LONG), 128,
-                in);
+        sprintf(want, "other %s 128 at 0 [%.*s]\nsessions at 510 []\n", stream_status_text(STREAM_E_TOO_LONG),
+                128, in);
         check_stream(in, n, 0, want);
     }
     /* lines in a block may be longer, and a block over its cap is told with its head */
@@ -176,8 +185,8 @@ static void long_lines_are_bounded(void) {
     {
         char want[2000];
         int w = sprintf(want, "reply 100 at 264 [%.*s\\0a]\n", 250, in + 13);
-        w += sprintf(want + w, "reply %s 602 101 at 890 [%.*s\\0a%.*s]\n", stream_status_text(STREAM_E_TOO_LONG), 150,
-                     in + 288, 149, in + 439);
+        w += sprintf(want + w, "reply %s 602 101 at 890 [%.*s\\0a%.*s]\n",
+                     stream_status_text(STREAM_E_TOO_LONG), 150, in + 288, 149, in + 439);
         sprintf(want + w, "reply 102 at 916 [z\\0a]\n");
         check_stream(in, n, 3, want);
     }
@@ -203,7 +212,8 @@ static void commands_are_single_lines(void) {
     CHECK_EQ(control_init(&c, &d), STREAM_E_ARGUMENT);
     out.len = 0;
     CHECK(control_quote(&out, "a b;'\"$(x)`#{y}~%\n\0z\303\251\\", 22));
-    CHECK_TEXT(out.ptr, out.len, "\"a b\\073\\047\\042\\044\\050x\\051\\140\\043\\173y\\175\\176\\045\\012z\\303\\251\"");
+    CHECK_TEXT(out.ptr, out.len,
+               "\"a b\\073\\047\\042\\044\\050x\\051\\140\\043\\173y\\175\\176\\045\\012z\\303\\251\"");
     text_free(&out);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   examples/tmux_bridge/screen: captures as tmux 3.3a writes them become rows of cells; rows become messages; what a
-   viewer makes of the messages is the screen.
+   examples/tmux_bridge/screen: captures as tmux 3.3a writes them become rows of cells; rows become messages;
+   what a viewer makes of the messages is the screen.
 
    TEST_SCALE=percent scales the random parts.
 
@@ -44,12 +44,14 @@ static void captures_become_cells(void) {
         {"  two   blanks  ", "  two   blanks"},
         {"\033[1m\033[31mR\033[0m\033[39m\033[49m x", "<R a1 f1000001> x"},
         {"\033[2;3;4md\033[0mx", "<d a14>x"},
-        {"\033[4:3m\033[58;2;255;1;2mc\033[0;4:4m4\033[0;4:2m2\033[24mn\033[21m2", "<c a24 u2ff0102><4 a32><2 a16>n<2 a16>"},
+        {"\033[4:3m\033[58;2;255;1;2mc\033[0;4:4m4\033[0;4:2m2\033[24mn\033[21m2",
+         "<c a24 u2ff0102><4 a32><2 a16>n<2 a16>"},
         {"\033[5:3mo\033[55mn\033[5mb\033[25mn\033[53mo", "<o a1024>n<b a64>n<o a1024>"},
         {"\033[38;5;200m5\033[48;2;1;2;3mt\033[39m\033[49mn", "<5 f10000c8><t f10000c8 b2010203>n"},
         {"\033[38:5:7ma\033[38:2:1:2:3mb\033[38:2::4:5:6mc\033[38:2::4:5:6:0:1md\033[0m",
          "<a f1000007><b f2010203><c f2040506><d f2040506>"},
-        {"\033[94;104mb\033[39mn\033[49mp\033[97mw\033[100mg", "<b f100000c b100000c><n b100000c>p<w f100000f><g f100000f b1000008>"},
+        {"\033[94;104mb\033[39mn\033[49mp\033[97mw\033[100mg",
+         "<b f100000c b100000c><n b100000c>p<w f100000f><g f100000f b1000008>"},
         {"\033[7mr\033[8mh\033[9ms\033[27mt\033[28mu\033[29mv", "<r a128><h a384><s a896><t a768><u a512>v"},
         {"\033[1;2mb\033[22mn\033[3mi\033[23mn", "<b a3>n<i a4>n"},
         {"\033[mz\033[1m\033[mz", "zz"},
@@ -132,10 +134,10 @@ static void a_style_goes_on_in_the_next_row(void) {
 }
 
 static void state_is_read(void) {
-    static const char *const bad[] = {"", "80", "80 24 1 2 3 1", "0 24 1 2 0 1 0 0 0 0 0 0 0 0 0 t",
-                                      "80 2400 1 2 0 1 0 0 0 0 0 0 0 0 0 t", "x 24 1 2 0 1 0 0 0 0 0 0 0 0 0 t",
-                                      "80 24 1 2 0 1 0 0 0 0 0 0 0 0 0",
-                                      "80 24 99999999999 2 0 1 0 0 0 0 0 0 0 0 0 t"};
+    static const char *const bad[] = {
+        "", "80", "80 24 1 2 3 1", "0 24 1 2 0 1 0 0 0 0 0 0 0 0 0 t", "80 2400 1 2 0 1 0 0 0 0 0 0 0 0 0 t",
+        "x 24 1 2 0 1 0 0 0 0 0 0 0 0 0 t", "80 24 1 2 0 1 0 0 0 0 0 0 0 0 0",
+        "80 24 99999999999 2 0 1 0 0 0 0 0 0 0 0 0 t"};
     screen s;
     size_t cols = 0, rows = 0, i;
     memset(&s, 0, sizeof s);
@@ -162,10 +164,11 @@ static void state_is_read(void) {
 /* Lines such as tmux makes, and such as it never would. */
 static size_t random_line(uint64_t *seed, char *line, size_t cap) {
     static const char *const piece[] = {
-        "a", "b", "xyz", "  ", "        ", "--------------", "\033[1m", "\033[0m", "\033[31m", "\033[38;5;99m",
-        "\033[48;2;9;8;7m", "\033[39m\033[49m", "\033[4:3m", "\033[58;5;1m", "\033[7m", "\344\270\255",
-        "e\314\201", "\360\237\221\215\360\237\217\275", "\342\235\244\357\270\217", "\360\237\221\250\342\200\215",
-        "\314\200", "\033]8;;u\033\\", "\016q\017", "\t", "\377", "\033", "\302\233", "\342\200\256"};
+        "a", "b", "xyz", "  ", "        ", "--------------", "\033[1m", "\033[0m", "\033[31m",
+        "\033[38;5;99m", "\033[48;2;9;8;7m", "\033[39m\033[49m", "\033[4:3m", "\033[58;5;1m", "\033[7m",
+        "\344\270\255", "e\314\201", "\360\237\221\215\360\237\217\275", "\342\235\244\357\270\217",
+        "\360\237\221\250\342\200\215", "\314\200", "\033]8;;u\033\\", "\016q\017", "\t", "\377", "\033",
+        "\302\233", "\342\200\256"};
     size_t n = 0, count = below(seed, 24), i;
     for (i = 0; i < count; i++) {
         const char *p = piece[below(seed, COUNT(piece))];
@@ -227,7 +230,8 @@ static void viewers_see_the_screen(void) {
         if (what == 1) { /* up by some */
             size_t by = 1 + below(&seed, 3);
             for (k = 0; k + by < rows; k++) strcpy(line[k], line[k + by]);
-            for (; k < rows; k++) snprintf(line[k], 128, "line %u of the log, long enough to move", (unsigned)(i + k));
+            for (; k < rows; k++)
+                snprintf(line[k], 128, "line %u of the log, long enough to move", (unsigned)(i + k));
         }
         if (what == 2) { /* down, from somewhere on */
             for (k = rows; k-- > 1 + below(&seed, 4);) strcpy(line[k], line[k - 1]);
@@ -285,8 +289,29 @@ static void a_scrolled_screen_is_a_move_and_a_row(void) {
     screen_capture(&now, after, sizeof after - 1, 80, 4);
     CHECK_EQ(screen_write_delta(&was, &now, 9, &out), STREAM_OK);
     CHECK_BYTES(out.ptr, out.len,
-                "D\0\0\0\10\0\0\0\0\0\0\0\11" "M\0\0\0\6\0\0\0\1\0\2" "R\0\0\0\15\0\2\0$ ls\n\0new\n"
-                "C\0\0\0\10\0\0\0\0\0\0\0\0", 13 + 11 + 18 + 13);
+                "D\0\0\0\1\11" "M\0\0\0\6\0\0\0\1\0\2" "R\0\0\0\13\0\2\4$ ls\3new" "C\0\0\0\0",
+                6 + 11 + 16 + 5);
+    now.cursor_x = 2; /* only what has changed of the state is said */
+    out.len = 0;
+    CHECK_EQ(screen_write_delta(&was, &now, 256 + 7, &out), STREAM_OK);
+    CHECK_BYTES(out.ptr + 6 + 11 + 16, out.len - 6 - 11 - 16, "C\0\0\0\4\0\2\0\0", 9);
+    CHECK_EQ(out.ptr[5], 7);
+    now.modes = SCREEN_CURSOR;
+    out.len = 0;
+    CHECK_EQ(screen_write_delta(&was, &now, 10, &out), STREAM_OK);
+    CHECK_BYTES(out.ptr + 6 + 11 + 16, out.len - 6 - 11 - 16, "C\0\0\0\10\0\2\0\0\0\0\0\1", 13);
+    out.len = 0; /* rows and nothing else: one frame */
+    now.modes = 0;
+    now.cursor_x = 0;
+    screen_capture(&was, "10\n11\n12\n13", 11, 80, 4);
+    screen_capture(&now, "20\n21\n22\n13", 11, 80, 4);
+    CHECK_EQ(screen_write_delta(&was, &now, 11, &out), STREAM_OK);
+    CHECK_BYTES(out.ptr, out.len, "U\0\0\0\12\13\0\0\2" "20\21" "1\21" "2", 15);
+    out.len = 0; /* what is typed is all that is sent of a row */
+    screen_capture(&was, "a prompt$ ech", 13, 80, 4);
+    screen_capture(&now, "a prompt$ echo", 14, 80, 4);
+    CHECK_EQ(screen_write_delta(&was, &now, 12, &out), STREAM_OK);
+    CHECK_BYTES(out.ptr, out.len, "U\0\0\0\5\14\0\0\321" "o", 10);
     screen_free(&was);
     screen_free(&now);
     text_free(&out);
@@ -299,10 +324,11 @@ static void rows_that_are_too_long_are_left_out(void) {
     memset(&s, 0, sizeof s);
     for (i = 0; i < 1000; i++) { /* thirty bytes a cell, and joined as far as a cell goes */
         char cell[128];
-        int n = snprintf(cell, sizeof cell, "\033[1;4:%u;38;2;%u;2;3;48;2;4;%u;6;58;2;7;8;%um%s", (unsigned)(i % 5 + 1),
-                         (unsigned)i & 255, (unsigned)i & 255, (unsigned)i & 255,
-                         "a\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201"
-                         "\314\201\314\201\314\201\314\201\314\201\314\201\314\201");
+        int n = snprintf(
+            cell, sizeof cell, "\033[1;4:%u;38;2;%u;2;3;48;2;4;%u;6;58;2;7;8;%um%s", (unsigned)(i % 5 + 1),
+            (unsigned)i & 255, (unsigned)i & 255, (unsigned)i & 255,
+            "a\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201\314\201"
+            "\314\201\314\201\314\201\314\201\314\201\314\201\314\201");
         text_room(&capture, (size_t)n);
         memcpy(capture.ptr + capture.len, cell, (size_t)n);
         capture.len += (size_t)n;

@@ -1587,6 +1587,31 @@ static void polls(void) {
     expect(&op, STREAM_OK);
     stream_io_close(&io, &file);
     close(ends[0]);
+    /* Beside a write that had to wait and is done: a pipe with room is nothing to wake up for. */
+    {
+        static char much[1 << 20];
+        struct timespec before, after;
+        size_t drained = 0;
+        pipe_pair(ends, false);
+        stream_io_attach(&io, &file, ends[1]);
+        stream_io_poll(&io, &op, &file, 0);
+        stream_io_write(&io, &rd, &file, much, sizeof much / 4);
+        expect_nothing();
+        while (drained < sizeof much / 4) {
+            ssize_t n = read(ends[0], much, sizeof much);
+            if (n > 0) drained += (size_t)n;
+            (void)stream_io_wait(&io, 0);
+        }
+        expect(&rd, STREAM_OK);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+        CHECK_EQ(stream_io_wait(&io, UINT64_C(200000000)), STREAM_EMPTY);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+        CHECK((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec < 50000000);
+        far_close(ends[0]);
+        expect(&op, STREAM_OK);
+        CHECK_EQ(op.events, STREAM_IO_HANGUP | (op.events & STREAM_IO_WRITABLE));
+        stream_io_close(&io, &file);
+    }
     /* Readable: seen, not taken. */
     socket_pair(pair);
     stream_io_attach(&io, &file, pair[0]);

@@ -370,10 +370,6 @@ static void reads_half_way(void) {
         0, 1, 2, 3, 0xFFFFFFFFFFFFE, 0xFFFFFFFFFFFFF, 0x10000000000000, 0x10000000000001,
         0x1FFFFFFFFFFFFF, 0x20000000000000, 0x3FF0000000000000, 0x3FEFFFFFFFFFFFFF, 0x4340000000000000,
         0x4340000000000001, 0x433FFFFFFFFFFFFF, 0x7FEFFFFFFFFFFFFE, 0x7FEFFFFFFFFFFFFF};
-    if (!EXACT_PRINTF) {
-        test_skip("this C library prints no long double that is half way between two doubles exactly");
-        return;
-    }
     for (i = 0; i < sizeof lows / sizeof *lows; i++) around_middle(lows[i]);
     for (i = 0; i < 52; i++) around_middle(UINT64_C(1) << i);
     for (i = 0; i < 2046; i++) around_middle(i << 52 | (test_random(&random) >> 12));
@@ -960,7 +956,7 @@ int main(int argc, char **argv) {
     RUN(accepts_the_grammar);
     RUN(reads_hard_numbers);
     RUN(reads_powers_of_ten);
-    RUN(reads_half_way);
+    if (EXACT_PRINTF) RUN(reads_half_way); /* else nobody here can write such numbers down */
     RUN(reads_short_ties);
     RUN(reads_a_million_digits);
     RUN(reads_random_doubles);

@@ -1254,6 +1254,39 @@ static void utf8_edges_are_seen_at_every_offset(void) {
 }
 
 /* Mixed text with now and then a broken byte, cut anywhere, at every alignment. */
+/* Blocks of 64 bytes are looked at as a whole from the first byte on that is not ASCII: every edge at every place
+   of a block, and across two. */
+static void utf8_edges_are_seen_in_whole_blocks(void) {
+    static const unsigned char edge[] = {0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF,
+                                         0xE0, 0xE1, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF};
+    const size_t step = scaled(100) < 50 ? 7 : 1;
+    unsigned long wrong = 0, valid = 0;
+    size_t at, i, all = COUNT(edge) * COUNT(edge) * COUNT(edge) * COUNT(edge);
+    char in[200];
+    for (at = 2; at < 140; at += at < 58 || at > 70 ? 11 : 1) {
+        const size_t n = at + 4 + 66;
+        memset(in, 'a', sizeof in);
+        memcpy(in, "\xC3\xA9", 2);
+        for (i = 2; i + 3 <= at; i += 7) memcpy(in + i, "\xE2\x82\xAC", 3);
+        for (i = at % step; i < all; i += step) {
+            size_t offset, open;
+            stream_status want;
+            stream_utf8 s;
+            in[at] = (char)edge[i % COUNT(edge)];
+            if ((unsigned char)in[at] < 0xC0 && i % 64) continue; /* no lead: the rest says little more */
+            in[at + 1] = (char)edge[i / COUNT(edge) % COUNT(edge)];
+            in[at + 2] = (char)edge[i / (COUNT(edge) * COUNT(edge)) % COUNT(edge)];
+            in[at + 3] = (char)edge[i / (COUNT(edge) * COUNT(edge) * COUNT(edge))];
+            want = reference_utf8(in + at, 4 + 66, &offset, &open);
+            memset(&s, 0, sizeof s);
+            wrong += stream_utf8_feed(&s, in, n) != want || s.offset != at + offset;
+            valid += want == STREAM_OK;
+        }
+    }
+    CHECK_EQ(wrong, 0);
+    CHECK(valid > 1000);
+}
+
 static void utf8_of_random_text_is_judged_the_same_in_fragments(void) {
     static const char *const words[] = {
         "plain ",       "\xc3\xa9",     "\xe2\x82\xac",     "\xf0\x9f\x98\x80", "0123456789abcdef",
@@ -3232,6 +3265,7 @@ int main(void) {
     RUN(utf8_of_three_bytes_is_judged_as_the_rfc_does);
     RUN(utf8_of_every_code_point_is_valid_but_for_surrogates);
     RUN(utf8_edges_are_seen_at_every_offset);
+    RUN(utf8_edges_are_seen_in_whole_blocks);
     RUN(utf8_of_random_text_is_judged_the_same_in_fragments);
     RUN(utf8_state_keeps_its_word);
     RUN(utf8_cut_leaves_no_open_character);

@@ -1,17 +1,33 @@
 /* SPDX-License-Identifier: MIT-0 */
+#if !defined(_WIN32)
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE 1 /* pipe2 */
+#define _GNU_SOURCE 1 /* pipe2, posix_openpt */
 #endif
 #include "child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
 
-int pipe_cloexec(int ends[2]) {
+/* In child.os. */
+enum { GUARDIAN = 0, CONTROL = 1 };
+
+/* Both ends close-on-exec; atomically where the system can. */
+static int pipe_cloexec(int ends[2]) {
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
     return pipe2(ends, O_CLOEXEC);
 #else
@@ -22,7 +38,14 @@ int pipe_cloexec(int ends[2]) {
 #endif
 }
 
-int set_nonblocking(int fd) {
+static int socket_cloexec(int ends[2]) {
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return -1;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
+static int set_nonblocking(int fd) {
     int flags = fcntl(fd, F_GETFL);
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
@@ -32,83 +55,464 @@ static void close_pair(int pair[2]) {
     if (pair[1] >= 0) close(pair[1]);
 }
 
-/* In the child, between fork and exec: async-signal-safe calls only. Never returns. */
-static void become(char *const argv[], int in, int out, int err, int report) {
+/* ---- the child's standard output -------------------------------------------------------------------- */
+
+static int set_size(int fd, unsigned columns, unsigned rows) {
+    struct winsize size;
+    memset(&size, 0, sizeof size);
+    size.ws_col = (unsigned short)(columns < 0xffff ? columns : 0xffff);
+    size.ws_row = (unsigned short)(rows < 0xffff ? rows : 0xffff);
+    return ioctl(fd, TIOCSWINSZ, &size);
+}
+
+/* [0] is ours, [1] the child's. */
+static int open_terminal(int ends[2], const child_desc *desc) {
+    struct termios mode;
+    const char *name;
+    ends[0] = posix_openpt(O_RDWR | O_NOCTTY);
+    if (ends[0] < 0 || grantpt(ends[0]) != 0 || unlockpt(ends[0]) != 0 || (name = ptsname(ends[0])) == NULL)
+        return -1;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    ends[1] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (ends[1] < 0 || tcgetattr(ends[1], &mode) != 0) return -1;
+    mode.c_iflag &= (tcflag_t) ~(BRKINT | ICRNL | INLCR | IGNCR | INPCK | ISTRIP | IXON);
+    mode.c_oflag &= (tcflag_t)~OPOST; /* bytes pass as they are: no CR before LF, no tab widened */
+    mode.c_lflag &= (tcflag_t) ~(ECHO | ECHONL | ICANON | IEXTEN);
+    if (tcsetattr(ends[1], TCSANOW, &mode) != 0) return -1;
+    return set_size(ends[1], desc->columns, desc->rows);
+}
+
+/* Written at its end by the child, read from its beginning by us. */
+static int open_file(int ends[2]) {
+    const char *dir = getenv("TMPDIR");
+    char path[1024];
+    int n = snprintf(path, sizeof path, "%s/stream_wrap.XXXXXX", dir && *dir ? dir : "/tmp");
+    if (n < 0 || (size_t)n >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    ends[1] = mkstemp(path);
+    if (ends[1] < 0) return -1;
+    ends[0] = open(path, O_RDONLY | O_CLOEXEC);
+    unlink(path);
+    if (ends[0] < 0 || fcntl(ends[1], F_SETFD, FD_CLOEXEC) != 0) return -1;
+    return fcntl(ends[1], F_SETFL, O_APPEND);
+}
+
+static int open_output(int ends[2], const child_desc *desc) {
+    switch (desc->output) {
+    case CHILD_STDOUT_SOCKET: return socket_cloexec(ends);
+    case CHILD_STDOUT_FILE: return open_file(ends);
+    case CHILD_STDOUT_PTY: return open_terminal(ends, desc);
+    default: return pipe_cloexec(ends);
+    }
+}
+
+/* ---- in the child ----------------------------------------------------------------------------------- */
+
+/* What becomes of the start, or of the child, on its way to us. */
+typedef struct report {
+    int kind, value;
+} report;
+
+enum { RAN = 1, NOT_RUN, NOT_THERE, EXITED, ALONE };
+
+static bool send_report(int fd, int kind, int value) {
+    report r;
+    ssize_t n;
+    memset(&r, 0, sizeof r);
+    r.kind = kind;
+    r.value = value;
+    do n = write(fd, &r, sizeof r);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof r;
+}
+
+/* Between fork and exec, in a process with one thread. Never returns. */
+static void become(const child_desc *desc, int in, int out, int err, int failed, pid_t parent) {
     struct sigaction standard;
     sigset_t none;
-    int s, error;
-    setpgid(0, 0);
+    size_t i;
+    int s;
+    if (desc->output == CHILD_STDOUT_PTY) {
+        setsid();
+        ioctl(out, TIOCSCTTY, 0);
+    } else if (!desc->foreground) {
+        setpgid(0, 0);
+    }
+#if defined(__linux__)
+    prctl(PR_SET_PDEATHSIG, desc->guarded ? SIGKILL : 0);
+    if (desc->guarded && getppid() != parent) _exit(127);
+#else
+    (void)parent;
+#endif
     memset(&standard, 0, sizeof standard);
     standard.sa_handler = SIG_DFL;
     for (s = 1; s < 32; s++) /* an ignored SIGPIPE would be inherited, and surprise the child */
         if (s != SIGKILL && s != SIGSTOP) sigaction(s, &standard, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if ((in < 0 || dup2(in, 0) >= 0) && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) execvp(argv[0], argv);
-    error = errno;
-    while (write(report, &error, sizeof error) < 0 && errno == EINTR) {
+    for (i = 0; i < desc->env_count; i++) {
+        const char *equals = strchr(desc->env[i], '=');
+        if (equals) putenv((char *)(uintptr_t)desc->env[i]);
+        else unsetenv(desc->env[i]);
     }
+    if (desc->cwd && chdir(desc->cwd) != 0) {
+        send_report(failed, NOT_THERE, errno);
+        _exit(127);
+    }
+    if ((in < 0 || dup2(in, 0) >= 0) && dup2(out, 1) >= 0 && dup2(err, 2) >= 0)
+        execvp(desc->argv[0], desc->argv);
+    send_report(failed, NOT_RUN, errno);
     _exit(127);
 }
+
+/* Starts the child; RAN with its pid, or why not. */
+static report launch(const child_desc *desc, int in, int out, int err) {
+    int ends[2];
+    report r;
+    ssize_t n;
+    pid_t parent = getpid();
+    memset(&r, 0, sizeof r);
+    r.kind = CHILD_FAILED;
+    if (pipe_cloexec(ends) == 0) {
+        pid_t pid = fork();
+        if (pid == 0) become(desc, in, out, err, ends[1], parent);
+        if (pid < 0) r.value = errno;
+        close(ends[1]);
+        do n = pid < 0 ? -1 : read(ends[0], &r, sizeof r);
+        while (n < 0 && errno == EINTR && pid >= 0);
+        close(ends[0]);
+        if (pid >= 0 && n == (ssize_t)sizeof r) { /* exec failed; its success closes the pipe instead */
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+            }
+        } else if (pid >= 0) {
+            if (desc->output != CHILD_STDOUT_PTY && !desc->foreground) setpgid(pid, pid); /* in both: whoever comes first */
+            r.kind = RAN;
+            r.value = pid;
+        }
+    } else {
+        r.value = errno;
+    }
+    return r;
+}
+
+/* ---- processes below one ---------------------------------------------------------------------------- */
+
+typedef struct process {
+    long pid, parent;
+    uint64_t ticks; /* of CPU, its reaped children's too */
+    bool below;
+} process;
+
+/* Everything below `root`, itself too: how many there are, in *list, which is the caller's to free. */
+static size_t processes_below(long root, process **list) {
+#if !defined(__linux__) /* where that would be another system call on each; the process group has to do */
+    (void)root;
+    *list = NULL;
+    return 0;
+#else
+    process *all = NULL;
+    size_t count = 0, room = 0, i, j;
+    bool more = true;
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        unsigned long long mine = 0, system = 0, childs = 0, childs_system = 0;
+        char path[64], text[512], *p;
+        long pid = strtol(entry->d_name, &p, 10);
+        ssize_t n;
+        int fd;
+        process one;
+        if (pid <= 0 || *p) continue;
+        snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        if (fd >= 0) close(fd);
+        if (n <= 0) continue;
+        text[n] = '\0';
+        p = strrchr(text, ')'); /* the name before may contain anything */
+        memset(&one, 0, sizeof one);
+        if (!p || sscanf(p + 1, " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &one.parent,
+                         &mine, &system, &childs, &childs_system) < 3)
+            continue;
+        one.pid = pid;
+        one.ticks = mine + system + childs + childs_system;
+        one.below = pid == root;
+        if (count == room) {
+            process *grown = (process *)realloc(all, (room ? room * 2 : 256) * sizeof *all);
+            if (!grown) break;
+            all = grown;
+            room = room ? room * 2 : 256;
+        }
+        all[count++] = one;
+    }
+    if (dir) closedir(dir);
+    while (more) {
+        more = false;
+        for (i = 0; i < count; i++) {
+            for (j = 0; !all[i].below && j < count; j++) {
+                if (!all[j].below || all[i].parent != all[j].pid) continue;
+                all[i].below = more = true;
+            }
+        }
+    }
+    for (i = j = 0; i < count; i++)
+        if (all[i].below) all[j++] = all[i];
+    *list = all;
+    return j;
+#endif
+}
+
+/* ---- the guardian ----------------------------------------------------------------------------------- */
+
+enum { LEAVE = 0 }; /* beside signal numbers */
+
+static void on_child(int number) { (void)number; }
+
+/* To the group while it has a member we know of, and to whoever left it. SIGCONT, so that a stopped one can
+   do as it is told. */
+static void signal_tree(pid_t group, int number) {
+    process *list;
+    size_t count = processes_below(getpid(), &list), i;
+    for (i = 0; i < count; i++) {
+        if (list[i].pid == getpid()) continue;
+        kill((pid_t)list[i].pid, number);
+        if (number != SIGKILL && number != SIGSTOP) kill((pid_t)list[i].pid, SIGCONT);
+    }
+    if (count == 0 && kill(-group, number) != 0) kill(group, number);
+    free(list);
+}
+
+/* Kills and collects until nothing is below us. */
+static void kill_all(pid_t group) {
+    do signal_tree(group, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+}
+
+/* A process between us and the child. It adopts what the child leaves behind, tells us how the child ended,
+   and when our end of `control` closes without LEAVE, whatever the reason, it kills all that is below. */
+static void guard(const child_desc *desc, int in, int out, int err, int control) {
+    struct sigaction act;
+    sigset_t blocked, before;
+    pid_t us = getppid();
+    bool alone = false;
+    report r;
+    int fd;
+    memset(&act, 0, sizeof act);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    sigdelset(&before, SIGCHLD);
+    act.sa_handler = on_child;
+    sigaction(SIGCHLD, &act, NULL);
+    act.sa_handler = SIG_IGN; /* a terminal sends these to everyone; the child is told by us */
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGHUP, &act, NULL);
+    sigaction(SIGQUIT, &act, NULL);
+    sigaction(SIGPIPE, &act, NULL);
+    if (!desc->foreground) setpgid(0, 0);
+#if defined(__linux__)
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_NAME, "stream_guard");
+#endif
+    r = launch(desc, in, out, err);
+    /* Our copies would keep pipes open, standard streams too. */
+    for (fd = 0; fd < 1024; fd++)
+        if (fd != control) close(fd);
+    if (!send_report(control, r.kind, r.value) || r.kind != RAN) {
+        if (r.kind == RAN) kill_all(r.value);
+        _exit(0);
+    }
+    for (;;) {
+        unsigned char order[16];
+        fd_set ready;
+        int status;
+        pid_t pid;
+        ssize_t n, i;
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            if (pid != r.value) continue;
+            send_report(control, EXITED, status);
+            kill(us, SIGCHLD);
+        }
+        if (pid < 0 && errno == ECHILD && !alone) {
+            alone = true;
+            send_report(control, ALONE, 0);
+            kill(us, SIGCHLD);
+        }
+        FD_ZERO(&ready);
+        FD_SET(control, &ready);
+        if (pselect(control + 1, &ready, NULL, NULL, NULL, &before) <= 0) continue;
+        n = read(control, order, sizeof order);
+        for (i = 0; i < n; i++) {
+            if (order[i] == LEAVE) _exit(0);
+            signal_tree(r.value, order[i]);
+        }
+        if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+            kill_all(r.value);
+            _exit(0);
+        }
+    }
+}
+
+/* ---- in us ------------------------------------------------------------------------------------------ */
 
 static void no_child(child *c) {
     memset(c, 0, sizeof *c);
     c->in = c->out = c->err = -1;
+    c->os[CONTROL] = -1;
 }
 
-int child_start(child *c, char *const argv[], child_stdin input, int file) {
-    int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, report[2] = {-1, -1}, error = 0;
+/* The next report; false when there is none, or its end. */
+static bool receive(int fd, report *r, int flags) {
     ssize_t n;
-    no_child(c);
-    if (pipe_cloexec(out) != 0 || pipe_cloexec(err) != 0 || pipe_cloexec(report) != 0) goto fail;
-    if (input == CHILD_STDIN_NULL && (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) goto fail;
-    if (input == CHILD_STDIN_PIPE && (pipe_cloexec(in) != 0 || set_nonblocking(in[1]) != 0)) goto fail;
-    if (set_nonblocking(out[0]) != 0 || set_nonblocking(err[0]) != 0) goto fail;
-
-    c->pid = fork();
-    if (c->pid < 0) goto fail;
-    if (c->pid == 0) become(argv, input == CHILD_STDIN_FILE ? file : in[0], out[1], err[1], report[1]);
-    setpgid(c->pid, c->pid); /* in both: whoever comes first */
-    close(report[1]);
-    report[1] = -1;
-    do n = read(report[0], &error, sizeof error);
+    do n = recv(fd, r, sizeof *r, flags);
     while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)sizeof error) { /* exec failed; its success closes the pipe instead */
-        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR) {
+    return n == (ssize_t)sizeof *r;
+}
+
+static report start_guarded(child *c, const child_desc *desc, int in, int out, int err) {
+    int control[2] = {-1, -1};
+    report r;
+    pid_t pid;
+    memset(&r, 0, sizeof r);
+#if defined(__linux__)
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* the guardian's heirs */
+#endif
+    if (socket_cloexec(control) != 0 || (pid = fork()) < 0) {
+        r.value = errno;
+        close_pair(control);
+        return r;
+    }
+    if (pid == 0) {
+        close(control[0]);
+        guard(desc, in, out, err, control[1]);
+    }
+    close(control[1]);
+    if (!receive(control[0], &r, 0)) memset(&r, 0, sizeof r);
+    if (r.kind != RAN) {
+        close(control[0]);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         }
-        errno = error;
+        return r;
+    }
+    c->os[GUARDIAN] = pid;
+    c->os[CONTROL] = control[0];
+    return r;
+}
+
+child_result child_start(child *c, const child_desc *desc, int *os_error) {
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, input;
+    child_result result = CHILD_FAILED;
+    report r;
+    no_child(c);
+    if (open_output(out, desc) != 0 || pipe_cloexec(err) != 0) goto fail;
+    if (desc->input == CHILD_STDIN_NULL && (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) goto fail;
+    if (desc->input == CHILD_STDIN_PIPE && (pipe_cloexec(in) != 0 || set_nonblocking(in[1]) != 0)) goto fail;
+    if (set_nonblocking(out[0]) != 0 || set_nonblocking(err[0]) != 0) goto fail;
+    input = desc->input == CHILD_STDIN_FILE ? desc->file : in[0];
+    r = desc->guarded ? start_guarded(c, desc, input, out[1], err[1]) : launch(desc, input, out[1], err[1]);
+    if (r.kind != RAN) {
+        errno = r.value;
+        if (r.kind == NOT_RUN) result = r.value == ENOENT ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
+        if (r.kind == NOT_THERE) result = CHILD_NO_CWD;
         goto fail;
     }
-    close(report[0]);
     close(out[1]);
     close(err[1]);
     if (in[0] >= 0) close(in[0]);
+    if (desc->pipe_len) {
+        size_t granted; /* a refusal is no error */
+        stream_kernel_buffer(out[0], desc->pipe_len, &granted);
+        stream_kernel_buffer(err[0], 65536, &granted);
+    }
+    c->pid = r.value;
     c->in = in[1];
     c->out = out[0];
     c->err = err[0];
-    return 0;
+    return CHILD_STARTED;
 
 fail:
-    error = errno;
+    *os_error = errno;
     close_pair(in);
     close_pair(out);
     close_pair(err);
-    close_pair(report);
     no_child(c);
-    errno = error;
-    return -1;
+    return result;
 }
 
 void child_signal(const child *c, int signal_number) {
-    if (c->pid > 0) kill(-c->pid, signal_number);
+    unsigned char order = (unsigned char)signal_number;
+    if (c->pid <= 0) return;
+    if (c->os[CONTROL] < 0 && kill(-(pid_t)c->pid, signal_number) != 0 && !c->exited)
+        kill((pid_t)c->pid, signal_number);
+    if (c->os[CONTROL] >= 0) {
+        ssize_t n;
+        do n = send((int)c->os[CONTROL], &order, 1, MSG_DONTWAIT);
+        while (n < 0 && errno == EINTR);
+    }
+}
+
+static void take_status(child *c, int status) {
+    c->exited = true;
+    c->code = WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 125;
 }
 
 bool child_reap(child *c) {
-    if (c->pid > 0 && !c->exited && waitpid(c->pid, &c->status, WNOHANG) == c->pid) c->exited = true;
+    int status;
+    if (c->pid <= 0) return c->exited;
+    if (c->os[CONTROL] >= 0) {
+        report r;
+        while (receive((int)c->os[CONTROL], &r, MSG_DONTWAIT)) {
+            if (r.kind == EXITED) take_status(c, r.value);
+            if (r.kind == ALONE) c->tree_gone = true;
+        }
+        if (!c->exited && waitpid((pid_t)c->os[GUARDIAN], &status, WNOHANG) == (pid_t)c->os[GUARDIAN]) {
+            /* Somebody killed the guardian, and the child went with it; what else there was is ours now. */
+            take_status(c, SIGKILL);
+            (void)kill(-(pid_t)c->pid, SIGKILL);
+            kill_all((pid_t)c->pid);
+            c->os[GUARDIAN] = 0;
+            c->tree_gone = true;
+        }
+        return c->exited;
+    }
+    if (!c->exited && waitpid((pid_t)c->pid, &status, WNOHANG) == (pid_t)c->pid) {
+        take_status(c, status);
+        c->tree_gone = true;
+    }
     return c->exited;
 }
 
-int child_exit_code(const child *c) {
-    if (WIFEXITED(c->status)) return WEXITSTATUS(c->status);
-    return WIFSIGNALED(c->status) ? 128 + WTERMSIG(c->status) : 125;
+void child_resize(const child *c, unsigned columns, unsigned rows) {
+    if (c->out >= 0 && isatty(c->out)) set_size(c->out, columns, rows);
 }
+
+bool child_cpu_ns(const child *c, uint64_t *ns) {
+    process *list;
+    size_t count = c->pid > 0 ? processes_below((long)c->pid, &list) : 0, i;
+    uint64_t ticks = 0;
+    long second = sysconf(_SC_CLK_TCK);
+    if (count == 0 || second <= 0) {
+        if (c->pid > 0) free(list);
+        return false;
+    }
+    for (i = 0; i < count; i++) ticks += list[i].ticks;
+    free(list);
+    *ns = ticks * (UINT64_C(1000000000) / (uint64_t)second);
+    return true;
+}
+
+void child_free(child *c, bool leave) {
+    unsigned char order = LEAVE;
+    if (c->os[CONTROL] >= 0) {
+        if (leave) (void)!send((int)c->os[CONTROL], &order, 1, MSG_DONTWAIT);
+        close((int)c->os[CONTROL]);
+        while (c->os[GUARDIAN] > 0 && waitpid((pid_t)c->os[GUARDIAN], NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    no_child(c);
+}
+
+#endif

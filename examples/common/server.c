@@ -408,6 +408,12 @@ static void received(server_op *op) {
             leave(c, SERVER_RESET, true);
         return;
     }
+    if (op->op.status == STREAM_END && s->desc.half_close && c->received && c->in_request && !c->lingering) {
+        c->half = true;
+        c->keep_alive = false;
+        listen_to(c);
+        return;
+    }
     if (op->op.status != STREAM_OK) {
         server_reason reason = op->op.status == STREAM_END ? SERVER_CLIENT_LEFT : SERVER_RESET;
         leave(c, c->lingering ? c->reason : reason, op->op.status != STREAM_END);
@@ -448,7 +454,7 @@ static void received(server_op *op) {
 /* Reads on, if that is wanted and not under way. */
 static void listen_to(server_conn *c) {
     server *s = c->server;
-    bool wanted = c->lingering || (!c->paused && (c->upgraded || loan_used_up(c)));
+    bool wanted = c->lingering || (!c->paused && !c->half && (c->upgraded || loan_used_up(c)));
     stream_status st;
     if (c->closing) return;
     if (c->reading) { /* comes out cancelled, and we are here again */
@@ -510,9 +516,9 @@ stream_status server_send(server_conn *c, stream_pool_buf *buf, const void *ptr,
 }
 
 stream_status server_body(server_conn *c, stream_pool_buf *buf, const void *ptr, size_t len) {
-    if (c->head_only || c->framing == SERVER_NO_BODY) {
+    if (c->head_only || c->framing == SERVER_NO_BODY || c->ending) {
         stream_pool_release(buf);
-        return STREAM_OK;
+        return c->ending ? STREAM_E_STATE : STREAM_OK;
     }
     return put(c, buf, ptr, len, c->framing == SERVER_CHUNKED);
 }
@@ -904,17 +910,26 @@ void server_free(server *s) {
     memset(s, 0, sizeof *s);
 }
 
+static void take(server *s, stream_io_op *op) {
+    server_op *o = (server_op *)op->user;
+    o->done(o);
+    settle(s);
+}
+
+void server_take(server *s, stream_io_op *op) {
+    s->now_ns = stream_now_ns();
+    take(s, op);
+}
+
+void server_settle(server *s) { settle(s); }
+
 stream_status server_run(server *s, uint64_t timeout_ns) {
     stream_status st;
     stream_io_op *op;
     settle(s); /* what was asked for between two calls */
     st = stream_io_wait(&s->io, timeout_ns);
     s->now_ns = stream_now_ns();
-    while ((op = stream_io_next(&s->io)) != NULL) {
-        server_op *o = (server_op *)op->user;
-        o->done(o);
-        settle(s);
-    }
+    while ((op = stream_io_next(&s->io)) != NULL) take(s, op);
     return st;
 }
 

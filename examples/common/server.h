@@ -24,7 +24,8 @@
        not take stays with whoever has more for it.
      - A request's body is read only as fast as the handler takes it (server_pause, server_resume).
      - A client that has gone (FIN or RST) is noticed at once, whatever is going on, but for one that has
-       sent the next request behind its present one: then only RST is seen.
+       sent the next request behind its present one: then only RST is seen. With `half_close` a FIN behind a
+       whole request is no farewell: the answer is still sent, and whether anybody is there shows when it is.
      - Progress has a clock: the head, each wait within a body, the wait for the next request, each wait
        for the client to take something. Linux counts acknowledged bytes there, so one that reads slowly is
        not taken for one that is gone.
@@ -134,6 +135,7 @@ typedef struct server_conn {
     bool closing; /* over: only `closed` comes, or came */
     /* private */
     bool reading, polling, timing, writing_on; /* operations in flight */
+    bool half;                                 /* it sends nothing more, but still listens */
     bool decoding, paused, in_request, in_body, received, ending, lingering, doomed, dirty, was_full;
     bool want_last; /* the last chunk found no place */
     server_framing framing;
@@ -176,6 +178,7 @@ typedef struct server_desc {
     size_t max_head;          /* of a request, bytes; 0: 16 KiB */
     uint64_t max_body;        /* of a request; 0: no limit */
     size_t read_size;         /* of the pool buffers bodies are read into; 0: 32 KiB */
+    bool half_close;          /* a client that has ended its side is still answered */
     size_t unsent;            /* bytes the system may hold that were not sent yet; 0: 128 KiB */
     uint64_t head_ns;         /* from the first byte of a head to its last; 0: 10 s */
     uint64_t body_ns;         /* between two pieces of a body; 0: 30 s */
@@ -226,6 +229,10 @@ unsigned server_port(const server *s, unsigned listener);
 void server_peer(const server_conn *c, char text[64]);
 /* Waits up to timeout_ns, and works. OK; EMPTY: the time is up, or stream_io_wake was called; E_IO. */
 stream_status server_run(server *s, uint64_t timeout_ns);
+/* The same for a loop of your own over s->io: hand over each operation whose user is set, as the server's are,
+   and settle before each wait. */
+void server_take(server *s, stream_io_op *op);
+void server_settle(server *s);
 /* No new connections, and none is kept alive; those that wait for a request end. Responses go on:
    server.active says when they have ended. */
 void server_drain(server *s);
@@ -245,9 +252,9 @@ bool server_begin(server_conn *c, http_writer *w, int status, size_t room);
 /* Ends the head. length UINT64_MAX: not known, so it is chunked, or ends with the connection. The memory of
    w was the server's. */
 void server_begin_body(server_conn *c, http_writer *w, uint64_t length);
-/* A piece of the body, framed as it must be; nothing for HEAD. Takes over the caller's reference to buf,
-   which may be NULL for constants. FULL: no place, the piece was not taken (its reference was); see
-   server_room. */
+/* A piece of the body, framed as it must be; nothing for HEAD, nor behind the end (E_STATE). Takes over the
+   caller's reference to buf, which may be NULL for constants. FULL: no place, the piece was not taken (its
+   reference was); see server_room. */
 stream_status server_body(server_conn *c, stream_pool_buf *buf, const void *ptr, size_t len);
 /* Likewise, but bytes as they are: for an upgraded connection. */
 stream_status server_send(server_conn *c, stream_pool_buf *buf, const void *ptr, size_t len);

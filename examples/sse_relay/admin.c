@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "page.h" /* made of page.html, page.css and page.js */
 #include "relay.h"
 #include "stream_json.h"
 
-enum { ANSWER_MAX = 65536, STREAMS_MAX = 128 };
+enum { ANSWER_MAX = 131072, STREAMS_MAX = 128 };
 
 #define PREFIX "sse_relay_"
 
@@ -17,6 +18,7 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
     stream_metric row[72];
     stream_pool_usage pool;
     uint64_t active = r->s.active, idle = r->idle_count;
+    uint64_t most = stream_gauge_highest(&r->counts.queue_bytes);
     size_t n = 0, i;
     memset(row, 0, sizeof row);
     stream_pool_stats(r->s.pool, &pool);
@@ -64,7 +66,9 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
         &r->counts.bytes_down);
     ROW("client_received_bytes_total", "Bytes read from clients.", STREAM_METRIC_TOTAL, &r->s.bytes_in);
     ROW("client_sent_bytes_total", "Bytes sent to clients.", STREAM_METRIC_TOTAL, &r->s.bytes_out);
-    ROW("client_queue_bytes", "Bytes in a client's output.", STREAM_METRIC_GAUGE, &r->counts.queue_bytes);
+    ROW("client_queue_bytes", "Bytes that wait for one client.", STREAM_METRIC_GAUGE,
+        &r->counts.queue_bytes);
+    ROW("client_queue_bytes_max", "The most that ever waited for one client.", STREAM_METRIC_VALUE, &most);
     if (r->o.fanout) {
         static const char *const policy[3] = {"disconnect", "drop_oldest", "conflated"};
         ROW("subscribers", "Subscribers.", STREAM_METRIC_VALUE, &r->fan.count);
@@ -79,6 +83,8 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
             &r->fan.replay_hits);
         ROW("replay_misses_total", "Subscribers whose place was gone.", STREAM_METRIC_TOTAL,
             &r->fan.replay_misses);
+        ROW("superseded_total", "Subscribers whose place another one of the same name took.",
+            STREAM_METRIC_TOTAL, &r->fan.superseded);
         ROW("ring_bytes", "Bytes of events kept.", STREAM_METRIC_VALUE, &r->fan.bytes);
         ROW("source_reconnects_total", "Times the source was lost.", STREAM_METRIC_TOTAL,
             &r->fan.reconnects);
@@ -147,39 +153,80 @@ static size_t pool_json(relay *r, char *dst, size_t cap) {
     return stream_json_writer_finish(&w, &len) == STREAM_OK ? len : 0;
 }
 
+/* What both kinds of streams have. */
+typedef struct row {
+    const char *kind, *method, *target;
+    uint64_t id, status, began_ns, bytes, events, chunks, lag_bytes, lag_events, idle_since, stalls,
+        stalled_ns;
+    bool is_events, left;
+} row;
+
+static void write_row(stream_json_writer *w, const row *s, uint64_t now) {
+    uint64_t ms = (now - s->began_ns) / 1000000;
+    stream_json_write_object(w);
+    number(w, "id", s->id);
+    text(w, "kind", s->kind);
+    text(w, "method", s->method);
+    text(w, "target", s->target);
+    number(w, "status", s->status);
+    truth(w, "events", s->is_events);
+    truth(w, "clientLeft", s->left);
+    number(w, "durationMs", ms);
+    number(w, "bytes", s->bytes);
+    number(w, "eventCount", s->events);
+    number(w, "chunks", s->chunks);
+    number(w, "averageChunk", s->chunks ? s->bytes / s->chunks : 0);
+    number(w, "bytesPerSecond", ms ? s->bytes * 1000 / ms : 0);
+    number(w, "lagBytes", s->lag_bytes);
+    number(w, "lagEvents", s->lag_events);
+    number(w, "idleMs", now > s->idle_since ? (now - s->idle_since) / 1000000 : 0);
+    number(w, "backpressureEvents", s->stalls);
+    number(w, "backpressureMs", s->stalled_ns / 1000000);
+    stream_json_write_end(w);
+}
+
 static size_t streams_json(relay *r, char *dst, size_t cap) {
     stream_json_writer w;
     const exchange *e;
+    const subscriber *s;
     uint64_t now = r->s.now_ns, count = 0;
     size_t len;
     stream_json_writer_init(&w, dst, cap);
     stream_json_write_object(&w);
     number(&w, "uptimeMs", (now - r->began_ns) / 1000000);
+    text(&w, "mode", r->o.fanout ? "fanout" : "proxy");
     number(&w, "clients", r->s.active);
+    number(&w, "events", r->o.fanout ? r->fan.published : r->counts.events);
+    number(&w, "bytesSent", r->s.bytes_out);
+    number(&w, "backpressure", r->counts.backpressure);
     key(&w, "streams");
     stream_json_write_array(&w);
     for (e = r->exchanges; e; e = e->next) {
-        uint64_t ns = now - e->began_ns, stalled = e->stalled_ns;
+        row one;
         if (++count > STREAMS_MAX) continue;
-        if (e->u && e->u->stopped) stalled += now - e->stall_since;
-        stream_json_write_object(&w);
-        number(&w, "id", e->id);
-        text(&w, "method", e->method);
-        text(&w, "target", e->target);
-        number(&w, "status", (uint64_t)e->status);
-        truth(&w, "events", e->events);
-        truth(&w, "clientLeft", e->c == NULL);
-        number(&w, "durationMs", ns / 1000000);
-        number(&w, "bytes", e->bytes_down);
-        number(&w, "eventCount", e->count);
-        number(&w, "chunks", e->chunks);
-        number(&w, "averageChunk", e->chunks ? e->bytes_down / e->chunks : 0);
-        number(&w, "bytesPerSecond", ns / 1000000 ? e->bytes_down * 1000 / (ns / 1000000) : 0);
-        number(&w, "lagBytes", e->c ? e->c->out.bytes : 0);
-        number(&w, "idleMs", now > e->in_ns ? (now - e->in_ns) / 1000000 : 0);
-        number(&w, "backpressureEvents", e->stalls);
-        number(&w, "backpressureMs", stalled / 1000000);
-        stream_json_write_end(&w);
+        memset(&one, 0, sizeof one);
+        one.kind = "request", one.method = e->method, one.target = e->target;
+        one.id = e->id, one.status = (uint64_t)e->status, one.began_ns = e->began_ns;
+        one.bytes = e->bytes_down, one.events = e->count, one.chunks = e->chunks;
+        one.lag_bytes = e->c ? e->c->out.bytes : 0;
+        one.idle_since = e->in_ns, one.stalls = e->stalls, one.stalled_ns = e->stalled_ns;
+        if (e->u && e->u->stopped) one.stalled_ns += now - e->stall_since;
+        one.is_events = e->events, one.left = e->c == NULL;
+        write_row(&w, &one, now);
+    }
+    for (s = r->fan.subscribers; s; s = s->next_one) {
+        row one;
+        if (++count > STREAMS_MAX) continue;
+        memset(&one, 0, sizeof one);
+        one.kind = "subscriber", one.method = "GET", one.target = "/events";
+        one.id = s->id, one.status = 200, one.began_ns = s->began_ns;
+        one.bytes = s->bytes, one.events = s->events, one.chunks = s->chunks;
+        one.lag_bytes = fanout_behind(&r->fan, s) + s->c->out.bytes;
+        one.lag_events = r->fan.next - (s->next < r->fan.oldest ? r->fan.oldest : s->next);
+        one.idle_since = s->out_ns, one.stalls = s->stalls;
+        one.stalled_ns = s->stalled_ns + (s->stalled ? now - s->stall_since : 0);
+        one.is_events = true;
+        write_row(&w, &one, now);
     }
     stream_json_write_end(&w);
     number(&w, "total", count);
@@ -187,26 +234,65 @@ static size_t streams_json(relay *r, char *dst, size_t cap) {
     return stream_json_writer_finish(&w, &len) == STREAM_OK ? len : 0;
 }
 
+/* A part of the page; the memory is ours for ever. */
+static void page_part(server_conn *c, const char *type, const char *ptr, size_t len) {
+    http_writer w;
+    if (!server_begin(c, &w, 200, 512)) return;
+    http_write_text(&w, "Content-Type", type);
+    http_write_text(&w, "Cache-Control", "no-cache");
+    http_write_text(&w, "Content-Security-Policy",
+                    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    http_write_text(&w, "X-Content-Type-Options", "nosniff");
+    http_write_text(&w, "Referrer-Policy", "no-referrer");
+    server_begin_body(c, &w, len);
+    (void)server_body(c, NULL, ptr, len);
+    server_end(c);
+}
+
+/* Browsers say text/html when they are to show a page; nobody else who asks for / does. */
+static bool asks_for_page(const http_head *h) {
+    stream_slice rest = h->fields, name, value;
+    while (http_field_next(&rest, &name, &value))
+        if (http_same(name, "accept") && http_list_has(value, "text/html")) return true;
+    return false;
+}
+
 bool admin_serves(relay *r, server_conn *c) {
-    static const char *const paths[] = {"/metrics", "/buffer-pool-metrics", "/healthz", "/streams"};
+    static const char *const paths[] = {"/metrics", "/buffer-pool-metrics", "/healthz", "/streams", "/"};
+    enum { METRICS, POOL, HEALTH, STREAMS, PAGE, PATHS };
     const http_head *h = &c->http.head;
     stream_slice path = h->path;
-    const char *type = "application/json";
+    const char *type = "application/json", *prefix = r->o.admin_prefix ? r->o.admin_prefix : "";
+    size_t i, n = strlen(prefix);
     stream_pool_buf *buf;
     http_writer w;
-    size_t i, n = 0;
-    if (r->admin_listener != UINT_MAX && r->admin_listener != c->listener) return false;
+    if (r->admin_off || (r->admin_listener != UINT_MAX && r->admin_listener != c->listener)) return false;
     if (h->query.ptr) path.len = (size_t)(h->query.ptr - path.ptr) - 1;
-    for (i = 0; i < 4; i++)
+    if (path.len < n || memcmp(path.ptr, prefix, n) != 0) return false;
+    path = stream_slice_of(path.ptr + n, path.len - n);
+    for (i = 0; i < PATHS; i++)
         if (strlen(paths[i]) == path.len && memcmp(paths[i], path.ptr, path.len) == 0) break;
-    if (i == 4) return false;
+    if (i == PATHS) return false;
+    if (i == PAGE) {
+        bool css = http_same(h->query, "page.css"), js = http_same(h->query, "page.js");
+        if (!css && !js && r->admin_listener == UINT_MAX && !asks_for_page(h)) return false;
+        if (!http_same(h->method, "GET") && !c->head_only) return false;
+        if (css)
+            page_part(c, "text/css; charset=utf-8", page_css, sizeof page_css);
+        else if (js)
+            page_part(c, "text/javascript; charset=utf-8", page_js, sizeof page_js);
+        else
+            page_part(c, "text/html; charset=utf-8", page_html, sizeof page_html);
+        return true;
+    }
     if (!http_same(h->method, "GET") && !c->head_only) {
         static const char allow[] = "Allow: GET, HEAD\r\n";
         server_reply_with(c, 405, "text/plain", stream_slice_of(allow, sizeof allow - 1),
                           stream_slice_text("This can only be read.\n"));
         return true;
     }
-    if (i == 2) {
+    if (i == HEALTH) {
         bool well = !r->retiring;
         server_reply(c, well ? 200 : 503, "application/json",
                      stream_slice_text(well ? "{\"status\":\"ok\"}\n" : "{\"status\":\"ending\"}\n"));
@@ -216,10 +302,11 @@ bool admin_serves(relay *r, server_conn *c) {
         server_abort(c, SERVER_NO_MEMORY);
         return true;
     }
-    if (i == 0)
+    n = 0;
+    if (i == METRICS)
         n = admin_metrics(r, false, buf->data, ANSWER_MAX),
         type = "text/plain; version=0.0.4; charset=utf-8";
-    else if (i == 1)
+    else if (i == POOL)
         n = pool_json(r, buf->data, ANSWER_MAX);
     else
         n = streams_json(r, buf->data, ANSWER_MAX);

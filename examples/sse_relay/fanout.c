@@ -75,6 +75,7 @@ static void send_frame(subscriber *s, const frame *m) {
     if (server_send(s->c, stream_pool_retain(m->buf), ptr, len) == STREAM_OK) {
         s->events++;
         s->bytes += m->len;
+        s->chunks++;
         s->out_ns = s->f->r->s.now_ns;
     }
 }
@@ -102,7 +103,7 @@ static void send_gap(subscriber *s, uint64_t lost) {
 
 static slot *slot_of(fanout *f, uint64_t number) { return &f->ring[number % f->ring_len]; }
 
-static uint64_t behind(const fanout *f, const subscriber *s) {
+uint64_t fanout_behind(const fanout *f, const subscriber *s) {
     uint64_t from = s->next < f->oldest ? f->oldest : s->next;
     return from >= f->next ? 0 : f->offset - f->ring[from % f->ring_len].offset;
 }
@@ -119,8 +120,9 @@ static bool wanted(const subscriber *s, const slot *m) {
 static bool catch_up(subscriber *s) {
     fanout *f = s->f;
     uint64_t lost = 0, cap = f->r->o.client_bytes;
-    bool over = behind(f, s) > cap;
-    if (s->next >= f->oldest && !over) return true;
+    bool over = fanout_behind(f, s) > cap;
+    if (!over) s->resuming = false;
+    if (s->next >= f->oldest && (!over || s->resuming)) return true;
     if (f->r->o.policy == POLICY_DISCONNECT) {
         f->dropped[POLICY_DISCONNECT] += f->next - s->next;
         server_abort(s->c, SERVER_SLOW_CLIENT);
@@ -131,7 +133,8 @@ static bool catch_up(subscriber *s) {
         s->next = f->oldest;
     }
     /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before. */
-    while (s->next < f->next && behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
+    while (!s->resuming && s->next < f->next &&
+           fanout_behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
         slot *m = slot_of(f, s->next++);
         if (f->r->o.policy == POLICY_CONFLATE && m->outdated)
             f->dropped[POLICY_CONFLATE]++;
@@ -154,8 +157,15 @@ static bool send_batch(subscriber *s) {
     batch *b = &f->batch;
     if (s->c->framing != SERVER_CHUNKED || s->topics || f->next - s->next < LEAST_BATCH) return false;
     if (f->r->o.policy == POLICY_CONFLATE && s->stalled) return false;
-    if (!b->buf || b->from != s->next || b->to - b->from < LEAST_BATCH) {
-        uint64_t number = s->next;
+    if (!b->buf || b->from != s->next) {
+        uint64_t number;
+        size_t first = 0;
+        for (number = s->next; number < s->next + LEAST_BATCH; number++) {
+            const frame *m = &slot_of(f, number)->frame;
+            first += m->chunk + m->len + 2;
+        }
+        if (first > BATCH_BYTES) return false;
+        number = s->next;
         stream_pool_release(b->buf);
         b->buf = NULL;
         if (stream_pool_acquire(f->r->s.pool, BATCH_BYTES, &b->buf) != STREAM_OK) return false;
@@ -170,11 +180,11 @@ static bool send_batch(subscriber *s) {
             b->payload += m->len;
         }
         b->to = number;
-        if (b->to - b->from < LEAST_BATCH) return false;
     }
     (void)server_send(s->c, stream_pool_retain(b->buf), b->buf->data, b->buf->len);
     s->events += b->to - b->from;
     s->bytes += b->payload;
+    s->chunks++;
     s->out_ns = f->r->s.now_ns;
     s->next = b->to;
     return true;
@@ -208,9 +218,15 @@ static void pull(subscriber *s) {
         send_frame(s, &m->frame);
     }
     if (s->next < f->next) {
-        if (!s->stalled) s->stalls++;
+        if (!s->stalled) {
+            s->stalls++;
+            s->stall_since = f->r->s.now_ns;
+            f->r->counts.backpressure++;
+        }
         s->stalled = true;
+        stream_gauge_set(&f->r->counts.queue_bytes, fanout_behind(f, s) + s->c->out.bytes);
     } else {
+        if (s->stalled) s->stalled_ns += f->r->s.now_ns - s->stall_since;
         s->stalled = false;
         if (f->ended) server_end(s->c);
     }
@@ -232,12 +248,23 @@ static void note_key(fanout *f, uint64_t key, uint64_t number) {
     p->number = number;
 }
 
+void fanout_serve(fanout *f) {
+    subscriber *s, *next;
+    if (f->served == f->next && f->served_urgent == f->urgent_next) return;
+    f->served = f->next;
+    f->served_urgent = f->urgent_next;
+    f->served_offset = f->offset;
+    for (s = f->subscribers; s; s = next) {
+        next = s->next_one;
+        pull(s);
+    }
+}
+
 bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
                     bool urgent) {
     stream_sse_event event = *from;
     char id[40];
     slot fresh;
-    subscriber *s, *next;
     memset(&fresh, 0, sizeof fresh);
     event.id = stream_slice_of(NULL, 0);
     event.has_retry = false;
@@ -253,10 +280,15 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
     f->published++;
     if (urgent) {
         slot *m = &f->urgent[f->urgent_next % URGENT];
+        if (f->urgent_next - f->served_urgent == URGENT) fanout_serve(f);
         stream_pool_release(m->frame.buf);
         *m = fresh;
         f->urgent_next++;
     } else {
+        /* Nobody must lose, or be found too far behind with, what was not offered yet. */
+        if (f->offset - f->served_offset + fresh.frame.len > f->r->o.client_bytes / 2 ||
+            f->next - f->served >= f->ring_len)
+            fanout_serve(f);
         while (f->next > f->oldest &&
                (f->next - f->oldest >= f->ring_len || f->bytes + fresh.frame.len > f->r->o.ring_bytes))
             forget_oldest(f);
@@ -266,10 +298,6 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
         f->offset += fresh.frame.len;
         if (key.len) note_key(f, hash(key), f->next);
         f->next++;
-    }
-    for (s = f->subscribers; s; s = next) {
-        next = s->next_one;
-        pull(s);
     }
     return true;
 }
@@ -295,6 +323,16 @@ static void clock_of(subscriber *s) {
     if (s->f->r->o.ping_ns) server_timer(s->c, s->out_ns + s->f->r->o.ping_ns);
 }
 
+/* Whoever comes back under the same name takes the place of the one that was there, which may not have
+   noticed yet that it has no connection any more. */
+static void supersede(fanout *f, uint64_t client) {
+    subscriber *s = f->subscribers;
+    while (s && s->client != client) s = s->next_one;
+    if (!s) return;
+    f->superseded++;
+    server_abort(s->c, SERVER_POLICY);
+}
+
 static void subscribe(fanout *f, server_conn *c) {
     relay *r = f->r;
     const http_head *h = &c->http.head;
@@ -309,6 +347,7 @@ static void subscribe(fanout *f, server_conn *c) {
         server_abort(c, SERVER_NO_MEMORY);
         return;
     }
+    fanout_serve(f); /* it begins behind what the others have been offered */
     s->f = f;
     s->c = c;
     s->next = f->next;
@@ -323,6 +362,8 @@ static void subscribe(fanout *f, server_conn *c) {
                 bad = true;
             else
                 s->topic[s->topics++] = hash(stream_slice_of(text, len));
+        } else if (http_same(name, "client")) {
+            s->client = hash(stream_slice_of(text, len));
         } else if (http_same(name, "lasteventid") && !last.len) {
             memcpy(s->last, text, len < sizeof s->last ? len : 0);
             last = stream_slice_of(s->last, len < sizeof s->last ? len : 0);
@@ -339,9 +380,11 @@ static void subscribe(fanout *f, server_conn *c) {
         bool ours = parse_id(f, last, &number);
         if (ours && number + 1 >= f->oldest && number < f->next) {
             s->next = number + 1;
+            s->resuming = true;
             f->replay_hits++;
         } else {
             s->next = f->oldest;
+            s->resuming = true;
             s->gap = ours && number < f->next ? f->oldest - number - 1 : UINT64_MAX;
             f->replay_misses++;
         }
@@ -365,6 +408,7 @@ static void subscribe(fanout *f, server_conn *c) {
         server_end(c);
         return;
     }
+    if (s->client) supersede(f, s->client);
     c->user = s;
     s->next_one = f->subscribers;
     if (s->next_one) s->next_one->prev_one = s;
@@ -375,8 +419,8 @@ static void subscribe(fanout *f, server_conn *c) {
     hello.retry_ms = 1000 + random_below(f, 4000);
     send_text(s, &hello);
     source_wanted(f);
-    pull(s);
     clock_of(s);
+    pull(s); /* and it may be gone */
 }
 
 static void publish_request(fanout *f, server_conn *c) {
@@ -519,7 +563,7 @@ void fanout_timer(server_conn *c) {
     static const char comment[] = ": ping\n\n";
     subscriber *s = subscriber_of(c);
     relay *r = (relay *)c->server->handler.ctx;
-    if (!s) return;
+    if (!s || c->ending) return;
     if (r->s.now_ns - s->out_ns >= r->o.ping_ns && server_room(c) >= LEAST_ROOM) {
         stream_sse_event e;
         if (r->o.ping_event) {

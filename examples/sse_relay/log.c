@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT-0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,12 +29,28 @@ void log_close(relay_log *l) {
     l->fd = -1;
 }
 
-/* A line that cannot be written now is lost and counted: nobody waits for a log. */
-static void put_line(relay_log *l, const char *line, size_t len) {
+/* Writes it if that needs no waiting: nobody waits for a log, whoever reads it. The descriptor is not ours
+   alone, so it stays blocking; a pipe that can be written to takes PIPE_BUF bytes. */
+static bool put_text(int fd, const char *text, size_t len) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
     ssize_t n;
-    do n = write(l->fd, line, len);
+    if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT)) return false;
+    do n = write(fd, text, len);
     while (n < 0 && errno == EINTR);
-    if (n < (ssize_t)len) l->dropped++;
+    return n == (ssize_t)len;
+}
+
+void log_pass(const char *text, size_t len) {
+    while (len > 0) {
+        size_t n = len < PIPE_BUF ? len : PIPE_BUF;
+        if (!put_text(STDERR_FILENO, text, n)) return;
+        text += n;
+        len -= n;
+    }
+}
+
+static void put_line(relay_log *l, const char *line, size_t len) {
+    if (!put_text(l->fd, line, len)) l->dropped++;
 }
 
 static bool may_write(relay_log *l, uint64_t now_ns) {
@@ -98,6 +116,12 @@ void log_subscriber(relay *r, const subscriber *s, const char *reason) {
     if (more > 0 && n + (size_t)more < sizeof line) put_line(&r->log, line, n + (size_t)more);
 }
 
+void log_say(const char *what, const char *why) {
+    char line[512];
+    int n = snprintf(line, sizeof line, "sse_relay: %s: %s\n", what, why);
+    if (n > 0) log_pass(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
 void log_complain(relay *r, const char *what, const char *why) {
     uint64_t now = stream_now_ns();
     size_t i, oldest = 0;
@@ -122,8 +146,5 @@ void log_complain(relay *r, const char *what, const char *why) {
             : snprintf(line, sizeof line, "sse_relay: %s: %s\n", what, why);
     r->complaints[i].ns = now;
     r->complaints[i].held_back = 0;
-    if (n > 0) {
-        ssize_t unused = write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-        (void)unused;
-    }
+    if (n > 0) log_pass(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }

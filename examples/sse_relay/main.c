@@ -11,12 +11,16 @@
 
 #include "relay.h"
 
-static volatile sig_atomic_t hung_up, asked_to_end;
+#define LAST_CALL UINT64_C(500000000) /* nanoseconds after --drain, and who is still there is cut off */
+
+static volatile sig_atomic_t hung_up, asked_to_end, child_ended;
 static stream_io *signalled; /* the loop to wake: a signal handler has no other way to know it */
 
 static void on_signal(int number) {
     if (number == SIGHUP)
         hung_up = 1;
+    else if (number == SIGCHLD)
+        child_ended = 1;
     else
         asked_to_end++;
     if (signalled) stream_io_wake(signalled);
@@ -30,6 +34,7 @@ static void catch_signals(relay *r) {
     sigaction(SIGHUP, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
+    sigaction(SIGCHLD, &act, NULL);
     act.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &act, NULL);
 }
@@ -47,7 +52,10 @@ static void retire_next(server_op *op) {
         if (!oldest || e->id < oldest->id) oldest = e;
     }
     left += r->fan.count;
-    if (left == 0) return;
+    if (now >= r->retire_until + LAST_CALL) { /* they were given a last chunk, and do not take it */
+        while (r->s.conns) server_abort(r->s.conns, SERVER_DRAINED);
+        return;
+    }
     if (now >= r->retire_until) {
         while (fanout_retire_one(&r->fan)) {
         }
@@ -55,9 +63,8 @@ static void retire_next(server_op *op) {
             next = e->next;
             proxy_retire(e);
         }
-        return;
-    }
-    if (now >= r->retire_from) {
+        left = 0;
+    } else if (now >= r->retire_from && left > 0) {
         if (oldest)
             proxy_retire(oldest);
         else
@@ -65,8 +72,11 @@ static void retire_next(server_op *op) {
         left--;
     }
     {
-        uint64_t at =
-            now < r->retire_from ? r->retire_from : now + (r->retire_until - now) / (left ? left : 1);
+        uint64_t at = r->retire_until + LAST_CALL;
+        if (now < r->retire_from)
+            at = r->retire_from;
+        else if (now < r->retire_until)
+            at = left ? now + (r->retire_until - now) / left : r->retire_until;
         (void)stream_io_timer(&r->s.io, &r->retire.op, at);
     }
 }
@@ -86,28 +96,40 @@ static void begin_to_end(relay *r) {
 static void reload(relay *r, int argc, char **argv) {
     options fresh;
     target to;
-    const char *wrong;
+    const char *wrong, *rule;
+    static filter rules;
     if (!options_parse(&fresh, argc, argv, &(int){0})) {
-        log_complain(r, "reload", "the old configuration stays");
+        log_say("reload", "the old configuration stays");
+        return;
+    }
+    if (fresh.fanout != r->o.fanout || !fresh.upstream != !r->o.upstream || !fresh.exec != !r->o.exec) {
+        log_say("reload", "another kind of source needs a restart; the old configuration stays");
+        return;
+    }
+    wrong = filter_init(&rules, &fresh, &rule);
+    if (wrong) {
+        log_say("reload: --set", wrong);
         return;
     }
     if (fresh.upstream) {
         wrong = target_resolve(&to, fresh.upstream);
         if (wrong) {
-            log_complain(r, "reload: --upstream", wrong);
+            log_say("reload: --upstream", wrong);
             return;
         }
         r->to = to;
         upstreams_forget_idle(r);
     }
-    if (!log_open(&r->log, fresh.access_log)) log_complain(r, "reload: --access-log", "cannot be opened");
+    if (!log_open(&r->log, fresh.access_log)) log_say("reload: --access-log", "cannot be opened");
     r->o = fresh; /* where we listen stays as it was */
+    stream_sse_free(&r->filter.sse);
+    (void)filter_init(&r->filter, &r->o, &rule);
     r->s.desc.max_connections = (unsigned)fresh.max_connections;
     r->s.desc.head_ns = fresh.client_head_ns ? fresh.client_head_ns : r->s.desc.head_ns;
     r->s.desc.body_ns = fresh.client_body_ns ? fresh.client_body_ns : r->s.desc.body_ns;
     r->s.desc.idle_ns = fresh.client_idle_ns ? fresh.client_idle_ns : r->s.desc.idle_ns;
     r->s.desc.send_ns = fresh.send_ns ? fresh.send_ns : r->s.desc.send_ns;
-    log_complain(r, "reload", "done");
+    log_say("reload", "done");
 }
 
 static stream_status set_up(relay *r) {
@@ -137,6 +159,7 @@ static stream_status set_up(relay *r) {
     d.body_ns = r->o.client_body_ns;
     d.idle_ns = r->o.client_idle_ns;
     d.send_ns = r->o.send_ns;
+    d.half_close = r->o.half_close;
     d.handler.ctx = r;
     d.handler.head = r->o.fanout ? fanout_head : proxy_head;
     d.handler.body = r->o.fanout ? fanout_body : proxy_body;
@@ -156,7 +179,8 @@ static bool start_listening(relay *r) {
         wrong = server_listen(&r->s, address);
     }
     r->admin_listener = UINT_MAX;
-    if (!wrong && r->o.admin) {
+    r->admin_off = r->o.admin && strcmp(r->o.admin, "off") == 0;
+    if (!wrong && r->o.admin && !r->admin_off) {
         address = r->o.admin;
         r->admin_listener = r->s.listening;
         wrong = server_listen(&r->s, address);
@@ -203,10 +227,9 @@ int main(int argc, char **argv) {
     }
     wrong = filter_init(&r.filter, &r.o, &rule);
     if (wrong) {
-        fprintf(stderr, "sse_relay: --set %s: %s\n", rule, wrong);
+        fprintf(stderr, "sse_relay: %s %s: %s\n", rule == r.o.diff ? "--diff" : "--set", rule, wrong);
         return EXIT_USAGE;
     }
-    (void)stream_sse_init(&r.filter.sse, NULL);
     r.log.fd = -1;
     if (!log_open(&r.log, r.o.access_log)) {
         fprintf(stderr, "sse_relay: --access-log %s: %s\n", r.o.access_log, strerror(errno));
@@ -216,12 +239,12 @@ int main(int argc, char **argv) {
         fprintf(stderr, "sse_relay: cannot set up: no memory or no descriptors; see ulimit -n\n");
         return EXIT_LISTEN;
     }
+    catch_signals(&r);
     if (r.o.fanout && !fanout_init(&r.fan, &r)) {
         fprintf(stderr, "sse_relay: --fanout: the source cannot be started: %s\n", strerror(errno));
         return EXIT_SOURCE;
     }
     r.began_ns = stream_now_ns();
-    catch_signals(&r);
     if (!start_listening(&r)) return EXIT_LISTEN;
     for (;;) {
         stream_status st = server_run(&r.s, STREAM_FOREVER);
@@ -229,12 +252,18 @@ int main(int argc, char **argv) {
             fprintf(stderr, "sse_relay: waiting for events: %s\n", strerror(r.s.io.os_error));
             break;
         }
+        fanout_serve(&r.fan);
         if (hung_up) {
             hung_up = 0;
             reload(&r, argc, argv);
         }
+        if (child_ended) {
+            child_ended = 0;
+            source_child_ended(&r.fan);
+        }
         if (asked_to_end && !r.retiring) begin_to_end(&r);
-        if (r.retiring && (r.s.active == 0 || asked_to_end > 1)) break;
+        if (r.retiring && (r.s.active == 0 || asked_to_end > 1) && !source_end(&r.fan, asked_to_end > 1))
+            break;
     }
     last_metrics(&r);
     fanout_free(&r.fan);

@@ -32,8 +32,12 @@ static const option_row rows[] = {
      "one source, many subscribers: --upstream URL, --exec or - for standard input", NULL},
     {"exec", TEXT, FIELD(exec), "COMMAND", "a shell command whose standard output is the source (--fanout)",
      NULL},
-    {"admin", TEXT, FIELD(admin), "ADDRESS",
-     "serve /metrics, /buffer-pool-metrics, /healthz and /streams there and nowhere else", NULL},
+    {"admin", TEXT, FIELD(admin), "ADDRESS|off",
+     "serve /metrics, /buffer-pool-metrics, /healthz, /streams and the page at / there and nowhere else;\n"
+     "without this they hide such paths of the upstream",
+     NULL},
+    {"admin-prefix", TEXT, FIELD(admin_prefix), "PATH", "put that before those paths: /-  makes /-/metrics",
+     NULL},
     {"config", TEXT, FIELD(config), "FILE", "lines of `name = value`, read again on SIGHUP", NULL},
     {"ping", DURATION, FIELD(ping_ns), "TIME",
      "send a comment when a stream was silent so long (15s); 0: never", NULL},
@@ -50,7 +54,7 @@ static const option_row rows[] = {
     {"client-body-timeout", DURATION, FIELD(client_body_ns), "TIME",
      "between two pieces of a request (30s)", NULL},
     {"keep-alive", DURATION, FIELD(client_idle_ns), "TIME", "until a client's next request (60s)", NULL},
-    {"send-timeout", DURATION, FIELD(send_ns), "TIME", "without a byte taken by the client (45s)", NULL},
+    {"send-timeout", DURATION, FIELD(send_ns), "TIME", "without a byte taken by the client (30s)", NULL},
     {"upstream-keep-alive", DURATION, FIELD(upstream_idle_ns), "TIME",
      "keep a connection to the upstream for the next request (4s); 0: never", NULL},
     {"on-disconnect", CHOICE, FIELD(on_disconnect), "cancel|drain",
@@ -58,6 +62,10 @@ static const option_row rows[] = {
     {"encoded", CHOICE, FIELD(encoded), "refuse|pass",
      "an event stream that comes compressed although identity was asked for", NULL},
     {"preserve-host", FLAG, FIELD(preserve_host), NULL, "send the client's Host upstream", NULL},
+    {"half-close", FLAG, FIELD(half_close), NULL,
+     "a client that has ended its side after the request (nc) still gets the answer; without this it\n"
+     "counts as gone, and its request is ended upstream at once",
+     NULL},
     {"max-connections", SIZE, FIELD(max_connections), "N",
      "clients at a time (10240); more are answered 503", NULL},
     {"max-body", SIZE, FIELD(max_body), "SIZE", "longest request body (no limit)", NULL},
@@ -90,6 +98,14 @@ static const option_row rows[] = {
     {"drop", TEXTS, FIELD(drop), "NAME", "leave out events of that name (message: those without one)",
      NULL},
     {"only", TEXTS, FIELD(only), "NAME", "leave out all others", NULL},
+    {"diff", TEXT, FIELD(diff), "KEY",
+     "of events with the same name and the same value of that member, send only what has changed: an\n"
+     "RFC 7386 merge patch with the key in it, named NAME.patch; the first comes whole (not --fanout)",
+     NULL},
+    {"terminal", TEXTS, FIELD(terminal), "TEXT",
+     "an event of that name or with that data completes a stream ([DONE], message_stop); one that\n"
+     "ends without is told to be cut; may be repeated",
+     NULL},
     {"drain", DURATION, FIELD(drain_ns), "TIME", "on SIGTERM, end the streams one by one within (10s)",
      NULL},
     {"metrics", CHOICE, FIELD(metrics), "none|json|prometheus",
@@ -239,6 +255,7 @@ static void defaults(options *o) {
     o->connect_ns = 5 * S;
     o->header_ns = o->first_ns = o->idle_ns = 300 * S;
     o->upstream_idle_ns = 4 * S;
+    o->send_ns = 30 * S; /* with a ping after 15, one that has vanished is left within 45 */
     o->drain_ns = 10 * S;
     o->linger_ns = 30 * S;
     o->max_connections = 10240;
@@ -306,6 +323,11 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
     }
     if (o->config && !from_file(o, o->config, given)) return false;
     if (o->listen.count == 0) o->listen.text[o->listen.count++] = "127.0.0.1:8080";
+    if (o->fanout && o->diff) {
+        fprintf(stderr,
+                "sse_relay: --diff: not with --fanout: who comes later has nothing to apply it to\n");
+        return false;
+    }
     if (o->fanout) {
         if ((o->upstream != NULL) + (o->exec != NULL) + o->standard_input != 1) {
             fprintf(stderr, "sse_relay: --fanout: needs one source: --upstream URL, --exec COMMAND or -\n");
@@ -315,6 +337,11 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
         fprintf(stderr, "sse_relay: %s\n",
                 o->upstream ? "--exec and - are for --fanout"
                             : "--upstream: where should requests go? see --help");
+        return false;
+    }
+    if (o->admin_prefix &&
+        (o->admin_prefix[0] != '/' || o->admin_prefix[strlen(o->admin_prefix) - 1] == '/')) {
+        fprintf(stderr, "sse_relay: --admin-prefix: begins with a slash and ends without one\n");
         return false;
     }
     if (o->chunk < 1024 || o->chunk > ((size_t)1 << 20) || o->request_chunk < 1024 ||

@@ -22,8 +22,8 @@ enum { POLICY_DISCONNECT = 0, POLICY_DROP_OLDEST, POLICY_CONFLATE };
 
 typedef struct options {
     texts listen;
-    const char *admin, *upstream, *config;
-    bool fanout, preserve_host;
+    const char *admin, *admin_prefix, *upstream, *config;
+    bool fanout, preserve_host, half_close;
     const char *exec;
     bool standard_input; /* the operand - */
     int on_disconnect, encoded, policy;
@@ -36,7 +36,7 @@ typedef struct options {
     size_t max_connections, max_body, chunk, request_chunk, max_event, ring_events, ring_bytes,
         client_bytes;
     /* intercept */
-    texts set, drop, only;
+    texts set, drop, only, terminal;
     const char *diff;
     /* the rest */
     texts cors_origin;

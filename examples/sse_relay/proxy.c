@@ -26,6 +26,7 @@ static void forget(exchange *e) {
     if (e->next) e->next->prev = e->prev;
     stream_pool_release(e->request);
     stream_pool_release(e->made);
+    diff_free(e->diff);
     stream_sse_free(&e->sse);
     free(e);
 }
@@ -59,6 +60,14 @@ static void send_error_event(exchange *e, const char *type, const char *text, un
 static void fail(exchange *e, int status, enum upstream_error kind, const char *type, const char *text) {
     relay *r = e->r;
     server_conn *c = e->c;
+    if (e->complete && (kind == UPSTREAM_CUT || kind == UPSTREAM_TIMEOUT)) { /* all that matters has come */
+        leave_upstream(e, false);
+        if (c)
+            server_end(c);
+        else
+            forget(e);
+        return;
+    }
     r->counts.upstream_errors[kind]++;
     e->error = text;
     leave_upstream(e, false);
@@ -86,9 +95,12 @@ void proxy_retire(exchange *e) {
     leave_upstream(e, false);
     e->error = "the relay is ending";
     if (!e->begun) {
+        char field[40];
+        int n = snprintf(field, sizeof field, "Retry-After: %u\r\n", 1 + (unsigned)(e->id * 7 % 10));
         e->begun = true;
         e->status = 503;
-        server_reply(e->c, 503, "text/plain", stream_slice_text("The relay is ending.\n"));
+        server_reply_with(e->c, 503, "text/plain", stream_slice_of(field, (size_t)n),
+                          stream_slice_text("The relay is ending.\n"));
         return;
     }
     if (e->events) send_error_event(e, "relay_ending", e->error, 1000 + (unsigned)(e->id * 7919 % 9000));
@@ -221,7 +233,9 @@ static bool write_request(exchange *e, const http_head *head) {
     else if (head->framing == HTTP_CHUNKED)
         http_write_text(&w, "Transfer-Encoding", "chunked");
     e->sends = head->framing == HTTP_CHUNKED ? SERVER_CHUNKED : SERVER_LENGTH;
-    e->bodyless = head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0);
+    e->repeatable =
+        (head->framing == HTTP_NO_BODY || (head->framing == HTTP_LENGTH && head->length == 0)) &&
+        !http_same(head->method, "POST") && !http_same(head->method, "PATCH");
     if (http_write_end(&w) != STREAM_OK) return false;
     e->request_len = w.len;
     return true;
@@ -506,9 +520,13 @@ static void hold(exchange *e, const char *ptr, size_t len) {
             if (e->skipping) {
                 e->skipping = false;
                 e->from = end;
-            } else if (e->filtered &&
-                       !filter_block(e->r, u->buf->data + e->done, end - e->done, &e->made)) {
-                e->starved = true;
+            } else {
+                if (e->r->o.terminal.count && !e->through &&
+                    filter_terminal_block(e->r, u->buf->data + e->done, end - e->done))
+                    e->complete = true;
+                if (e->filtered &&
+                    !filter_block(e->r, &e->diff, u->buf->data + e->done, end - e->done, &e->made))
+                    e->starved = true;
             }
             e->done = end;
             e->through = false;
@@ -629,7 +647,11 @@ static bool take_items(exchange *e) {
             hold(e, item.ptr, item.len);
         } else if (item.kind == HTTP_DONE) {
             if (e->to > e->from) pass(e, true);
-            finish(e);
+            if (e->events && e->r->o.terminal.count && !e->complete)
+                fail(e, 502, UPSTREAM_CUT, "upstream_incomplete",
+                     "the upstream ended its stream without the event that completes one; see --terminal");
+            else
+                finish(e);
             return false;
         }
     }
@@ -671,8 +693,8 @@ void exchange_ended(exchange *e, int os_error) {
         source_failed(e, "it ended");
         return;
     }
-    if (!e->answered && e->reused && e->bodyless && e->request && e->c) {
-        /* It was closed while it waited for us: nothing of this request was seen there. */
+    if (!e->answered && e->reused && e->repeatable && e->request && e->c) {
+        /* It was closed while it waited for us; and if not, then asking twice does no harm. */
         leave_upstream(e, false);
         e->connected_ns = 0;
         e->reused = false;
@@ -707,7 +729,7 @@ void proxy_closed(server_conn *c, server_reason reason) {
     log_exchange(e->r, e, server_reason_text(reason));
     c->user = NULL;
     e->c = NULL;
-    if (e->u && e->r->o.on_disconnect == ON_DISCONNECT_DRAIN && e->sent && e->answered) {
+    if (e->u && e->r->o.on_disconnect == ON_DISCONNECT_DRAIN && e->sent) {
         e->r->counts.drained++;
         upstream_drain(e->u);
         return;

@@ -6,7 +6,7 @@
        upstream.c  where requests go: its addresses, and connections to it that can be used again
        fanout.c    one source to many subscribers
        source.c    that source: an upstream, a child, standard input
-       filter.c    --set, --drop, --only
+       filter.c    --set, --drop, --only, --diff, --terminal
        proxy.c     one request from a client to the upstream, and the answer back
        admin.c     /metrics, /buffer-pool-metrics, /healthz, /streams, the page
        log.c       the access log and complaints, both rate limited */
@@ -24,6 +24,7 @@ enum { MAX_ADDRESSES = 8, MAX_IDLE = 64 };
 typedef struct relay relay;
 typedef struct upstream upstream;
 typedef struct exchange exchange;
+typedef struct diff_state diff_state;
 
 /* ---- upstream.c ---- */
 
@@ -97,7 +98,7 @@ struct exchange {
     size_t request_len;
     server_framing sends; /* how the request's body goes */
     bool sent;            /* the request is whole */
-    bool bodyless;        /* it has no body: it may be sent again */
+    bool repeatable;      /* without a body, and no worse when asked twice: it may be sent again */
     bool reused;          /* the connection had served others */
     bool answered;        /* the answer's head has come */
     bool flows;           /* and something of its body */
@@ -108,12 +109,14 @@ struct exchange {
     bool whole;            /* the answer is */
     bool source;           /* no client's, but what the fan-out lives on */
     bool keeps;            /* the upstream can be used again after it */
+    bool complete;         /* an event came that --terminal names */
     bool through;          /* an event longer than a buffer is under way: its pieces pass */
     stream_sse sse;        /* finds where events end */
     bool filtered;         /* its events go through the rules; */
     bool skipping;         /* one that is too long for that is left out */
     bool starved;          /* no memory for it */
     stream_pool_buf *made; /* what they came to */
+    diff_state *diff;      /* NULL: nothing yet */
     size_t from, to;       /* in u->buf: body that was not sent yet */
     size_t done;           /* end of the last whole event in it */
     int status;
@@ -165,12 +168,14 @@ typedef struct slot {
 typedef struct subscriber {
     bool publishes; /* false: see fanout.c */
     bool stalled;
+    bool resuming; /* on its way from an old place: --client-bytes counts when it has come up */
     fanout *f;
     server_conn *c;
     struct subscriber *next_one, *prev_one;
     uint64_t id, next, urgent; /* numbers of the events it gets next */
     uint64_t gap;              /* lost, and to be told; UINT64_MAX: nobody knows how many */
-    uint64_t began_ns, out_ns, events, bytes, lost, stalls;
+    uint64_t began_ns, out_ns, events, bytes, chunks, lost, stalls, stalled_ns, stall_since;
+    uint64_t client; /* hash of its name; 0: none */
     uint64_t topic[MAX_TOPICS];
     unsigned topics; /* 0: all */
     char last[48];   /* lastEventId of the query */
@@ -197,17 +202,19 @@ struct fanout {
     char epoch[20]; /* part of every id: numbers of another run mean nothing */
     slot *ring;
     size_t ring_len;
-    uint64_t oldest, next;  /* numbers kept: [oldest, next) */
-    uint64_t bytes, offset; /* kept; ever */
+    uint64_t oldest, next;                         /* numbers kept: [oldest, next) */
+    uint64_t bytes, offset;                        /* kept; ever */
+    uint64_t served, served_urgent, served_offset; /* offered to everybody: up to there */
     slot urgent[URGENT];
     uint64_t urgent_next;
     key_place keys[KEYS];
     batch batch; /* the last one that was made */
     subscriber *subscribers;
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
-    uint64_t reconnects;
+    uint64_t reconnects, superseded;
     uint64_t seed;
-    bool ended; /* the source has */
+    bool ended;    /* the source has */
+    bool complete; /* an event came that --terminal names: when the source ends it is not tried again */
     /* source.c */
     exchange *e; /* to an upstream */
     stream_sse sse;
@@ -217,6 +224,8 @@ struct fanout {
     unsigned failures; /* in a row */
     uint64_t due_ns;   /* when the timer is really wanted */
     void *child;
+    server_op grace;       /* for a child that was asked to end */
+    bool gracing, leaving; /* that clock runs; it was asked */
     char input[16384], error_text[1024];
 };
 
@@ -229,12 +238,21 @@ void fanout_answered(server_conn *c);
 void fanout_closed(server_conn *c, server_reason reason);
 bool fanout_init(fanout *f, relay *r);
 void fanout_free(fanout *f);
+/* Offers what was published to all who listen: once for what one turn of the loop has brought, so that
+   events which come together go out together. */
+void fanout_serve(fanout *f);
+/* Bytes of events it has still to get. */
+uint64_t fanout_behind(const fanout *f, const subscriber *s);
 /* Ends one stream because we end; false: there is none left. */
 bool fanout_retire_one(fanout *f);
 /* What upstream.c tells, when the exchange is the source's. */
 void source_connected(exchange *e);
 void source_failed(exchange *e, const char *why);
 void source_read(exchange *e, size_t bytes);
+/* SIGCHLD has come. */
+void source_child_ended(fanout *f);
+/* We end, so it does. True: there is still a child, and SIGCHLD will come. */
+bool source_end(fanout *f, bool at_once);
 
 /* ---- filter.c ---- */
 
@@ -244,19 +262,40 @@ typedef struct filter {
     stream_json_rule rule[MAX_TEXTS];
     char pointer[MAX_TEXTS][256];
     unsigned rules;
+    char diff[128]; /* pointer to the key; empty: no --diff */
     size_t grows;   /* what they can add to one event */
     stream_sse sse; /* takes a block apart */
 } filter;
 
-typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_verdict;
+typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_PATCHED, FILTER_FAILED } filter_verdict;
+
+enum { DIFF_KEYS = 64 };
+
+/* What a client of --diff has: the last events by name and key. When there are more, the oldest goes, and
+   the next event of its key is sent whole. */
+struct diff_state {
+    struct {
+        uint64_t name; /* hash */
+        stream_pool_buf *json;
+    } last[DIFF_KEYS];
+    unsigned turn;
+};
+
+void diff_free(diff_state *d);
 
 /* NULL, or what is wrong with the rule *which. */
 const char *filter_init(filter *f, const options *o, const char **which);
-/* CHANGED: *data has the new data and its length, a reference of the caller's. FAILED: no memory. */
-filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data);
+/* CHANGED: *data has the new data and its length, a reference of the caller's; PATCHED: and it is a merge
+ *patch. d: the stream's, made when it is needed; NULL: no --diff. FAILED: no memory. */
+filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event,
+                            stream_pool_buf **data);
 /* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and
    may be replaced. False: no memory. */
-bool filter_block(relay *r, const char *ptr, size_t len, stream_pool_buf **out);
+bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out);
+/* Whether an event is one that --terminal names. */
+bool filter_terminal(const relay *r, const stream_sse_event *event);
+/* Whether a whole block is such an event. */
+bool filter_terminal_block(relay *r, const char *ptr, size_t len);
 
 /* ---- admin.c ---- */
 
@@ -278,6 +317,10 @@ bool log_open(relay_log *l, const char *path);
 void log_close(relay_log *l);
 void log_exchange(relay *r, const exchange *e, const char *reason);
 void log_subscriber(relay *r, const subscriber *s, const char *reason);
+/* What a child says on its standard error goes to ours, as far as that takes it at once. */
+void log_pass(const char *text, size_t len);
+/* A line about ourselves, on standard error, that answers somebody. */
+void log_say(const char *what, const char *why);
 /* A line about ourselves, on standard error; the same `what` once in ten seconds at most. */
 void log_complain(relay *r, const char *what, const char *why);
 
@@ -320,6 +363,7 @@ struct relay {
         uint64_t held_back;
     } complaints[8];
     unsigned admin_listener; /* UINT_MAX: any */
+    bool admin_off;
     bool retiring;
     server_op retire;
     fanout fan;

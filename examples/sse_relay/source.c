@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../common/child.h"
@@ -26,8 +27,9 @@ static void publish(fanout *f, const stream_sse_event *from) {
     const stream_sse_event *event = &changed;
     stream_slice key = event->event;
     stream_pool_buf *data = NULL;
+    if (f->r->o.terminal.count && filter_terminal(f->r, from)) f->complete = true;
     if (f->r->filter.active) {
-        filter_verdict verdict = filter_event(f->r, from, &data);
+        filter_verdict verdict = filter_event(f->r, NULL, from, &data);
         if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return;
         if (data) changed.data = stream_slice_of(data->data, data->len);
     }
@@ -43,6 +45,18 @@ static void publish(fanout *f, const stream_sse_event *from) {
     stream_pool_release(data);
 }
 
+/* Tells the subscribers of what they do not get. */
+static void lose(fanout *f, const char *type, const char *why, uint64_t bytes) {
+    stream_sse_event lost;
+    char text[192];
+    int n = snprintf(text, sizeof text, "{\"error\":{\"type\":\"%s\",\"message\":\"%s\",\"bytes\":%llu}}",
+                     type, why, (unsigned long long)bytes);
+    memset(&lost, 0, sizeof lost);
+    lost.event = stream_slice_text("error");
+    lost.data = stream_slice_of(text, (size_t)n);
+    (void)fanout_publish(f, &lost, lost.event, stream_slice_of(NULL, 0), false);
+}
+
 static void take(fanout *f, const void *data, size_t len) {
     stream_item item;
     stream_status st;
@@ -52,16 +66,8 @@ static void take(fanout *f, const void *data, size_t len) {
             f->failures = 0;
             publish(f, &f->sse.event);
         } else {
-            stream_sse_event lost;
-            char text[128];
-            int n = snprintf(text, sizeof text,
-                             "{\"error\":{\"type\":\"event_lost\",\"message\":\"%s\",\"bytes\":%llu}}",
-                             stream_status_text(st), (unsigned long long)item.size);
-            memset(&lost, 0, sizeof lost);
-            lost.event = stream_slice_text("error");
-            lost.data = stream_slice_of(text, (size_t)n);
             if (st == STREAM_E_TOO_LONG) f->r->counts.oversize++;
-            (void)fanout_publish(f, &lost, lost.event, stream_slice_of(NULL, 0), false);
+            lose(f, "event_lost", stream_status_text(st), item.size);
             log_complain(f->r, "source: an event is lost", stream_status_text(st));
         }
     }
@@ -77,7 +83,14 @@ static void set_timer(fanout *f, uint64_t wait_ns) {
 }
 
 static void later(fanout *f, const char *why) {
-    uint64_t wait = second << (f->failures < MOST_FAILURES ? f->failures : MOST_FAILURES);
+    uint64_t wait;
+    if (f->complete) { /* that was all of it: to ask again would be to begin again */
+        f->running = false;
+        log_complain(f->r, "source", "complete");
+        fanout_end(f);
+        return;
+    }
+    wait = second << (f->failures < MOST_FAILURES ? f->failures : MOST_FAILURES);
     f->running = false;
     f->reconnects++;
     f->failures++;
@@ -159,7 +172,8 @@ void source_failed(exchange *e, const char *why) {
 }
 
 void source_read(exchange *e, size_t bytes) {
-    fanout *f = &e->r->fan;
+    relay *r = e->r;
+    fanout *f = &r->fan;
     upstream *u = e->u;
     stream_item item;
     stream_status st;
@@ -169,10 +183,16 @@ void source_read(exchange *e, size_t bytes) {
     }
     while ((st = http_next(&u->http, &item)) == STREAM_OK) {
         if (item.kind == HTTP_HEAD && u->http.head.status >= 200) {
-            stream_slice type = http_field(u->http.head.fields, "content-type");
+            stream_slice type = http_field(u->http.head.fields, "content-type"),
+                         coding = http_field(u->http.head.fields, "content-encoding");
             type.len = type.len ? stream_find_any(type.ptr, type.len, "; \t", 3) : 0;
             if (u->http.head.status != 200 || !http_same(type, "text/event-stream")) {
                 source_failed(e, "it answers with no event stream");
+                return;
+            }
+            if (coding.len && !http_same(coding, "identity")) {
+                r->counts.upstream_errors[UPSTREAM_ENCODED]++;
+                source_failed(e, "it compresses its events although identity was asked for");
                 return;
             }
             e->answered = true;
@@ -198,17 +218,53 @@ static void read_on(fanout *f) {
         f->reading = true;
 }
 
-static void end_child(fanout *f) {
+/* It says nothing more, or nobody wants to hear it: with all it has started it is asked to end, and after
+   two seconds it is not asked. What is left to be done is done when it has, in source_child_ended. */
+static void leave_child(fanout *f) {
     child *c = (child *)f->child;
     stream_io_close(&f->r->s.io, &f->file);
+    f->leaving = true;
+    child_signal(c, SIGTERM);
+    if (stream_io_timer(&f->r->s.io, &f->grace.op, stream_now_ns() + 2 * second) == STREAM_OK)
+        f->gracing = true;
+    source_child_ended(f); /* it may have, before */
+}
+
+/* What it has said on its standard error before it ended; what somebody else goes on to say there is lost.
+ */
+static void pass_last_words(fanout *f) {
+    char text[1024];
+    ssize_t n = 1;
+    int i;
+    if (f->reading_errors)
+        for (i = 0; i < 64 && (n = read(f->errors.fd, text, sizeof text)) > 0; i++)
+            log_pass(text, (size_t)n);
     stream_io_close(&f->r->s.io, &f->errors);
-    if (c && c->pid) {
-        child_signal(c, SIGTERM);
-        if (!child_reap(c)) child_signal(c, SIGKILL);
-        while (!child_reap(c) && errno != ECHILD) usleep(1000); /* killed: it cannot take long */
-    }
+}
+
+static void grace_done(server_op *op) {
+    fanout *f = (fanout *)op->owner;
+    f->gracing = false;
+    if (op->op.status == STREAM_OK && f->leaving && f->child) child_signal((child *)f->child, SIGKILL);
+}
+
+void source_child_ended(fanout *f) {
+    child *c = (child *)f->child;
+    /* Until its output ends, what it started may be writing there. */
+    if (!c || !f->leaving || !child_reap(c)) return;
+    pass_last_words(f);
+    child_free(c, false); /* what is left of its group is killed */
+    if (f->gracing) stream_io_cancel(&f->r->s.io, &f->grace.op);
     free(c);
     f->child = NULL;
+    f->leaving = false;
+    if (!f->r->retiring) later(f, "the command ended");
+}
+
+bool source_end(fanout *f, bool at_once) {
+    if (f->child && !f->leaving) leave_child(f);
+    if (f->child && at_once) child_signal((child *)f->child, SIGKILL);
+    return f->child != NULL;
 }
 
 static void input_done(server_op *op) {
@@ -221,11 +277,12 @@ static void input_done(server_op *op) {
     } else if (f->r->o.standard_input) {
         stream_io_detach(&f->r->s.io, &f->file);
         f->running = false;
-        log_complain(f->r, "source", "standard input ended");
+        log_complain(f->r, "source", f->complete ? "complete" : "standard input ended");
+        if (f->r->o.terminal.count && !f->complete)
+            lose(f, "source_incomplete", "it ended without the event that completes it; see --terminal", 0);
         fanout_end(f);
     } else {
-        end_child(f);
-        later(f, "the command ended");
+        leave_child(f);
     }
 }
 
@@ -240,28 +297,35 @@ static void errors_done(server_op *op) {
     fanout *f = (fanout *)op->owner;
     f->reading_errors = false;
     if (op->op.status != STREAM_OK) return;
-    {
-        ssize_t unused = write(STDERR_FILENO, f->error_text, op->op.bytes);
-        (void)unused;
-    }
+    log_pass(f->error_text, op->op.bytes);
     errors_on(f);
 }
 
 static bool run(fanout *f) {
     char *argv[] = {(char *)(uintptr_t) "/bin/sh", (char *)(uintptr_t) "-c", NULL, NULL};
     child *c = (child *)calloc(1, sizeof *c);
+    child_desc desc;
+    int error;
     argv[2] = (char *)(uintptr_t)f->r->o.exec;
-    if (!c || child_start(c, argv, CHILD_STDIN_NULL, -1) != 0) {
+    memset(&desc, 0, sizeof desc);
+    desc.argv = argv;
+    if (!c || child_start(c, &desc, &error) != CHILD_STARTED) {
         free(c);
         return false;
     }
     f->child = c;
-    if (stream_io_attach(&f->r->s.io, &f->file, c->out) != STREAM_OK ||
-        stream_io_attach(&f->r->s.io, &f->errors, c->err) != STREAM_OK)
-        return false;
     f->running = true;
+    if (stream_io_attach(&f->r->s.io, &f->file, c->out) != STREAM_OK) {
+        close(c->out);
+        close(c->err);
+        leave_child(f);
+        return true;
+    }
     read_on(f);
-    errors_on(f);
+    if (stream_io_attach(&f->r->s.io, &f->errors, c->err) == STREAM_OK)
+        errors_on(f);
+    else
+        close(c->err);
     return true;
 }
 
@@ -322,6 +386,7 @@ bool source_init(fanout *f) {
     server_op_init(&f->in, input_done, f);
     server_op_init(&f->in_errors, errors_done, f);
     server_op_init(&f->timer, timer_done, f);
+    server_op_init(&f->grace, grace_done, f);
     if (f->r->o.standard_input) {
         if (stream_io_attach(&f->r->s.io, &f->file, STDIN_FILENO) != STREAM_OK) return false;
         f->running = true;
@@ -332,7 +397,16 @@ bool source_init(fanout *f) {
 }
 
 void source_free(fanout *f) {
+    child *c = (child *)f->child;
     drop(f);
-    end_child(f);
+    if (c) { /* only when the loop itself has failed */
+        siginfo_t ended;
+        child_signal(c, SIGKILL);
+        while (waitid(P_PID, (id_t)c->pid, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+        }
+        child_reap(c);
+        child_free(c, false);
+        free(c);
+    }
     stream_sse_free(&f->sse);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT-0
    What the records become on standard output: the assistant's text, or one JSON event per line.
 
-   Events, each with "event", "ms" since the start, and where a record or text is meant its stream "offset":
+   Events, each with "event", "wrap" (--name, when given), "ms" since the start, and where a record or text
+   is meant its stream "offset":
 
      start         session, model (of the init record)
      text          text; source: assistant, subagent, or output (bytes of the child that are no record)
      thinking      text
-     tool_start    id, name
+     tool_start    id, name; input when it is known at once
      tool_input    id, name, input
      tool_end      id, name, tool_ms, is_error
      result        record, whole
@@ -14,6 +15,10 @@
      oversize      bytes, head: a record over --max-record
      truncated     bytes, head: a record its line's end, or the input's, cut off
      invalid       bytes, head: no JSON inside, nested too deep, or lost for want of memory
+     stalled       timer (startup, idle, tool, total, exit), quiet_ms, cpu (is the child busy: true, false
+                   or null), stdin_open, tool (its name or null), action (report, stop)
+     resumed       what the timer waited for came
+     restart       code, wait_ms, session: the child is started again
      end           records, bytes, unterminated, missing (null, or what the stream lacks) */
 #include "wrap.h"
 
@@ -54,29 +59,46 @@ static field value_field(const char *key, stream_json_value value) {
     return f;
 }
 
-/* Appends one event line; what does not fit in the buffer makes it grow once. */
+static bool wants_events(const run *r) {
+    return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r);
+}
+
+/* Makes one event, and gives it to whoever wants it; what does not fit in the buffer makes it grow once. */
 static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
     stream_json_writer w;
     size_t len;
     for (;;) {
         const field *f;
-        stream_json_writer_init(&w, r->made.ptr + r->made.len, r->made.cap - r->made.len);
+        stream_json_writer_init(&w, r->event.ptr, r->event.cap);
         stream_json_write_object(&w);
         stream_json_write_key(&w, "event", 5);
         stream_json_write_string(&w, name, strlen(name));
+        if (r->opt.name) {
+            stream_json_write_key(&w, "wrap", 4);
+            stream_json_write_string(&w, r->opt.name, strlen(r->opt.name));
+        }
         stream_json_write_key(&w, "ms", 2);
         stream_json_write_uint64(&w, since_ns(now_ns, r->started_ns) / 1000000);
         for (f = fields; f->kind != F_END; f++) {
             stream_json_write_key(&w, f->key, strlen(f->key));
-            if (f->kind == F_TEXT && f->text) stream_json_write_string(&w, f->text, f->len);
-            else if (f->kind == F_NUMBER) stream_json_write_uint64(&w, f->number);
-            else if (f->kind == F_BOOL) stream_json_write_bool(&w, f->number != 0);
-            else stream_json_write_value(&w, f->value);
+            if (f->kind == F_TEXT && f->text)
+                stream_json_write_string(&w, f->text, f->len);
+            else if (f->kind == F_NUMBER)
+                stream_json_write_uint64(&w, f->number);
+            else if (f->kind == F_BOOL)
+                stream_json_write_bool(&w, f->number != 0);
+            else
+                stream_json_write_value(&w, f->value);
         }
         stream_json_write_end(&w);
-        if (stream_json_writer_finish(&w, &len) == STREAM_OK && len < r->made.cap - r->made.len) break;
-        if (!text_room(&r->made, len + 1)) return;
+        if (stream_json_writer_finish(&w, &len) == STREAM_OK) break;
+        r->event.len = 0;
+        if (!text_room(&r->event, len + 1)) return;
     }
+    endpoint_event(r, name, r->event.ptr, len);
+    publish_event(r, name, r->event.ptr, len);
+    if (r->opt.output != OUTPUT_EVENTS || !text_room(&r->made, len + 1)) return;
+    memcpy(r->made.ptr + r->made.len, r->event.ptr, len);
     r->made.len += len;
     r->made.ptr[r->made.len++] = '\n';
 }
@@ -105,7 +127,8 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
         name = e->kind == SESSION_TOOL_START ? "tool_start" : "tool_input";
         f[n++] = value_field("id", e->id);
         f[n++] = value_field("name", e->name);
-        if (e->kind == SESSION_TOOL_INPUT) f[n++] = value_field("input", e->value);
+        if (e->kind == SESSION_TOOL_INPUT || e->value.type != STREAM_JSON_NONE)
+            f[n++] = value_field("input", e->value);
         break;
     case SESSION_TOOL_END:
         name = "tool_end";
@@ -128,6 +151,7 @@ static void event_of_record(run *r, const session_event *e, uint64_t offset, uin
 
 /* The assistant's own words only; a block ends with a line feed whatever it contains. */
 static void text_of_record(run *r, const session_event *e) {
+    bool other = e->kind != SESSION_TEXT && e->kind != SESSION_THINKING && r->session.mapped;
     if (e->subagent) return;
     if (e->kind == SESSION_TEXT && !e->repeated) {
         size_t len, from = r->made.len;
@@ -138,8 +162,9 @@ static void text_of_record(run *r, const session_event *e) {
         text_add_safe(&r->made, r->scratch.ptr, len, false);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
-    if ((e->kind == SESSION_TEXT_END || (e->kind == SESSION_TEXT && !r->session.partial)) && r->text_line_open &&
-        text_room(&r->made, 1)) {
+    if ((e->kind == SESSION_TEXT_END || other ||
+         (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
+        r->text_line_open && text_room(&r->made, 1)) {
         r->made.ptr[r->made.len++] = '\n';
         r->text_line_open = false;
     }
@@ -148,25 +173,49 @@ static void text_of_record(run *r, const session_event *e) {
 void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     session_reading reading;
     session_event event;
+    bool events = wants_events(r);
     size_t at;
     session_begin(&r->session, &reading, record, now_ns);
     /* Framing trusts brackets and quotes; what is spliced into an event must be JSON to the letter. */
-    if (r->opt.output == OUTPUT_EVENTS && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
+    if (events && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {
         output_lost(r, STREAM_E_INVALID, record, now_ns);
-        return;
+        events = false;
+        if (r->opt.output == OUTPUT_EVENTS) return;
     }
     while (session_next(&r->session, &reading, &event)) {
-        if (r->opt.output == OUTPUT_EVENTS) event_of_record(r, &event, record->offset, now_ns);
-        else if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
+        if (events) event_of_record(r, &event, record->offset, now_ns);
+        if (r->opt.output == OUTPUT_TEXT) text_of_record(r, &event);
     }
 }
 
+/* Whether a backslash that stands there begins an escape, and is not the end of one. */
+static bool begins_escape(const char *p, size_t at) {
+    size_t from = at;
+    while (from > 0 && p[from - 1] == '\\') from--;
+    return p[at] == '\\' && (at - from) % 2 == 0;
+}
+
+/* Where the head of a record may end: not inside a character, an escape, or a pair of surrogates. */
+static size_t head_cut(const char *p, size_t len) {
+    size_t end = len < HEAD_SHOWN ? len : stream_utf8_cut(p, HEAD_SHOWN), back;
+    if (end == len) return end;
+    for (back = 1; back < 6 && back <= end; back++) {
+        if (!begins_escape(p, end - back) || (back > 1 && p[end - back + 1] != 'u')) continue;
+        end -= back;
+        break;
+    }
+    if (end >= 6 && begins_escape(p, end - 6) && p[end - 5] == 'u' && (p[end - 4] | 32) == 'd' &&
+        strchr("89abAB", p[end - 3]))
+        end -= 6;
+    return end;
+}
+
 void output_lost(run *r, stream_status status, const stream_item *item, uint64_t now_ns) {
-    size_t head = item->len < HEAD_SHOWN ? item->len : stream_utf8_cut(item->ptr, HEAD_SHOWN);
+    size_t head = head_cut(item->ptr, item->len);
     field f[4];
     session_count_lost(&r->session, status, item);
     if (item->flags & STREAM_UNTERMINATED) r->session.unterminated = true;
-    if (r->opt.output != OUTPUT_EVENTS) return;
+    if (!wants_events(r)) return;
     memset(f, 0, sizeof f);
     f[0] = number_field("offset", item->offset, F_NUMBER);
     if (status == STREAM_NOISE) {
@@ -189,11 +238,46 @@ void output_end(run *r, uint64_t now_ns) {
     field f[5];
     if (r->opt.output == OUTPUT_TEXT && r->text_line_open && text_room(&r->made, 1))
         r->made.ptr[r->made.len++] = '\n';
-    if (r->opt.output != OUTPUT_EVENTS) return;
+    if (!wants_events(r)) return;
     memset(f, 0, sizeof f);
     f[0] = number_field("records", r->session.records, F_NUMBER);
-    f[1] = number_field("bytes", r->pipe.bytes, F_NUMBER);
+    f[1] = number_field("bytes", r->bytes, F_NUMBER);
     f[2] = number_field("unterminated", r->session.unterminated, F_BOOL);
     f[3] = text_field("missing", missing, missing ? strlen(missing) : 0);
     put_event(r, "end", now_ns, f);
+}
+
+void output_stalled(run *r, uint64_t now_ns) {
+    const watch *w = &r->watch;
+    const session *s = &r->session;
+    const char *tool = s->tools > 0 ? s->tool[0].name : NULL;
+    field f[7];
+    if (!wants_events(r) || r->ended) return;
+    memset(f, 0, sizeof f);
+    f[0] = text_field("timer", watch_name(w->last), strlen(watch_name(w->last)));
+    f[1] = number_field("quiet_ms", since_ns(now_ns, w->since_ns) / 1000000, F_NUMBER);
+    f[2] = w->busy == WATCH_UNKNOWN ? text_field("cpu", NULL, 0)
+                                    : number_field("cpu", w->busy == WATCH_BUSY, F_BOOL);
+    f[3] = number_field("stdin_open", pipes_child_reads(r), F_BOOL);
+    f[4] = text_field("tool", tool, tool ? strlen(tool) : 0);
+    f[5] = w->stops ? text_field("action", "stop", 4) : text_field("action", "report", 6);
+    put_event(r, "stalled", now_ns, f);
+}
+
+void output_resumed(run *r, uint64_t now_ns) {
+    field none;
+    if (!wants_events(r) || r->ended) return;
+    memset(&none, 0, sizeof none);
+    put_event(r, "resumed", now_ns, &none);
+}
+
+void output_restart(run *r, int code, uint64_t wait_ns, uint64_t now_ns) {
+    const char *id = r->session.session_id;
+    field f[4];
+    if (!wants_events(r)) return;
+    memset(f, 0, sizeof f);
+    f[0] = number_field("code", (uint64_t)code, F_NUMBER);
+    f[1] = number_field("wait_ms", wait_ns / 1000000, F_NUMBER);
+    f[2] = text_field("session", id, strlen(id));
+    put_event(r, "restart", now_ns, f);
 }

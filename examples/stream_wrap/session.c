@@ -45,6 +45,22 @@ static void count_type(session *s, const char *name) {
     s->type[i].count++;
 }
 
+/* The usual case: a type that came before, written without an escape, is found as it stands. */
+static bool count_known_type(session *s, stream_json_value type) {
+    size_t i, len = type.len - 2;
+    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len))
+        return false;
+    for (i = 0; i < s->types; i++) {
+        session_type *known = &s->type[i];
+        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 &&
+            known->name[len] == '\0') {
+            known->count++;
+            return true;
+        }
+    }
+    return false;
+}
+
 static session_tool *find_tool(session *s, const char *id) {
     size_t i;
     for (i = 0; i < s->tools; i++)
@@ -67,13 +83,33 @@ static void tool_started(session *s, stream_json_value id, stream_json_value nam
     s->tool[s->tools++].since_ns = now_ns;
 }
 
-static void tool_ended(session *s, session_event *event) {
+static void count_tool(session *s, const session_event *event, uint64_t now_ns) {
+    uint64_t ns = now_ns > event->tool.since_ns ? now_ns - event->tool.since_ns : 0;
+    session_tool_kind *kind;
+    size_t i;
+    for (i = 0; i < s->tool_kinds; i++)
+        if (strcmp(s->tool_kind[i].name, event->tool.name) == 0) break;
+    if (i == SESSION_TOOLS) {
+        i = SESSION_TOOLS - 1;
+        memcpy(s->tool_kind[i].name, "(others)", 9);
+    } else if (i == s->tool_kinds) {
+        memcpy(s->tool_kind[s->tool_kinds++].name, event->tool.name, SESSION_NAME);
+    }
+    kind = &s->tool_kind[i];
+    kind->calls++;
+    kind->failed += event->is_error;
+    kind->total_ns += ns;
+    if (ns > kind->longest_ns) kind->longest_ns = ns;
+}
+
+static void tool_ended(session *s, session_event *event, uint64_t now_ns) {
     char key[SESSION_NAME];
     session_tool *tool;
     keep_name(key, event->id);
     tool = find_tool(s, key);
     if (tool) {
         event->tool = *tool;
+        count_tool(s, event, now_ns);
         memmove(tool, tool + 1, (size_t)(&s->tool[s->tools] - (tool + 1)) * sizeof *tool);
         s->tools--;
     } else if (s->tools_untracked > 0) {
@@ -128,17 +164,36 @@ session_usage session_tokens(const session *s) {
 
 /* {"type":"stream_event","event":{...}}: a piece of the message that is arriving */
 static void read_delta(session *s, session_reading *r, const stream_item *record) {
-    enum { TYPE, PARENT, DELTA_TYPE, TEXT, THINKING, BLOCK_TYPE, BLOCK_ID, BLOCK_NAME, MESSAGE_ID,
-           MESSAGE_USAGE, USAGE, COUNT };
-    static const char *const want[COUNT] = {
-        "/event/type", "/parent_tool_use_id", "/event/delta/type", "/event/delta/text",
-        "/event/delta/thinking", "/event/content_block/type", "/event/content_block/id",
-        "/event/content_block/name", "/event/message/id", "/event/message/usage", "/event/usage"};
+    enum {
+        TYPE,
+        PARENT,
+        DELTA_TYPE,
+        TEXT,
+        THINKING,
+        BLOCK_TYPE,
+        BLOCK_ID,
+        BLOCK_NAME,
+        MESSAGE_ID,
+        MESSAGE_USAGE,
+        USAGE,
+        COUNT
+    };
+    static const char *const want[COUNT] = {"/event/type",
+                                            "/parent_tool_use_id",
+                                            "/event/delta/type",
+                                            "/event/delta/text",
+                                            "/event/delta/thinking",
+                                            "/event/content_block/type",
+                                            "/event/content_block/id",
+                                            "/event/content_block/name",
+                                            "/event/message/id",
+                                            "/event/message/usage",
+                                            "/event/usage"};
     stream_json_value v[COUNT];
     session_event *first = &r->first;
+    s->partial = true;
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
     first->subagent = v[PARENT].type == STREAM_JSON_STRING;
-    s->partial = true;
     if (is(v[TYPE], "content_block_delta")) {
         if (is(v[DELTA_TYPE], "text_delta")) {
             first->kind = SESSION_TEXT;
@@ -183,6 +238,30 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
         r->walking = stream_json_each_init(&r->each, v[CONTENT]) == STREAM_OK;
 }
 
+static void keep_cost(session *s, stream_json_value cost) {
+    if (cost.type != STREAM_JSON_NUMBER || cost.len >= sizeof s->cost) return;
+    memcpy(s->cost, cost.ptr, cost.len);
+    s->cost[cost.len] = '\0';
+}
+
+/* What a tool gave back is most of the bytes of many streams, and nearly always alone in its record. When
+   nobody wants to see it, one pass over them is enough; false: it is another kind of message. */
+static bool read_tool_result(session *s, session_reading *r, const stream_item *record) {
+    enum { TYPE, ID, ERROR, SECOND, COUNT };
+    static const char *const want[COUNT] = {"/message/content/0/type", "/message/content/0/tool_use_id",
+                                            "/message/content/0/is_error", "/message/content/1"};
+    stream_json_value v[COUNT];
+    if (!s->silent) return false;
+    stream_json_pick(record->ptr, record->len, want, COUNT, v);
+    if (!is(v[TYPE], "tool_result") || v[SECOND].type != STREAM_JSON_NONE) return false;
+    r->first.kind = SESSION_TOOL_END;
+    r->first.id = v[ID];
+    r->first.is_error = v[ERROR].type == STREAM_JSON_TRUE;
+    tool_ended(s, &r->first, r->now_ns);
+    r->has_first = true;
+    return true;
+}
+
 static void read_result(session *s, session_reading *r, const stream_item *record) {
     enum { USAGE, COST, ERROR, COUNT };
     static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
@@ -192,10 +271,7 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
         s->done = read_usage(v[USAGE]);
         memset(&s->now, 0, sizeof s->now);
     }
-    if (v[COST].type == STREAM_JSON_NUMBER && v[COST].len < sizeof s->cost) {
-        memcpy(s->cost, v[COST].ptr, v[COST].len);
-        s->cost[v[COST].len] = '\0';
-    }
+    keep_cost(s, v[COST]);
     s->result_is_error = v[ERROR].type == STREAM_JSON_TRUE;
     s->saw_result = true;
     s->state = SESSION_RESULT;
@@ -209,12 +285,116 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
 static void read_system(session *s, session_reading *r, const stream_item *record) {
     static const char *const want[] = {"/subtype", "/session_id", "/model"};
     stream_json_value v[3];
-    stream_json_pick(record->ptr, record->len, want, 3, v);
+    stream_json_pick(record->ptr, record->len, want, 1, v);
     if (!is(v[0], "init")) return;
+    stream_json_pick(record->ptr, record->len, want, 3, v);
     keep_name(s->session_id, v[1]);
     keep_name(s->model, v[2]);
     r->first.kind = SESSION_INIT;
     r->has_first = true;
+}
+
+/* Nearly every record of a stream in deltas begins with one of these, and when nobody wants its text that
+   is all there is to know. Comparing costs a tenth of looking two members up. */
+static bool silent_record(session *s, const stream_item *record) {
+    static const struct {
+        const char *begin, *type;
+        size_t len;
+    } known[] = {
+#define KNOWN(begin, type) {begin, type, sizeof begin - 1}
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"", "stream_event"),
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\"", "stream_event"),
+        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"message_stop\"", "stream_event"),
+        KNOWN("{\"type\":\"system\",\"subtype\":\"thinking_tokens\"", "system"),
+#undef KNOWN
+    };
+    size_t i;
+    if (!s->silent || s->mapped || s->detect) return false;
+    for (i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (record->len <= known[i].len || memcmp(record->ptr, known[i].begin, known[i].len) != 0) continue;
+        s->partial |= i < 3;
+        count_type(s, known[i].type);
+        return true;
+    }
+    return false;
+}
+
+static void add_usage(session *s, const mapping_rule *rule, const stream_json_value *v) {
+    session_usage u;
+    uint64_t *const to[] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
+    int i;
+    memset(&u, 0, sizeof u);
+    for (i = 0; i < 4; i++)
+        if (rule->field[FIELD_INPUT + i] >= 0) *to[i] = count_of(v[rule->field[FIELD_INPUT + i]]);
+    if (rule->input_includes_cache) u.input -= u.input < u.cache_read ? u.input : u.cache_read;
+    s->now = u;
+    message_done(s);
+}
+
+static void read_mapped(session *s, session_reading *r, const stream_item *record) {
+    stream_json_value v[MAPPING_POINTERS], got[MAPPING_FIELDS];
+    const mapping_rule *rule = mapping_apply(&s->map, record->ptr, record->len, v);
+    session_event *first = &r->first;
+    char name[SESSION_NAME];
+    size_t i;
+    keep_name(name, v[s->map.type]);
+    count_type(s, v[s->map.type].type == STREAM_JSON_STRING ? name : "(none)");
+    r->has_first = true; /* SESSION_UNKNOWN if nothing else */
+    if (!rule) return;
+    memset(got, 0, sizeof got);
+    for (i = 0; i < MAPPING_FIELDS; i++)
+        if (rule->field[i] >= 0) got[i] = v[rule->field[i]];
+    if (got[FIELD_SESSION].type == STREAM_JSON_STRING) keep_name(s->session_id, got[FIELD_SESSION]);
+    if (got[FIELD_MODEL].type == STREAM_JSON_STRING) keep_name(s->model, got[FIELD_MODEL]);
+    keep_cost(s, got[FIELD_COST]);
+    first->id = got[FIELD_ID];
+    first->name = got[FIELD_NAME];
+    first->is_error = mapping_failed(&s->map, rule, v);
+    switch (rule->means) {
+    case MEANS_START: first->kind = SESSION_INIT; break;
+    case MEANS_TEXT:
+    case MEANS_DELTA:
+    case MEANS_THINKING:
+        first->kind = rule->means == MEANS_THINKING ? SESSION_THINKING : SESSION_TEXT;
+        first->value = got[FIELD_TEXT];
+        first->piece = rule->means == MEANS_DELTA;
+        if (first->kind == SESSION_TEXT && !(first->piece && s->text_open)) s->messages++;
+        r->has_first = first->value.type == STREAM_JSON_STRING;
+        break;
+    case MEANS_TOOL_START:
+        first->kind = SESSION_TOOL_START;
+        first->value = got[FIELD_ARGUMENTS];
+        tool_started(s, first->id, first->name, r->now_ns);
+        break;
+    case MEANS_TOOL_END:
+        first->kind = SESSION_TOOL_END;
+        tool_ended(s, first, r->now_ns);
+        break;
+    case MEANS_RESULT:
+        first->kind = SESSION_FINAL;
+        s->result_is_error = first->is_error;
+        s->saw_result = true;
+        s->state = SESSION_RESULT;
+        s->tools = 0;
+        s->tools_untracked = 0;
+        add_usage(s, rule, v);
+        break;
+    case MEANS_USAGE: add_usage(s, rule, v); break;
+    default: break;
+    }
+    if (rule->means != MEANS_OTHER) s->text_open = rule->means == MEANS_DELTA;
+}
+
+/* What writes a stream is told by its first record. */
+static void detect(session *s, const stream_item *record) {
+    const char *name, *text;
+    size_t i;
+    for (i = 0; !s->mapped && (name = mapping_name(i)) != NULL; i++) {
+        text = mapping_built_in(name);
+        s->mapped = mapping_read(&s->map, text, strlen(text)) == NULL &&
+                    mapping_begins(&s->map, record->ptr, record->len);
+    }
+    s->detect = false;
 }
 
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns) {
@@ -230,21 +410,29 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     r->first.value.type = (stream_json_type)record->kind;
     s->records++;
     if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
+    if (silent_record(s, record)) return;
     if (record->kind != STREAM_JSON_OBJECT) {
         count_type(s, no_object[record->kind]);
         r->has_first = true;
         return;
     }
+    if (s->detect) detect(s, record);
+    if (s->mapped) {
+        read_mapped(s, r, record);
+        return;
+    }
     if (stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID) s->invalid++;
-    keep_name(name, type);
-    count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+    if (!count_known_type(s, type)) {
+        keep_name(name, type);
+        count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+    }
     if (is(type, "stream_event")) {
         r->first.value.type = STREAM_JSON_NONE;
         read_delta(s, r, record);
     } else if (is(type, "assistant")) {
         read_message(s, r, record, true);
     } else if (is(type, "user")) {
-        read_message(s, r, record, false);
+        if (!read_tool_result(s, r, record)) read_message(s, r, record, false);
     } else if (is(type, "result")) {
         read_result(s, r, record);
     } else if (is(type, "system")) {
@@ -269,8 +457,13 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     event->repeated = s->partial && !r->subagent;
     while (r->walking) {
         block = r->pending;
-        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK) break;
+        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK)
+            break;
         if (block.type != STREAM_JSON_OBJECT) continue;
+        stream_json_pick(block.ptr, block.len, want, 1, v);
+        if (s->silent && !is(v[TYPE], "tool_result") && !is(v[TYPE], "tool_use") &&
+            !is(v[TYPE], "server_tool_use"))
+            continue;
         stream_json_pick(block.ptr, block.len, want, COUNT, v);
         event->id = v[ID];
         event->name = v[NAME];
@@ -304,7 +497,7 @@ bool session_next(session *s, session_reading *r, session_event *event) {
             event->kind = SESSION_TOOL_END;
             event->id = v[RESULT_ID];
             event->is_error = v[ERROR].type == STREAM_JSON_TRUE;
-            tool_ended(s, event);
+            tool_ended(s, event, r->now_ns);
             return true;
         }
     }
@@ -312,12 +505,25 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     return false;
 }
 
+void session_restart(session *s) {
+    s->state = SESSION_START;
+    s->saw_result = s->result_is_error = s->unterminated = s->text_open = false;
+    s->tools = 0;
+    s->tools_untracked = 0;
+    s->truncated_before = s->truncated;
+    message_done(s);
+}
+
 void session_count_lost(session *s, stream_status status, const stream_item *item) {
     if (s->state == SESSION_START) s->state = SESSION_STREAMING;
-    if (status == STREAM_NOISE) s->noise++;
-    else if (status == STREAM_E_TOO_LONG) s->oversize++;
-    else if (status == STREAM_E_TRUNCATED) s->truncated++;
-    else s->invalid++;
+    if (status == STREAM_NOISE)
+        s->noise++;
+    else if (status == STREAM_E_TOO_LONG)
+        s->oversize++;
+    else if (status == STREAM_E_TRUNCATED)
+        s->truncated++;
+    else
+        s->invalid++;
     /* The head of an oversize record still tells its type. */
     if (status == STREAM_E_TOO_LONG && item->kind == STREAM_JSON_OBJECT) {
         static const char *const want[] = {"/type"};
@@ -330,7 +536,7 @@ void session_count_lost(session *s, stream_status status, const stream_item *ite
 }
 
 const char *session_missing(const session *s) {
-    if (s->truncated) return "the last record was cut off";
+    if (s->truncated > s->truncated_before) return "the last record was cut off";
     if (s->records == 0) return "no record came";
     if (!s->saw_result && s->messages > 0) return "the stream ended without a result";
     return NULL;

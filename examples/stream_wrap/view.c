@@ -2,23 +2,22 @@
    How it goes, for people (status line, plain lines, summary) and for programs (status file, metrics). */
 #include "wrap.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
-#define SECOND UINT64_C(1000000000)
+#define SECOND  UINT64_C(1000000000)
 #define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
 
+#define DUMB_NS (SECOND * 10)
+
 typedef struct view {
-    bool line, plain;         /* what is shown */
-    bool drawn;               /* the status line stands on the terminal */
-    bool file_failed;         /* said once */
+    bool line, plain;     /* what is shown */
+    bool drawn;           /* the status line stands on the terminal */
+    bool file_failed;     /* said once */
+    uint64_t interval_ns; /* between plain lines */
     uint64_t next_line_ns, next_plain_ns, next_file_ns;
-    char last[512];           /* the line as drawn, so that an unchanged one is not sent again */
+    char last[512]; /* the line as drawn, so that an unchanged one is not sent again */
     text_buffer json;
 } view;
 
@@ -26,19 +25,25 @@ static view v;
 
 /* "950", "12.3k", "4.0M" */
 static const char *short_count(char out[16], uint64_t n) {
-    if (n < 1000) snprintf(out, 16, "%u", (unsigned)n);
-    else if (n < 1000000) snprintf(out, 16, "%u.%uk", (unsigned)(n / 1000), (unsigned)(n % 1000 / 100));
+    if (n < 1000)
+        snprintf(out, 16, "%u", (unsigned)n);
+    else if (n < 1000000)
+        snprintf(out, 16, "%u.%uk", (unsigned)(n / 1000), (unsigned)(n % 1000 / 100));
     else if (n < 1000000000)
         snprintf(out, 16, "%u.%uM", (unsigned)(n / 1000000), (unsigned)(n % 1000000 / 100000));
-    else snprintf(out, 16, "%.1fG", (double)n / 1e9);
+    else
+        snprintf(out, 16, "%.1fG", (double)n / 1e9);
     return out;
 }
 
 /* "0:42", "1:02:03" */
 static const char *clock_text(char out[24], uint64_t ns) {
     uint64_t s = ns / SECOND;
-    if (s < 3600) snprintf(out, 24, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
-    else snprintf(out, 24, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60), (unsigned)(s % 60));
+    if (s < 3600)
+        snprintf(out, 24, "%u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
+    else
+        snprintf(out, 24, "%u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
+                 (unsigned)(s % 60));
     return out;
 }
 
@@ -53,15 +58,15 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     char a[24], b[24], c[16], d[16], e[16], f[24];
     uint64_t lag = stream_flow_lag(&r->flow);
-    int n = snprintf(out, cap, "%s  ", clock_text(a, since_ns(now_ns, r->started_ns)));
-#define ADD(...) \
-    do { \
-        if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__); \
+    int n = snprintf(out, cap, "%s%s%s  ", r->opt.name ? r->opt.name : "", r->opt.name ? " " : "",
+                     clock_text(a, since_ns(now_ns, r->started_ns)));
+#define ADD(...)                                                                                           \
+    do {                                                                                                   \
+        if (n >= 0 && (size_t)n < cap) n += snprintf(out + n, cap - (size_t)n, __VA_ARGS__);               \
     } while (0)
     if (s->tools > 0) {
         ADD("%s %s", s->tool[0].name, clock_text(b, since_ns(now_ns, s->tool[0].since_ns)));
-        if (s->tools + s->tools_untracked > 1)
-            ADD(" +%u", (unsigned)(s->tools + s->tools_untracked - 1));
+        if (s->tools + s->tools_untracked > 1) ADD(" +%u", (unsigned)(s->tools + s->tools_untracked - 1));
     } else {
         ADD("%s", session_state_text(s->state));
     }
@@ -69,37 +74,43 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     ADD("  %s msg", short_count(c, s->messages));
     ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
     if (s->cost[0]) ADD("  %s", cost_text(r, f));
-    ADD("  %sB", short_count(c, r->pipe.bytes));
-    if (lag) ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
+    ADD("  %sB", short_count(c, r->bytes));
+    if (watch_stalled(r)) {
+        char what[160];
+        watch_describe(r, what, sizeof what, now_ns);
+        ADD("  %s", what);
+    }
+    if (lag)
+        ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
     if (s->noise + s->oversize + s->truncated + s->invalid)
         ADD("  %s odd", short_count(c, s->noise + s->oversize + s->truncated + s->invalid));
 #undef ADD
 }
 
-static void send_error(run *r, const char *data, size_t len) {
-    size_t done = 0;
-    sink_write(&r->err, data, len, &done); /* best effort: nobody waits for our chatter */
-}
-
 void view_hide(run *r) {
     if (!v.drawn) return;
-    send_error(r, "\r\033[K", 4);
+    pipes_say(r, "\r\033[K", 4);
     v.drawn = false;
     v.last[0] = '\0';
 }
 
+void view_resized(void) { v.last[0] = '\0'; }
+
+/* A frame that its terminal has not taken yet is not followed by another. */
 static void draw(run *r, uint64_t now_ns) {
     char out[512], frame[640];
-    struct winsize size;
-    size_t columns = 80, len;
-    if (!r->err_at_line_start || (r->same_terminal && !r->at_line_start)) return;
-    if (ioctl(r->err.fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) columns = size.ws_col;
+    unsigned columns, rows;
+    size_t len;
+    if (!r->err_at_line_start || r->err.busy || (r->same_terminal && (!r->at_line_start || r->out.busy)))
+        return;
+    console_size(CONSOLE_ERR, &columns, &rows);
     describe(r, out, sizeof out, now_ns);
     len = strlen(out);
-    if (len > columns - 1) len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
+    if (len > columns - 1)
+        len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
     out[len] = '\0';
     if (v.drawn && strcmp(out, v.last) == 0) return;
-    send_error(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
+    pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
     memcpy(v.last, out, len + 1);
     v.drawn = true;
 }
@@ -115,7 +126,7 @@ void view_say(run *r, const char *format, ...) {
     if (n < 0) return;
     if ((size_t)n > sizeof line - 2) n = (int)sizeof line - 2;
     line[n++] = '\n';
-    send_error(r, line, (size_t)n);
+    pipes_say(r, line, (size_t)n);
 }
 
 /* The state as one JSON object. */
@@ -126,24 +137,43 @@ static void build_status(run *r, uint64_t now_ns) {
     stream_json_writer w;
     stream_json_value cost;
     size_t len, i;
-#define KEY(name) stream_json_write_key(&w, name, sizeof name - 1)
+#define KEY(name)       stream_json_write_key(&w, name, sizeof name - 1)
 #define NUMBER(name, n) (KEY(name), stream_json_write_uint64(&w, n))
-#define TEXT(name, t) (KEY(name), stream_json_write_string(&w, t, strlen(t)))
+#define TEXT(name, t)   (KEY(name), stream_json_write_string(&w, t, strlen(t)))
     do {
         stream_json_writer_init(&w, v.json.ptr, v.json.cap);
         stream_json_write_object(&w);
         TEXT("version", STREAM_VERSION);
-        NUMBER("pid", (uint64_t)getpid());
+        if (r->opt.name) TEXT("name", r->opt.name);
+        NUMBER("restarts", r->restarts);
+        NUMBER("pid", console_process());
         if (r->has_child) NUMBER("child_pid", (uint64_t)r->child.pid);
         TEXT("state", session_state_text(s->state));
         NUMBER("elapsed_ms", since_ns(now_ns, r->started_ns) / 1000000);
         NUMBER("idle_ms", since_ns(now_ns, r->last_ns) / 1000000);
         TEXT("session_id", s->session_id);
         TEXT("model", s->model);
-        NUMBER("bytes", r->pipe.bytes);
+        NUMBER("buffer", r->opt.buffer);
+        NUMBER("bytes", r->bytes);
         NUMBER("written", r->written);
         NUMBER("lag", stream_flow_lag(&r->flow));
         NUMBER("max_lag", stream_flow_max_lag(&r->flow));
+        KEY("tools");
+        stream_json_write_array(&w);
+        for (i = 0; i < s->tool_kinds; i++) {
+            stream_json_write_object(&w);
+            TEXT("name", s->tool_kind[i].name);
+            NUMBER("calls", s->tool_kind[i].calls);
+            NUMBER("failed", s->tool_kind[i].failed);
+            NUMBER("ms", s->tool_kind[i].total_ns / 1000000);
+            NUMBER("longest_ms", s->tool_kind[i].longest_ns / 1000000);
+            stream_json_write_end(&w);
+        }
+        stream_json_write_end(&w);
+        NUMBER("longest_silence_ms", r->silence_ns / 1000000);
+        NUMBER("blocked_ms", r->blocked_ns / 1000000);
+        KEY("slow_reader");
+        stream_json_write_bool(&w, stream_flow_slow(&r->flow));
         NUMBER("records", s->records);
         KEY("types");
         stream_json_write_object(&w);
@@ -182,64 +212,68 @@ static void build_status(run *r, uint64_t now_ns) {
         cost.len = strlen(s->cost);
         cost.type = cost.len ? STREAM_JSON_NUMBER : STREAM_JSON_NONE;
         stream_json_write_value(&w, cost);
+        if (r->opt.tee) {
+            NUMBER("tee_bytes", r->tee.bytes);
+            NUMBER("tee_dropped", r->tee.dropped);
+        }
         NUMBER("stderr_bytes", r->err_ring.in);
         NUMBER("stderr_dropped", r->err_ring.dropped);
+        NUMBER("stalls", r->watch.count);
+        KEY("stalled");
+        if (!watch_stalled(r)) {
+            stream_json_write_null(&w);
+        } else {
+            stream_json_write_object(&w);
+            TEXT("timer", watch_name(r->watch.last));
+            NUMBER("quiet_ms", since_ns(now_ns, r->watch.since_ns) / 1000000);
+            KEY("cpu");
+            if (r->watch.busy == WATCH_UNKNOWN)
+                stream_json_write_null(&w);
+            else
+                stream_json_write_bool(&w, r->watch.busy == WATCH_BUSY);
+            KEY("stdin_open");
+            stream_json_write_bool(&w, pipes_child_reads(r));
+            stream_json_write_end(&w);
+        }
         KEY("missing");
-        if (missing && s->state == SESSION_EXIT) stream_json_write_string(&w, missing, strlen(missing));
-        else stream_json_write_null(&w);
+        if (missing && s->state == SESSION_EXIT)
+            stream_json_write_string(&w, missing, strlen(missing));
+        else
+            stream_json_write_null(&w);
         KEY("exit_code");
-        if (s->state == SESSION_EXIT) stream_json_write_int64(&w, r->exit_code);
-        else stream_json_write_null(&w);
+        if (s->state == SESSION_EXIT)
+            stream_json_write_int64(&w, r->exit_code);
+        else
+            stream_json_write_null(&w);
         stream_json_write_end(&w);
     } while (stream_json_writer_finish(&w, &len) == STREAM_FULL && text_room(&v.json, len + 1));
     v.json.len = len < v.json.cap ? len : 0;
-    if (v.json.len) v.json.ptr[v.json.len] = '\n';
+    if (v.json.len) v.json.ptr[v.json.len++] = '\n';
 #undef KEY
 #undef NUMBER
 #undef TEXT
 }
 
-static bool write_all(int fd, const char *data, size_t len) {
-    size_t done = 0;
-    while (done < len) {
-        ssize_t n = write(fd, data + done, len - done);
-        if (n < 0 && errno != EINTR) return false;
-        if (n > 0) done += (size_t)n;
-    }
-    return true;
-}
-
-static bool write_file(const char *path, const char *data, size_t len) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), error;
-    if (fd < 0) return false;
-    error = write_all(fd, data, len) ? 0 : errno;
-    if (close(fd) != 0 && !error) error = errno;
-    errno = error;
-    return error == 0;
-}
-
-/* Written beside its place, then moved there: a reader sees the old state or the new, never half of one. */
 static void write_status(run *r, uint64_t now_ns) {
-    char beside[4096];
-    int n = snprintf(beside, sizeof beside, "%s.%ld", r->opt.status_file, (long)getpid());
     build_status(r, now_ns);
-    if (n > 0 && (size_t)n < sizeof beside && v.json.len > 0 &&
-        write_file(beside, v.json.ptr, v.json.len + 1) && rename(beside, r->opt.status_file) == 0)
-        return;
+    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len, true)) return;
     if (!v.file_failed)
-        view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file, strerror(errno));
-    unlink(beside);
+        view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file,
+                 console_error_text(console_error()));
     v.file_failed = true;
 }
 
 void view_start(run *r) {
-    const char *term = getenv("TERM");
-    bool terminal = isatty(2) == 1 && term && *term && strcmp(term, "dumb") != 0;
     memset(&v, 0, sizeof v);
-    v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && terminal);
+    v.line = r->opt.progress == PROGRESS_LINE || (r->opt.progress == PROGRESS_AUTO && console_can_draw());
     v.plain = r->opt.progress == PROGRESS_PLAIN;
+    v.interval_ns = r->opt.interval_ns;
+    if (r->opt.progress == PROGRESS_AUTO && !v.line && console_is_terminal(CONSOLE_ERR)) {
+        v.plain = true; /* a terminal that cannot move its cursor: lines, and few of them */
+        if (v.interval_ns < DUMB_NS) v.interval_ns = DUMB_NS;
+    }
     v.next_line_ns = r->started_ns;
-    v.next_plain_ns = r->started_ns + r->opt.interval_ns;
+    v.next_plain_ns = r->started_ns + v.interval_ns;
     v.next_file_ns = r->started_ns;
 }
 
@@ -262,7 +296,7 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
             char out[512];
             describe(r, out, sizeof out, now_ns);
             view_say(r, "stream_wrap: %s", out);
-            v.next_plain_ns = now_ns + r->opt.interval_ns;
+            v.next_plain_ns = now_ns + v.interval_ns;
         }
         wait = sooner(wait, v.next_plain_ns, now_ns);
     }
@@ -276,29 +310,36 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
     return wait;
 }
 
-static void print_metrics(run *r, uint64_t now_ns) {
+stream_slice view_status(run *r, uint64_t now_ns) {
+    build_status(r, now_ns);
+    return stream_slice_of(v.json.ptr, v.json.len);
+}
+
+stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
+             unpublished = publish_dropped(), cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
     const uint64_t *odd[4] = {&s->noise, &s->invalid, &s->oversize, &s->truncated};
-    stream_metric m[SESSION_TYPES + 24];
+    stream_metric m[SESSION_TYPES + 32];
     size_t n = 0, i, len;
     memset(m, 0, sizeof m);
-#define ROW(NAME, HELP, KIND, VALUE) \
+#define ROW(NAME, HELP, KIND, VALUE)                                                                       \
     (m[n].name = "stream_wrap_" NAME, m[n].help = HELP, m[n].kind = KIND, m[n].value = VALUE, n++)
 #define LABEL(NAME, VALUE) (m[n - 1].label = NAME, m[n - 1].label_value = VALUE)
     stream_pool_stats(&r->pool, &pool);
-    ROW("bytes_total", "Bytes read from the stream.", STREAM_METRIC_TOTAL, &r->pipe.bytes);
+    ROW("bytes_total", "Bytes read from the stream.", STREAM_METRIC_TOTAL, &r->bytes);
     ROW("written_bytes_total", "Bytes written to standard output.", STREAM_METRIC_TOTAL, &r->written);
     ROW("stderr_bytes_total", "Bytes of the child's standard error.", STREAM_METRIC_TOTAL, &r->err_ring.in);
     ROW("stderr_dropped_bytes_total", "Of those, bytes that a slow reader missed.", STREAM_METRIC_TOTAL,
         &r->err_ring.dropped);
-    ROW("scanned_bytes_total", "Bytes the record decoder looked at.", STREAM_METRIC_TOTAL, &r->json.scanned);
+    ROW("scanned_bytes_total", "Bytes the record decoder looked at.", STREAM_METRIC_TOTAL,
+        &r->json.scanned);
     for (i = 0; i < s->types; i++) {
         ROW("records_total", "Records by type.", STREAM_METRIC_TOTAL, &s->type[i].count);
         LABEL("type", s->type[i].name);
@@ -315,8 +356,22 @@ static void print_metrics(run *r, uint64_t now_ns) {
     }
     ROW("cost_usd", "Cost so far, US dollars.", STREAM_METRIC_VALUE, &cost);
     m[n - 1].decimals = 9;
+    ROW("tee_bytes_total", "Bytes written to the tee.", STREAM_METRIC_TOTAL, &r->tee.bytes);
+    ROW("tee_dropped_bytes_total", "Bytes the tee missed.", STREAM_METRIC_TOTAL, &r->tee.dropped);
+    ROW("subscriber_dropped_events_total", "Events that subscribers were too slow for.",
+        STREAM_METRIC_TOTAL, &dropped);
+    ROW("blocked_seconds_total", "Time spent waiting for the reader of standard output.",
+        STREAM_METRIC_TOTAL, &r->blocked_ns);
+    m[n - 1].decimals = 9;
+    ROW("longest_silence_seconds", "The longest time nothing came.", STREAM_METRIC_VALUE, &r->silence_ns);
+    m[n - 1].decimals = 9;
+    ROW("restarts_total", "How often the child was started again.", STREAM_METRIC_TOTAL, &restarts);
+    ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL,
+        &unpublished);
+    ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
     ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
-    ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM, &r->latency);
+    ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM,
+        &r->latency);
     ROW("buffers_allocated_total", "Read buffers allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);
     ROW("buffers_reused_total", "Read buffers reused.", STREAM_METRIC_TOTAL, &pool.total.reused);
     ROW("elapsed_seconds", "Time since the start.", STREAM_METRIC_VALUE, &elapsed);
@@ -325,33 +380,64 @@ static void print_metrics(run *r, uint64_t now_ns) {
 #undef ROW
 #undef LABEL
     do {
-        len = r->opt.metrics == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
-                                             : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
+        len = form == METRICS_JSON ? stream_metrics_json(m, n, v.json.ptr, v.json.cap)
+                                   : stream_metrics_prometheus(m, n, v.json.ptr, v.json.cap);
     } while (len >= v.json.cap && text_room(&v.json, len + 1));
-    if (len >= v.json.cap) return;
-    if (r->opt.metrics == METRICS_JSON) v.json.ptr[len++] = '\n';
-    if (!r->opt.metrics_file) write_all(2, v.json.ptr, len); /* the report may wait for its reader */
-    else if (!write_file(r->opt.metrics_file, v.json.ptr, len))
-        view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file, strerror(errno));
+    if (len >= v.json.cap) len = 0;
+    if (len && form == METRICS_JSON) v.json.ptr[len++] = '\n';
+    return stream_slice_of(v.json.ptr, len);
+}
+
+static void print_metrics(run *r, uint64_t now_ns) {
+    stream_slice text = view_metrics(r, r->opt.metrics, now_ns);
+    if (!r->opt.metrics_file) {
+        pipes_flush_said(r);
+        console_write(CONSOLE_ERR, text.ptr, text.len); /* the report may wait for its reader */
+    } else if (!console_put_file(r->opt.metrics_file, text.ptr, text.len, false)) {
+        view_say(r, "stream_wrap: --metrics-file %s: %s", r->opt.metrics_file,
+                 console_error_text(console_error()));
+    }
 }
 
 static void print_summary(run *r, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
-    char a[24], b[24], c[16], d[16];
+    char a[24], b[24], c[16], d[16], e[16], f[16];
     size_t i;
-    view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d", (unsigned long long)s->records,
-             (unsigned long long)r->pipe.bytes, clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
+    view_say(r, "-- stream_wrap: %llu records, %llu bytes in %s, exit code %d",
+             (unsigned long long)s->records, (unsigned long long)r->bytes,
+             clock_text(a, since_ns(now_ns, r->started_ns)), r->exit_code);
     for (i = 0; i < s->types; i++)
         view_say(r, "   %8llu %s", (unsigned long long)s->type[i].count, s->type[i].name);
-    if (s->messages)
-        view_say(r, "   %llu messages, %llu tools, %s tokens in, %s out%s%s", (unsigned long long)s->messages,
-                 (unsigned long long)s->tools_started, short_count(c, u.input + u.cache_read + u.cache_write),
-                 short_count(d, u.output), s->cost[0] ? ", " : "", s->cost[0] ? cost_text(r, b) : "");
+    if (s->messages || u.input || u.output)
+        view_say(r, "   %llu messages, %llu tools, %s tokens in (%s from cache, %s into it), %s out%s%s",
+                 (unsigned long long)s->messages, (unsigned long long)s->tools_started,
+                 short_count(c, u.input + u.cache_read + u.cache_write), short_count(e, u.cache_read),
+                 short_count(f, u.cache_write), short_count(d, u.output), s->cost[0] ? ", " : "",
+                 s->cost[0] ? cost_text(r, b) : "");
+    for (i = 0; i < s->tool_kinds; i++) {
+        const session_tool_kind *k = &s->tool_kind[i];
+        view_say(r, "   %8llu %s: %.1f s, the longest %.1f s%s", (unsigned long long)k->calls, k->name,
+                 (double)k->total_ns / 1e9, (double)k->longest_ns / 1e9, k->failed ? ", some failed" : "");
+    }
+    view_say(r, "   longest silence %.1f s, waited %.1f s for our reader, at most %sB behind",
+             (double)r->silence_ns / 1e9, (double)r->blocked_ns / 1e9,
+             short_count(c, stream_flow_max_lag(&r->flow)));
+    if (r->watch.count)
+        view_say(r, "   %llu times stalled, last: %s", (unsigned long long)r->watch.count,
+                 watch_name(r->watch.last));
+    if (r->err_ring.in)
+        view_say(r, "   %llu bytes of standard error, %llu dropped", (unsigned long long)r->err_ring.in,
+                 (unsigned long long)r->err_ring.dropped);
+    if (publish_dropped())
+        view_say(r, "   %llu events were not published", (unsigned long long)publish_dropped());
+    if (endpoint_dropped())
+        view_say(r, "   subscribers missed %llu events", (unsigned long long)endpoint_dropped());
     if (s->noise + s->oversize + s->truncated + s->invalid)
         view_say(r, "   odd: %llu noise, %llu invalid, %llu oversize, %llu truncated",
-                 (unsigned long long)s->noise, (unsigned long long)s->invalid, (unsigned long long)s->oversize,
-                 (unsigned long long)s->truncated);
+                 (unsigned long long)s->noise, (unsigned long long)s->invalid,
+                 (unsigned long long)s->oversize, (unsigned long long)s->truncated);
+    if (r->tee.dropped) view_say(r, "   the tee missed %llu bytes", (unsigned long long)r->tee.dropped);
     if (s->unterminated) view_say(r, "   the last record had no line end");
     if (session_missing(s)) view_say(r, "   note: %s", session_missing(s));
 }
@@ -361,5 +447,6 @@ void view_end(run *r, uint64_t now_ns) {
     if (r->opt.status_file) write_status(r, now_ns);
     if (r->opt.summary) print_summary(r, now_ns);
     if (r->opt.metrics) print_metrics(r, now_ns);
+    pipes_flush_said(r);
     text_free(&v.json);
 }

@@ -91,8 +91,8 @@ static size_t unescape(const char *src, size_t n, char *dst) {
     size_t i, k = 0;
     for (i = 0; i < n; i++) {
         const unsigned char *p = (const unsigned char *)src + i;
-        if (*p == '\\' && n - i > 3 && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' &&
-            p[3] <= '7') {
+        if (*p == '\\' && n - i > 3 && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' &&
+            p[3] >= '0' && p[3] <= '7') {
             dst[k++] = (char)(unsigned char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
             i += 3;
         } else {
@@ -109,7 +109,8 @@ static void set_item(control *c, stream_item *item, uint32_t kind, const char *p
     item->len = len;
     item->size = len;
     item->offset = c->start;
-    if (len && ptr >= c->line.ptr && c->line.ptr && ptr < c->line.ptr + c->line.cap) item->flags |= STREAM_COPIED;
+    if (len && ptr >= c->line.ptr && c->line.ptr && ptr < c->line.ptr + c->line.cap)
+        item->flags |= STREAM_COPIED;
 }
 
 /* Output without its escapes. Where there are none it is left where it lies. */
@@ -194,7 +195,8 @@ static stream_status take_block_line(control *c, stream_item *item, stream_slice
     bool good = begins(line, "%end "), bad = begins(line, "%error ");
     size_t n = good ? 4 : 6;
     stream_status status;
-    if ((!good && !bad) || line.len - n != c->guard_len || memcmp(line.ptr + n, c->guard, c->guard_len) != 0) {
+    if ((!good && !bad) || line.len - n != c->guard_len ||
+        memcmp(line.ptr + n, c->guard, c->guard_len) != 0) {
         keep(c, line.ptr, line.len);
         keep(c, "\n", 1);
         return STREAM_EMPTY;
@@ -217,8 +219,8 @@ static stream_status take_block_line(control *c, stream_item *item, stream_slice
     return status;
 }
 
-/* The open line is as long as a line may be and goes on. Output is handed out as far as it is whole; of a block it
-   is kept; anything else is given up. */
+/* The open line is as long as a line may be and goes on. Output is handed out as far as it is whole; of a
+   block it is kept; anything else is given up. */
 static stream_status line_full(control *c, stream_item *item) {
     stream_slice line = stream_slice_of(c->line.ptr, c->line.len), data;
     if (c->in_block) {
@@ -316,7 +318,9 @@ stream_status control_next(control *c, stream_item *item) {
 static stream_status decoder_feed(void *self, const void *data, size_t len) {
     return control_feed((control *)self, data, len);
 }
-static stream_status decoder_next(void *self, stream_item *item) { return control_next((control *)self, item); }
+static stream_status decoder_next(void *self, stream_item *item) {
+    return control_next((control *)self, item);
+}
 static stream_status decoder_finish(void *self) { return control_finish((control *)self); }
 
 stream_decoder control_decoder(control *c) {
@@ -356,8 +360,8 @@ bool control_quote(text_buffer *out, const char *bytes, size_t len) {
     out->ptr[out->len++] = '"';
     for (i = 0; i < len; i++) {
         unsigned char b = (unsigned char)bytes[i];
-        if ((b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || b == ' ' || b == '_' ||
-            b == '-' || b == '.' || b == '/') {
+        if ((b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') || b == ' ' ||
+            b == '_' || b == '-' || b == '.' || b == '/') {
             out->ptr[out->len++] = (char)b;
         } else if (b) {
             out->ptr[out->len++] = '\\';

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT-0
-   The client's side of tmux control mode (tmux(1), CONTROL MODE), without any I/O: what the server sends, item by
-   item, and what to send it.
+   The client's side of tmux control mode (tmux(1), CONTROL MODE), without any I/O: what the server sends,
+   item by item, and what to send it.
 
-   Reading follows the one protocol of stream.h (see stream_decoder there). It is done byte by byte: output is not
-   UTF-8, and what a command prints may look like a notification or like the end of its block. Only the very triple
-   that began a block ends it.
+   Reading follows the one protocol of stream.h (see stream_decoder there). It is done byte by byte: output is
+   not UTF-8, and what a command prints may look like a notification or like the end of its block. Only the
+   very triple that began a block ends it.
 
        control_feed(&c, chunk, n);
        while ((st = control_next(&c, &item)) != STREAM_MORE)
@@ -13,8 +13,8 @@
            else if (item.kind == CONTROL_OUTPUT) changed(c.target);
            else if (item.kind == CONTROL_EXIT) break;
 
-   The commands sent wait in a queue of tags, so that each reply tells whose it is. Replies come in order; those of
-   commands that we did not send (flags without bit 0: the attach itself) are not handed out.
+   The commands sent wait in a queue of tags, so that each reply tells whose it is. Replies come in order;
+   those of commands that we did not send (flags without bit 0: the attach itself) are not handed out.
 
    One thread at a time for each object. */
 #ifndef TMUX_BRIDGE_CONTROL_H
@@ -39,7 +39,8 @@ enum { /* item.kind */
 
 typedef struct control_desc {
     size_t max_line;   /* longest line that is no output, bytes; 0: 64 KiB */
-    size_t max_reply;  /* longest block; 0: 4 MiB; a longer one is E_TOO_LONG with its head, and the next whole */
+    /* Longest block; 0: 4 MiB; a longer one is E_TOO_LONG with its head, and the next whole. */
+    size_t max_reply;
     size_t max_queue;  /* commands sent and not answered; 0: 1024 */
 } control_desc;
 
@@ -76,22 +77,23 @@ stream_status control_init(control *c, const control_desc *desc);
 /* A zeroed object is fine. */
 void control_free(control *c);
 stream_status control_feed(control *c, const void *data, size_t len);
-/* OK, MORE, END; E_TOO_LONG: a line or a reply over its cap (a reply's tag in reply_to, item->kind CONTROL_REPLY);
-   E_NOMEM likewise; E_TRUNCATED: the input ended inside a block or a line. */
+/* OK, MORE, END; E_TOO_LONG: a line or a reply over its cap (a reply's tag in reply_to, item->kind
+   CONTROL_REPLY); E_NOMEM likewise; E_TRUNCATED: the input ended inside a block or a line. */
 stream_status control_next(control *c, stream_item *item);
 stream_status control_finish(control *c);
 stream_decoder control_decoder(control *c);
 
-/* Appends a command of printf's format to *out, with its LF, and notes its tag. OK; FULL: too many wait for an answer;
-   E_NOMEM; E_ARGUMENT: it has an LF in it. Commands are not to be joined by ; here: each has one reply. */
+/* Appends a command of printf's format to *out, with its LF, and notes its tag. OK; FULL: too many wait for
+   an answer; E_NOMEM; E_ARGUMENT: it has an LF in it. Commands are not to be joined by ; here: each has one
+   reply. */
 stream_status control_command(control *c, text_buffer *out, uint64_t tag, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 4, 5)))
 #endif
     ;
 
-/* Appends bytes as one argument of a command, quoted so that tmux takes them as they are: any but NUL, which is
-   left out. Sends to *out; false when memory is out. */
+/* Appends bytes as one argument of a command, quoted so that tmux takes them as they are: any but NUL, which
+   is left out. Sends to *out; false when memory is out. */
 bool control_quote(text_buffer *out, const char *bytes, size_t len);
 
 #endif

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT-0
-// The page of tmux_bridge. First the wire, which knows nothing of the page (and runs under node for the tests);
-// then the screen as rows of text with styles; then keys, paste, mouse and touch; then the connection.
-// The table of messages stands in screen.h.
+// The page of tmux_bridge. First the wire, which knows nothing of the page (and runs under node for the
+// tests); then the screen as rows of text with styles; then keys, paste, mouse and touch; then the
+// connection. The table of messages stands in screen.h.
 'use strict';
 
-// ---- the wire ----------------------------------------------------------------------------------------------------
+// ---- the wire ---------------------------------------------------------------------------------------------
 
-const VERSION = 1;
-const BOLD = 1, DIM = 2, ITALIC = 4, UNDERLINE = 56, BLINK = 64, REVERSE = 128, HIDDEN = 256, STRIKE = 512, OVERLINE = 1024;
+const VERSION = 2;
+const MAY_WRITE = 1, MAY_RESIZE = 2, MAY_LATER = 4;
+const BOLD = 1, DIM = 2, ITALIC = 4, UNDERLINE = 56, BLINK = 64, REVERSE = 128, HIDDEN = 256, STRIKE = 512,
+      OVERLINE = 1024;
 const CURSOR = 1, ALTERNATE = 2, MOUSE = 16 | 32 | 64, MOUSE_DRAG = 32, MOUSE_ALL = 64, MOUSE_SGR = 128;
-const decoder = new TextDecoder(), encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', {ignoreBOM: true}), encoder = new TextEncoder();
 
 // Cells of a row: [{text, width, style: {a, fg, bg, ul}}]; colours as in screen.h.
 function readRow(row) {
@@ -87,41 +89,34 @@ class Screen {
             for (let i = 0; i < this.rows; i++) this.dirty.add(i);
             this.open = this.sized = true;
         } else if (type === 'D') {
-            this.next = Number(v.getBigUint64(0));
-            if (this.next !== this.number + 1) throw new Error('a delta of another screen');
-            this.number = 0;
-            this.open = true;
+            this.begin(v.getUint8(0));
         } else if (type === 'M') {
             const to = v.getUint16(0), from = v.getUint16(2), count = v.getUint16(4);
             const moved = this.line.slice(from, from + count);
             for (let i = 0; i < count; i++) this.set(to + i, moved[i]);
         } else if (type === 'R') {
-            let before = bytes.subarray(0, 0);
-            for (let at = 2, row = v.getUint16(0); at < bytes.length; row++) {
-                const same = bytes[at++], end = bytes.indexOf(10, at);
-                if (end < 0 || same > before.length) throw new Error('rows that are cut');
-                const line = new Uint8Array(same + end - at);
-                line.set(before.subarray(0, same));
-                line.set(bytes.subarray(at, end), same);
-                this.set(row, decoder.decode(line));
-                before = line;
-                at = end + 1;
-            }
+            this.readRows(v, bytes, 0);
+        } else if (type === 'U') {
+            this.begin(v.getUint8(0));
+            this.readRows(v, bytes, 1);
+            this.commit();
         } else if (type === 'T') {
             this.title = text(0);
         } else if (type === 'C') {
-            this.x = v.getUint16(0);
-            this.y = v.getUint16(2);
-            this.modes = v.getUint32(4);
-            this.number = this.next;
-            this.open = false;
-            if (this.on.commit) this.on.commit();
+            if (bytes.length) {
+                this.x = v.getUint16(0);
+                this.y = v.getUint16(2);
+            }
+            if (bytes.length > 4) this.modes = v.getUint32(4);
+            this.commit();
         } else if (type === 'H') {
             const run = v.getUint32(2);
             if (v.getUint8(0) !== VERSION) throw new Error('the page is of another version: reload it');
             if (run !== this.run) this.number = 0;
             this.run = run;
-            if (this.on.hello) this.on.hello((v.getUint8(1) & 1) !== 0, text(6));
+            if (this.on.hello) this.on.hello(v.getUint8(1), text(6));
+        } else if (type === 'W') {
+            if (this.on.rights) this.on.rights(v.getUint8(0));
         } else if (type === 'L') {
             if (this.on.old) this.on.old(v.getUint32(0), v.getUint32(4), text(8));
         } else if (type === 'E') {
@@ -131,6 +126,34 @@ class Screen {
         } else if (type === 'X') {
             if (this.on.over) this.on.over(v.getUint8(0), text(1));
         } // what a later version adds is stepped over
+    }
+
+    begin(low) { // a delta, by the lowest bits of its number
+        this.next = this.number + 1;
+        if (!this.number || low !== this.next % 256) throw new Error('a delta of another screen');
+        this.number = 0;
+        this.open = true;
+    }
+
+    readRows(v, bytes, at) {
+        const long = n => n < 15 ? n : v.getUint16((at += 2) - 2);
+        let row = v.getUint16(at), before = encoder.encode(this.line[row]);
+        for (at += 2; at < bytes.length; row++) {
+            const head = bytes[at++], same = long(head >> 4), other = long(head & 15);
+            if (same > before.length || at + other > bytes.length) throw new Error('rows that are cut');
+            const line = new Uint8Array(same + other);
+            line.set(before.subarray(0, same));
+            line.set(bytes.subarray(at, at + other), same);
+            this.set(row, decoder.decode(line));
+            before = line;
+            at += other;
+        }
+    }
+
+    commit() {
+        this.number = this.next;
+        this.open = false;
+        if (this.on.commit) this.on.commit();
     }
 
     set(row, text) {
@@ -163,11 +186,42 @@ function message(type, ...parts) {
     return all;
 }
 
-// ---- keys ----------------------------------------------------------------------------------------------------------
+// Says which screens were painted: every second one at once, a single one a little later. That is half the
+// messages, and as the server goes on for four screens nobody waits for them.
+class Acks {
+    constructor(send) {
+        this.send = send;
+        this.count = this.timer = 0;
+    }
+    painted(number) {
+        this.number = number;
+        if (++this.count >= 2) this.flush();
+        else this.timer = setTimeout(() => this.flush(), 50);
+    }
+    flush() {
+        clearTimeout(this.timer);
+        this.count = 0;
+        this.send(message('a', [8, this.number]));
+    }
+}
+
+// ---- keys -------------------------------------------------------------------------------------------------
 
 const NAMES = {
-    Enter: 'Enter', Tab: 'Tab', Escape: 'Escape', Backspace: 'BSpace', Delete: 'DC', Insert: 'IC', ArrowUp: 'Up',
-    ArrowDown: 'Down', ArrowLeft: 'Left', ArrowRight: 'Right', Home: 'Home', End: 'End', PageUp: 'PPage', PageDown: 'NPage'
+    Enter: 'Enter',
+    Tab: 'Tab',
+    Escape: 'Escape',
+    Backspace: 'BSpace',
+    Delete: 'DC',
+    Insert: 'IC',
+    ArrowUp: 'Up',
+    ArrowDown: 'Down',
+    ArrowLeft: 'Left',
+    ArrowRight: 'Right',
+    Home: 'Home',
+    End: 'End',
+    PageUp: 'PPage',
+    PageDown: 'NPage'
 };
 
 // tmux's name of a key, or null when the text it makes says it better, or it makes nothing.
@@ -183,17 +237,21 @@ function keyName(e) {
         return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') + name;
     }
     if (name === 'Tab' && e.shiftKey) return (e.ctrlKey ? 'C-' : '') + 'BTab';
-    return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') + (e.shiftKey && name !== 'Enter' && name !== 'BSpace' &&
-        name !== 'Escape' ? 'S-' : '') + name;
+    return (e.ctrlKey ? 'C-' : '') + (e.altKey ? 'M-' : '') +
+        (e.shiftKey && name !== 'Enter' && name !== 'BSpace' && name !== 'Escape' ? 'S-' : '') + name;
 }
 
-// ---- colours -------------------------------------------------------------------------------------------------------
+// ---- colours ----------------------------------------------------------------------------------------------
 
 const PALETTE = {
-    dark: ['#2e3436', '#f2545b', '#6cc644', '#e5b83b', '#5b9df5', '#c678dd', '#2fc2c2', '#d5d9e0', '#7d8594', '#ff7b80',
-        '#8fe06a', '#ffd866', '#86bbff', '#dda0f0', '#5fe0e0', '#ffffff'],
-    light: ['#000000', '#b3151c', '#23720b', '#7a5a00', '#0b4fb3', '#8a1fa8', '#006a70', '#8a8f99', '#4a4f59', '#d1242f',
-        '#2c8a10', '#8f6b00', '#1f6feb', '#a535c6', '#007f86', '#d0d4dc']
+    dark: [
+        '#2e3436', '#f2545b', '#6cc644', '#e5b83b', '#5b9df5', '#c678dd', '#2fc2c2', '#d5d9e0', '#7d8594',
+        '#ff7b80', '#8fe06a', '#ffd866', '#86bbff', '#dda0f0', '#5fe0e0', '#ffffff'
+    ],
+    light: [
+        '#000000', '#b3151c', '#23720b', '#7a5a00', '#0b4fb3', '#8a1fa8', '#006a70', '#8a8f99', '#4a4f59',
+        '#d1242f', '#2c8a10', '#8f6b00', '#1f6feb', '#a535c6', '#007f86', '#d0d4dc'
+    ]
 };
 function paletteColour(i, theme) {
     if (i < 16) return PALETTE[theme][i];
@@ -229,11 +287,12 @@ function look(s, theme) {
     return p;
 }
 
-// ---- the page ------------------------------------------------------------------------------------------------------
+// ---- the page ---------------------------------------------------------------------------------------------
 
 function start() {
     const $ = id => document.getElementById(id), root = document.documentElement;
-    const view = $('view'), scroll = $('scroll'), grid = $('screen'), history = $('history'), cursor = $('cursor');
+    const view = $('view'), scroll = $('scroll'), grid = $('screen'), history = $('history'),
+          cursor = $('cursor');
     const keys = $('keys'), state = $('state'), find = $('find');
     const kept = (k, v) => {
         try {
@@ -244,10 +303,12 @@ function start() {
         }
     };
     let theme = kept('theme') || (matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark');
-    let size = Number(kept('size')) || 0, cw = 8, ch = 17, rowOf = [], writable = false, socket = null, following = true;
-    let painting = false, selecting = false, session = '';
+    let size = Number(kept('size')) || 0, cw = 8, ch = 17, rowOf = [], writable = false, socket = null,
+        following = true;
+    let painting = false, selecting = false, held = false, session = '';
     const widths = new Map(), pen = document.createElement('canvas').getContext('2d');
-    const screen = new Screen({commit: soon, hello, old, oldEnd, viewers, over});
+    const acks = new Acks(send);
+    const screen = new Screen({commit: soon, hello, rights, old, oldEnd, viewers, over});
 
     // -- drawing
 
@@ -301,7 +362,8 @@ function start() {
         const per = pen.measureText('MMMMMMMMMM').width / 10 / base;
         let px = size;
         if (!px && screen.cols) {
-            px = Math.min((view.clientWidth - 10) / screen.cols / per, (view.clientHeight - 10) / screen.rows / 1.18);
+            px = Math.min(
+                (view.clientWidth - 10) / screen.cols / per, (view.clientHeight - 10) / screen.rows / 1.18);
             px = Math.max(4, Math.min(40, Math.floor(px * 4) / 4));
         }
         px = px || 14;
@@ -330,6 +392,9 @@ function start() {
     function paint() {
         painting = false;
         if (screen.open || selecting) return; // what comes meanwhile is for the next time
+        held = selected();
+        state.dataset.held = held ? ', held while text is selected' : '';
+        if (held) return;
         if (over.why && socket) { // it has come back
             over.why = '';
             say('live', true);
@@ -354,20 +419,31 @@ function start() {
         keys.style.left = Math.min(screen.x * cw, view.clientWidth - 20) + 'px';
         keys.style.top = view.offsetTop + Math.min(screen.y * ch, view.clientHeight - 30) + 'px';
         $('title').textContent = screen.title;
-        if (following) scroll.scrollTop = scroll.scrollHeight;
+        if (following) {
+            if (history.firstChild) forget(); // more has gone there since: it is asked for again
+            scroll.scrollTop = scroll.scrollHeight;
+        }
         const number = screen.number;
         setTimeout(() => {
-            send(message('a', [8, number])); // it has been painted
+            acks.painted(number);
             root.dataset.painted = number;
         });
         clearTimeout(paint.says);
-        paint.says = setTimeout(() => ($('said').textContent = textOf(screen.line[screen.y] || '').trim()), 700);
+        paint.says =
+            setTimeout(() => ($('said').textContent = textOf(screen.line[screen.y] || '').trim()), 700);
     }
+
+    // Text that somebody is about to copy must stay: nothing is painted, so nothing more is sent either.
+    function selected() {
+        const s = getSelection();
+        return !s.isCollapsed && grid.contains(s.anchorNode) && s.toString().length > 0;
+    }
+    document.addEventListener('selectionchange', () => held && !selected() && soon());
 
     // -- the scrollback
 
     const CHUNK = 500, MOST = 20000;
-    let asked = 0, oldest = Infinity, coming = [], waiting = false;
+    let asked = 0, oldest = Infinity, coming = [], waiting = false, wheeled = false;
 
     function older(count) { // asks for lines before those that are there
         if (waiting || oldest === 0 || screen.modes & ALTERNATE || history.children.length >= MOST) return;
@@ -392,13 +468,15 @@ function start() {
         oldest = coming.length ? coming[0][0] : lines ? oldest : 0;
         coming = [];
         history.prepend(made);
-        scroll.scrollTop = scroll.scrollHeight - below;
+        scroll.scrollTop = scroll.scrollHeight - below - (wheeled ? 3 * ch : 0);
+        wheeled = false;
         if (find.value) search(0);
     }
     function forget() {
         history.replaceChildren();
         oldest = Infinity;
-        waiting = false;
+        asked++; // what is on its way is no longer wanted
+        waiting = wheeled = false;
     }
 
     scroll.addEventListener('scroll', () => {
@@ -407,7 +485,10 @@ function start() {
     });
     scroll.addEventListener('wheel', e => {
         if (mouse(e, e.deltaY < 0 ? 64 : 65, true)) return e.preventDefault();
-        if (e.deltaY < 0 && scroll.scrollTop <= 0) older();
+        if (e.deltaY >= 0 || scroll.scrollTop > 0) return;
+        following = false;
+        wheeled = true;
+        older();
     }, {passive: false});
 
     let hits = [], hit = -1;
@@ -415,7 +496,9 @@ function start() {
         const want = find.value.toLowerCase();
         if (!step) {
             for (const div of hits) div.classList.remove('hit');
-            hits = want ? [...history.children, ...rowOf].filter(d => d.textContent.toLowerCase().includes(want)) : [];
+            hits = want
+                ? [...history.children, ...rowOf].filter(d => d.textContent.toLowerCase().includes(want))
+                : [];
             for (const div of hits) div.classList.add('hit');
             hit = hits.length - 1;
         } else if (hits.length) {
@@ -427,14 +510,19 @@ function start() {
             hits[hit].scrollIntoView({block: 'nearest'});
         }
     }
-    find.addEventListener('focus', () => older(5000));
+    function searching() {
+        following = false; // what is searched must not go away
+        older(5000);
+    }
+    find.addEventListener('focus', searching);
     find.addEventListener('input', () => search(0));
     find.addEventListener('keydown', e => {
         if (e.key === 'Enter') search(e.shiftKey ? 1 : -1);
         if (e.key === 'Escape') {
             find.value = '';
             search(0);
-            following = true;
+            toScreen();
+            soon();
             keys.focus();
         }
     });
@@ -442,15 +530,17 @@ function start() {
     // -- keys, paste, mouse, touch
 
     let sticky = '';
-    const type = text => writable && text && (unfollow(), send(message('t', text)));
-    const press = name => writable && (unfollow(), send(message('k', name)));
-    function unfollow() {
+    const type = text => writable && text && (toScreen(), send(message('t', text)));
+    const press = name => writable && (toScreen(), send(message('k', name)));
+    function toScreen() { // whoever types looks at the screen
         following = true;
+        if (held) getSelection().removeAllRanges();
         scroll.scrollTop = scroll.scrollHeight;
     }
     keys.addEventListener('keydown', e => {
         const name = keyName(e);
-        if ((e.ctrlKey || e.metaKey) && e.shiftKey && /^[cv]$/i.test(e.key)) return; // the browser's copy and paste
+        // The browser's copy and paste.
+        if ((e.ctrlKey || e.metaKey) && e.shiftKey && /^[cv]$/i.test(e.key)) return;
         if (e.ctrlKey && e.key === 'c' && !getSelection().isCollapsed) return;
         if (e.ctrlKey && e.key === 'v') return;
         if (!name) return;
@@ -477,7 +567,8 @@ function start() {
         const bytes = encoder.encode(e.clipboardData.getData('text/plain')), piece = 16384;
         e.preventDefault();
         for (let at = 0; at < bytes.length; at += piece)
-            send(message('p', [1, (at === 0 ? 1 : 0) | (at + piece >= bytes.length ? 2 : 0)], bytes.subarray(at, at + piece)));
+            send(message('p', [1, (at === 0 ? 1 : 0) | (at + piece >= bytes.length ? 2 : 0)],
+                bytes.subarray(at, at + piece)));
     });
     document.addEventListener('copy', e => {
         if (e.target === find) return;
@@ -523,10 +614,12 @@ function start() {
 
     function setSticky(to) {
         sticky = sticky === to ? '' : to;
-        for (const b of $('touch').children) if (b.sticky) b.setAttribute('aria-pressed', String(b.sticky === sticky));
+        for (const b of $('touch').children)
+            if (b.sticky) b.setAttribute('aria-pressed', String(b.sticky === sticky));
     }
-    for (const [label, name] of [['Esc', 'Escape'], ['Tab', 'Tab'], ['Ctrl', 'C-'], ['Alt', 'M-'], ['\u2190', 'Left'],
-        ['\u2193', 'Down'], ['\u2191', 'Up'], ['\u2192', 'Right'], ['^C', 'C-c'], ['PgUp', 'PPage'], ['PgDn', 'NPage']]) {
+    for (const [label, name] of [['Esc', 'Escape'], ['Tab', 'Tab'], ['Ctrl', 'C-'], ['Alt', 'M-'],
+             ['\u2190', 'Left'], ['\u2193', 'Down'], ['\u2191', 'Up'], ['\u2192', 'Right'], ['^C', 'C-c'],
+             ['PgUp', 'PPage'], ['PgDn', 'NPage']]) {
         const b = document.createElement('button');
         b.textContent = label;
         b.sticky = name.endsWith('-') ? name : '';
@@ -540,14 +633,32 @@ function start() {
 
     // -- size and theme
 
-    function zoom(by) {
-        size = by ? Math.max(4, Math.min(60, (size || parseFloat(grid.style.fontSize) || 14) + by)) : 0;
+    function zoom(by, to = 0) { // 0: as large as fits
+        size = by ? Math.max(4, Math.min(60, (size || parseFloat(grid.style.fontSize) || 14) + by)) : to;
         kept('size', size);
         redraw();
+        setSize();
     }
     $('smaller').addEventListener('click', () => zoom(-1));
     $('larger').addEventListener('click', () => zoom(1));
     $('fit').addEventListener('click', () => zoom(0));
+
+    // The session in the size of the window, for those who may: the letters keep theirs.
+    function setSize() {
+        if (!resizing || !(may & MAY_RESIZE)) return;
+        const cols = Math.floor((view.clientWidth - 10) / cw),
+              rows = Math.floor((view.clientHeight - 10) / ch);
+        const to = [Math.max(20, Math.min(500, cols)), Math.max(4, Math.min(300, rows))];
+        if (to[0] === screen.cols && to[1] === screen.rows) return;
+        send(message('z', [2, to[0]], [2, to[1]]));
+    }
+    $('resize').addEventListener('click', () => {
+        resizing = !resizing;
+        $('resize').setAttribute('aria-pressed', String(resizing));
+        if (resizing && !size) zoom(0, 14);
+        else setSize();
+        keys.focus({preventScroll: true});
+    });
     $('theme').addEventListener('click', () => {
         theme = theme === 'dark' ? 'light' : 'dark';
         root.dataset.theme = theme;
@@ -555,11 +666,15 @@ function start() {
         redraw();
     });
     root.dataset.theme = theme;
-    new ResizeObserver(() => screen.rows && !size && redraw()).observe(view);
+    new ResizeObserver(() => {
+        if (screen.rows && !size) redraw();
+        clearTimeout(setSize.later);
+        setSize.later = setTimeout(setSize, 150); // when it has come to rest
+    }).observe(view);
 
     // -- the connection
 
-    let tries = 0, timer = 0;
+    let tries = 0, timer = 0, may = 0, resizing = false;
     function say(text, live) {
         state.textContent = text;
         state.className = live ? 'live' : '';
@@ -567,35 +682,56 @@ function start() {
     function send(bytes) {
         if (socket && socket.readyState === 1) socket.send(bytes);
     }
-    function hello(may, name) {
-        writable = may;
+    function rights(r) {
+        may = r;
+        writable = (may & MAY_WRITE) !== 0;
+        $('badge').hidden = writable;
+        $('badge').textContent = may & MAY_LATER ? 'read only: somebody else types' : 'read only';
+        $('resize').hidden = !(may & MAY_RESIZE);
+        $('touch').hidden = !writable || !matchMedia('(pointer: coarse)').matches;
+        keys.readOnly = !writable;
+        if (writable) keys.focus({preventScroll: true});
+        setSize();
+    }
+    function hello(r, name) {
         tries = 0;
         say('live', true);
         $('name').textContent = name;
         document.title = name + ' \u2013 tmux_bridge';
-        $('badge').hidden = may;
-        $('touch').hidden = !may || !matchMedia('(pointer: coarse)').matches;
-        keys.readOnly = !may;
         forget();
-        if (may) keys.focus({preventScroll: true});
+        rights(r);
     }
     function viewers(all, writers) {
         $('viewers').textContent = `${all} watching` + (writers ? `, ${writers} may type` : '');
     }
     function over(reason, text) {
-        over.why = text || ['', 'the session has ended', 'refused', 'the server is stopping'][reason] || 'over';
+        over.why =
+            text || ['', 'the session has ended', 'refused', 'the server is stopping'][reason] || 'over';
         say(over.why);
+    }
+    // Whether it was only the connection: a session may be known by another name now, or the token no longer.
+    async function allowed() {
+        const answer = await fetch('/sessions', {cache: 'no-store'}).catch(() => null);
+        if (!answer || answer.status !== 401 && answer.status !== 403) return true;
+        clearTimeout(timer);
+        tries = Infinity; // there is no use in trying
+        say('not allowed: open the address that was printed');
+        return false;
     }
     function connect() {
         clearTimeout(timer);
-        if (socket) return;
-        const mine = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?session=` +
-            encodeURIComponent(session), 'tmux_bridge');
+        if (socket || tries === Infinity) return;
+        const mine =
+            new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?session=` +
+                    encodeURIComponent(session),
+                'tmux_bridge');
         socket = mine;
         over.why = '';
         mine.binaryType = 'arraybuffer';
         say('connecting');
-        mine.onopen = () => mine.send(message('h', [1, VERSION], [4, screen.run], [8, screen.number]));
+        let opened = false;
+        mine.onopen = () =>
+            (opened = true) && mine.send(message('h', [1, VERSION], [4, screen.run], [8, screen.number]));
         mine.onmessage = e => {
             if (mine !== socket) return;
             try {
@@ -613,9 +749,10 @@ function start() {
             const wait = Math.min(15000, 300 * 2 ** tries++) * (.5 + Math.random());
             say(`${over.why || 'connection lost'}, trying again in ${Math.ceil(wait / 1000)} s`);
             timer = setTimeout(connect, wait);
+            if (!opened) allowed();
         };
     }
-    const again = () => socket || document.hidden || (tries = 0, connect());
+    const again = () => socket || document.hidden || tries === Infinity || (tries = 0, connect());
     addEventListener('online', again);
     document.addEventListener('visibilitychange', again);
 
@@ -623,7 +760,7 @@ function start() {
         let list = [];
         try {
             const answer = await fetch('/sessions', {cache: 'no-store'});
-            if (answer.status === 401 || answer.status === 403) return say('not allowed: open the address that was printed');
+            if (answer.status === 401 || answer.status === 403) return allowed();
             list = await answer.json();
         } catch {
             say('no answer, trying again');
@@ -636,6 +773,7 @@ function start() {
         $('pick').replaceChildren(...list.map(s => {
             const li = document.createElement('li'), a = document.createElement('a');
             a.textContent = s.name;
+            a.dataset.about = s.up ? s.viewers ? `${s.viewers} watching` : '' : 'not there yet';
             a.href = '#' + encodeURIComponent(s.id);
             li.append(a);
             return li;
@@ -646,4 +784,4 @@ function start() {
 }
 
 if (typeof document !== 'undefined') start();
-else module.exports = {Screen, readRow, textOf, message, keyName, look, paletteColour};
+else module.exports = {VERSION, Acks, Screen, readRow, textOf, message, keyName, look, paletteColour};

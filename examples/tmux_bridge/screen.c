@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* ---- the widths of characters --------------------------------------------------------------------------
-   tmux asks wcwidth() of its C library. These are the same answers (glibc 2.36, Unicode 14 and 15, C.UTF-8), with
-   ranges joined over what is not assigned, so that they do not depend on the locale we are started in. */
+   tmux asks wcwidth() of its C library. These are the same answers (glibc 2.36, Unicode 14 and 15, C.UTF-8),
+   with ranges joined over what is not assigned, so that they do not depend on the locale we are started in.
+   */
 
 static const uint32_t zero_columns[][2] = {
     {0x300, 0x36F}, {0x483, 0x489}, {0x591, 0x5BD}, {0x5BF, 0x5BF}, {0x5C1, 0x5C2}, {0x5C4, 0x5C5},
@@ -166,7 +167,7 @@ static bool same_style(const screen_style *a, const screen_style *b) {
     return a->attributes == b->attributes && a->fg == b->fg && a->bg == b->bg && a->underline == b->underline;
 }
 
-static void put(row_writer *w, const char *p, size_t n) {
+static void row_put(row_writer *w, const char *p, size_t n) {
     if (!text_room(w->out, n)) {
         w->failed = true;
         return;
@@ -194,7 +195,7 @@ static void put_colour(row_writer *w, char code, uint32_t colour) {
     } else {
         text[1] = 'd';
     }
-    put(w, text, n);
+    row_put(w, text, n);
 }
 
 static void put_style(row_writer *w, const screen_style *to) {
@@ -203,11 +204,11 @@ static void put_style(row_writer *w, const screen_style *to) {
     if (same_style(&w->said, to)) return;
     if (same_style(to, &plain)) {
         text[0] = ROW_PLAIN;
-        put(w, text, 1);
+        row_put(w, text, 1);
     } else {
         if (w->said.attributes != to->attributes) {
             text[0] = ROW_ATTRIBUTES;
-            put(w, text, 1 + digits(text + 1, to->attributes, 3));
+            row_put(w, text, 1 + digits(text + 1, to->attributes, 3));
         }
         if (w->said.fg != to->fg) put_colour(w, ROW_FG, to->fg);
         if (w->said.bg != to->bg) put_colour(w, ROW_BG, to->bg);
@@ -222,10 +223,10 @@ static void put_again(row_writer *w, size_t times) {
     while (times) {
         size_t n = times < MAX_AGAIN ? times : MAX_AGAIN;
         if (n * w->last_len <= 3 && w->last_len == 1) { /* as short as saying so, and easier to read */
-            for (i = 0; i < n; i++) put(w, w->last, 1);
+            for (i = 0; i < n; i++) row_put(w, w->last, 1);
         } else {
             text[0] = ROW_AGAIN;
-            put(w, text, 1 + digits(text + 1, (uint32_t)n, 2));
+            row_put(w, text, 1 + digits(text + 1, (uint32_t)n, 2));
         }
         times -= n;
     }
@@ -233,8 +234,8 @@ static void put_again(row_writer *w, size_t times) {
 
 /* Shows nothing. */
 static bool plain_blank(const char *cell, size_t len, const screen_style *style) {
-    return len == 1 && *cell == ' ' && style->bg == 0 &&
-           (style->attributes & (SCREEN_UNDERLINE_MASK | SCREEN_REVERSE | SCREEN_STRIKE | SCREEN_OVERLINE)) == 0;
+    const uint32_t seen = SCREEN_UNDERLINE_MASK | SCREEN_REVERSE | SCREEN_STRIKE | SCREEN_OVERLINE;
+    return len == 1 && *cell == ' ' && style->bg == 0 && (style->attributes & seen) == 0;
 }
 
 /* Says the cell written last as often as it stands there. */
@@ -249,15 +250,15 @@ static void put_last(row_writer *w) {
         if (w->said_wide != (w->last_width == 2)) {
             w->said_wide = w->last_width == 2;
             text[0] = w->said_wide ? ROW_WIDE : ROW_NARROW;
-            put(w, text, 1);
+            row_put(w, text, 1);
         }
         for (i = 0; i < w->last_len; i++) characters += ((unsigned char)w->last[i] & 0xC0) != 0x80;
         if (characters > 1) {
             text[0] = ROW_CLUSTER;
             digits(text + 1, (uint32_t)characters, 1);
-            put(w, text, 2);
+            row_put(w, text, 2);
         }
-        put(w, w->last, w->last_len);
+        row_put(w, w->last, w->last_len);
         w->last_said = true;
     }
     put_again(w, w->again);
@@ -283,20 +284,22 @@ static void end_cell(row_writer *w) {
 
 static bool is_modifier(uint32_t c) { return c >= 0x1F3FB && c <= 0x1F3FF; } /* skin tones */
 
-/* Marks that only change the order in which text is shown: on a screen of cells they can do nothing but deceive. */
+/* Marks that only change the order in which text is shown: on a screen of cells they can do nothing but
+   deceive. */
 static bool is_bidi_control(uint32_t c) {
     return c == 0x61C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
            (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Puts a character on the row as tmux does: what has no width, skin tones and what follows a joiner go into the cell
-   before, and a variation selector or a skin tone makes that wide. */
+/* Puts a character on the row as tmux does: what has no width, skin tones and what follows a joiner go into
+   the cell before, and a variation selector or a skin tone makes that wide. */
 static void add_character(row_writer *w, uint32_t c, const char *bytes, size_t n, const screen_style *style) {
     unsigned width = screen_width(c);
     bool joiner = c == 0x200D, selector = c == 0xFE0F, joins = width == 0 || joiner || selector;
     if (is_bidi_control(c)) return;
     if (!joins && w->cell_len > 1)
-        joins = is_modifier(c) || (w->cell_len >= 3 && memcmp(w->cell + w->cell_len - 3, "\xE2\x80\x8D", 3) == 0);
+        joins = is_modifier(c) ||
+                (w->cell_len >= 3 && memcmp(w->cell + w->cell_len - 3, "\xE2\x80\x8D", 3) == 0);
     if (joins) {
         if (w->cell_len == 0 || w->cell_len + n > MAX_CLUSTER) return;
         memcpy(w->cell + w->cell_len, bytes, n);
@@ -428,8 +431,8 @@ static void sgr_apply(const sgr *s, screen_style *t) {
     }
 }
 
-/* Steps over one escape sequence at p[0] == ESC; takes notice of SGR. All others are for terminals, not for us:
-   titles, clipboards, links, answers. One that does not end takes the rest of the line. */
+/* Steps over one escape sequence at p[0] == ESC; takes notice of SGR. All others are for terminals, not for
+   us: titles, clipboards, links, answers. One that does not end takes the rest of the line. */
 static size_t escape(const char *p, size_t n, screen_style *style) {
     size_t i = 2;
     sgr s;
@@ -605,7 +608,8 @@ stream_status screen_state(screen *s, stream_slice answer, size_t *cols, size_t 
     text_add_safe(&s->title, answer.ptr, answer.len, true);
     *cols = number[0];
     *rows = number[1];
-    s->cursor_x = (uint16_t)(number[2] < number[0] ? number[2] : number[0] - 1); /* a wrap that is still to come */
+    /* A wrap that is still to come. */
+    s->cursor_x = (uint16_t)(number[2] < number[0] ? number[2] : number[0] - 1);
     s->cursor_y = (uint16_t)(number[3] < number[1] ? number[3] : number[1] - 1);
     s->history = number[4];
     s->modes = modes;
@@ -614,8 +618,8 @@ stream_status screen_state(screen *s, stream_slice answer, size_t *cols, size_t 
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
-stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len, const void *data, size_t len,
-                                 text_buffer *out) {
+stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len, const void *data,
+                                 size_t len, text_buffer *out) {
     if (!text_room(out, STREAM_FRAME_HEAD + head_len + len)) return STREAM_E_NOMEM;
     stream_frame_head(type, head_len + len, out->ptr + out->len);
     out->len += STREAM_FRAME_HEAD;
@@ -626,7 +630,8 @@ stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len
     return STREAM_OK;
 }
 
-/* R frames in the making: rows that stand together share one, and each says only what differs from the row above. */
+/* R frames in the making: rows that stand together share one, and each says only what differs from the row
+   above. */
 typedef struct rows_writer {
     text_buffer *out;
     size_t frame;        /* where the open frame begins in out, plus 1; 0: none is open */
@@ -640,35 +645,51 @@ static void end_rows(rows_writer *w) {
     w->frame = 0;
 }
 
-static stream_status write_row(rows_writer *w, size_t row, stream_slice text) {
-    size_t same = 0;
-    if (w->frame && (row != w->next || w->out->len - w->frame + text.len + 2 > SCREEN_MAX_ROW)) end_rows(w);
+/* A number that 4 bits do not hold. The room is there. */
+static void put_long(text_buffer *out, size_t n) {
+    if (n < 15) return;
+    wire_put16(out->ptr + out->len, (uint32_t)n);
+    out->len += 2;
+}
+
+static stream_status write_row(rows_writer *w, size_t row, stream_slice was, stream_slice text) {
+    size_t same = 0, other;
+    if (w->frame && (row != w->next || w->out->len - w->frame + text.len + 5 > SCREEN_MAX_ROW)) end_rows(w);
     if (!w->frame) {
         char head[2];
         w->frame = w->out->len + 1;
         wire_put16(head, (uint32_t)row);
         if (screen_write_frame('R', head, 2, NULL, 0, w->out) != STREAM_OK) return STREAM_E_NOMEM;
-        w->before = stream_slice_of(NULL, 0);
+        w->before = was;
     }
-    while (same < 255 && same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
-    if (!text_room(w->out, text.len - same + 2)) return STREAM_E_NOMEM;
-    w->out->ptr[w->out->len++] = (char)(unsigned char)same;
-    if (text.len > same) memcpy(w->out->ptr + w->out->len, text.ptr + same, text.len - same);
-    w->out->len += text.len - same;
-    w->out->ptr[w->out->len++] = '\n';
+    while (same < text.len && same < w->before.len && text.ptr[same] == w->before.ptr[same]) same++;
+    other = text.len - same;
+    if (!text_room(w->out, other + 5)) return STREAM_E_NOMEM;
+    w->out->ptr[w->out->len++] =
+        (char)(unsigned char)((same < 15 ? same : 15) << 4 | (other < 15 ? other : 15));
+    put_long(w->out, same);
+    put_long(w->out, other);
+    if (other) memcpy(w->out->ptr + w->out->len, text.ptr + same, other);
+    w->out->len += other;
     w->before = text;
     w->next = row + 1;
     return STREAM_OK;
 }
 
-static stream_status write_end(const screen *s, bool title, text_buffer *out) {
-    char head[8];
-    stream_status status = STREAM_OK;
-    if (title) status = screen_write_frame('T', NULL, 0, s->title.ptr, s->title.len, out);
-    wire_put16(head, s->cursor_x);
-    wire_put16(head + 2, s->cursor_y);
-    wire_put32(head + 4, s->modes);
-    return status == STREAM_OK ? screen_write_frame('C', head, sizeof head, NULL, 0, out) : status;
+/* T if it is another than before, and C with what has changed; was NULL: everything. */
+static stream_status write_end(const screen *was, const screen *now, text_buffer *out) {
+    char state[8];
+    size_t len = 8;
+    bool title = !was || was->title.len != now->title.len ||
+                 (now->title.len && memcmp(was->title.ptr, now->title.ptr, now->title.len) != 0);
+    if (title && screen_write_frame('T', NULL, 0, now->title.ptr, now->title.len, out) != STREAM_OK)
+        return STREAM_E_NOMEM;
+    wire_put16(state, now->cursor_x);
+    wire_put16(state + 2, now->cursor_y);
+    wire_put32(state + 4, now->modes);
+    if (was && was->modes == now->modes)
+        len = was->cursor_x == now->cursor_x && was->cursor_y == now->cursor_y ? 0 : 4;
+    return screen_write_frame('C', state, len, NULL, 0, out);
 }
 
 stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffer *out) {
@@ -686,9 +707,9 @@ stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffe
     w.out = out;
     stream_diff_init(&diff, NULL, 0, s->text.ptr, s->text.len);
     while (status == STREAM_OK && stream_diff_next(&diff, &row) == STREAM_OK)
-        if (row.now.len) status = write_row(&w, row.row, row.now);
+        if (row.now.len) status = write_row(&w, row.row, stream_slice_of(NULL, 0), row.now);
     end_rows(&w);
-    if (status == STREAM_OK) status = write_end(s, true, out);
+    if (status == STREAM_OK) status = write_end(NULL, s, out);
     if (status != STREAM_OK) out->len = start;
     return status;
 }
@@ -714,8 +735,8 @@ typedef struct moved {
 } moved;
 
 /* The longest run of rows that came from elsewhere: what scrolling does. Rows that stayed where they were and
-   empty ones do not make it worth while. For each distance rows are compared until the first byte that differs, so
-   it takes rows * rows short looks. */
+   empty ones do not make it worth while. For each distance rows are compared until the first byte that
+   differs, so it takes rows * rows short looks. */
 static moved find_move(const stream_slice *was, const stream_slice *now, size_t rows) {
     moved best = {0, 0, 0};
     size_t best_gain = 32, distance, direction; /* bytes that a move must save */
@@ -741,57 +762,66 @@ static moved find_move(const stream_slice *was, const stream_slice *now, size_t 
     return best;
 }
 
+static bool same_state(const screen *was, const screen *now) {
+    return was->cursor_x == now->cursor_x && was->cursor_y == now->cursor_y && was->modes == now->modes &&
+           was->title.len == now->title.len &&
+           (now->title.len == 0 || memcmp(was->title.ptr, now->title.ptr, now->title.len) == 0);
+}
+
+/* Writes the move that saves most, if one does, and says which. Without memory for the search there is none.
+   */
+static stream_status write_move(const screen *was, const screen *now, moved *move, text_buffer *out) {
+    stream_slice *lines = (stream_slice *)malloc(2 * SCREEN_MAX_SIDE * sizeof *lines);
+    char head[6];
+    memset(move, 0, sizeof *move);
+    if (!lines) return STREAM_OK;
+    if (split_rows(was, lines) == now->rows && split_rows(now, lines + SCREEN_MAX_SIDE) == now->rows)
+        *move = find_move(lines, lines + SCREEN_MAX_SIDE, now->rows);
+    free(lines);
+    if (move->count == 0) return STREAM_OK;
+    wire_put16(head, (uint32_t)move->to);
+    wire_put16(head + 2, (uint32_t)move->from);
+    wire_put16(head + 4, (uint32_t)move->count);
+    return screen_write_frame('M', head, sizeof head, NULL, 0, out);
+}
+
+/* What most deltas of a flood are, in one frame instead of three. delta: behind the head of its D. */
+static void shorten(char *delta, text_buffer *out) {
+    enum { HEAD = STREAM_FRAME_HEAD };
+    char *row = delta + 1, *end = out->ptr + out->len;
+    size_t rows;
+    if (end - row < 2 * HEAD || *row != 'R') return;
+    rows = wire_get32(row + 1);
+    if (HEAD + rows + HEAD != (size_t)(end - row)) return; /* something besides, or a C that says something */
+    memmove(row, row + HEAD, rows);
+    stream_frame_head('U', 1 + rows, delta - HEAD);
+    out->len -= 2 * HEAD;
+}
+
 stream_status screen_write_delta(const screen *was, const screen *now, uint64_t number, text_buffer *out) {
-    size_t start = out->len, rows = now->rows, i;
-    bool title = was->title.len != now->title.len ||
-                 (now->title.len && memcmp(was->title.ptr, now->title.ptr, now->title.len) != 0);
-    bool state = title || was->cursor_x != now->cursor_x || was->cursor_y != now->cursor_y ||
-                 was->modes != now->modes;
-    stream_status status;
+    size_t start = out->len;
+    stream_status status, more;
     stream_diff diff;
     stream_diff_row row;
     moved move = {0, 0, 0};
     rows_writer w;
-    char head[8];
-    memset(&w, 0, sizeof w);
-    w.out = out;
+    char low = (char)(unsigned char)(number & 255);
     if (was->cols != now->cols || was->rows != now->rows) return STREAM_E_STATE;
     stream_diff_init(&diff, was->text.ptr, was->text.len, now->text.ptr, now->text.len);
-    status = stream_diff_next(&diff, &row);
-    if (status == STREAM_END && !state) return STREAM_EMPTY;
-    wire_put64(head, number);
-    if (screen_write_frame('D', head, 8, NULL, 0, out) != STREAM_OK) return STREAM_E_NOMEM;
-    if (status == STREAM_OK) {
-        stream_slice *lines = (stream_slice *)malloc(2 * SCREEN_MAX_SIDE * sizeof *lines);
-        if (lines) { /* without room for the search, rows are sent as they are */
-            stream_slice *before = lines, *after = lines + SCREEN_MAX_SIDE;
-            if (split_rows(was, before) == rows && split_rows(now, after) == rows)
-                move = find_move(before, after, rows);
-            if (move.count) {
-                wire_put16(head, (uint32_t)move.to);
-                wire_put16(head + 2, (uint32_t)move.from);
-                wire_put16(head + 4, (uint32_t)move.count);
-                if (screen_write_frame('M', head, 6, NULL, 0, out) != STREAM_OK) {
-                    out->len = start;
-                    free(lines);
-                    return STREAM_E_NOMEM;
-                }
-            }
-        }
-        for (; status == STREAM_OK; status = stream_diff_next(&diff, &row)) {
-            i = row.row;
-            if (i >= move.to && i - move.to < move.count) continue; /* the move made it right */
-            if (write_row(&w, i, row.now) != STREAM_OK) {
-                out->len = start;
-                free(lines);
-                return STREAM_E_NOMEM;
-            }
-        }
-        end_rows(&w);
-        free(lines);
+    more = stream_diff_next(&diff, &row);
+    if (more == STREAM_END && same_state(was, now)) return STREAM_EMPTY;
+    memset(&w, 0, sizeof w);
+    w.out = out;
+    status = screen_write_frame('D', &low, 1, NULL, 0, out);
+    if (status == STREAM_OK && more == STREAM_OK) status = write_move(was, now, &move, out);
+    for (; status == STREAM_OK && more == STREAM_OK; more = stream_diff_next(&diff, &row)) {
+        if (row.row >= move.to && row.row - move.to < move.count) continue; /* the move made it right */
+        status = write_row(&w, row.row, row.was, row.now);
     }
-    status = write_end(now, title, out);
+    end_rows(&w);
+    if (status == STREAM_OK) status = write_end(was, now, out);
     if (status != STREAM_OK) out->len = start;
+    else shorten(out->ptr + start + STREAM_FRAME_HEAD, out);
     return status;
 }
 
@@ -851,13 +881,15 @@ bool screen_next(screen_reader *r) {
     return n != 0;
 }
 
-/* ---- a row for a terminal ------------------------------------------------------------------------------- */
+/* ---- a row for a terminal ------------------------------------------------------------------------------ */
 
 static size_t ansi_colour(char *p, size_t cap, unsigned base, uint32_t colour) {
     int n = 0;
     if (colour & SCREEN_RGB)
-        n = snprintf(p, cap, ";%u;2;%u;%u;%u", base, (unsigned)(colour >> 16 & 255), (unsigned)(colour >> 8 & 255),
-                     (unsigned)(colour & 255));
+        n = snprintf(p, cap, ";%u;2;%u;%u;%u", base, (unsigned)(colour >> 16 & 255),
+                     (unsigned)(colour >> 8 & 255), (unsigned)(colour & 255));
+    else if ((colour & SCREEN_INDEXED) && base != 58 && (colour & 255) < 16) /* 30 and on, 90 and on */
+        n = snprintf(p, cap, ";%u", base - 8 + (unsigned)(colour & 7) + (colour & 8 ? 60u : 0u));
     else if (colour & SCREEN_INDEXED)
         n = snprintf(p, cap, ";%u;5;%u", base, (unsigned)(colour & 255));
     return n > 0 ? (size_t)n : 0;
@@ -867,8 +899,9 @@ stream_status screen_ansi(stream_slice row, text_buffer *out) {
     static const struct {
         uint32_t bit;
         const char *code;
-    } codes[] = {{SCREEN_BOLD, ";1"},    {SCREEN_DIM, ";2"},    {SCREEN_ITALIC, ";3"}, {SCREEN_BLINK, ";5"},
-                 {SCREEN_REVERSE, ";7"}, {SCREEN_HIDDEN, ";8"}, {SCREEN_STRIKE, ";9"}, {SCREEN_OVERLINE, ";53"}};
+    } codes[] = {{SCREEN_BOLD, ";1"},   {SCREEN_DIM, ";2"},      {SCREEN_ITALIC, ";3"},
+                 {SCREEN_BLINK, ";5"},  {SCREEN_REVERSE, ";7"},  {SCREEN_HIDDEN, ";8"},
+                 {SCREEN_STRIKE, ";9"}, {SCREEN_OVERLINE, ";53"}};
     size_t start = out->len, i;
     screen_style now;
     screen_reader r;
@@ -883,7 +916,8 @@ stream_status screen_ansi(stream_slice row, text_buffer *out) {
             memcpy(text, "\033[0", 3);
             n = 3;
             for (i = 0; i < sizeof codes / sizeof *codes; i++)
-                if (r.style.attributes & codes[i].bit) n += (size_t)snprintf(text + n, 8, "%s", codes[i].code);
+                if (r.style.attributes & codes[i].bit)
+                    n += (size_t)snprintf(text + n, 8, "%s", codes[i].code);
             if (line) n += (size_t)snprintf(text + n, 8, line > 1 ? ";4:%u" : ";4", (unsigned)line);
             n += ansi_colour(text + n, 24, 38, r.style.fg);
             n += ansi_colour(text + n, 24, 48, r.style.bg);

@@ -3,8 +3,9 @@
    canonical form; which rows differ between two screens; and both as messages for those who watch. No I/O.
 
    A row is text without control characters that mean anything to a terminal. It is valid UTF-8 without LF, so
-   that rows can be joined with LF and compared with stream_diff, and it stands for cells: every character is one
-   cell of one column, but for what these bytes say (digits are 6 bits each, as 0x40 + value, high ones first):
+   that rows can be joined with LF and compared with stream_diff, and it stands for cells: every character is
+   one cell of one column, but for what these bytes say (digits are 6 bits each, as 0x40 + value, high ones
+   first):
 
        0x01 a b c      attributes, 18 bits, see SCREEN_BOLD and so on
        0x02 colour     of the text:      'd' default, 'i' a b palette index, 'r' a b c d 0xRRGGBB
@@ -15,31 +16,44 @@
        0x10 a b        the cell before once more, so many times
        0x11 a          so many characters from here are one cell (combining marks, joined emoji)
 
-   A row begins plain and narrow; behind its end there is nothing but plain blanks. Nothing else below 0x20, no
-   DEL and no C1 control is ever in it, whatever the capture had: a page that shows rows as text is safe.
+   A row begins plain and narrow; behind its end there is nothing but plain blanks. Nothing else below 0x20,
+   no DEL and no C1 control is ever in it, whatever the capture had: a page that shows rows as text is safe.
 
-   The wire, version 1. Messages are stream_frames: [type][u32 length][payload], integers big endian. One WebSocket
-   message (binary) holds whole frames only; a frame may be at most 64 KiB. What is between an S or D and its C is
-   shown at once or not at all.
+   The wire, version 2. Messages are stream_frames: [type][u32 length][payload], integers big endian. One
+   WebSocket message (binary) holds whole frames only; a frame may be at most 64 KiB. What is between an S or
+   D and its C is shown at once or not at all, and so is a U. Frames of a type that one does not know are
+   stepped over.
 
-       to the page                                         from the page
-       H hello   u8 version, u8 flags (1: may write),      h hello   u8 version, u32 run and u64 number of the
-                 u32 run, session name                               screen it has (0: none)
-       S screen  u64 number, u16 columns, u16 rows;        a ack     u64 number of the screen it has painted
-                 blank but for the rows that follow        t text    bytes to type, UTF-8
-       D delta   u64 number; from the one before           k key     name: Up, F5, C-c, M-x, S-Tab ...
-       M move    u16 to, u16 from, u16 count: rows of      p paste   u8 flags (1: first, 2: last), bytes
-                 the screen before                         b back    u32 id, u32 first line, u32 lines
-       R rows    u16 first row; of each from there on:     z size    u16 columns, u16 rows (owner only)
-                 u8 bytes like those of the row before
-                 in this frame, the other bytes, LF
+       to the page
+       H hello   u8 version, u8 rights, u32 run, session name. Rights: 1 may write now; 2 may set the size;
+                 4 may write when the one who does leaves
+       W write   u8 rights, when they have changed
+       S screen  u64 number, u16 columns, u16 rows; blank but for the rows that follow
+       D delta   u8 the lowest 8 bits of its number, which is that of the screen before and 1
+       M move    u16 to, u16 from, u16 count: rows of the screen before
+       R rows    u16 first row; of each from there on: u8 with the number of bytes like those of the row
+                 above, of the first row like those that stood there (high 4 bits), and of the other bytes
+                 (low 4 bits), where 15 says that the number follows as u16, that of the former first; the
+                 other bytes
        T title   text
-       C commit  u16 column, u16 row of the cursor,
-                 u32 modes
+       C commit  u16 column, u16 row of the cursor, u32 modes; cut behind what has changed: 8, 4 or no bytes
+                 (8 with an S)
+       U update  D, R and a C without bytes in one: u8 as in D, then as in R
        L line    u32 id, u32 line, text: scrollback; line 0 is the oldest
        E end     u32 id, u32 lines there are in all: no more L for that id
        V views   u16 viewers, u16 of them may write
        X over    u8 reason (1: session ended, 2: refused, 3: stopping), text
+
+       from the page
+       h hello   u8 version, u32 run and u64 number of the screen it has (0: none)
+       a ack     u64 number of the screen it has painted
+       t text    bytes to type, UTF-8
+       k key     name: Up, F5, C-c, M-x, S-Tab ...
+       p paste   u8 flags (1: first, 2: last), bytes
+       b back    u32 id, u32 line, u32 lines: so many before that one
+       z size    u16 columns, u16 rows: for those who may set it
+
+   Version 1 had the whole number in D and all of C always, longer rows, and no W and U.
 
    One thread at a time for each object. */
 #ifndef TMUX_BRIDGE_SCREEN_H
@@ -48,7 +62,7 @@
 #include "stream.h"
 #include "text.h"
 
-enum { WIRE_VERSION = 1, WIRE_MAX_FRAME = 65536 };
+enum { WIRE_VERSION = 2, WIRE_MAX_FRAME = 65536 };
 
 enum { /* attributes of a cell */
     SCREEN_BOLD = 1,
@@ -113,11 +127,11 @@ stream_status screen_write_snapshot(const screen *s, uint64_t number, text_buffe
 /* What makes `was` into `now`: OK; EMPTY: they are equal; E_STATE: they differ in size, send a snapshot. */
 stream_status screen_write_delta(const screen *was, const screen *now, uint64_t number, text_buffer *out);
 /* One frame. */
-stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len, const void *data, size_t len,
-                                 text_buffer *out);
+stream_status screen_write_frame(uint8_t type, const void *head, size_t head_len, const void *data,
+                                 size_t len, text_buffer *out);
 
-/* One line of a capture in canonical form, appended to *out without LF: for scrollback. *style goes on from line to
-   line; zero it for the first. */
+/* One line of a capture in canonical form, appended to *out without LF: for scrollback. *style goes on from
+   line to line; zero it for the first. */
 stream_status screen_line(screen_style *style, const void *line, size_t len, size_t cols, text_buffer *out);
 
 /* What a canonical row says, cell by cell: zero the reader but for rest; false at the end. */

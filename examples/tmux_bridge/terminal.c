@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about output
-   only that there was some is used. Then, at most once in an interval, the pane is captured, whatever happened in
-   between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
+   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about
+   output only that there was some is used. Then, at most once in an interval, the pane is captured, whatever
+   happened in between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,15 +14,38 @@
 
 enum { TAG_IGNORE = 0, TAG_PANE, TAG_STATE, TAG_CAPTURE, TAG_HISTORY, TAG_BITS = 3 };
 #define RETRY_NS UINT64_C(1000000000)
+#define SETTLE_NS UINT64_C(250000000)
 
 static void set_timer(terminal *t);
 static void terminal_lost(terminal *t, const char *why);
+static void find_settled(bridge *b);
 
 /* ---- commands to tmux ---------------------------------------------------------------------------------- */
 
+/* command, a quoted argument, LF. */
+static bool add_quoted(terminal *t, const char *command, const char *bytes, size_t len) {
+    text_buffer quoted = {NULL, 0, 0};
+    stream_status status = STREAM_E_NOMEM;
+    if (control_quote(&quoted, bytes, len))
+        status = control_command(&t->control, &t->out, TAG_IGNORE, "%s %.*s", command, (int)quoted.len,
+                                 quoted.ptr);
+    text_free(&quoted);
+    return status == STREAM_OK;
+}
+
+/* What was typed while tmux was being written to is one command. */
+static void add_typed(terminal *t) {
+    char command[64];
+    if (t->typed.len == 0) return;
+    snprintf(command, sizeof command, "send-keys -t %%%u -l --", (unsigned)t->pane);
+    if (add_quoted(t, command, t->typed.ptr, t->typed.len)) t->typed.len = 0;
+}
+
 static void flush(terminal *t) {
     text_buffer swap;
-    if (t->writing || t->out.len == 0 || t->state == TERMINAL_DOWN) return;
+    if (t->writing || t->state == TERMINAL_DOWN) return;
+    if (t->pane_known) add_typed(t);
+    if (t->out.len == 0) return;
     swap = t->flying;
     t->flying = t->out;
     t->out = swap;
@@ -32,9 +55,14 @@ static void flush(terminal *t) {
         t->writing = true;
 }
 
+/* With those whose input had to wait: tmux has taken some, or has answered. */
+static void go_on(terminal *t) {
+    viewer *v;
+    for (v = t->viewers; v && terminal_takes_input(t); v = v->next) viewer_resume(v);
+}
+
 static void on_written(server_op *op) {
     terminal *t = (terminal *)op->owner;
-    viewer *v;
     t->writing = false;
     if (op->op.status == STREAM_CANCELLED || t->state == TERMINAL_DOWN) return;
     if (op->op.status != STREAM_OK) {
@@ -42,64 +70,80 @@ static void on_written(server_op *op) {
         return;
     }
     flush(t);
-    if (terminal_takes_input(t))
-        for (v = t->viewers; v; v = v->next) server_resume(v->conn);
+    go_on(t);
 }
 
 bool terminal_takes_input(const terminal *t) {
-    return t->out.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue;
+    return t->state == TERMINAL_DOWN ||
+           (t->out.len + t->typed.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue);
 }
 
 static void find_pane(terminal *t) {
-    control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'", (unsigned)t->session);
+    control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'",
+                    (unsigned)t->session);
     flush(t);
 }
 
 static bool ready(const terminal *t) { return t->state == TERMINAL_UP && t->pane_known; }
 
-/* command, a quoted argument, LF. */
-static bool send_quoted(terminal *t, const char *command, const char *bytes, size_t len) {
-    text_buffer quoted = {NULL, 0, 0};
-    stream_status status = STREAM_E_NOMEM;
-    if (control_quote(&quoted, bytes, len))
-        status = control_command(&t->control, &t->out, TAG_IGNORE, "%s %.*s", command, (int)quoted.len, quoted.ptr);
-    text_free(&quoted);
-    flush(t);
-    return status == STREAM_OK;
-}
-
 bool terminal_type(terminal *t, const char *text, size_t len) {
-    char command[64];
-    if (!ready(t) || len == 0) return false;
-    snprintf(command, sizeof command, "send-keys -t %%%u -l --", (unsigned)t->pane);
-    return send_quoted(t, command, text, len);
+    if (!ready(t) || len == 0 || !text_room(&t->typed, len)) return false;
+    memcpy(t->typed.ptr + t->typed.len, text, len);
+    t->typed.len += len;
+    flush(t);
+    return true;
 }
 
 bool terminal_key(terminal *t, const char *name, size_t len) {
     char command[64];
     if (!ready(t)) return false;
+    add_typed(t); /* in the order in which it came */
     snprintf(command, sizeof command, "send-keys -t %%%u --", (unsigned)t->pane);
-    return send_quoted(t, command, name, len);
+    if (!add_quoted(t, command, name, len)) return false;
+    flush(t);
+    return true;
 }
 
 bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
     char command[96], name[48];
     if (!ready(t)) return false;
     snprintf(name, sizeof name, "tmux_bridge_%u_%llu", (unsigned)getpid(), (unsigned long long)id);
+    add_typed(t);
     if (len || first) {
         snprintf(command, sizeof command, "set-buffer %s-b %s --", first ? "" : "-a ", name);
-        if (!send_quoted(t, command, text, len)) return false;
+        if (!add_quoted(t, command, text, len)) return false;
     }
-    if (last)
-        control_command(&t->control, &t->out, TAG_IGNORE, "paste-buffer -p -d -b %s -t %%%u", name, (unsigned)t->pane);
+    if (last && control_command(&t->control, &t->out, TAG_IGNORE, "paste-buffer -p -d -b %s -t %%%u", name,
+                                (unsigned)t->pane) != STREAM_OK)
+        return false;
     flush(t);
     return true;
 }
 
+bool terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
+    if (!ready(t)) return false;
+    /* Until now this client's size was to be ignored. What the session makes of it is for its window-size
+       option to say, which is not touched. */
+    if (!t->owner) control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f '!ignore-size'");
+    t->owner = v;
+    if (control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -C %ux%u", cols, rows) != STREAM_OK)
+        return false;
+    flush(t);
+    return true;
+}
+
+void terminal_let_go(terminal *t, viewer *v) {
+    if (t->owner != v) return;
+    t->owner = NULL;
+    if (t->state != TERMINAL_UP) return;
+    control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f ignore-size");
+    flush(t);
+}
+
 bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t count) {
     uint32_t total = t->now.history, end;
-    stream_status status;
-    if (!ready(t) || t->bridge->capturing >= MAX_CAPTURES) return false;
+    if (!ready(t) || t->bridge->capturing >= MAX_CAPTURES || t->control.queued + 2 > t->control.max_queue)
+        return false;
     end = first < total ? first : total;
     if (count > MAX_HISTORY) count = MAX_HISTORY;
     if (count > end) count = end;
@@ -107,43 +151,60 @@ bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first
         viewer_old(t, id, request, 0, total, stream_slice_of(NULL, 0));
         return true;
     }
-    /* The tag tells whose it is; the lines it is about come back in the command's own answer. */
-    status = control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
-                             "display-message -p '%u %u %u'", (unsigned)request, (unsigned)(end - count),
-                             (unsigned)total);
-    if (status == STREAM_OK)
-        status = control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
-                                 "capture-pane -p -e -N -t %%%u -S -%u -E -%u", (unsigned)t->pane,
-                                 (unsigned)(total - (end - count)), (unsigned)(total - end + 1));
+    /* Lines are asked for by how far they are from the screen. What they are called then is only known when
+       tmux says how many there are by now; nothing comes between the two commands. */
+    if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
+                        "display-message -p -t %%%u '%u %u #{history_size}'", (unsigned)t->pane,
+                        (unsigned)request, (unsigned)(total - (end - count))) != STREAM_OK)
+        return false;
+    if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
+                        "capture-pane -p -e -N -t %%%u -S -%u -E -%u", (unsigned)t->pane,
+                        (unsigned)(total - (end - count)), (unsigned)(total - end + 1)) != STREAM_OK)
+        terminal_lost(t, "no memory"); /* half of it was said */
     flush(t);
-    return status == STREAM_OK;
+    return true;
 }
 
 /* ---- captures ------------------------------------------------------------------------------------------ */
 
+/* While nobody watches there is nothing to be known. */
+static bool is_watched(const terminal *t) { return t->viewing || t->bridge->options.record; }
+
 static void capture(terminal *t) {
+    bridge *b = t->bridge;
     if (!ready(t) || t->capturing || !t->dirty) return;
-    if (t->bridge->capturing >= MAX_CAPTURES) { /* the next answer that comes makes room */
+    if (!is_watched(t)) {
+        t->stale = true;
+        return;
+    }
+    if (b->capturing >= MAX_CAPTURES || t->control.queued + 3 > t->control.max_queue) {
+        /* Soon there is room. */
         t->captured_ns = stream_now_ns();
         set_timer(t);
         return;
     }
     if (t->paused) {
         t->paused = false;
-        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'", (unsigned)t->pane);
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                        (unsigned)t->pane);
     }
     if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
-                        screen_format) != STREAM_OK ||
-        control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u", (unsigned)t->pane) !=
-            STREAM_OK)
+                        screen_format) != STREAM_OK)
+        return;
+    if (control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u",
+                        (unsigned)t->pane) != STREAM_OK)
         return;
     t->dirty = false;
     t->capturing = true;
-    t->bridge->capturing++;
-    t->bridge->metrics.captures++;
+    b->capturing++;
+    b->metrics.captures++;
     t->captured_ns = stream_now_ns();
     t->state_text.len = 0;
     flush(t);
+}
+
+void terminal_watched(terminal *t) {
+    if (t->dirty && !t->capturing) set_timer(t);
 }
 
 static void on_timer(server_op *op) {
@@ -185,6 +246,7 @@ static void publish(terminal *t) {
         t->dirty = true; /* and again the next time */
         return;
     }
+    record_screen(&b->record, t->number ? &t->now : NULL, &t->next, &b->metrics);
     t->number++;
     if (status != STREAM_OK || stream_broadcast_write(&t->updates, t->made.ptr, t->made.len) != STREAM_OK)
         stream_broadcast_write(&t->updates, SNAPSHOT_NEEDED, 1);
@@ -198,7 +260,9 @@ static void publish(terminal *t) {
 static void captured(terminal *t, stream_slice text, bool good) {
     size_t cols, rows;
     stream_slice state = stream_slice_of(t->state_text.ptr, t->state_text.len);
-    t->capturing = false;
+    bool was_stale = t->stale;
+    viewer *v;
+    t->capturing = t->stale = false;
     t->bridge->capturing--;
     if (state.len && state.ptr[state.len - 1] == '\n') state.len--;
     if (!good || screen_state(&t->next, state, &cols, &rows) != STREAM_OK) { /* the pane has gone */
@@ -207,14 +271,32 @@ static void captured(terminal *t, stream_slice text, bool good) {
         return;
     }
     if (screen_capture(&t->next, text.ptr, text.len, cols, rows) == STREAM_OK) publish(t);
+    /* Also when it was the same after all. */
+    for (v = t->viewers; v && was_stale; v = v->next) viewer_pump(v);
     if (t->dirty) set_timer(t);
 }
 
 /* ---- what tmux says ------------------------------------------------------------------------------------ */
 
+/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines. */
+static void history_came(terminal *t, stream_slice text) {
+    unsigned request, distance, total;
+    if (!t->history_numbers) {
+        size_t n = text.len < sizeof t->history - 1 ? text.len : sizeof t->history - 1;
+        memcpy(t->history, text.ptr ? text.ptr : "", n);
+        t->history[n] = '\0';
+        t->history_numbers = true;
+        return;
+    }
+    t->history_numbers = false;
+    if (sscanf(t->history, "%u %u %u", &request, &distance, &total) != 3) request = distance = total = 0;
+    viewer_old(t, t->control.reply_to >> TAG_BITS, request, total > distance ? total - distance : 0, total,
+               text);
+}
+
 static void replied(terminal *t, const stream_item *item, bool good) {
     stream_slice text = stream_slice_of(item->ptr, item->len);
-    unsigned pane, request, first, total;
+    unsigned pane;
     char line[64];
     switch (t->control.reply_to & ((1 << TAG_BITS) - 1)) {
     case TAG_PANE:
@@ -222,7 +304,8 @@ static void replied(terminal *t, const stream_item *item, bool good) {
         memcpy(line, text.ptr ? text.ptr : "", text.len);
         line[text.len] = '\0';
         if (good && sscanf(line, "%%%u", &pane) == 1) {
-            if (t->pane != pane) t->paused = true; /* it may be from an earlier time: the capture says continue */
+            /* It may be from an earlier time: the capture says continue. */
+            if (t->pane != pane) t->paused = true;
             t->pane = pane;
             t->pane_known = true;
             t->dirty = false;
@@ -237,19 +320,7 @@ static void replied(terminal *t, const stream_item *item, bool good) {
         }
         break;
     case TAG_CAPTURE: captured(t, text, good); break;
-    case TAG_HISTORY: /* first the numbers, then the lines */
-        if (t->history_numbers) {
-            t->history_numbers = false;
-            if (sscanf(t->history, "%u %u %u", &request, &first, &total) == 3)
-                viewer_old(t, t->control.reply_to >> TAG_BITS, request, first, total,
-                           good ? text : stream_slice_of(NULL, 0));
-        } else {
-            size_t n = text.len < sizeof t->history - 1 ? text.len : sizeof t->history - 1;
-            memcpy(t->history, text.ptr ? text.ptr : "", n);
-            t->history[n] = '\0';
-            t->history_numbers = true;
-        }
-        break;
+    case TAG_HISTORY: history_came(t, good ? text : stream_slice_of(NULL, 0)); break;
     default: break;
     }
 }
@@ -264,8 +335,9 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
     case CONTROL_OUTPUT:
         if (!t->pane_known || t->control.target != t->pane) break;
         changed(t);
-        /* That there is output we know now; what it is the capture tells. Until then there need be no more of it:
-           what is written between the two would have to be passed on by tmux, escaped, and read here, for nothing. */
+        /* That there is output we know now; what it is the capture tells. Until then there need be no more of
+           it: what is written between the two would have to be passed on by tmux, escaped, and read here, for
+           nothing. */
         if (!t->dirty || t->paused || t->capturing) break;
         t->paused = control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:pause'",
                                     (unsigned)t->pane) == STREAM_OK;
@@ -288,18 +360,22 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
         }
         t->state = TERMINAL_UP;
         t->was_up = true;
+        if (t->bridge->options.exec) /* our own server: it is not to outlive us, however we end */
+            control_command(&t->control, &t->out, TAG_IGNORE, "set-option -t '$%u:' destroy-unattached on",
+                            (unsigned)t->session);
         find_pane(t);
         break;
     case CONTROL_WINDOW:
     case CONTROL_LAYOUT: find_pane(t); break;
-    case CONTROL_SESSIONS: terminals_find(t->bridge); break;
+    case CONTROL_SESSIONS: find_settled(t->bridge); break;
     case CONTROL_EXIT: terminal_lost(t, "the session has ended"); break;
     default: break;
     }
 }
 
 static void read_more(terminal *t) {
-    if (stream_io_read(&t->bridge->server.io, &t->read_op.op, &t->out_file, t->input, sizeof t->input) == STREAM_OK)
+    if (stream_io_read(&t->bridge->server.io, &t->read_op.op, &t->out_file, t->input, sizeof t->input) ==
+        STREAM_OK)
         t->reading = true;
 }
 
@@ -318,6 +394,7 @@ static void on_read(server_op *op) {
         heard(t, status, &item);
         if (t->state == TERMINAL_DOWN) return;
     }
+    go_on(t);
     read_more(t);
 }
 
@@ -325,16 +402,40 @@ static void on_err(server_op *op) { /* drained, so that nobody waits for it */
     terminal *t = (terminal *)op->owner;
     t->reading_err = false;
     if (op->op.status == STREAM_OK && t->state != TERMINAL_DOWN &&
-        stream_io_read(&t->bridge->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK)
+        stream_io_read(&t->bridge->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) ==
+            STREAM_OK)
         t->reading_err = true;
 }
 
 /* ---- coming and going ---------------------------------------------------------------------------------- */
 
-static void find_later(bridge *b) {
-    if (!b->list_timing &&
-        stream_io_timer(&b->server.io, &b->list_timer.op, stream_now_ns() + RETRY_NS) == STREAM_OK)
+static void set_list_timer(bridge *b) {
+    if (!b->list_timing && stream_io_timer(&b->server.io, &b->list_timer.op, b->find_ns) == STREAM_OK)
         b->list_timing = true;
+}
+
+static void on_list_timer(server_op *op) {
+    bridge *b = (bridge *)op->owner;
+    b->list_timing = false;
+    if (op->op.status == STREAM_OK && stream_now_ns() >= b->find_ns) terminals_find(b);
+    else if (!b->stop) set_list_timer(b);
+}
+
+/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux 3.3a
+   only in part when a session comes or goes takes the server down with it (tmux writes to a client that it
+   has not set up yet), so one is never started while sessions come and go. */
+static void find_settled(bridge *b) {
+    uint64_t when = stream_now_ns() + SETTLE_NS;
+    bool sooner = b->list_timing && b->find_ns > when;
+    b->find_ns = when;
+    if (sooner) stream_io_cancel(&b->server.io, &b->list_timer.op);
+    else set_list_timer(b);
+}
+
+static void find_later(bridge *b) {
+    if (b->list_timing) return;
+    b->find_ns = stream_now_ns() + RETRY_NS;
+    set_list_timer(b);
 }
 
 static void on_reap(server_op *op) {
@@ -343,9 +444,10 @@ static void on_reap(server_op *op) {
     if (op->op.status != STREAM_OK) return;
     if (child_reap(&t->tmux)) {
         t->tmux.pid = 0;
-        if (t->was_up) terminals_find(t->bridge);
+        if (t->was_up) find_settled(t->bridge);
         else find_later(t->bridge); /* it would not let us in: not at once again */
-    } else if (stream_io_timer(&t->bridge->server.io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 20) == STREAM_OK) {
+    } else if (stream_io_timer(&t->bridge->server.io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 20) ==
+               STREAM_OK) {
         t->reaping = true;
     }
 }
@@ -357,12 +459,14 @@ static void terminal_lost(terminal *t, const char *why) {
     t->state = TERMINAL_DOWN;
     t->pane_known = false;
     if (t->capturing) t->bridge->capturing--;
-    t->capturing = t->dirty = false;
+    t->capturing = t->dirty = t->stale = false;
+    t->owner = NULL;
     stream_io_close(io, &t->in_file); /* which ends a tmux that is still there */
     stream_io_close(io, &t->out_file);
     stream_io_close(io, &t->err_file);
     if (t->timing) stream_io_cancel(io, &t->timer_op.op);
     viewers_over(t, OVER_ENDED, why);
+    viewers_lost(t);
     if (!t->reaping && stream_io_timer(io, &t->reap_op.op, stream_now_ns() + RETRY_NS / 50) == STREAM_OK)
         t->reaping = true;
 }
@@ -384,8 +488,13 @@ static size_t tmux_argv(const bridge *b, const char **argv) {
 
 static bool start(child *c, const char *const *argv, child_stdin input) {
     char *copy[24];
+    child_desc desc;
+    int error;
     memcpy(copy, argv, sizeof copy); /* exec wants them without const, and leaves them alone */
-    return child_start(c, copy, input, -1) == 0;
+    memset(&desc, 0, sizeof desc);
+    desc.argv = copy;
+    desc.input = input;
+    return child_start(c, &desc, &error) == CHILD_STARTED;
 }
 
 static void attach(terminal *t) {
@@ -394,11 +503,13 @@ static void attach(terminal *t) {
     char target[16];
     size_t n;
     memset(argv, 0, sizeof argv);
-    if (t->state != TERMINAL_DOWN || t->tmux.pid || t->reading || t->writing || t->reading_err || t->timing) return;
+    if (t->state != TERMINAL_DOWN || t->tmux.pid || t->reading || t->writing || t->reading_err || t->timing)
+        return;
     snprintf(target, sizeof target, "$%u", (unsigned)t->session);
     n = tmux_argv(b, argv);
     argv[n++] = "-C";
     argv[n++] = "attach-session";
+    argv[n++] = "-E"; /* the session's environment stays as it is */
     argv[n++] = "-f";
     argv[n++] = "ignore-size,pause-after=1";
     argv[n++] = "-t";
@@ -410,7 +521,7 @@ static void attach(terminal *t) {
     b->metrics.attaches++;
     control_free(&t->control);
     if (control_init(&t->control, NULL) != STREAM_OK) return;
-    t->out.len = t->flying.len = 0;
+    t->out.len = t->flying.len = t->typed.len = 0;
     t->history_numbers = t->paused = false;
     t->state = TERMINAL_ATTACHING;
     t->was_up = false;
@@ -418,15 +529,45 @@ static void attach(terminal *t) {
     stream_io_attach(&b->server.io, &t->out_file, t->tmux.out);
     stream_io_attach(&b->server.io, &t->err_file, t->tmux.err);
     read_more(t);
-    t->reading_err = stream_io_read(&b->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK;
+    t->reading_err =
+        stream_io_read(&b->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK;
 }
 
 terminal *terminal_named(bridge *b, const char *name, size_t len) {
     size_t i;
     for (i = 0; i < b->count; i++) {
         terminal *t = &b->terminals[i];
-        if (strlen(t->name) == len && memcmp(t->name, name, len) == 0 && (t->wanted || t->state != TERMINAL_DOWN))
+        if (strlen(t->name) == len && memcmp(t->name, name, len) == 0 &&
+            (t->wanted || t->state != TERMINAL_DOWN))
             return t;
+    }
+    return NULL;
+}
+
+static void terminal_free(terminal *t) {
+    control_free(&t->control);
+    stream_broadcast_free(&t->updates);
+    screen_free(&t->now);
+    screen_free(&t->next);
+    text_free(&t->out);
+    text_free(&t->flying);
+    text_free(&t->typed);
+    text_free(&t->state_text);
+    text_free(&t->made);
+    memset(t, 0, sizeof *t);
+}
+
+/* A place for one more: behind the others, or that of one which has gone and is not waited for. */
+static terminal *terminal_place(bridge *b) {
+    size_t i;
+    if (b->count < MAX_SESSIONS) return &b->terminals[b->count];
+    for (i = 0; i < b->count; i++) {
+        terminal *t = &b->terminals[i];
+        if (t->state == TERMINAL_DOWN && !t->wanted && !t->viewers && !t->tmux.pid && !t->reading &&
+            !t->writing && !t->reading_err && !t->timing && !t->reaping) {
+            terminal_free(t);
+            return t;
+        }
     }
     return NULL;
 }
@@ -439,14 +580,14 @@ static terminal *terminal_add(bridge *b, const char *name, size_t len) {
         t = &b->terminals[i];
         if (strlen(t->name) == len && memcmp(t->name, name, len) == 0) return t;
     }
-    if (b->count == MAX_SESSIONS || len >= MAX_NAME) return NULL;
-    t = &b->terminals[b->count];
+    t = len < MAX_NAME ? terminal_place(b) : NULL;
+    if (!t) return NULL;
     memset(&desc, 0, sizeof desc);
     desc.max_items = 1024;
     desc.max_bytes = (size_t)1 << 20;
     desc.start = 1;
     if (stream_broadcast_init(&t->updates, &desc) != STREAM_OK) return NULL;
-    b->count++;
+    if (t == &b->terminals[b->count]) b->count++;
     t->bridge = b;
     memcpy(t->name, name, len);
     server_op_init(&t->read_op, on_read, t);
@@ -457,7 +598,15 @@ static terminal *terminal_add(bridge *b, const char *name, size_t len) {
     return t;
 }
 
-/* One line of the list: $id name. Names are what tmux allows; they are compared, shown as text, and no more. */
+/* The one that is attached to a session already, by whatever name. */
+static terminal *terminal_attached(bridge *b, uint32_t id) {
+    size_t i;
+    for (i = 0; i < b->count; i++)
+        if (b->terminals[i].state != TERMINAL_DOWN && b->terminals[i].session == id) return &b->terminals[i];
+    return NULL;
+}
+
+/* One line of the list: $id name. Names are what tmux allows; they are compared and shown as text. */
 static void listed(bridge *b, stream_slice line) {
     uint32_t id = 0;
     size_t i = 1, k;
@@ -467,6 +616,14 @@ static void listed(bridge *b, stream_slice line) {
         id = id * 10 + (uint32_t)(line.ptr[i] - '0');
     if (i == line.len || line.ptr[i] != ' ') return;
     i++;
+    t = terminal_attached(b, id);
+    if (t) {
+        if (!t->wanted && line.len - i < MAX_NAME) { /* it may have been renamed */
+            memset(t->name, 0, sizeof t->name);
+            memcpy(t->name, line.ptr + i, line.len - i);
+        }
+        return;
+    }
     if (b->options.sessions == 0) t = terminal_add(b, line.ptr + i, line.len - i);
     for (k = 0; k < b->options.sessions; k++) {
         const char *name = b->options.session[k];
@@ -479,10 +636,14 @@ static void listed(bridge *b, stream_slice line) {
     attach(t);
 }
 
-static void on_list_timer(server_op *op) {
-    bridge *b = (bridge *)op->owner;
-    b->list_timing = false;
-    if (op->op.status == STREAM_OK) terminals_find(b);
+/* What tmux says instead of a list is told, once: that there is no server, or one of another version. */
+static void list_complaint(bridge *b) {
+    char text[sizeof b->list_said];
+    ssize_t n = read(b->lister.err, text, sizeof text - 1);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
+    text[n > 0 ? n : 0] = '\0';
+    if (n > 0 && !b->options.exec && strcmp(text, b->list_said) != 0) bridge_log("tmux: %s", text);
+    memcpy(b->list_said, text, strlen(text) + 1);
 }
 
 static void on_list(server_op *op) {
@@ -498,11 +659,17 @@ static void on_list(server_op *op) {
             return;
     }
     stream_io_close(io, &b->list_file);
+    list_complaint(b);
     close(b->lister.err);
     child_signal(&b->lister, SIGKILL); /* its output has ended: it is gone, or as good as gone */
-    while (waitpid(b->lister.pid, NULL, 0) < 0 && errno == EINTR) {
+    while (waitpid((pid_t)b->lister.pid, NULL, 0) < 0 && errno == EINTR) {
     }
     b->listing = false;
+    if (b->options.exec && b->list.len == 0) {
+        bridge_log("the command has ended");
+        b->stop = SIGTERM;
+        return;
+    }
     while (at < b->list.len) {
         size_t n = stream_find_newline(b->list.ptr + at, b->list.len - at);
         listed(b, stream_slice_of(b->list.ptr + at, n));
@@ -545,7 +712,10 @@ void terminals_find(bridge *b) {
     argv[n++] = "#{session_id} #{session_name}";
     b->list.len = 0;
     if (!text_room(&b->list, 4096) || !start(&b->lister, argv, CHILD_STDIN_NULL)) {
-        bridge_log("tmux: %s", strerror(errno));
+        int error = errno;
+        bridge_log("%s: %s; see --tmux", b->options.tmux, strerror(error));
+        if (error == ENOENT || error == EACCES) b->stop = STOP_FAILED; /* there is no tmux */
+        else find_later(b);
         return;
     }
     b->listing = true;
@@ -555,17 +725,7 @@ void terminals_find(bridge *b) {
 
 void terminals_free(bridge *b) {
     size_t i;
-    for (i = 0; b->terminals && i < b->count; i++) {
-        terminal *t = &b->terminals[i];
-        control_free(&t->control);
-        stream_broadcast_free(&t->updates);
-        screen_free(&t->now);
-        screen_free(&t->next);
-        text_free(&t->out);
-        text_free(&t->flying);
-        text_free(&t->state_text);
-        text_free(&t->made);
-    }
+    for (i = 0; b->terminals && i < b->count; i++) terminal_free(&b->terminals[i]);
     free(b->terminals);
     text_free(&b->list);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   One browser. It gets the screen when it comes, then what changed, and never more than it has said it painted: what
-   it cannot take stays in the session's updates, which are kept for all; if those are more than it may be behind, or
-   more than the screen itself, it gets the screen as it is now. So a slow viewer sees fewer screens, not older
-   ones, and costs nobody anything. */
+   One browser. It gets the screen when it comes, then what changed, and never more than it has said it
+   painted: what it cannot take stays in the session's updates, which are kept for all; if those are more than
+   it may be behind, or more than the screen itself, it gets the screen as it is now. So a slow viewer sees
+   fewer screens, not older ones, and costs nobody anything. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +12,11 @@ enum {
     MAX_UNACKED_BYTES = 32768,  /* above, nothing more is sent until an ack comes */
     MESSAGE_MAX = WIRE_MAX_FRAME - 16
 };
-#define PING_NS UINT64_C(20000000000)
-#define SILENT_NS UINT64_C(45000000000)
+enum { /* of its input rate, bytes, besides what it sends */
+    FRAME_COST = 64,
+    LINE_COST = 16,
+    RESIZE_COST = 4096
+};
 #define SLOW_ACK_NS UINT64_C(250000000)
 
 /* One WebSocket message. */
@@ -34,7 +37,8 @@ static void close_with(viewer *v, int code, const char *why) {
     server_close(v->conn, SERVER_POLICY);
 }
 
-/* Frames, in messages of at most 64 KiB, cut between frames. False: no room, and the viewer has to begin anew. */
+/* Frames, in messages of at most 64 KiB, cut between frames. False: no room, and the viewer has to begin
+   anew. */
 static bool send_frames(viewer *v, const char *data, size_t len) {
     size_t at = 0, end = 0;
     while (at < len) {
@@ -52,7 +56,8 @@ static bool send_frames(viewer *v, const char *data, size_t len) {
 static size_t messages_in(size_t len) { return len / (MESSAGE_MAX / 2) + 1; }
 
 static bool window_open(const viewer *v) {
-    unsigned most = v->ack_ns > SLOW_ACK_NS ? 1 : 4; /* on a slow way, one at a time: what waits there is old */
+    /* On a slow way, one at a time: what waits there is old. */
+    unsigned most = v->ack_ns > SLOW_ACK_NS ? 1 : 4;
     return v->unacked_count < most && v->unacked_bytes < MAX_UNACKED_BYTES;
 }
 
@@ -126,7 +131,8 @@ static void send_updates(viewer *v) {
 
 void viewer_pump(viewer *v) {
     if (!v->greeted || v->closing || v->conn->closing) return;
-    if (v->terminal->number && window_open(v) && server_room(v->conn) >= 4) send_updates(v);
+    if (v->terminal->number && !v->terminal->stale && window_open(v) && server_room(v->conn) >= 4)
+        send_updates(v);
     if (v->old_done < v->old.len && server_room(v->conn) >= 6) {
         size_t end = v->old_done;
         while (end < v->old.len) {
@@ -140,7 +146,8 @@ void viewer_pump(viewer *v) {
     }
 }
 
-void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t total, stream_slice capture) {
+void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t total,
+                stream_slice capture) {
     viewer *v = t->viewers;
     text_buffer row = {NULL, 0, 0};
     screen_style style;
@@ -186,10 +193,41 @@ void viewers_count(terminal *t) {
     wire_put16(frame + 5, t->viewing);
     wire_put16(frame + 7, t->writers);
     for (v = t->viewers; v; v = v->next)
-        if (v->greeted && !v->closing && server_room(v->conn) >= 4) send_message(v, WS_BINARY, frame, sizeof frame);
+        if (v->greeted && !v->closing && server_room(v->conn) >= 4)
+            send_message(v, WS_BINARY, frame, sizeof frame);
 }
 
-/* ---- what it sends -------------------------------------------------------------------------------------- */
+/* ---- who may write ------------------------------------------------------------------------------------- */
+
+enum { RIGHT_TO_WRITE = 1, RIGHT_TO_RESIZE = 2, RIGHT_LATER = 4 }; /* as H and W have it */
+
+static char rights_of(const viewer *v) {
+    const options *o = &v->terminal->bridge->options;
+    if (v->writes) return o->resize ? RIGHT_TO_WRITE | RIGHT_TO_RESIZE : RIGHT_TO_WRITE;
+    return v->may_write && o->share == SHARE_ONE ? RIGHT_LATER : 0;
+}
+
+static void may_now_write(viewer *v) {
+    char frame[STREAM_FRAME_HEAD + 1];
+    v->writes = true;
+    v->terminal->writers++;
+    if (!v->greeted || v->closing) return;
+    stream_frame_head('W', 1, frame);
+    frame[STREAM_FRAME_HEAD] = rights_of(v);
+    send_message(v, WS_BINARY, frame, sizeof frame);
+}
+
+/* The one who may write has left: the one who has waited longest is next. Later ones stand first in the list.
+   */
+static void next_writer(terminal *t) {
+    viewer *v, *next = NULL;
+    if (t->bridge->options.share != SHARE_ONE || t->writers) return;
+    for (v = t->viewers; v; v = v->next)
+        if (v->may_write && !v->closing) next = v;
+    if (next) may_now_write(next);
+}
+
+/* ---- what it sends ------------------------------------------------------------------------------------- */
 
 static void greet(viewer *v, stream_slice p) {
     terminal *t = v->terminal;
@@ -201,7 +239,7 @@ static void greet(viewer *v, stream_slice p) {
         return;
     }
     head[0] = WIRE_VERSION;
-    head[1] = v->may_write;
+    head[1] = rights_of(v);
     wire_put32(head + 2, t->bridge->run);
     if (screen_write_frame('H', head, sizeof head, t->name, strlen(t->name), &out) == STREAM_OK)
         send_message(v, WS_BINARY, out.ptr, out.len);
@@ -214,6 +252,7 @@ static void greet(viewer *v, stream_slice p) {
         v->fresh = false; /* it goes on where it was */
         v->number = number;
     }
+    terminal_watched(t);
     viewers_count(t);
     viewer_pump(v);
 }
@@ -244,86 +283,187 @@ static bool key_valid(stream_slice k) {
     return k.len != 0;
 }
 
+static void asked_for_old(viewer *v, stream_slice p) {
+    uint32_t lines;
+    if (p.len != 12 || v->old_asked || v->old.len) return;
+    lines = wire_get32(p.ptr + 8);
+    v->credit -= (int64_t)LINE_COST * (lines < MAX_HISTORY ? lines : MAX_HISTORY);
+    v->old_asked = true;
+    if (!terminal_history(v->terminal, v->conn->id, wire_get32(p.ptr), wire_get32(p.ptr + 4), lines))
+        viewer_old(v->terminal, v->conn->id, wire_get32(p.ptr), 0, 0, stream_slice_of(NULL, 0));
+}
+
+/* A piece of a paste; false when there is something wrong with it, and then with the rest of it too. */
+static bool pasted(viewer *v, stream_slice p) {
+    bool first, last;
+    if (p.len == 0) return false;
+    first = (*p.ptr & 1) != 0;
+    last = (*p.ptr & 2) != 0;
+    if (!first && !v->pasting) return false;
+    if (first) v->pasted = 0;
+    v->pasted += p.len - 1;
+    v->pasting = v->pasted <= MAX_PASTE &&
+                 terminal_paste(v->terminal, v->conn->id, first, last, p.ptr + 1, p.len - 1);
+    if (!v->pasting) return false;
+    v->pasting = !last;
+    return true;
+}
+
+static bool size_came(viewer *v, stream_slice p) {
+    unsigned cols, rows;
+    if (p.len != 4 || !v->terminal->bridge->options.resize) return false;
+    v->credit -= RESIZE_COST;
+    cols = wire_get16(p.ptr);
+    rows = wire_get16(p.ptr + 2);
+    return cols >= MIN_COLS && cols <= MAX_COLS && rows >= MIN_ROWS && rows <= MAX_ROWS &&
+           terminal_resize(v->terminal, v, cols, rows);
+}
+
 static void frame_came(viewer *v, const stream_item *item) {
     terminal *t = v->terminal;
     metrics *m = &t->bridge->metrics;
     stream_slice p = stream_slice_of(item->ptr, item->len);
+    bool good;
+    v->credit -= FRAME_COST + (int64_t)p.len;
     switch (item->kind) {
     case 'h': greet(v, p); return;
     case 'a':
         if (p.len == 8) acked(v, wire_get64(p.ptr));
         return;
     case 'b':
-        if (p.len != 12 || v->old_asked || v->old.len) return;
-        v->old_asked = true;
-        if (!terminal_history(t, v->conn->id, wire_get32(p.ptr), wire_get32(p.ptr + 4), wire_get32(p.ptr + 8)))
-            viewer_old(t, v->conn->id, wire_get32(p.ptr), 0, 0, stream_slice_of(NULL, 0));
+        if (v->greeted) asked_for_old(v, p);
         return;
     case 't':
     case 'k':
-    case 'p': break;
+    case 'p':
+    case 'z': break;
     default: return; /* of a later version */
     }
-    if (!v->may_write || !v->greeted) {
-        m->rejected++;
-        return;
+    /* From here on everything does something to the session. */
+    if (!v->writes || !v->greeted) good = false;
+    else if (item->kind == 't') good = stream_utf8_valid(p.ptr, p.len) && terminal_type(t, p.ptr, p.len);
+    else if (item->kind == 'k') good = key_valid(p) && terminal_key(t, p.ptr, p.len);
+    else if (item->kind == 'p') good = pasted(v, p);
+    else good = size_came(v, p);
+    if (good) m->input_bytes += p.len;
+    else m->rejected++;
+}
+
+/* For the next ping, or for when a held viewer has credit again, whatever is first. */
+static void set_timer(viewer *v, uint64_t now) {
+    uint64_t when = v->ping_ns;
+    if (v->held && v->credit < 0) {
+        uint64_t wait = (uint64_t)(-v->credit) * 1000000 / v->terminal->bridge->options.input_rate;
+        if (now + (wait + 2000) * 1000 < when) when = now + (wait + 2000) * 1000;
     }
-    m->input_bytes += p.len;
-    if (item->kind == 't') {
-        if (!stream_utf8_valid(p.ptr, p.len) || !terminal_type(t, p.ptr, p.len)) m->rejected++;
-    } else if (item->kind == 'k') {
-        if (!key_valid(p) || !terminal_key(t, p.ptr, p.len)) m->rejected++;
-    } else if (p.len) {
-        bool first = *p.ptr & 1, last = (*p.ptr & 2) != 0;
-        if (first) v->pasted = 0;
-        v->pasted += p.len - 1;
-        if ((!first && !v->pasting) || v->pasted > MAX_PASTE) {
-            v->pasting = false;
-            m->rejected++;
+    server_timer(v->conn, when);
+}
+
+/* Whether more may be taken from it now. If not it is not read either, so that what it sends stays with it:
+   nothing is lost, and nothing is kept here but what has come already. */
+static bool may_go_on(viewer *v) {
+    uint64_t now = stream_now_ns(), passed = now - v->credit_ns;
+    int64_t rate = (int64_t)v->terminal->bridge->options.input_rate;
+    const uint64_t second = UINT64_C(1000000000);
+    if (v->held) return false;
+    if (passed > second) passed = second;
+    if (passed > second / 1000) {
+        v->credit += (int64_t)((double)rate * (double)passed / (double)second);
+        if (v->credit > rate) v->credit = rate;
+        v->credit_ns = now;
+    }
+    if (v->credit >= 0 && (!v->writes || terminal_takes_input(v->terminal))) return true;
+    v->held = true;
+    v->terminal->bridge->metrics.held++;
+    server_pause(v->conn);
+    set_timer(v, now);
+    return false;
+}
+
+/* The item that the WebSocket decoder has found. */
+static void message_came(viewer *v, stream_status status, const stream_item *item) {
+    v->credit -= FRAME_COST;
+    if (status != STREAM_OK) {
+        close_with(v, v->ws.close_code, v->ws.error);
+    } else if (item->kind == WS_PING) {
+        if (server_room(v->conn) >= 2) send_message(v, WS_PONG, item->ptr, item->len);
+    } else if (item->kind == WS_CLOSE) {
+        close_with(v, v->ws.close_code, NULL);
+    } else if (item->kind == WS_TEXT) {
+        close_with(v, 1003, "binary messages only");
+    } else if (item->kind == WS_BINARY) {
+        v->in_message = stream_frame_feed(&v->frames, item->ptr, item->len) == STREAM_OK;
+    }
+}
+
+static void read_on(viewer *v) {
+    stream_item item;
+    stream_status status;
+    text_buffer swap;
+    while (!v->closing && may_go_on(v)) {
+        if (v->in_message) {
+            status = stream_frame_next(&v->frames, &item);
+            if (status == STREAM_MORE) v->in_message = false;
+            else if (status == STREAM_OK) frame_came(v, &item);
+            else close_with(v, 1009, "a frame longer than 64 KiB");
+            continue;
+        }
+        status = ws_next(&v->ws, &item);
+        if (status != STREAM_MORE) {
+            message_came(v, status, &item);
+            continue;
+        }
+        if (v->came.len == 0) {
+            if (v->came.cap + v->loan.cap > 8192) { /* after a paste */
+                text_free(&v->came);
+                text_free(&v->loan);
+            }
             return;
         }
-        v->pasting = terminal_paste(t, v->conn->id, first, last, p.ptr + 1, p.len - 1) && !last;
+        swap = v->loan;
+        v->loan = v->came;
+        v->came = swap;
+        v->came.len = 0;
+        ws_feed(&v->ws, v->loan.ptr, v->loan.len);
     }
-    if (!terminal_takes_input(t)) server_pause(v->conn); /* goes on when tmux has taken some */
 }
 
 void viewer_data(viewer *v, char *data, size_t len) {
-    stream_item item, frame;
-    stream_status status;
     v->heard_ns = stream_now_ns();
-    if (v->closing || ws_feed(&v->ws, data, len) != STREAM_OK) return;
-    while ((status = ws_next(&v->ws, &item)) != STREAM_MORE && status != STREAM_END) {
-        if (status != STREAM_OK) {
-            close_with(v, v->ws.close_code, v->ws.error);
-        } else if (item.kind == WS_PING) {
-            if (server_room(v->conn) >= 2) send_message(v, WS_PONG, item.ptr, item.len);
-        } else if (item.kind == WS_CLOSE) {
-            close_with(v, v->ws.close_code, NULL);
-        } else if (item.kind == WS_TEXT) {
-            close_with(v, 1003, "binary messages only");
-        } else if (item.kind == WS_BINARY && stream_frame_feed(&v->frames, item.ptr, item.len) == STREAM_OK) {
-            while ((status = stream_frame_next(&v->frames, &frame)) != STREAM_MORE) {
-                if (status == STREAM_OK) frame_came(v, &frame);
-                else close_with(v, 1009, "a frame longer than 64 KiB");
-                if (v->closing) break;
-            }
-        }
-        if (v->closing) return;
+    if (v->closing || len == 0) return;
+    if (!text_room(&v->came, len)) {
+        server_abort(v->conn, SERVER_NO_MEMORY);
+        return;
     }
+    memcpy(v->came.ptr + v->came.len, data, len);
+    v->came.len += len;
+    read_on(v);
+}
+
+void viewer_resume(viewer *v) {
+    if (!v->held || v->closing) return;
+    v->held = false;
+    v->heard_ns = stream_now_ns(); /* it was not listened to meanwhile */
+    read_on(v);
+    if (!v->held && !v->closing) server_resume(v->conn);
 }
 
 void viewer_timer(viewer *v) {
-    uint64_t now = stream_now_ns();
+    uint64_t now = stream_now_ns(), ping = v->terminal->bridge->options.ping_ns;
     if (v->closing) return;
-    if (now - v->heard_ns > SILENT_NS) {
+    if (!v->held && now - v->heard_ns > ping * 9 / 4) {
         server_abort(v->conn, SERVER_SLOW_CLIENT);
         return;
     }
-    if (now - v->heard_ns >= PING_NS / 2 && server_room(v->conn) >= 2) send_message(v, WS_PING, NULL, 0);
-    server_timer(v->conn, now + PING_NS);
+    if (now >= v->ping_ns) {
+        v->ping_ns = now + ping;
+        if (server_room(v->conn) >= 2) send_message(v, WS_PING, NULL, 0);
+    }
+    viewer_resume(v);
+    if (!v->closing) set_timer(v, now);
 }
 
-/* ---- coming and going ----------------------------------------------------------------------------------- */
+/* ---- coming and going ---------------------------------------------------------------------------------- */
 
 viewer *viewer_new(terminal *t, server_conn *c, bool may_write) {
     viewer *v = (viewer *)calloc(1, sizeof *v);
@@ -343,14 +483,16 @@ viewer *viewer_new(terminal *t, server_conn *c, bool may_write) {
     stream_broadcast_join(&t->updates, &v->reader, STREAM_OVERRUN_NEWEST);
     v->conn = c;
     v->terminal = t;
-    v->may_write = may_write;
-    v->heard_ns = stream_now_ns();
+    v->may_write = may_write && t->bridge->options.share != SHARE_WATCH;
+    v->heard_ns = v->credit_ns = stream_now_ns();
+    v->ping_ns = v->heard_ns + t->bridge->options.ping_ns;
+    v->credit = (int64_t)t->bridge->options.input_rate;
     v->next = t->viewers;
     t->viewers = v;
     t->viewing++;
-    t->writers += may_write;
+    if (v->may_write && (t->bridge->options.share == SHARE_ALL || t->writers == 0)) may_now_write(v);
     t->bridge->metrics.viewers++;
-    server_timer(c, v->heard_ns + PING_NS);
+    set_timer(v, v->heard_ns);
     return v;
 }
 
@@ -360,10 +502,22 @@ void viewer_free(viewer *v) {
     while (*at != v) at = &(*at)->next;
     *at = v->next;
     t->viewing--;
-    t->writers -= v->may_write;
+    t->writers -= v->writes;
     t->bridge->metrics.viewers--;
+    terminal_let_go(t, v);
     stream_frame_free(&v->frames);
     text_free(&v->old);
+    text_free(&v->came);
+    text_free(&v->loan);
     free(v);
+    next_writer(t);
     viewers_count(t);
+}
+
+void viewers_lost(terminal *t) {
+    viewer *v;
+    for (v = t->viewers; v; v = v->next) {
+        v->old_asked = v->pasting = false;
+        viewer_resume(v);
+    }
 }

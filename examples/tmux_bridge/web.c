@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   What is served, and to whom. Nobody comes near tmux but with a token, by a name of ours, and from a page of ours:
-   Host is checked against a list (so that no other site's name can be bound to this address), Origin against Host (so
-   that no other site's page can act with this browser's cookie), the token in constant time. */
+   What is served, and to whom. Nobody comes near tmux but with a token, by a name of ours, and from a page of
+   ours: Host is checked against a list (so that no other site's name can be bound to this address), Origin
+   against Host (so that no other site's page can act with this browser's cookie), the token in constant time.
+   */
 #include <stdio.h>
 #include <string.h>
 
@@ -75,7 +76,8 @@ static right right_of_request(const bridge *b, const http_head *h) {
                 if (end < value.len) end++;
                 value = stream_slice_of(value.ptr + end, value.len - end);
             }
-        } else if (http_same(name, "Authorization") && value.len > 7 && memcmp(value.ptr, "Bearer ", 7) == 0) {
+        } else if (http_same(name, "Authorization") && value.len > 7 &&
+                   memcmp(value.ptr, "Bearer ", 7) == 0) {
             r = right_of(b, stream_slice_of(value.ptr + 7, value.len - 7));
             if (r > best) best = r;
         } else if (http_same(name, "Sec-WebSocket-Protocol")) {
@@ -97,7 +99,8 @@ static right right_of_request(const bridge *b, const http_head *h) {
 
 static void refuse(server_conn *c, int status, const char *why) {
     bridge_of(c)->metrics.refused++;
-    server_reply_with(c, status, "text/plain; charset=utf-8", stream_slice_text(page_fields), stream_slice_text(why));
+    server_reply_with(c, status, "text/plain; charset=utf-8", stream_slice_text(page_fields),
+                      stream_slice_text(why));
 }
 
 static bool path_is(const http_head *h, const char *path) {
@@ -146,15 +149,35 @@ static void upgrade(server_conn *c, const http_head *h, right r) {
     if (!c->user) server_abort(c, SERVER_NO_MEMORY);
 }
 
-static void list_sessions(server_conn *c) {
-    bridge *b = bridge_of(c);
-    static char json[16384]; /* 64 names of 255 bytes could be more: then the list ends early */
+/* The head of a response of ours. False: the connection is over. */
+static bool begin(server_conn *c, const char *type, size_t len) {
+    http_writer w;
+    stream_slice fields = stream_slice_text(page_fields), name, value;
+    if (!server_begin(c, &w, 200, sizeof page_fields + 256)) return false;
+    while (http_field_next(&fields, &name, &value)) {
+        char text[64];
+        snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
+        http_write_field(&w, text, value);
+    }
+    http_write_text(&w, "Content-Type", type);
+    server_begin_body(c, &w, len);
+    return true;
+}
+
+static void file(server_conn *c, const char *type, const char *data, size_t len) {
+    if (!begin(c, type, len)) return;
+    server_body(c, NULL, data, len);
+    server_end(c);
+}
+
+/* [{"id":, "name":, "up":}]. The length, also when that is more than cap. */
+static size_t write_sessions(const bridge *b, char *json, size_t cap) {
     stream_json_writer w;
     size_t i, len = 0;
-    stream_json_writer_init(&w, json, sizeof json);
+    stream_json_writer_init(&w, json, cap);
     stream_json_write_array(&w);
-    for (i = 0; i < b->count && i < 24; i++) {
-        terminal *t = &b->terminals[i];
+    for (i = 0; i < b->count; i++) {
+        const terminal *t = &b->terminals[i];
         if (!t->wanted && t->state == TERMINAL_DOWN) continue;
         stream_json_write_object(&w);
         stream_json_write_key(&w, "id", 2);
@@ -163,14 +186,30 @@ static void list_sessions(server_conn *c) {
         stream_json_write_string(&w, t->name, strlen(t->name));
         stream_json_write_key(&w, "up", 2);
         stream_json_write_bool(&w, t->state == TERMINAL_UP);
+        stream_json_write_key(&w, "viewers", 7);
+        stream_json_write_uint64(&w, t->viewing);
         stream_json_write_end(&w);
     }
     stream_json_write_end(&w);
-    if (stream_json_writer_finish(&w, &len) != STREAM_OK) {
-        refuse(c, 500, "names that do not fit\n");
+    stream_json_writer_finish(&w, &len);
+    return len;
+}
+
+static void list_sessions(server_conn *c) {
+    const bridge *b = bridge_of(c);
+    stream_pool_buf *buf;
+    size_t len = write_sessions(b, NULL, 0);
+    if (stream_pool_acquire(c->server->pool, len, &buf) != STREAM_OK) {
+        refuse(c, 503, "out of memory\n");
         return;
     }
-    server_reply_with(c, 200, "application/json", stream_slice_text(page_fields), stream_slice_of(json, len));
+    write_sessions(b, buf->data, len);
+    if (!begin(c, "application/json", len)) {
+        stream_pool_release(buf);
+        return;
+    }
+    server_body(c, buf, buf->data, len);
+    server_end(c);
 }
 
 static void show_metrics(server_conn *c) {
@@ -178,19 +217,30 @@ static void show_metrics(server_conn *c) {
     const server *s = c->server;
     const stream_metric rows[] = {
         {"tmux_bridge_viewers", "browsers connected", NULL, NULL, STREAM_METRIC_VALUE, 0, &m->viewers},
-        {"tmux_bridge_captures_total", "captures asked of tmux", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->captures},
-        {"tmux_bridge_unchanged_total", "captures that were equal", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->unchanged},
-        {"tmux_bridge_updates_total", "screens that differed", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->updates},
-        {"tmux_bridge_snapshots_total", "whole screens sent", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->snapshots},
+        {"tmux_bridge_captures_total", "captures asked of tmux", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->captures},
+        {"tmux_bridge_unchanged_total", "captures that were equal", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->unchanged},
+        {"tmux_bridge_updates_total", "screens that differed", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->updates},
+        {"tmux_bridge_snapshots_total", "whole screens sent", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->snapshots},
         {"tmux_bridge_snapshot_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->snapshot_bytes},
         {"tmux_bridge_delta_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->delta_bytes},
         {"tmux_bridge_skipped_total", "screens viewers did not see because they were behind", NULL, NULL,
          STREAM_METRIC_TOTAL, 0, &m->skipped},
         {"tmux_bridge_input_bytes_total", NULL, NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->input_bytes},
-        {"tmux_bridge_input_rejected_total", "messages from those who may not write, or that were wrong", NULL, NULL,
-         STREAM_METRIC_TOTAL, 0, &m->rejected},
+        {"tmux_bridge_input_rejected_total", "messages from those who may not write, or that were wrong",
+         NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->rejected},
+        {"tmux_bridge_input_held_total", "times a viewer's input had to wait", NULL, NULL,
+         STREAM_METRIC_TOTAL, 0, &m->held},
+        {"tmux_bridge_recorded_bytes_total", "by --record", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->recorded_bytes},
+        {"tmux_bridge_replies_lost_total", "answers of tmux that were too long, or cut", NULL, NULL,
+         STREAM_METRIC_TOTAL, 0, &m->replies_lost},
         {"tmux_bridge_refused_total", "requests refused", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->refused},
-        {"tmux_bridge_attaches_total", "control connections begun", NULL, NULL, STREAM_METRIC_TOTAL, 0, &m->attaches},
+        {"tmux_bridge_attaches_total", "control connections begun", NULL, NULL, STREAM_METRIC_TOTAL, 0,
+         &m->attaches},
         {"tmux_bridge_bytes_out_total", "to all clients", NULL, NULL, STREAM_METRIC_TOTAL, 0, &s->bytes_out},
         {"tmux_bridge_bytes_in_total", "from all clients", NULL, NULL, STREAM_METRIC_TOTAL, 0, &s->bytes_in},
     };
@@ -209,24 +259,9 @@ static void exchange(server_conn *c, const char *token, size_t len) {
         return;
     }
     snprintf(fields, sizeof fields,
-             "Location: /\r\nSet-Cookie: tmux_bridge_%u=%.*s; Path=/; HttpOnly; SameSite=Strict\r\n%s", b->port,
-             (int)len, token, page_fields);
+             "Location: /\r\nSet-Cookie: tmux_bridge_%u=%.*s; Path=/; HttpOnly; SameSite=Strict\r\n%s",
+             b->port, (int)len, token, page_fields);
     server_reply_with(c, 303, NULL, stream_slice_text(fields), stream_slice_of(NULL, 0));
-}
-
-static void file(server_conn *c, const char *type, const char *data, size_t len) {
-    http_writer w;
-    stream_slice fields = stream_slice_text(page_fields), name, value;
-    if (!server_begin(c, &w, 200, sizeof page_fields + 256)) return;
-    while (http_field_next(&fields, &name, &value)) {
-        char text[64];
-        snprintf(text, sizeof text, "%.*s", (int)name.len, name.ptr);
-        http_write_field(&w, text, value);
-    }
-    http_write_text(&w, "Content-Type", type);
-    server_begin_body(c, &w, len);
-    server_body(c, NULL, data, len);
-    server_end(c);
 }
 
 static void serve(server_conn *c) {
@@ -241,7 +276,8 @@ static void serve(server_conn *c) {
     else if (origin.ptr && !origin_ours(origin, h->host)) refuse(c, 403, "not from another site\n");
     else if (!get || h->framing != HTTP_NO_BODY) refuse(c, 405, "GET only, and no body\n");
     else if (path_is(h, "/healthz")) server_reply(c, 200, "text/plain", stream_slice_text("ok\n"));
-    else if (path_is(h, "/") && query_value(h->query, "token", token, sizeof token, &len)) exchange(c, token, len);
+    else if (path_is(h, "/") && query_value(h->query, "token", token, sizeof token, &len))
+        exchange(c, token, len);
     else if ((r = right_of_request(b, h)) == RIGHT_NONE)
         refuse(c, h->upgrade ? 403 : 401, "Open the address that tmux_bridge printed when it started.\n");
     else if (path_is(h, "/ws")) upgrade(c, h, r);
@@ -275,4 +311,5 @@ static void on_closed(server_conn *c, server_reason reason) {
     c->user = NULL;
 }
 
-const server_handler web_handler = {NULL, on_head, NULL, on_request, on_data, on_room, on_timer, NULL, on_closed};
+const server_handler web_handler = {NULL,    on_head,  NULL, on_request, on_data,
+                                    on_room, on_timer, NULL, on_closed};

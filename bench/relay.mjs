@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT-0
+// sse_relay beside nginx (proxy_buffering off), nginx with nchan, and a relay written with node's http: as a
+// proxy, CPU per event and the time it adds; as a fan-out, CPU per delivered event, events a second, memory per
+// subscriber. Servers are measured in turn, in several rounds, and the best round of each counts: nothing else
+// on this machine can make one better. CPU is that of the server's process, from /proc; the load comes from
+// bench/relay_load.c.
+//
+//     node bench/relay.mjs SSE_RELAY RELAY_LOAD [proxy|fanout]     ROUNDS=3 SUBSCRIBERS=1000
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import http from 'node:http';
+import net from 'node:net';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const [relayPath, loadPath, only] = process.argv.slice(2);
+const ROUNDS = Number(process.env.ROUNDS || 3), SUBSCRIBERS = Number(process.env.SUBSCRIBERS || 1000);
+
+// ---- the relay in node, in a process of its own
+if (relayPath === '--node-proxy') {
+    const agent = new http.Agent({ keepAlive: true });
+    http.createServer((q, s) => {
+        const to = { host: '127.0.0.1', port: loadPath, path: q.url, method: q.method, headers: q.headers, agent };
+        q.pipe(http.request(to, (a) => {
+            s.writeHead(a.statusCode, a.headers);
+            s.flushHeaders();
+            a.pipe(s);
+        }));
+    }).listen(Number(only), '127.0.0.1');
+} else if (relayPath === '--node-fanout') {
+    const all = new Set();
+    http.createServer((q, s) => {
+        if (q.method === 'POST') {
+            let body = '';
+            q.on('data', (d) => { body += d; });
+            q.on('end', () => {
+                for (const one of all) one.write(`data: ${body}\n\n`);
+                s.end('{}');
+            });
+            return;
+        }
+        s.writeHead(200, { 'Content-Type': 'text/event-stream' });
+        s.write('retry: 1000\n\n');
+        all.add(s);
+        s.on('close', () => all.delete(s));
+    }).listen(Number(only), '127.0.0.1');
+} else {
+    await main();
+}
+
+async function main() {
+    const dir = mkdtempSync(join(tmpdir(), 'bench-'));
+    const freePort = async () => {
+        const s = net.createServer().listen(0, '127.0.0.1');
+        await once(s, 'listening');
+        const { port } = s.address();
+        await new Promise((yes) => s.close(yes));
+        return port;
+    };
+    const listens = async (port) => {
+        for (let i = 0; i < 500; i++) {
+            const s = net.connect(port, '127.0.0.1');
+            const up = await new Promise((yes) => s.on('connect', () => yes(true)).on('error', () => yes(false)));
+            s.destroy();
+            if (up) return;
+            await new Promise((yes) => setTimeout(yes, 20));
+        }
+        throw new Error(`nothing listens at ${port}`);
+    };
+    const servers = [];
+    const start = async (name, port, command, args, stdin = 'ignore') => {
+        const child = spawn(command, args, { stdio: [stdin, 'ignore', 'ignore'] });
+        const s = { name, port, child, pid: child.pid };
+        servers.push(s);
+        await listens(port);
+        return s;
+    };
+    const nginx = async (name, port, http, load = '') => {
+        const conf = join(dir, `${name.replace(/\W/g, '_')}.conf`);
+        writeFileSync(conf, `${load} daemon off; worker_processes 1; pid ${conf}.pid; error_log ${conf}.log crit;
+worker_rlimit_nofile 20000; events { worker_connections 10000; }
+http { access_log off; client_body_temp_path ${dir}; proxy_temp_path ${dir}; fastcgi_temp_path ${dir};
+uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; keepalive_requests 1000000; ${http} }`);
+        const s = await start(name, port, 'nginx', ['-p', dir, '-c', conf]);
+        const parent = (pid) => {
+            try {
+                return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1]);
+            } catch {
+                return 0; // it has ended meanwhile
+            }
+        };
+        const worker = () => readdirSync('/proc').find((p) => /^\d+$/.test(p) && parent(p) === s.child.pid);
+        while (!worker()) await new Promise((yes) => setTimeout(yes, 20));
+        s.pid = Number(worker());
+        return s;
+    };
+    const load = (...args) => {
+        const r = spawnSync(loadPath, args.map(String), { encoding: 'utf8', timeout: 120000 });
+        if (r.status !== 0) throw new Error(`relay_load ${args.join(' ')}: ${r.stderr}`);
+        return JSON.parse(r.stdout);
+    };
+    // The better of two results, field by field: what could disturb it only ever makes it worse. Memory is that of the
+    // first round: later ones find it there.
+    const better = (a, b) => Object.fromEntries(Object.keys(b).map((k) =>
+        [k, !a ? b[k] : /deliveredPerSecond|busy|kib/.test(k) ? Math.max(a[k], b[k]) : Math.min(a[k], b[k])]));
+    const rounds = (list, measure) => {
+        const best = new Map();
+        for (let i = 0; i < ROUNDS; i++) for (const s of list) best.set(s.name, better(best.get(s.name), measure(s)));
+        return best;
+    };
+    const hasNginx = !spawnSync('nginx', ['-v']).error;
+    const nchan = '/usr/lib/nginx/modules/ngx_nchan_module.so';
+    const me = fileURLToPath(import.meta.url);
+    const pad = (text, n) => String(text).padStart(n);
+    try {
+        if (only !== 'fanout') {
+            const up = await freePort(), ports = [await freePort(), await freePort(), await freePort()];
+            const list = [{ name: 'nobody between', port: up, pid: process.pid }];
+            list.push(await start('sse_relay', ports[0], relayPath,
+                ['--listen', `127.0.0.1:${ports[0]}`, '--upstream', `http://127.0.0.1:${up}`, '--access-log', 'off']));
+            if (hasNginx) list.push(await nginx('nginx', ports[1], `upstream u { server 127.0.0.1:${up}; keepalive 64; }
+server { listen 127.0.0.1:${ports[1]}; location / { proxy_pass http://u; proxy_http_version 1.1;
+proxy_set_header Connection ""; proxy_buffering off; } }`));
+            else console.log('  nginx: not found');
+            list.push(await start('node http', ports[2], process.execPath, [me, '--node-proxy', up, ports[2]]));
+            for (const [streams, rate] of [[50, 5000], [500, 20000]]) {
+                const best = rounds(list, (s) => load('proxy', s.pid, s.port, up, streams, rate, 2));
+                const direct = best.get('nobody between');
+                console.log(`proxy, ${streams} streams, ${rate} events a second in all\n                  CPU us/event   added p50 us   added p99 us`);
+                for (const s of list.slice(1)) {
+                    const b = best.get(s.name);
+                    s.row = [b.cpuPerEventNs / 1e3, b.p50us - direct.p50us, b.p99us - direct.p99us];
+                    console.log(`  ${s.name.padEnd(14)}${s.row.map((x) => pad(x.toFixed(2), 14)).join(' ')}`);
+                }
+                if (hasNginx) console.log(`  of nginx      ${list[1].row.map((x, i) => pad((x / list[2].row[i]).toFixed(2), 14)).join(' ')}`);
+            }
+        }
+        if (only !== 'proxy') {
+            const ports = [await freePort(), await freePort(), await freePort(), await freePort()];
+            const fifo = join(dir, 'source');
+            spawnSync('mkfifo', [fifo]);
+            const list = [];
+            const ours = ['--fanout', '--access-log', 'off', '--client-bytes', '4M', '--token', 't'];
+            // Its source is one that never says anything.
+            const dumb = net.createServer((s) => s.on('error', () => {})).listen(0, '127.0.0.1');
+            await once(dumb, 'listening');
+            list.push({ ...await start('sse_relay', ports[0], relayPath, [...ours, '--listen', `127.0.0.1:${ports[0]}`, '--upstream', `http://127.0.0.1:${dumb.address().port}`, '--header-timeout', '1h']),
+                args: ['/events', '/publish', 'Authorization: Bearer t'] });
+            if (hasNginx && existsSync(nchan)) {
+                list.push({ ...await nginx('nginx + nchan', ports[1], `nchan_shared_memory_size 256m; server { listen 127.0.0.1:${ports[1]};
+location /sub { nchan_subscriber eventsource; nchan_channel_id t; nchan_subscriber_first_message newest; }
+location /pub { nchan_publisher http; nchan_channel_id t; nchan_message_buffer_length 1024; nchan_message_timeout 1h; } }`, `load_module ${nchan};`),
+                    args: ['/sub', '/pub', 'Accept: text/json'] });
+            } else {
+                console.log('  nchan: not found');
+            }
+            list.push({ ...await start('node http', ports[2], process.execPath, [me, '--node-fanout', 0, ports[2]]), args: ['/', '/', ''] });
+            let first = true; // later there is memory that was not given back, for the next subscribers
+            const memory = (text) => (first ? text : '-');
+            for (const [events, size, publishers] of [[60, 100, 1], [160, 100, 8], [64, 4000, 8]]) {
+                const best = rounds(list, (s) => load('fanout', s.pid, s.port, ...s.args, SUBSCRIBERS, events, size, publishers));
+                console.log(`fan-out to ${SUBSCRIBERS}, ${size} bytes, ${publishers === 1 ? 'one publisher, who waits' : `${publishers} publishers at once`}\n                  CPU us/delivered  delivered/s   KiB/subscriber`);
+                for (const s of list) {
+                    const b = best.get(s.name);
+                    s.row = [b.cpuPerDeliveredNs / 1e3, b.deliveredPerSecond, b.kibPerSubscriber];
+                    console.log(`  ${s.name.padEnd(14)}${pad(s.row[0].toFixed(2), 14)} ${pad(s.row[1].toFixed(0), 14)} ${pad(memory(s.row[2].toFixed(2)), 14)}`);
+                }
+                if (list.length > 2) console.log(`  of nchan      ${list[0].row.map((x, i) => pad(i < 2 ? (x / list[1].row[i]).toFixed(2) : memory((x / list[1].row[i]).toFixed(2)), 14)).join(' ')}`);
+                first = false;
+            }
+            dumb.close();
+        }
+    } finally {
+        await Promise.all(servers.map((s) => { const end = once(s.child, 'exit'); s.child.kill('SIGTERM'); s.child.kill('SIGTERM'); return end; }));
+        rmSync(dir, { recursive: true, force: true });
+    }
+    process.exit(0);
+}
