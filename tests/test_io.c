@@ -102,13 +102,13 @@ static int edge_kevent(int queue, const struct kevent *changes, int changed, str
 static uint64_t edge_now(void);
 #define STREAM_SYS_NOW() edge_now()
 
+#if !defined(_WIN32)
 /* The calls that have no name of their own in the header: the refuse.at-th of them, if not 0, goes wrong. */
 static struct {
     unsigned long calls, at;
     int error;
     bool no_clock;
 } refuse;
-#if !defined(_WIN32)
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
