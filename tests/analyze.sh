@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# analyze.sh: what static analysis says of the three headers' implementations. Nothing, or it is a failure; what
-# is left out stands here, with its reason.
+# analyze.sh: what static analysis says of the implementations of the three headers: nothing, or it is a failure.
+# What is left out stands here, with its reason.
 CC=gcc
 out=${BUILD:-build}/analyze
 mkdir -p "$out"
