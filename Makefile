@@ -50,13 +50,13 @@ analyze: ## static analysis of the three headers: gcc -fanalyzer, cppcheck; some
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 
-bench: all ## measure against the rivals found on this machine, all of it: build/bench/report.md and plots
+bench: all $(BUILD)/relay_load ## measure against the rivals found on this machine, all of it: build/bench/report.md and plots
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh
 
-bench-save: all ## ... and keep the report
+bench-save: all $(BUILD)/relay_load ## ... and keep the report
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh save
 
-bench-compare: all ## ... and judge by the one kept: ratios to rivals, counts of instructions
+bench-compare: all $(BUILD)/relay_load ## ... and judge by the one kept: ratios to rivals, counts of instructions
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/run.sh compare
 
 bench-basics: ## ... only what the idea is worth: streaming beside accumulating, and the small costs

@@ -12,6 +12,7 @@ import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
 import net from 'node:net';
 import {janitor} from '../tests/janitor.mjs';
+import {sample} from './samples.mjs';
 
 const [bridgePath, npmDir, viewersText = '50', secondsText = '5'] = process.argv.slice(2);
 const VIEWERS = Number(viewersText), SECONDS = Number(secondsText);
@@ -98,6 +99,11 @@ async function measure(name, pid, connect) {
         p50: latency[10],
         processes: after.processes
     };
+    const ours = name === 'tmux_bridge';
+    for (const [what, unit, asked, value] of [['CPU a viewer', '%', '>= 10 x', r.cpu],
+        ['memory a viewer', 'KiB', '>= 5 x', r.memory], ['on the wire under a flood', 'KiB/s', '>= 20 x', r.bytes / 1024]])
+        sample('bridge', what, name, ours ? 'ours' : 'rival', unit, ours ? '' : asked, value);
+    if (ours) sample('bridge', 'update latency', name, 'ours', 'ms', '<= 50', r.p50);
     console.log(`${name.padEnd(12)} ${r.cpu.toFixed(3).padStart(9)} % ${
                     r.memory.toFixed(0).padStart(8)} KiB ${(r.bytes / 1024).toFixed(1).padStart(9)} KiB/s ` +
         `${r.idle.toFixed(1).padStart(6)} % ${r.server.toFixed(0).padStart(8)} % ${

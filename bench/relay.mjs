@@ -14,6 +14,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sample } from './samples.mjs';
 
 const [relayPath, loadPath, only] = process.argv.slice(2);
 const ROUNDS = Number(process.env.ROUNDS || 3), SUBSCRIBERS = Number(process.env.SUBSCRIBERS || 1000);
@@ -105,9 +106,20 @@ uwsgi_temp_path ${dir}; scgi_temp_path ${dir}; keepalive_requests 1000000; ${htt
     // first round: later ones find it there.
     const better = (a, b) => Object.fromEntries(Object.keys(b).map((k) =>
         [k, !a ? b[k] : /deliveredPerSecond|busy|kib/.test(k) ? Math.max(a[k], b[k]) : Math.min(a[k], b[k])]));
-    const rounds = (list, measure) => {
+    const role = (s) => (s.name === 'sse_relay' ? 'ours' : s.name.startsWith('nobody') ? 'bound' : 'rival');
+    // figures: of each, how it is called, its unit, what is asked of it beside nginx, and where it stands in a result.
+    const rounds = (list, measure, what, figures) => {
         const best = new Map();
-        for (let i = 0; i < ROUNDS; i++) for (const s of list) best.set(s.name, better(best.get(s.name), measure(s)));
+        for (let i = 0; i < ROUNDS; i++) {
+            for (const s of list) {
+                const result = measure(s);
+                for (const [name, unit, asked, field] of figures) {
+                    sample('relay', `${what}: ${name}`, s.name, role(s), unit, s.name.startsWith('nginx') ? asked : '',
+                        result[field]);
+                }
+                best.set(s.name, better(best.get(s.name), result));
+            }
+        }
         return best;
     };
     const hasNginx = !spawnSync('nginx', ['-v']).error;
@@ -126,7 +138,9 @@ proxy_set_header Connection ""; proxy_buffering off; } }`));
             else console.log('  nginx: not found');
             list.push(await start('node http', ports[2], process.execPath, [me, '--node-proxy', up, ports[2]]));
             for (const [streams, rate] of [[50, 5000], [500, 20000]]) {
-                const best = rounds(list, (s) => load('proxy', s.pid, s.port, up, streams, rate, 2));
+                const best = rounds(list, (s) => load('proxy', s.pid, s.port, up, streams, rate, 2),
+                    `proxy, ${streams} streams, ${rate} events a second`,
+                    [['CPU an event', 'ns', '>= 1.43 x', 'cpuPerEventNs'], ['p99', 'us', '', 'p99us']]);
                 const direct = best.get('nobody between');
                 console.log(`proxy, ${streams} streams, ${rate} events a second in all\n                  CPU us/event   added p50 us   added p99 us`);
                 for (const s of list.slice(1)) {
@@ -160,7 +174,11 @@ location /pub { nchan_publisher http; nchan_channel_id t; nchan_message_buffer_l
             let first = true; // later there is memory that was not given back, for the next subscribers
             const memory = (text) => (first ? text : '-');
             for (const [events, size, publishers] of [[60, 100, 1], [160, 100, 8], [64, 4000, 8]]) {
-                const best = rounds(list, (s) => load('fanout', s.pid, s.port, ...s.args, SUBSCRIBERS, events, size, publishers));
+                const best = rounds(list,
+                    (s) => load('fanout', s.pid, s.port, ...s.args, SUBSCRIBERS, events, size, publishers),
+                    `fan-out to ${SUBSCRIBERS}, ${size} bytes, ${publishers} publishing`,
+                    [['CPU a delivered event', 'ns', '>= 2 x', 'cpuPerDeliveredNs'],
+                        ['delivered', '+events/s', '>= 2 x', 'deliveredPerSecond']]);
                 console.log(`fan-out to ${SUBSCRIBERS}, ${size} bytes, ${publishers === 1 ? 'one publisher, who waits' : `${publishers} publishers at once`}\n                  CPU us/delivered  delivered/s   KiB/subscriber`);
                 for (const s of list) {
                     const b = best.get(s.name);

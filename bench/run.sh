@@ -17,7 +17,7 @@ if [ "${1:-}" = compare ] && [ ! -f "$out/saved.json" ]; then
     exit 1
 fi
 rm -f "$BENCH_SAMPLES" "$out/wrap.json"
-wanted() { case " ${ONLY_BENCH:-basics instructions json rings pool io wrap} " in *" $1 "*) ;; *) return 1 ;; esac; }
+wanted() { case " ${ONLY_BENCH:-basics instructions json rings pool io wrap relay bridge} " in *" $1 "*) ;; *) return 1 ;; esac; }
 
 failed=
 run() { # name, command
@@ -32,6 +32,12 @@ run rings 'ROUNDS=5 sh bench/rings.sh'
 run pool 'ROUNDS=10 sh bench/pool.sh'
 run io 'OPERATIONS=50000 SIZE=512M sh bench/io.sh'
 run wrap 'sh bench/wrap.sh'
+if command -v node >/dev/null; then
+    run relay 'ROUNDS=3 node bench/relay.mjs $BUILD/sse_relay $BUILD/relay_load'
+    run bridge 'node bench/bridge.mjs $BUILD/tmux_bridge $BUILD/npm'
+else
+    echo "bench: not here, so not measured: node (make deps)"
+fi
 [ -z "$failed" ] || echo "bench: ended with an error:$failed" >&2
 
 case ${1:-} in
