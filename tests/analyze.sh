@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# analyze.sh: what static analysis says of the implementations of the three headers: nothing, or it is a failure.
+# analyze.sh: what static analysis says of the three headers, as implementations: nothing, or it is a failure.
 # What is left out stands here, with its reason.
 CC=gcc
 out=${BUILD:-build}/analyze
