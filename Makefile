@@ -49,6 +49,9 @@ test: all ## everything that can be tested on this machine; names what it had to
 coverage: ## which lines and branches of the headers the tests reach (gcc), some minutes
 	@BUILD=$(BUILD) sh tests/coverage.sh
 
+analyze: ## static analysis of the three headers: gcc -fanalyzer, cppcheck; some minutes
+	@BUILD=$(BUILD) sh tests/analyze.sh
+
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
 	@BUILD=$(BUILD) sh tests/deps.sh
 

@@ -2810,7 +2810,7 @@ static uint64_t stream__ring_spans_marked(stream_ring *ring, size_t *first, size
     uint64_t head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     size_t seen = (size_t)(ring->tail_seen - head);
     size_t to_end = ring->consumer_capacity - ring->read_at;
-    if (ring->mark_seen == head && seen) { /* the consumer stands before the part given up: step over it */
+    if (ring->mark_seen == head) { /* the consumer stands before the part given up: step over it */
         head += to_end;
         stream__ring_take(ring, head, 0);
         seen -= to_end;
@@ -2875,12 +2875,12 @@ STREAM_API stream_status stream_ring_consume(stream_ring *ring, size_t len) {
 
 STREAM_API stream_status stream_ring_read(stream_ring *ring, void *data, size_t cap, size_t *got) {
     size_t first, second;
-    uint64_t lap, head = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
+    uint64_t lap, head, from = stream__a64_load_relaxed(&ring->head); /* relaxed: our own */
     *got = 0;
-    if (ring->tail_seen - head < cap || ring->tail_seen == head) stream__ring_look(ring);
+    if (ring->tail_seen - from < cap || ring->tail_seen == from) stream__ring_look(ring);
     head = stream__ring_spans(ring, &first, &second, &lap);
     /* Nothing; or less than is wanted, because a part of what was seen is given up: look once more. */
-    if (first + second == 0 || (first + second < cap && ring->tail_seen - head != first + second)) {
+    if (first + second == 0 || (first + second < cap && ring->tail_seen - from != first + second)) {
         stream_slice span[2];
         stream_status status = stream_ring_peek(ring, span);
         if (status != STREAM_OK) return status;
@@ -5074,9 +5074,8 @@ static uint64_t stream__metric_value(const stream_metric *m) {
     case STREAM_METRIC_GAUGE: return stream_gauge_get((const stream_gauge *)m->value);
     case STREAM_METRIC_TOTAL:
     case STREAM_METRIC_VALUE: return *(const uint64_t *)m->value;
-    case STREAM_METRIC_HISTOGRAM: break;
+    default: return 0; /* a histogram is not one number */
     }
-    return 0;
 }
 
 static const struct {
@@ -6415,6 +6414,10 @@ static const stream__io_backend stream__io_kqueue = {
 #ifndef STREAM_SYS_URING_SETUP
 #define STREAM_SYS_URING_SETUP(entries, params) (int)syscall(__NR_io_uring_setup, entries, params)
 #endif
+#ifndef STREAM_SYS_URING_REGISTER
+#define STREAM_SYS_URING_REGISTER(fd, code, arg, count) \
+    (int)syscall(__NR_io_uring_register, fd, code, arg, count)
+#endif
 #ifndef STREAM_SYS_URING_ENTER
 #define STREAM_SYS_URING_ENTER(fd, submit, want, flags, arg, len) \
     (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len)
@@ -6434,7 +6437,7 @@ static int stream__uring_setup(stream_io *io, unsigned entries, unsigned flags, 
 static void stream__uring_unmap(stream_io *io) {
     if (io->ring.rings) (void)munmap(io->ring.rings, io->ring.rings_len);
     if (io->ring.entries) (void)munmap(io->ring.entries, io->ring.entries_len);
-    if (io->fd >= 0) (void)close(io->fd);
+    (void)close(io->fd);
     stream__io_wake_close(io);
 }
 
@@ -6509,8 +6512,7 @@ static int stream__uring_enter(stream_io *io, uint64_t wait_ns) {
     struct __kernel_timespec timeout;
     int n, error = 0;
     if (ring->disabled) {
-        if (syscall(__NR_io_uring_register, io->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0)
-            error = errno;
+        if (STREAM_SYS_URING_REGISTER(io->fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) != 0) error = errno;
         ring->disabled = error != 0;
     }
     memset(&arg, 0, sizeof arg);
@@ -7683,7 +7685,7 @@ static int stream__splice_through(stream_splice *s, size_t max, size_t *moved) {
             if (n < 0) return stream__splice_failed(s, s->desc.from, (int)-n);
             s->in_mid = (size_t)n;
         }
-        if (s->desc.tee >= 0 && s->teed == 0 && s->in_mid_tee == 0 && s->in_mid > 0) {
+        if (s->desc.tee >= 0 && s->teed == 0 && s->in_mid_tee == 0) {
             do n = (ptrdiff_t)STREAM_SYS_TEE(s->mid[0], s->mid_tee[1], s->in_mid, SPLICE_F_NONBLOCK);
             while (n < 0 && errno == EINTR);
             if (n <= 0) return STREAM__SPLICE_REFUSED; /* an empty pipe has no reason to */
@@ -7782,7 +7784,7 @@ STREAM_API void stream_splice_free(stream_splice *splice) {
 STREAM_API stream_status stream_splice_step(stream_splice *splice, size_t max, size_t *moved) {
     stream_splice *s = splice;
     *moved = 0;
-    if (s->ended && stream_splice_held(s) == 0) return STREAM_END;
+    if (s->ended) return STREAM_END; /* which is found out only when nothing is held */
 #if defined(__linux__)
     if (!s->desc.copy) {
         int status = s->direct ? stream__splice_direct(s, max, moved) : stream__splice_through(s, max, moved);

@@ -3158,7 +3158,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
     }
     if (p == e) return STREAM_MORE;
     wanted = inside | whole;
-    do {
+    for (;;) {
         stream_status status;
         /* At a value that `whole` name and `inside` lead into. */
         if (inside && (*p | 0x20) == '{') {
@@ -3200,8 +3200,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
             level--;
         }
         if (status != STREAM_OK) return status;
-    } while (wanted);
-    return STREAM_OK;
+    }
 }
 
 /* ==[ numbers: implementation ]======================================================================
@@ -4269,7 +4268,7 @@ static bool stream_json__may_write(stream_json_writer *w, bool key) {
         w->status = STREAM_E_STATE;
         return false;
     }
-    if (w->comma && !w->after_key) stream_json__put(w, ',');
+    if (w->comma) stream_json__put(w, ','); /* never behind a key */
     w->after_key = key;
     w->comma = !key;
     if (!key && w->depth == 0) w->done = true;
@@ -4306,18 +4305,18 @@ STREAM_API void stream_json_write_end(stream_json_writer *writer) {
     writer->done = writer->depth == 0;
 }
 
-/* The well-formed UTF-8 character at p (RFC 3629, section 4): its length. When there is none, *good is false,
-   and it is the length of what begins one as far as it does, or 1. */
+/* The well-formed UTF-8 character at p (RFC 3629, section 4), where no ASCII is: its length. When there is
+   none, *good is false, and it is the length of what begins one as far as it does, or 1. */
 static size_t stream_json__utf8_at(const char *ptr, const char *e, bool *good) {
     const unsigned char *p = (const unsigned char *)ptr;
     size_t left = (size_t)(e - ptr), need, i;
     unsigned char low = 0x80, high = 0xBF;
-    need = p[0] < 0x80 ? 1 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    need = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
     if (p[0] == 0xE0) low = 0xA0;
     else if (p[0] == 0xED) high = 0x9F;
     else if (p[0] == 0xF0) low = 0x90;
     else if (p[0] == 0xF4) high = 0x8F;
-    *good = p[0] < 0x80 || (p[0] >= 0xC2 && p[0] <= 0xF4);
+    *good = p[0] >= 0xC2 && p[0] <= 0xF4;
     for (i = 1; *good && i < need; i++, low = 0x80, high = 0xBF) {
         *good = i < left && p[i] >= low && p[i] <= high;
         if (!*good) return i;

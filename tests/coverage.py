@@ -48,7 +48,8 @@ def main():
     for number, text in enumerate(open(expected_file, encoding="utf-8"), 1):
         if text.strip() and not text.startswith("#"):
             try:
-                header, count, line, reason = (part.strip() for part in text.split(" | "))
+                header, count, rest = text.strip().split(" | ", 2)
+                line, reason = rest.rsplit(" | ", 1) # the source may have one, too
             except ValueError:
                 sys.exit(f"{expected_file}:{number}: not four fields")
             expected[header, line] = [count, reason, number, False]

@@ -154,6 +154,10 @@ for h in $headers; do
         "$dir/nm" >"$dir/log"
     grep -E ' [TDBRVWC] ' "$dir/nm" | grep -vE ' stream_' >>"$dir/log"
     say "symbols.$name" "$dir/log"
+    # Memory is asked for in one place, which STREAM_NO_MALLOC takes away.
+    (cd "$dir/$name" && ${CC:-cc} -O2 -DSTREAM_NO_MALLOC -c impl.c -o impl.o && nm -u impl.o) >"$dir/nm" 2>&1 || echo "no nm" >>"$dir/nm"
+    grep -E ' U (malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|strdup|free)$|no nm' "$dir/nm" >"$dir/log"
+    say "no-malloc.$name" "$dir/log"
     # Bare metal needs mem* of its C library, beside what the compiler itself calls for arithmetic and jumps.
     command -v arm-none-eabi-gcc >/dev/null || continue
     for cpu in cortex-m0 cortex-m4; do

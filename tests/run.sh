@@ -54,6 +54,7 @@ variant .tsan "$CC -O1 -g -fsanitize=thread" stream rings pool io
 variant .quick "$CC -O2 -DTEST_QUICK" pool
 variant .quick.tsan "$CC -O1 -g -fsanitize=thread -DTEST_QUICK" pool
 variant .single "$CC -O2 -DTEST_QUICK -DSTREAM_NO_THREADS" pool
+variant .single "$CC -O2 -DSTREAM_NO_THREADS" rings
 variant .uncached "$CC -O2 -DSTREAM_POOL_NO_THREAD_LOCAL" pool
 variant .line16 "$CC -O2 -DSTREAM_CACHE_LINE=16" pool
 variant .line128 "$CC -O2 -DTEST_QUICK -DSTREAM_CACHE_LINE=128" pool

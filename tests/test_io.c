@@ -14,6 +14,7 @@
 #define STREAM_IO_KQUEUE 1
 #endif
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ static pthread_t edge_thread; /* the one that is counted */
 #endif
 
 #define EDGE_SHORT (-1)
+#define EDGE_NOTHING (-2) /* 0, though there was something to move */
 #define EDGE_IS_DATA(call) ((call) <= EDGE_SENDMSG || (call) == EDGE_SPLICE || (call) == EDGE_TEE)
 
 /* Whether this call goes wrong; then errno is set, or (false, *len) it is made short. */
@@ -102,9 +104,92 @@ static int edge_kevent(int queue, const struct kevent *changes, int changed, str
 static uint64_t edge_now(void);
 #define STREAM_SYS_NOW() edge_now()
 
+#if !defined(_WIN32)
+/* The calls that have no name of their own in the header: the refuse.at-th of them, if not 0, goes wrong. */
+static struct {
+    unsigned long calls, at;
+    int error;
+    bool no_clock;
+} refuse;
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/eventfd.h>
+#endif
+static bool refused(void) {
+    if (refuse.at == 0 || ++refuse.calls != refuse.at) return false;
+    errno = refuse.error;
+    return true;
+}
+static int refuse_fcntl(int fd, int command, ...) {
+    va_list rest;
+    int argument;
+    va_start(rest, command);
+    argument = va_arg(rest, int);
+    va_end(rest);
+    return refused() ? -1 : fcntl(fd, command, argument);
+}
+static int refuse_fstat(int fd, struct stat *state) { return refused() ? -1 : fstat(fd, state); }
+static int refuse_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
+    return refused() ? -1 : getsockopt(fd, level, name, value, len);
+}
+static int refuse_getpeername(int fd, struct sockaddr *address, socklen_t *len) {
+    return refused() ? -1 : getpeername(fd, address, len);
+}
+static int refuse_clock_gettime(clockid_t clock, struct timespec *now) {
+    return refuse.no_clock ? -1 : clock_gettime(clock, now);
+}
+#define fcntl(fd, ...) refuse_fcntl(fd, __VA_ARGS__, 0)
+#define fstat(fd, state) refuse_fstat(fd, state)
+#define getsockopt(fd, level, name, value, len) refuse_getsockopt(fd, level, name, value, len)
+#define getpeername(fd, address, len) refuse_getpeername(fd, address, len)
+#define clock_gettime(clock, now) refuse_clock_gettime(clock, now)
+#if defined(__linux__)
+static int refuse_open(const char *path, int flags) { return refused() ? -1 : open(path, flags); }
+static int refuse_eventfd(unsigned count, int flags) { return refused() ? -1 : eventfd(count, flags); }
+static int refuse_epoll_create1(int flags) { return refused() ? -1 : epoll_create1(flags); }
+static int refuse_pipe2(int ends[2], int flags) { return refused() ? -1 : pipe2(ends, flags); }
+static int refuse_uring_register(int fd, unsigned code, void *argument, unsigned count) {
+    return refused() ? -1 : (int)syscall(__NR_io_uring_register, fd, code, argument, count);
+}
+static void *refuse_mmap(void *at, size_t len, int access, int flags, int fd, off_t offset) {
+    return refused() ? MAP_FAILED : mmap(at, len, access, flags, fd, offset);
+}
+#define open(path, flags) refuse_open(path, flags)
+#define eventfd(count, flags) refuse_eventfd(count, flags)
+#define epoll_create1(flags) refuse_epoll_create1(flags)
+#define pipe2(ends, flags) refuse_pipe2(ends, flags)
+#define mmap(at, len, access, flags, fd, offset) refuse_mmap(at, len, access, flags, fd, offset)
+#define STREAM_SYS_URING_REGISTER(fd, code, argument, count) refuse_uring_register(fd, code, argument, count)
+#else
+static int refuse_pipe(int ends[2]) { return refused() ? -1 : pipe(ends); }
+#define pipe(ends) refuse_pipe(ends)
+#endif
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+static int refuse_kqueue(void) { return refused() ? -1 : kqueue(); }
+#define kqueue() refuse_kqueue()
+#endif
+#endif
+
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "test.h"
+
+#if !defined(_WIN32)
+#undef fcntl
+#undef fstat
+#undef getsockopt
+#undef getpeername
+#undef open
+#undef pipe
+#undef clock_gettime
+#undef mmap
+#undef eventfd
+#undef epoll_create1
+#undef pipe2
+#undef kqueue
+#endif
 
 #if defined(_WIN32)
 #undef near /* of another age */
@@ -200,7 +285,8 @@ static ptrdiff_t edge_read(int fd, void *p, size_t n) {
     return edge_fails_at(EDGE_READ, fd, &n) ? -1 : read(fd, p, n);
 }
 static ptrdiff_t edge_write(int fd, const void *p, size_t n) {
-    return edge_fails_at(EDGE_WRITE, fd, &n) ? -1 : write(fd, p, n);
+    if (edge_fails_at(EDGE_WRITE, fd, &n)) return edge.error == EDGE_NOTHING ? 0 : -1;
+    return write(fd, p, n);
 }
 static ptrdiff_t edge_writev(int fd, const struct iovec *v, int count) {
     size_t n = 2;
@@ -236,9 +322,9 @@ static int edge_accept(int fd) {
 static int edge_connect(int fd, const struct sockaddr *a, socklen_t len) {
     size_t n = 0;
     if (!edge_fails(EDGE_CONNECT, &n)) return connect(fd, a, len);
-    if (edge.error == EINTR) { /* it goes on all the same */
+    if (edge.error == EINTR || edge.error == EALREADY) { /* it goes on all the same */
         connect(fd, a, len);
-        errno = EINTR;
+        errno = edge.error;
     }
     return -1;
 }
@@ -262,23 +348,63 @@ static int edge_epoll_wait(int epoll, struct epoll_event *events, int count, int
     size_t n = 0;
     return edge_fails(EDGE_EPOLL_WAIT, &n) ? -1 : epoll_wait(epoll, events, count, ms);
 }
-static bool edge_no_uring, edge_plain_uring;
+static bool edge_no_uring, edge_plain_uring, edge_old_uring;
 static int edge_uring_setup(unsigned entries, void *params) {
     if (edge_no_uring ||
         (edge_plain_uring && ((const unsigned *)params)[2] != 16)) { /* more flags than CLAMP */
         errno = edge_no_uring ? ENOSYS : EINVAL;
         return -1;
     }
-    return (int)syscall(__NR_io_uring_setup, entries, params);
+    {
+        struct io_uring_params *p = (struct io_uring_params *)params;
+        int fd = (int)syscall(__NR_io_uring_setup, entries, params);
+        if (edge_old_uring) p->features = 0;
+        return fd;
+    }
 }
+
+static stream_io io;
+
+/* What the kernel is made to say. undone: the next operation is not begun, and comes back with `to`. changed:
+   the next operation that comes back with `from` does so with `to`. */
+static struct {
+    bool undone, changed;
+    int from, to;
+} uring_lie;
+
 static int edge_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, const void *arg,
                             size_t len) {
     size_t n = 0;
+    const stream__io_ring *ring = &io.ring;
+    uint64_t undone = 0;
+    uint32_t at;
+    int taken, saved;
     if (edge_fails(EDGE_URING, &n)) return -1;
-    return (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
+    for (at = *ring->sq_head; uring_lie.undone && undone == 0 && at != ring->tail; at++) {
+        struct io_uring_sqe *entry = (struct io_uring_sqe *)ring->entries + (at & ring->sq_mask);
+        if ((entry->user_data & 1) || entry->user_data == STREAM__URING_WAKE) continue;
+        undone = entry->user_data;
+        memset(entry, 0, sizeof *entry);
+        entry->opcode = IORING_OP_NOP;
+        entry->user_data = undone;
+    }
+    taken = (int)syscall(__NR_io_uring_enter, fd, submit, want, flags, arg, len);
+    saved = errno;
+    for (at = *ring->cq_head; at != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE); at++) {
+        struct io_uring_cqe *entry = (struct io_uring_cqe *)ring->cqes + (at & ring->cq_mask);
+        if ((entry->user_data & 1) || entry->user_data == STREAM__URING_WAKE) continue;
+        if (undone ? entry->user_data == undone : uring_lie.changed && entry->res == uring_lie.from) {
+            entry->res = uring_lie.to;
+            uring_lie.undone = uring_lie.changed = false;
+            undone = 0;
+        }
+    }
+    errno = saved;
+    return taken;
 }
 static ptrdiff_t edge_splice(int from, int to, size_t len, unsigned flags) {
-    return edge_fails(EDGE_SPLICE, &len) ? -1 : splice(from, NULL, to, NULL, len, flags);
+    if (edge_fails(EDGE_SPLICE, &len)) return edge.error == EDGE_NOTHING ? 0 : -1;
+    return splice(from, NULL, to, NULL, len, flags);
 }
 static ptrdiff_t edge_tee(int from, int to, size_t len, unsigned flags) {
     return edge_fails(EDGE_TEE, &len) ? -1 : tee(from, to, len, flags);
@@ -686,7 +812,9 @@ static void misuse_is_refused(void) {
     stream_fd pair[2];
     stream_io_file file;
     stream_io_op op, timer;
+    stream_io elsewhere;
     char data[4];
+    memset(&elsewhere, 0, sizeof elsewhere);
     memset(&file, 0, sizeof file);
     memset(&op, 0, sizeof op);
     memset(&timer, 0, sizeof timer);
@@ -701,6 +829,11 @@ static void misuse_is_refused(void) {
     CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_OK);
     CHECK_EQ(stream_io_read(&io, &op, &file, data, 4), STREAM_E_STATE);
     CHECK_EQ(stream_io_write(&io, &op, &file, data, 4), STREAM_E_STATE);
+    CHECK_EQ(stream_io_writev(&io, &op, &file, NULL, 0), STREAM_E_STATE);
+    CHECK_EQ(stream_io_accept(&io, &op, &file), STREAM_E_STATE);
+    CHECK_EQ(stream_io_connect(&io, &op, &file, data, 4), STREAM_E_STATE);
+    CHECK_EQ(stream_io_poll(&io, &op, &file, 0), STREAM_E_STATE);
+    CHECK_EQ(stream_io_read(&elsewhere, &timer, &file, data, 4), STREAM_E_STATE); /* attached to another */
     CHECK_EQ(stream_io_timer(&io, &op, 0), STREAM_E_STATE);
     CHECK_EQ(stream_io_post(&io, &op), STREAM_E_STATE);
     CHECK_EQ(io.in_flight, 1);
@@ -719,6 +852,8 @@ static void misuse_is_refused(void) {
         stream_io_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.backends = "none,such,";
+        CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_TYPE);
+        desc.backends = "epoll2,poll2,kqueue2,iocp2,io_uring2,epol";
         CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_TYPE);
         stream_io_free(&io);
         CHECK(strcmp(stream_io_backend(&io), "none") == 0);
@@ -2241,6 +2376,598 @@ static void only_poll_allocates_and_only_once(void) {
     stream_io_free(&io);
 }
 
+#if !defined(_WIN32)
+/* Accepted, not handed out yet, and the listener is closed: the connection is closed as well. */
+static void a_connection_nobody_heard_of_is_closed(void) {
+    struct sockaddr_in address;
+    stream_fd client = fresh_socket();
+    stream_io_file listening;
+    stream_io_op op;
+    size_t before;
+    char byte;
+    memset(&listening, 0, sizeof listening);
+    memset(&op, 0, sizeof op);
+    begin();
+    before = open_descriptors();
+    CHECK_EQ(stream_io_attach(&io, &listening, listener(&address)), STREAM_OK);
+    CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    stream_io_accept(&io, &op, &listening);
+    CHECK_EQ(stream_io_wait(&io, STREAM_FOREVER), STREAM_OK);
+    stream_io_close(&io, &listening);
+    expect(&op, STREAM_CANCELLED);
+    CHECK_EQ(op.fd, -1);
+    CHECK(read(client, &byte, 1) <= 0);
+    CHECK_EQ(open_descriptors(), before);
+    far_close(client);
+    end();
+}
+
+/* What cannot be learned of a buffer in the kernel is 0. */
+static void kernel_buffers_may_refuse(void) {
+    stream_fd pair[2];
+    int ends[2], i;
+    socket_pair(pair);
+    pipe_pair(ends, true);
+    for (i = 0; i < 2; i++) {
+        unsigned long at;
+        bool hit = true;
+        for (at = 1; hit; at++) {
+            stream_kernel_kind kind;
+            size_t granted = 1;
+            refuse.calls = 0;
+            refuse.error = EPERM;
+            refuse.at = at;
+            kind = stream_kernel_buffer(i ? ends[0] : pair[0], i ? 1 << 17 : 1 << 20, &granted);
+            hit = refuse.calls >= at;
+            refuse.at = 0;
+            CHECK_EQ(kind, at == 1 ? STREAM_KERNEL_NONE : i ? STREAM_KERNEL_PIPE : STREAM_KERNEL_SOCKET);
+            CHECK(granted == 0 || kind != STREAM_KERNEL_NONE);
+            if (!hit) CHECK(granted > 0 || (i && !STREAM_IO_EPOLL));
+        }
+    }
+    refuse.no_clock = true;
+    CHECK_EQ(stream_now_ns(), 0);
+    refuse.no_clock = false;
+    CHECK(stream_now_ns() > 0);
+    for (i = 0; i < 2; i++) close(ends[i]), far_close(pair[i]);
+}
+
+/* The n-th call is refused, for each n, from the making of the poller on: all of it says so, nobody waits for
+   ever, and no descriptor is left behind. */
+static void whatever_is_refused_is_told(void) {
+    static const int errors[] = {EMFILE, ENOTCONN};
+    size_t e, before = open_descriptors();
+    for (e = 0; e < COUNT(errors); e++) {
+        bool hit = true;
+        unsigned long at;
+        for (at = 1; hit && at < 1000; at++) {
+            struct sockaddr_in address;
+            stream_io_file file[6];
+            stream_io_op op[7], *got;
+            stream_io_desc desc;
+            stream_slice part[3];
+            stream_status status;
+            stream_fd fd[6], pair[2], far_ends[3];
+            char data[3][16];
+            int i, ends[2];
+            memset(file, 0, sizeof file);
+            memset(op, 0, sizeof op);
+            memset(&desc, 0, sizeof desc);
+            memset(data, 0, sizeof data);
+            pipe_pair(ends, false);
+            fd[0] = ends[0];
+            far_ends[0] = ends[1];
+            pipe_pair(ends, false);
+            fd[1] = ends[1];
+            far_ends[1] = ends[0];
+            socket_pair(pair);
+            fd[2] = pair[0];
+            far_ends[2] = pair[1];
+            fd[3] = listener(&address);
+            fd[4] = fresh_socket();
+            fd[5] = posix_openpt(O_RDWR | O_NOCTTY);
+            CHECK(fd[5] >= 0);
+            edge_reset();
+            refuse.calls = 0;
+            refuse.error = errors[e];
+            refuse.at = at;
+            desc.backends = backend;
+            desc.entries = ring_entries;
+            status = stream_io_init(&io, &desc);
+            if (status == STREAM_OK) {
+                for (i = 0; i < 6; i++) {
+                    status = stream_io_attach(&io, &file[i], fd[i]);
+                    CHECK(status == STREAM_OK || (status == STREAM_E_IO && io.os_error == errors[e]));
+                }
+                for (i = 0; i < 3; i++) part[i] = stream_slice_of("part", 4);
+                (void)stream_io_read(&io, &op[0], &file[0], data[0], sizeof data[0]);
+                (void)stream_io_writev(&io, &op[1], &file[1], part, 3);
+                (void)stream_io_read(&io, &op[2], &file[2], data[2], sizeof data[2]);
+                (void)stream_io_accept(&io, &op[3], &file[3]);
+                (void)stream_io_connect(&io, &op[4], &file[4], &address, sizeof address);
+                (void)stream_io_poll(&io, &op[5], &file[5], STREAM_IO_READABLE);
+                far_write(far_ends[0], "abc", 3);
+                far_write(far_ends[2], "def", 3);
+                stream_io_wake(&io);
+                for (i = 0; i < 4; i++) {
+                    (void)stream_io_wait(&io, 1000000);
+                    while ((got = stream_io_next(&io)) != NULL) {
+                        CHECK(got->status == STREAM_OK || got->status == STREAM_E_IO);
+                        if (got->status == STREAM_E_IO) CHECK_EQ(got->os_error, errors[e]);
+                        else if (got == &op[0]) CHECK_BYTES(data[0], got->bytes, "abc", 3);
+                        else if (got == &op[2]) CHECK_BYTES(data[2], got->bytes, "def", 3);
+                        else if (got == &op[3]) far_close(got->fd);
+                    }
+                }
+                stream_io_free(&io);
+            } else {
+                CHECK_EQ(status, STREAM_E_IO);
+                CHECK_EQ(io.os_error, errors[e]);
+            }
+            hit = refuse.calls >= at;
+            refuse.at = 0;
+            for (i = 0; i < 6; i++) far_close(fd[i]);
+            for (i = 0; i < 3; i++) far_close(far_ends[i]);
+            CHECK_EQ(open_descriptors(), before);
+            if (test.failures) {
+                printf("  error %d at call %lu\n", errors[e], at);
+                return;
+            }
+        }
+        CHECK(at > 10);
+    }
+    edge_reset();
+}
+
+/* Waits of more milliseconds than an int holds, of more days than a kernel may like, and without end. */
+static void long_waits_end_with_what_comes(void) {
+    static const uint64_t wait_ns[] = {STREAM_FOREVER, STREAM_FOREVER - 1, UINT64_C(8640000000000000)};
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op op;
+    char data[8];
+    size_t i;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    for (i = 0; i < COUNT(wait_ns); i++) {
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect_nothing();
+        far_write(pair[1], "x", 1);
+        if (i == 0) { /* and the first time there was nothing yet, it is said */
+            edge.error = EAGAIN;
+            edge.mask = 1u << EDGE_RECV;
+            edge.fail_at = edge.calls + 2;
+        }
+        CHECK_EQ(stream_io_wait(&io, wait_ns[i]), STREAM_OK);
+        CHECK(stream_io_next(&io) == &op);
+        CHECK_EQ(op.status, STREAM_OK);
+        CHECK_BYTES(data, op.bytes, "x", 1);
+    }
+    stream_io_close(&io, &file);
+    far_close(pair[1]);
+    end();
+}
+
+/* Signals at the wrong moment: the wake is written and read all the same. */
+static void a_wake_survives_signals(void) {
+    begin();
+    CHECK_EQ(stream_io_wait(&io, 1000), STREAM_EMPTY); /* a completion queue listens from the first wait on */
+    edge.error = EINTR;
+    edge.mask = 1u << EDGE_WRITE | 1u << EDGE_KEVENT;
+    edge.fail_at = edge.calls + 1;
+    io.sleep.v = STREAM__ASLEEP;
+    stream_io_wake(&io);
+    CHECK_EQ(edge.injected, 1);
+    edge.mask = 1u << EDGE_READ;
+    edge.fail_at = 0;
+    edge.fail_every = 2;
+    CHECK_EQ(stream_io_wait(&io, STREAM_FOREVER), STREAM_EMPTY);
+    edge.mask = 0;
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_EMPTY);
+    /* What is full already wakes as well, and what was taken by another need not be taken again. */
+    edge.error = EAGAIN;
+    edge.mask = 1u << EDGE_WRITE;
+    edge.fail_every = 1;
+    io.sleep.v = STREAM__ASLEEP;
+    stream_io_wake(&io);
+    edge.mask = 1u << EDGE_READ;
+    edge.fail_every = 2;
+    io.sleep.v = STREAM__AWAKE;
+    io.backend->wake(&io);
+    CHECK(stream_io_wait(&io, 0) == STREAM_EMPTY);
+    edge.mask = 0;
+    CHECK(stream_io_wait(&io, 0) == STREAM_EMPTY);
+    end();
+}
+
+/* What a call may say that it hardly ever does, to who asks before each of them and to who does not. */
+static void rare_errors_are_passed_on(void) {
+    static const struct {
+        unsigned mask;
+        int error, os_error; /* 0: it is tried again, and well */
+    } kind[] = {{1u << EDGE_POLL, EINVAL, EINVAL},
+                {1u << EDGE_POLL, EAGAIN, ENOMEM},
+                {1u << EDGE_POLL, EINTR, 0},
+                {1u << EDGE_READ, EIO, EIO},
+                {1u << EDGE_READ, EINTR, 0}};
+    stream_io_file file;
+    stream_io_op op;
+    stream_fd fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    char data[8];
+    size_t i;
+    if (strcmp(backend, "io_uring") == 0) { /* another kernel makes other calls */
+        CHECK(close(fd) == 0);
+        return;
+    }
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    CHECK_EQ(stream_io_attach(&io, &file, fd), STREAM_OK); /* blocking, and nothing we could open again */
+    for (i = 0; i < COUNT(kind); i++) {
+        edge.mask = kind[i].mask;
+        edge.error = kind[i].error;
+        edge.fail_at = edge.calls + (kind[i].mask == 1u << EDGE_READ ? 2 : 1);
+        stream_io_read(&io, &op, &file, data, sizeof data);
+        expect(&op, kind[i].os_error ? STREAM_E_IO : STREAM_OK);
+        CHECK_EQ(op.os_error, kind[i].os_error);
+    }
+    edge.mask = 1u << EDGE_POLL;
+    edge.error = EINVAL;
+    edge.fail_at = edge.calls + 1;
+    stream_io_write(&io, &op, &file, "abc", 3);
+    expect(&op, STREAM_E_IO);
+    edge.mask = 1u << EDGE_WRITE;
+    edge.error = EDGE_NOTHING;
+    edge.fail_at = edge.calls + 2;
+    stream_io_write(&io, &op, &file, "abc", 3);
+    expect(&op, STREAM_E_IO); /* not asked for ever */
+    CHECK_EQ(op.os_error, EIO);
+    edge.mask = 0;
+    {
+        static char big[2000];
+        stream_slice part[3];
+        part[0] = stream_slice_of(big, 100); /* no more than so much at once, for it might block */
+        part[1] = stream_slice_of(big, 1000);
+        part[2] = stream_slice_of(big, 1);
+        stream_io_writev(&io, &op, &file, part, 3);
+        expect(&op, STREAM_OK);
+    }
+    stream_io_close(&io, &file);
+    /* A directory never waits, and says what it thinks of being read. */
+    CHECK_EQ(stream_io_attach(&io, &file, open(".", O_RDONLY | O_CLOEXEC)), STREAM_OK);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EISDIR);
+    edge.mask = 1u << EDGE_READ; /* nor may it say so */
+    edge.error = EAGAIN;
+    edge.fail_at = edge.calls + 1;
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EAGAIN);
+    stream_io_close(&io, &file);
+    {
+        struct sockaddr_in address;
+        stream_fd listening = listener(&address);
+        CHECK_EQ(stream_io_attach(&io, &file, fresh_socket()), STREAM_OK);
+        edge.mask = 1u << EDGE_CONNECT;
+        edge.error = EALREADY;
+        edge.fail_at = edge.calls + 1;
+        stream_io_connect(&io, &op, &file, &address, sizeof address);
+        expect(&op, STREAM_OK);
+        stream_io_close(&io, &file);
+        far_close(listening);
+    }
+    end();
+}
+
+/* Two gigabytes and more, of which none is ever looked at. */
+static void a_write_may_be_of_any_size(void) {
+    const size_t len = (size_t)INT32_MAX + 4096;
+    void *zeros = TEST_SANITIZED || sizeof(void *) < 8
+                      ? MAP_FAILED
+                      : mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+    stream_io_file file;
+    stream_io_op op;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    CHECK_EQ(stream_io_attach(&io, &file, open("/dev/null", O_WRONLY | O_NONBLOCK | O_CLOEXEC)), STREAM_OK);
+    if (zeros != MAP_FAILED) {
+        stream_io_write(&io, &op, &file, zeros, len);
+        expect(&op, STREAM_OK);
+        CHECK_EQ(op.bytes, len);
+        munmap(zeros, len);
+    }
+    stream_io_close(&io, &file);
+    end();
+}
+
+static void many_parts_go_into_a_pipe(void) {
+    static stream_slice part[1500];
+    static char letters[1500], back[1500];
+    stream_io_file file;
+    stream_io_op op;
+    int ends[2];
+    size_t i;
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    pipe_pair(ends, true);
+    for (i = 0; i < COUNT(part); i++) {
+        letters[i] = (char)('a' + i % 23);
+        part[i] = stream_slice_of(letters + i, 1);
+    }
+    stream_io_attach(&io, &file, ends[1]);
+    stream_io_writev(&io, &op, &file, part, COUNT(part));
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.bytes, sizeof letters);
+    CHECK_EQ(read(ends[0], back, sizeof back), sizeof back);
+    CHECK(memcmp(letters, back, sizeof back) == 0);
+    stream_io_close(&io, &file);
+    close(ends[0]);
+    end();
+}
+
+/* Bytes come that nobody reads, while a write waits: they cost a few calls, not one each time around. */
+static void a_write_waits_beside_bytes_nobody_reads(void) {
+    static char big[1 << 20], back[1 << 20];
+    stream_fd pair[2];
+    stream_io_file file;
+    stream_io_op rd, wr;
+    char data[8];
+    unsigned long before;
+    size_t got = 0;
+    int i;
+    memset(&file, 0, sizeof file);
+    memset(&rd, 0, sizeof rd);
+    memset(&wr, 0, sizeof wr);
+    begin();
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_read(&io, &rd, &file, data, 1);
+    expect_nothing();
+    far_write(pair[1], "a", 1);
+    expect_read(&rd, "a");
+    stream_io_write(&io, &wr, &file, big, sizeof big);
+    expect_nothing();
+    far_write(pair[1], "b", 1);
+    edge.mask = 1u << EDGE_EPOLL_CTL; /* it cannot be had at once */
+    edge.error = ENOMEM;
+    edge.fail_every = 1;
+    CHECK_EQ(stream_io_wait(&io, 1000000), STREAM_EMPTY);
+    edge.mask = 0;
+    before = edge.calls;
+    for (i = 0; i < 10; i++) expect_nothing();
+    CHECK(edge.calls - before < 40);
+    while (got < sizeof big) {
+        ptrdiff_t n = recv(pair[1], back, sizeof back, MSG_DONTWAIT);
+        if (n > 0) got += (size_t)n;
+        else (void)stream_io_wait(&io, 1000000);
+        if (n == 0) break;
+    }
+    CHECK_EQ(got, sizeof big);
+    expect(&wr, STREAM_OK);
+    stream_io_read(&io, &rd, &file, data, sizeof data);
+    expect_read(&rd, "b");
+    stream_io_close(&io, &file);
+    far_close(pair[1]);
+    end();
+}
+
+/* To hear of a hang-up alone, on the side that reads; closed with nothing but that under way, or a write. */
+static void hang_ups_are_heard_by_readers(void) {
+    static char big[1 << 20];
+    stream_io_file file;
+    stream_io_op op;
+    stream_fd pair[2];
+    int ends[2];
+    memset(&file, 0, sizeof file);
+    memset(&op, 0, sizeof op);
+    begin();
+    pipe_pair(ends, true);
+    stream_io_attach(&io, &file, ends[0]);
+    stream_io_poll(&io, &op, &file, 0);
+    expect_nothing();
+    close(ends[1]);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_HANGUP);
+    stream_io_close(&io, &file);
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect_nothing();
+    stream_io_close(&io, &file);
+    expect(&op, STREAM_CANCELLED);
+    far_close(pair[1]);
+    socket_pair(pair);
+    stream_io_attach(&io, &file, pair[0]);
+    stream_io_write(&io, &op, &file, big, sizeof big);
+    expect_nothing();
+    stream_io_close(&io, &file);
+    expect(&op, STREAM_CANCELLED);
+    far_close(pair[1]);
+#if defined(STREAM_IO_KQUEUE) && STREAM_IO_KQUEUE
+    if (strcmp(backend, "kqueue") == 0) { /* the second of two filters is refused: the first goes as well */
+        socket_pair(pair);
+        stream_io_attach(&io, &file, pair[0]);
+        while (send(pair[0], big, sizeof big, MSG_DONTWAIT) > 0) continue;
+        edge.mask = 1u << EDGE_KEVENT;
+        edge.error = ENOMEM;
+        edge.fail_at = edge.calls + 3; /* looked at once before */
+        stream_io_poll(&io, &op, &file, STREAM_IO_READABLE | STREAM_IO_WRITABLE);
+        expect(&op, STREAM_E_IO);
+        CHECK_EQ(op.os_error, ENOMEM);
+        stream_io_close(&io, &file);
+        far_close(pair[1]);
+    }
+#endif
+    end();
+}
+#endif
+
+#if defined(__linux__)
+/* What a ring of io_uring may answer, but hardly ever does here. */
+static void uring_results_that_are_rare(void) {
+    static char big[1 << 20];
+    struct sockaddr_in address;
+    stream_io_file file, other, listening;
+    stream_io_op op, wr, second;
+    stream_io_desc desc;
+    stream_fd pair[2], client;
+    char data[8];
+    int ends[2];
+    size_t before = open_descriptors();
+    memset(&file, 0, sizeof file);
+    memset(&other, 0, sizeof other);
+    memset(&listening, 0, sizeof listening);
+    memset(&op, 0, sizeof op);
+    memset(&wr, 0, sizeof wr);
+    memset(&second, 0, sizeof second);
+    memset(&desc, 0, sizeof desc);
+    /* A kernel that lacks what we need. */
+    edge_old_uring = true;
+    desc.backends = "io_uring";
+    CHECK_EQ(stream_io_init(&io, &desc), STREAM_E_IO);
+    CHECK_EQ(io.os_error, ENOSYS);
+    edge_old_uring = false;
+    CHECK_EQ(open_descriptors(), before);
+    begin();
+    pipe_pair(ends, true);
+    CHECK_EQ(stream_io_attach(&io, &file, ends[0]), STREAM_OK);
+    CHECK_EQ(stream_io_attach(&io, &other, ends[1]), STREAM_OK);
+#define UNDONE(result) (uring_lie.undone = true, uring_lie.to = (result))
+#define CHANGED(was, result) (uring_lie.changed = true, uring_lie.from = (was), uring_lie.to = (result))
+    /* An older kernel does not wait for what is O_NONBLOCK: it is waited for, and tried again. */
+    UNDONE(-EAGAIN);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    CHECK(!uring_lie.undone);
+    stream_io_write(&io, &wr, &other, "abc", 3);
+    expect(&wr, STREAM_OK);
+    expect_read(&op, "abc");
+    UNDONE(-EAGAIN);
+    stream_io_write(&io, &wr, &other, "def", 3);
+    expect(&wr, STREAM_OK);
+    UNDONE(-EINTR);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_read(&op, "def");
+    /* Cancelled while it is waited for; also when that comes at the same time. */
+    UNDONE(-EAGAIN);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, POLLIN);
+    expect(&op, STREAM_CANCELLED);
+    /* The cancelled call says that it was interrupted, or would wait. */
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, -EINTR);
+    expect(&op, STREAM_CANCELLED);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, -EAGAIN);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(!uring_lie.changed);
+    /* A request to cancel that the kernel did not take is made again. */
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    edge.mask = 1u << EDGE_URING;
+    edge.error = EBUSY;
+    edge.fail_at = edge.calls + 1;
+    CHECK_EQ(stream_io_wait(&io, 0), STREAM_E_IO);
+    CHECK_EQ(io.os_error, EBUSY);
+    edge.mask = 0;
+    expect(&op, STREAM_CANCELLED);
+    /* The errors of a terminal are errors elsewhere. */
+    UNDONE(-EIO);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EIO);
+    UNDONE(-EIO);
+    stream_io_write(&io, &op, &other, "abc", 3);
+    expect(&op, STREAM_E_IO);
+    /* A write that takes nothing is not made for ever. */
+    UNDONE(0);
+    stream_io_write(&io, &op, &other, "abc", 3);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EIO);
+    /* One that was cancelled half way says how far it came. */
+    stream_io_write(&io, &op, &other, big, sizeof big);
+    expect_nothing();
+    stream_io_cancel(&io, &op);
+    CHANGED(-ECANCELED, 5);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(op.bytes >= 5 && op.bytes < sizeof big);
+    CHECK(!uring_lie.changed);
+    /* A poll that found nothing goes on; one that a device has no use for holds at once. */
+    UNDONE(0);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_READABLE);
+    UNDONE(-EOPNOTSUPP);
+    stream_io_poll(&io, &op, &other, STREAM_IO_WRITABLE);
+    expect(&op, STREAM_OK);
+    CHECK_EQ(op.events, STREAM_IO_WRITABLE);
+    UNDONE(-EPERM);
+    stream_io_poll(&io, &op, &file, STREAM_IO_READABLE);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EPERM);
+    stream_io_close(&io, &file);
+    stream_io_close(&io, &other);
+    /* A connection that was gone before it was accepted is none. */
+    CHECK_EQ(stream_io_attach(&io, &listening, listener(&address)), STREAM_OK);
+    client = fresh_socket();
+    CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    UNDONE(-ECONNABORTED);
+    stream_io_accept(&io, &op, &listening);
+    expect(&op, STREAM_OK);
+    far_close(op.fd);
+    far_close(client);
+    stream_io_accept(&io, &op, &listening); /* and if the listener is closed meanwhile, it was the last */
+    expect_nothing();
+    CHANGED(-ECANCELED, -ECONNABORTED);
+    stream_io_close(&io, &listening);
+    expect(&op, STREAM_CANCELLED);
+    CHECK(!uring_lie.changed);
+    CHECK_EQ(stream_io_attach(&io, &file, fresh_socket()), STREAM_OK);
+    UNDONE(-EAGAIN); /* a full queue, for which nobody can wait */
+    stream_io_connect(&io, &op, &file, &address, sizeof address);
+    expect(&op, STREAM_E_IO);
+    CHECK_EQ(op.os_error, EAGAIN);
+    stream_io_close(&io, &file);
+    /* Two files with something to submit, and the first has more. */
+    socket_pair(pair);
+    CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_OK);
+    CHECK_EQ(stream_io_attach(&io, &other, pair[1]), STREAM_OK);
+    stream_io_read(&io, &op, &file, data, sizeof data);
+    stream_io_read(&io, &second, &other, big, sizeof big);
+    stream_io_write(&io, &wr, &file, "xyz", 3);
+    CHECK(next_op() != NULL);
+    CHECK(next_op() != NULL);
+    CHECK_EQ(second.status, STREAM_OK);
+    CHECK_BYTES(big, second.bytes, "xyz", 3);
+    /* A kernel that can no longer be asked anything is left alone with what it has. */
+    edge.mask = 1u << EDGE_URING;
+    edge.error = EBUSY;
+    edge.fail_at = 0;
+    edge.fail_every = 1;
+    stream_io_free(&io);
+    edge_reset();
+    close(pair[0]);
+    close(pair[1]);
+    CHECK_EQ(open_descriptors(), before);
+#undef UNDONE
+#undef CHANGED
+}
+#endif
+
 /* ==[ splice ]======================================================================================= */
 
 typedef enum end_kind {
@@ -2536,6 +3263,214 @@ static void splice_errors_name_the_descriptor(void) {
     close(full);
 }
 
+#if defined(__linux__)
+#define SPLICES 1
+#else
+#define SPLICES 0
+#endif
+
+/* One step of a splice, in which call number `at`, if it is this one, goes wrong (0: none does). */
+static stream_status splice_once(stream_splice *s, const stream_splice_desc *desc, edge_call call, int error,
+                                 unsigned long at, size_t *moved) {
+    stream_status status;
+    edge_reset();
+    status = stream_splice_init(s, desc);
+    CHECK_EQ(status, STREAM_OK);
+    edge.mask = 1u << call;
+    edge.error = error;
+    edge.fail_at = error ? at : 0;
+    *moved = 0;
+    return status == STREAM_OK ? stream_splice_step(s, SIZE_MAX, moved) : status;
+}
+
+static void *splice_refuses_memory(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
+    (void)ctx, (void)ptr, (void)old_size, (void)new_size, (void)align;
+    return NULL;
+}
+
+static void splice_takes_descriptors_of_every_kind(void) {
+    static const int copies[] = {ENOSYS, EOPNOTSUPP, EINVAL};
+    static const struct {
+        int error;
+        bool of_to;
+    } direct[] = {{EPIPE, true}, {ENOSPC, true}, {EFBIG, true}, {EIO, false}};
+    static char big[1 << 20], back[1 << 20];
+    size_t before = open_descriptors(), moved, i, got;
+    int from[2], to[2], tee[2], pair[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC), file = -1, unused = -1, master, slave;
+    stream_splice s;
+    stream_splice_desc desc;
+    memset(&s, 0, sizeof s);
+    memset(&desc, 0, sizeof desc);
+    stream_splice_untee(&s); /* of nothing */
+    desc.from = 0;
+    desc.to = -1;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_E_ARGUMENT);
+    desc.to = 1;
+    desc.tee = -1;
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_E_ARGUMENT);
+    desc.tee = 0;
+    /* A file to a device, by way of a pipe of ours; which holds more at once than the system lets it. */
+    CHECK(make_end(END_FILE, true, &file, &unused));
+    CHECK_EQ(write(file, big, 100000), 100000);
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    desc.from = file;
+    desc.to = null;
+    desc.pipe_len = (size_t)1 << 40;
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, 0, 0, &moved), STREAM_END);
+    CHECK_EQ(moved, 100000);
+    stream_splice_free(&s);
+    desc.pipe_len = 0;
+    /* The device cannot be asked whether it would wait; what it does not take although it would not wait. */
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, ENOMEM, SPLICES ? 2 : 1, &moved), STREAM_E_IO);
+    CHECK_EQ(s.failed, null);
+    stream_splice_free(&s);
+#if defined(__linux__)
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    CHECK_EQ(splice_once(&s, &desc, EDGE_SPLICE, EDGE_NOTHING, 3, &moved), STREAM_E_IO);
+    CHECK_EQ(s.failed, null);
+    CHECK_EQ(s.os_error, EIO);
+    stream_splice_free(&s);
+    /* The source cannot be asked, as a device that blocks must be. */
+    desc.from = zero;
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, ENOMEM, 1, &moved), STREAM_E_IO);
+    CHECK_EQ(s.failed, zero);
+    stream_splice_free(&s);
+#endif
+    close(zero);
+    /* No memory for the buffer. */
+    desc.from = file;
+    desc.copy = true;
+    desc.allocator.resize = splice_refuses_memory;
+    CHECK_EQ(splice_once(&s, &desc, EDGE_POLL, 0, 0, &moved), STREAM_E_NOMEM);
+    stream_splice_free(&s);
+    memset(&desc, 0, sizeof desc);
+    /* Where the system will not splice, it is copied. */
+    pipe_pair(from, true);
+    pipe_pair(to, true);
+    for (i = 0; i < COUNT(copies); i++) {
+        desc.from = from[0];
+        desc.to = to[1];
+        far_write(from[1], "abc", 3);
+        CHECK_EQ(splice_once(&s, &desc, EDGE_SPLICE, copies[i], 1, &moved), STREAM_EMPTY);
+        CHECK_EQ(moved, 3);
+        CHECK_EQ(read(to[0], back, sizeof back), 3);
+        stream_splice_free(&s);
+    }
+#if defined(__linux__)
+    /* Whose error it is. */
+    for (i = 0; i < COUNT(direct); i++) {
+        CHECK_EQ(splice_once(&s, &desc, EDGE_SPLICE, direct[i].error, 1, &moved), STREAM_E_IO);
+        CHECK_EQ(s.failed, direct[i].of_to ? to[1] : from[0]);
+        CHECK_EQ(s.os_error, direct[i].error);
+        stream_splice_free(&s);
+    }
+#endif
+    /* A socket that takes no more; and with a second output, one of them at a time. */
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    pipe_pair(tee, true);
+    nonblock(pair[0]);
+    nonblock(pair[1]);
+    CHECK_EQ(ftruncate(file, 0), 0);
+    CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+    CHECK_EQ(write(file, big, sizeof big), sizeof big);
+    for (i = 0; i < 4; i++) {
+        size_t sent = 0, teed = 0, spins;
+        stream_status status;
+        bool socket_first = i & 1, with_tee = i & 2;
+        CHECK_EQ(lseek(file, 0, SEEK_SET), 0);
+        desc.from = file;
+        desc.to = with_tee && socket_first ? to[1] : pair[0];
+        desc.tee = !with_tee ? 0 : socket_first ? pair[0] : to[1];
+        status = splice_once(&s, &desc, EDGE_POLL, 0, 0, &moved);
+        CHECK_EQ(status, STREAM_FULL);
+        CHECK_EQ(stream_splice_blocked(&s), desc.to);
+        if (!with_tee && socket_first) { /* from there on it has to be copied, beginning with what is held */
+            edge.mask = 1u << EDGE_SPLICE;
+            edge.error = EINVAL;
+            edge.fail_at = edge.calls + 1;
+            CHECK(stream_splice_held(&s) > 0);
+            while ((got = (size_t)recv(pair[1], back, 4096, 0)) == 4096) sent += got;
+            if ((ptrdiff_t)got > 0) sent += got;
+            status = stream_splice_step(&s, 0, &moved);
+            CHECK(status == STREAM_OK || status == STREAM_FULL);
+        }
+        for (spins = 0; status != STREAM_END && spins < 10000; spins++) {
+            ptrdiff_t n = recv(pair[1], back, spins & 1 ? 1000 : sizeof back, 0);
+            if (n > 0) sent += (size_t)n;
+            n = read(to[0], back, spins & 2 ? 1000 : sizeof back);
+            if (n > 0) teed += (size_t)n;
+            status = stream_splice_step(&s, SIZE_MAX, &moved);
+            CHECK(status >= STREAM_OK);
+            if (test.failures) return;
+        }
+        CHECK_EQ(status, STREAM_END);
+        CHECK_EQ(stream_splice_step(&s, SIZE_MAX, &moved), STREAM_END);
+        for (;;) {
+            ptrdiff_t n = recv(pair[1], back, sizeof back, 0);
+            if (n <= 0) break;
+            sent += (size_t)n;
+        }
+        for (;;) {
+            ptrdiff_t n = read(to[0], back, sizeof back);
+            if (n <= 0) break;
+            teed += (size_t)n;
+        }
+        CHECK_EQ(sent, sizeof big);
+        CHECK_EQ(teed, with_tee ? sizeof big : 0);
+        stream_splice_free(&s);
+    }
+    /* Terminals and datagrams are copied, whichever side they are on. */
+    master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 &&
+        (slave = open(ptsname(master), O_RDWR | O_NOCTTY)) >= 0) {
+        int side;
+        memset(&desc, 0, sizeof desc);
+        for (side = 0; side < 3; side++) {
+            desc.from = side == 0 ? slave : from[0];
+            desc.to = side == 1 ? slave : to[1];
+            desc.tee = side == 2 ? slave : 0;
+            CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+            CHECK(s.desc.copy);
+            stream_splice_free(&s);
+        }
+        close(slave);
+    }
+    close(master);
+    close(pair[0]);
+    close(pair[1]);
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    memset(&desc, 0, sizeof desc);
+    desc.from = pair[0];
+    desc.to = to[1];
+    CHECK_EQ(stream_splice_init(&s, &desc), STREAM_OK);
+    CHECK(s.desc.copy);
+    stream_splice_free(&s);
+    close(pair[0]);
+    close(pair[1]);
+#if defined(__linux__)
+    /* Each pipe of our own may be refused, and so may its size. */
+    desc.from = file;
+    desc.tee = tee[1];
+    for (i = 1; i < 20; i++) {
+        refuse.calls = 0;
+        refuse.error = EMFILE;
+        refuse.at = i;
+        if (stream_splice_init(&s, &desc) != STREAM_OK) CHECK_EQ(s.os_error, EMFILE);
+        stream_splice_free(&s);
+        if (refuse.calls < i) break;
+    }
+    refuse.at = 0;
+    CHECK(i > 8 && i < 20);
+#endif
+    for (i = 0; i < 2; i++) close(from[i]), close(to[i]), close(tee[i]);
+    close(null);
+    close(file);
+    CHECK_EQ(open_descriptors(), before);
+    edge_reset();
+}
+
 static void splice_waits_with_stream_io(void) {
     static unsigned char data[400000], back[sizeof data];
     stream_fd in[2], out[2];
@@ -2639,6 +3574,15 @@ static void run_io(const char *label) {
     RUN_IO(a_storm_of_signals);
     RUN_IO(every_call_goes_wrong_in_turn);
     RUN_IO(only_poll_allocates_and_only_once);
+    RUN_IO(a_connection_nobody_heard_of_is_closed);
+    RUN_IO(whatever_is_refused_is_told);
+    RUN_IO(long_waits_end_with_what_comes);
+    RUN_IO(a_wake_survives_signals);
+    RUN_IO(rare_errors_are_passed_on);
+    RUN_IO(a_write_may_be_of_any_size);
+    RUN_IO(many_parts_go_into_a_pipe);
+    RUN_IO(a_write_waits_beside_bytes_nobody_reads);
+    RUN_IO(hang_ups_are_heard_by_readers);
 #endif
 }
 
@@ -2685,6 +3629,7 @@ int main(int argc, char **argv) {
         if (asked_for(argc, argv, "io_uring.2") && stream_io_init(&io, &desc) == STREAM_OK) {
             stream_io_free(&io);
             run_io("io_uring.2");
+            RUN(uring_results_that_are_rare);
         }
     }
     ring_entries = 0;
@@ -2692,10 +3637,12 @@ int main(int argc, char **argv) {
 #endif
 #if !defined(_WIN32)
     if (!asked_for(argc, argv, "splice")) return test_end();
+    RUN(kernel_buffers_may_refuse);
     RUN(backends_are_tried_in_order);
     RUN(splices_like_it_copies);
     RUN(splice_tells_full_from_drained);
     RUN(splice_errors_name_the_descriptor);
+    RUN(splice_takes_descriptors_of_every_kind);
     RUN(splice_goes_wrong_in_turn);
     RUN(splice_waits_with_stream_io);
 #endif

@@ -1352,6 +1352,7 @@ static void what_is_lost_whole_can_still_be_asked(void) {
         stream_json_value v = {NULL, 0, STREAM_JSON_NONE}, out;
         stream_json_each each;
         int64_t number;
+        double real;
         char text[4];
         v.type = types[i];
         CHECK_EQ(stream_json_each_init(&each, v), i < 2 ? STREAM_OK : STREAM_E_TYPE);
@@ -1359,8 +1360,26 @@ static void what_is_lost_whole_can_still_be_asked(void) {
         CHECK_EQ(stream_json_string(v, STREAM_JSON_PASS, text, 4, &len),
                  i == 2 ? STREAM_E_INVALID : STREAM_E_TYPE);
         CHECK_EQ(stream_json_int64(v, &number), i == 3 ? STREAM_E_INVALID : STREAM_E_TYPE);
+        CHECK_EQ(stream_json_double(v, &real), i == 3 ? STREAM_E_INVALID : STREAM_E_TYPE);
         CHECK_EQ(stream_json_pick(v.ptr, v.len, &point, 1, &out), STREAM_MORE);
     }
+}
+
+/* Of what is open when its memory is refused there is nothing to look at. */
+static void what_is_refused_memory_cannot_be_peeked_at(void) {
+    stream_json json;
+    stream_json_desc desc;
+    stream_item item;
+    heap h;
+    memset(&desc, 0, sizeof desc);
+    use_heap(&desc, &h);
+    CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+    CHECK_EQ(stream_json_feed(&json, "[12", 3), STREAM_OK);
+    h.fail_at = 1;
+    CHECK_EQ(stream_json_next(&json, &item), STREAM_MORE);
+    CHECK_EQ(stream_json_peek(&json, &item), STREAM_EMPTY);
+    CHECK(item.len == 0 && item.ptr == NULL);
+    stream_json_free(&json);
 }
 
 static void caller_memory_is_never_outgrown_or_added_to(void) {
@@ -1397,6 +1416,11 @@ static void settings_that_cannot_be_meant_are_refused(void) {
     desc.mode = (stream_json_mode)4;
     CHECK_EQ(stream_json_init(&json, &desc), STREAM_E_ARGUMENT);
     desc.mode = NDJSON;
+    desc.kernel = "no such kernel";
+    CHECK_EQ(stream_json_init(&json, &desc), STREAM_E_ARGUMENT);
+    desc.kernel = "scalar";
+    CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+    desc.kernel = NULL;
     desc.max_len = SIZE_MAX / 4;
     CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
     desc.max_len = SIZE_MAX / 4 + 1;
@@ -2841,6 +2865,58 @@ static void misuse_is_remembered_and_writes_nothing(void) {
     check_writer(")[)", STREAM_E_STATE, "");
 }
 
+/* What goes wrong first is what is told, whatever comes after. */
+static void the_first_mistake_is_the_one_remembered(void) {
+    const stream_json_value empty = {NULL, 0, STREAM_JSON_NUMBER};
+    const uint64_t bits = UINT64_C(0x7FF0000000000000);
+    stream_json_writer w;
+    char dst[8];
+    size_t len;
+    double infinity;
+    memcpy(&infinity, &bits, sizeof infinity);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_end(&w);
+    stream_json_write_double(&w, infinity);
+    stream_json_write_value(&w, empty);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_STATE);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_double(&w, infinity);
+    stream_json_write_end(&w);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    stream_json_write_value(&w, empty);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_ARGUMENT);
+}
+
+/* A length that no size_t holds stays at the largest, and nothing more is written. */
+static void the_length_needed_saturates(void) {
+    stream_json_writer w;
+    char dst[8];
+    size_t len;
+    stream_json_writer_init(&w, dst, sizeof dst);
+    w.len = SIZE_MAX - 2; /* as after that much */
+    stream_json_write_string(&w, "abc", 3);
+    CHECK(stream_json_writer_finish(&w, &len) != STREAM_E_STATE);
+    CHECK(len == SIZE_MAX);
+}
+
+/* A pair of escapes of which the second is no low surrogate is two characters. */
+static void escapes_behind_a_high_surrogate_stand_alone(void) {
+    static const char text[] = "\\ud83d\\ue000";
+    const char *const nowhere = NULL;
+    stream_json_value found;
+    char out[16];
+    size_t len;
+    CHECK_EQ(stream_json_unescape(text, sizeof text - 1, STREAM_JSON_REPLACE, out, sizeof out, &len),
+             STREAM_OK);
+    CHECK_TEXT(out, len, "\xEF\xBF\xBD\xEE\x80\x80");
+    CHECK_EQ(stream_json_pick("[1]", 3, &nowhere, 1, &found), STREAM_E_ARGUMENT);
+}
+
+static void the_version_is_the_headers(void) {
+    CHECK_TEXT(stream_json_version(), strlen(stream_json_version()), STREAM_VERSION);
+}
+
 /* A plain model of the writer: a text and a stack, from the comment of [write]. */
 typedef struct model {
     char text[4000], open[STREAM_JSON_WRITER_DEPTH + 1];
@@ -3430,6 +3506,7 @@ int main(void) {
     RUN(each_refused_allocation_costs_what_it_must);
     RUN(after_a_refused_allocation_the_next_item_is_whole);
     RUN(what_is_lost_whole_can_still_be_asked);
+    RUN(what_is_refused_memory_cannot_be_peeked_at);
     RUN(caller_memory_is_never_outgrown_or_added_to);
     RUN(settings_that_cannot_be_meant_are_refused);
     RUN(feed_is_refused_while_a_loan_is_left);
@@ -3472,6 +3549,10 @@ int main(void) {
     RUN(strict_framing_has_bounds_of_its_own);
     RUN(the_writer_puts_commas_and_colons);
     RUN(misuse_is_remembered_and_writes_nothing);
+    RUN(the_first_mistake_is_the_one_remembered);
+    RUN(the_length_needed_saturates);
+    RUN(escapes_behind_a_high_surrogate_stand_alone);
+    RUN(the_version_is_the_headers);
     RUN(any_calls_write_what_the_model_writes);
     RUN(the_writer_goes_256_levels_deep);
     RUN(every_character_comes_back);

@@ -1837,6 +1837,9 @@ static void patches_say_what_is_wrong(void) {
     stream_json_writer w;
     size_t i, k, len;
     memset(&none, 0, sizeof none);
+    stream_json_writer_init(&w, dst, sizeof dst); /* nothing mends what went wrong before */
+    stream_json_write_end(&w);
+    CHECK_EQ(stream_json_merge(value("{}"), none, &w), STREAM_E_STATE);
     for (i = 0; i < 2; i++) { /* both ways, cut and broken, on either side */
         for (k = 1; k < sizeof json - 1; k++) {
             stream_json_value whole = value(json), cut = whole;

@@ -286,6 +286,53 @@ static void defaults(void) {
 #endif
 }
 
+static void the_version_is_the_headers(void) {
+    CHECK_TEXT(stream_pool_version(), strlen(stream_pool_version()), STREAM_VERSION);
+}
+
+/* As many tiers as there can be: each size finds its own. */
+static void eight_tiers(void) {
+    heap h;
+    stream_pool pool;
+    stream_pool_desc d;
+    size_t size, i;
+    heap_init(&h);
+    d = desc_of(&h, 0);
+    for (i = 0; i < STREAM_POOL_MAX_TIERS; i++) {
+        d.tiers[i].size = (size_t)16 << i;
+        d.tiers[i].count = 2;
+    }
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    for (size = 1; size <= (size_t)16 << (STREAM_POOL_MAX_TIERS - 1); size++) {
+        stream_pool_buf *buf = get(&pool, size);
+        size_t want = 16;
+        while (want < size) want *= 2;
+        CHECK_EQ(buf->capacity, want);
+        put(buf);
+    }
+    stream_pool_free(&pool);
+    check_heap_empty(&h);
+}
+
+#ifndef STREAM_NO_MALLOC
+/* Much that malloc has is offered to the system when it is trimmed. */
+static void trim_much(void) {
+    stream_pool pool;
+    stream_pool_desc d;
+    stream_pool_buf *buf[2];
+    memset(&d, 0, sizeof d);
+    d.tiers[0].size = (size_t)1 << 20;
+    d.tiers[0].count = 4;
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    buf[0] = get(&pool, 1);
+    buf[1] = get(&pool, 1);
+    put(buf[0]);
+    put(buf[1]);
+    CHECK_EQ(stream_pool_trim(&pool), 2 << 20);
+    stream_pool_free(&pool);
+}
+#endif
+
 static void init_refuses(void) {
     heap h;
     char memory[16384];
@@ -1257,6 +1304,8 @@ static void misuse_with_caches(void) {
     CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
     CHECK_EQ(stream_pool_cache_init(&mine, &pool), STREAM_OK);
     CHECK_EQ(stream_pool_cache_init(&yours, &pool), STREAM_OK);
+    a = cache_get(&mine, 64);
+    CHECK_EQ(stream_pool_cache_release(NULL, a), STREAM_OK); /* then as without one */
     a = cache_get(&mine, 64);
     b = cache_get(&mine, 64);
     cache_put(&mine, a);
@@ -2512,6 +2561,11 @@ int main(void) {
     RUN(tier_boundaries);
     RUN(defaults);
     RUN(init_refuses);
+    RUN(the_version_is_the_headers);
+    RUN(eight_tiers);
+#ifndef STREAM_NO_MALLOC
+    RUN(trim_much);
+#endif
     RUN(reuse);
     RUN(beyond_count);
     RUN(oversize);

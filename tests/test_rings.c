@@ -18,6 +18,26 @@ static ptrdiff_t test_read(int fd, void *data, size_t len);
 #define STREAM_SYS_WRITE(fd, data, len) test_write(fd, data, len)
 #define STREAM_SYS_READ(fd, data, len) test_read(fd, data, len)
 
+/* What condition variables are made with; the n-th of these calls is refused. */
+#ifdef STREAM_WAIT_PTHREAD
+#include <errno.h>
+#include <pthread.h>
+static int sleeper_refused;
+#define SLEEPER_REFUSED (sleeper_refused && --sleeper_refused == 0)
+static int sleeper_condattr_init(pthread_condattr_t *attr) {
+    return SLEEPER_REFUSED ? EAGAIN : pthread_condattr_init(attr);
+}
+static int sleeper_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *attr) {
+    return SLEEPER_REFUSED ? EAGAIN : pthread_mutex_init(lock, attr);
+}
+static int sleeper_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr) {
+    return SLEEPER_REFUSED ? EAGAIN : pthread_cond_init(cond, attr);
+}
+#define pthread_condattr_init(attr) sleeper_condattr_init(attr)
+#define pthread_mutex_init(lock, attr) sleeper_mutex_init(lock, attr)
+#define pthread_cond_init(cond, attr) sleeper_cond_init(cond, attr)
+#endif
+
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "test.h"
@@ -370,6 +390,31 @@ static void ring_arguments(void) {
     CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_E_NOMEM);
     stream_ring_free(&ring);
     heap_check_empty(&h);
+}
+
+/* A consumer that saw the part given up, and fewer bytes behind it, gets those of since as well. */
+static void ring_reads_all_there_is_behind_a_part_given_up(void) {
+    char buffer[8];
+    stream_ring ring;
+    stream_ring_desc desc;
+    void *span;
+    size_t n;
+    memset(&desc, 0, sizeof desc);
+    desc.capacity = 5;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_OK);
+    CHECK_EQ(stream_ring_write(&ring, "ab", 2, &n), STREAM_OK);
+    CHECK_EQ(stream_ring_read(&ring, buffer, 1, &n), STREAM_OK);
+    CHECK_EQ(stream_ring_reserve(&ring, 4, &span), STREAM_FULL); /* the three bytes at the end are given up */
+    CHECK_EQ(stream_ring_write(&ring, "c", 1, &n), STREAM_OK);
+    CHECK_EQ(n, 1);
+    CHECK_EQ(stream_ring_read(&ring, buffer, 1, &n), STREAM_OK); /* up to them, with "c" seen behind */
+    CHECK_TEXT(buffer, n, "b");
+    CHECK_EQ(stream_ring_write(&ring, "d", 1, &n), STREAM_OK);
+    CHECK_EQ(n, 1);
+    CHECK_EQ(stream_ring_read(&ring, buffer, 2, &n), STREAM_OK);
+    CHECK_TEXT(buffer, n, "cd");
+    CHECK_EQ(stream_ring_read(&ring, buffer, 2, &n), STREAM_EMPTY);
+    stream_ring_free(&ring);
 }
 
 /* A ring as the source of a pipeline: lines come out as they went in, EMPTY when there is nothing, END. */
@@ -992,7 +1037,14 @@ static void queue_batches_stay_together(void) {
 
 /* ---- channel ---------------------------------------------------------------------------------------- */
 
+#ifdef STREAM__SLEEP_NONE
+#define NOBODY_WAITS 1
+#else
+#define NOBODY_WAITS 0
+#endif
+
 static stream_counter calls_futex, calls_write, calls_read;
+static int interrupts; /* so many reads and writes meet a signal first */
 
 static STREAM__UNUSED long test_futex(void *word, int op, unsigned value, const struct timespec *deadline) {
     stream_counter_add(&calls_futex, 1);
@@ -1006,11 +1058,21 @@ static STREAM__UNUSED long test_futex(void *word, int op, unsigned value, const 
 
 static ptrdiff_t test_write(int fd, const void *data, size_t len) {
     stream_counter_add(&calls_write, 1);
+    if (interrupts > 0) {
+        interrupts--;
+        errno = EINTR;
+        return -1;
+    }
     return write(fd, data, len);
 }
 
 static ptrdiff_t test_read(int fd, void *data, size_t len) {
     stream_counter_add(&calls_read, 1);
+    if (interrupts > 0) {
+        interrupts--;
+        errno = EINTR;
+        return -1;
+    }
     return read(fd, data, len);
 }
 
@@ -1090,6 +1152,7 @@ static void channel_policies(void) {
         stream_channel ch;
         stream_channel_desc desc = channel_of(2);
         void *back, *item;
+        uint64_t i;
         desc.queue.overflow = (stream_overflow)policy;
         CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
         CHECK_EQ(stream_channel_try_send(&ch, item_of(1), &back), STREAM_OK);
@@ -1104,6 +1167,11 @@ static void channel_policies(void) {
         CHECK_EQ(stream_channel_try_send(&ch, item_of(5), &back), STREAM_E_STATE);
         CHECK(back == NULL);
         stream_channel_free(&ch);
+        CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK); /* and nobody asks for what is dropped */
+        for (i = 1; i <= 5; i++) CHECK_EQ(stream_channel_try_send(&ch, item_of(i), NULL), STREAM_OK);
+        CHECK_EQ(stream_channel_recv(&ch, &item, 0), STREAM_OK);
+        CHECK_EQ(number_of(item), policy == 1 ? 1 : 4);
+        stream_channel_free(&ch);
     }
 }
 
@@ -1112,6 +1180,7 @@ static void channel_arguments(void) {
     stream_channel_desc desc = channel_of(SIZE_MAX);
     heap h;
     void *item;
+    size_t got;
     CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_ARGUMENT);
     stream_channel_free(&ch);
     desc = channel_of(3);
@@ -1125,9 +1194,24 @@ static void channel_arguments(void) {
     CHECK_EQ(stream_channel_arm(&ch), STREAM_E_STATE);
     /* 32767 threads wait already: number 32768 is sent away, and nothing is changed. */
     ch.receivers.word.v = STREAM__WAITING;
-    CHECK_EQ(stream_channel_recv(&ch, &item, STREAM_FOREVER), STREAM_E_STATE);
+    CHECK_EQ(stream_channel_recv(&ch, &item, STREAM_FOREVER), NOBODY_WAITS ? STREAM_EMPTY : STREAM_E_STATE);
     CHECK_EQ(ch.receivers.word.v, STREAM__WAITING);
+    ch.receivers.word.v = 0;
+    while (stream_channel_try_send(&ch, &ch, NULL) == STREAM_OK) continue;
+    ch.senders[0].word.v = STREAM__WAITING;
+    CHECK_EQ(stream_channel_send(&ch, &ch, STREAM_FOREVER), NOBODY_WAITS ? STREAM_FULL : STREAM_E_STATE);
+    CHECK_EQ(ch.senders[0].word.v, STREAM__WAITING);
+    ch.senders[0].word.v = 0;
+    CHECK_EQ(stream_channel_recv_n(&ch, &item, 0, STREAM_FOREVER, &got), STREAM_OK);
+    CHECK_EQ(got, 0);
     stream_channel_free(&ch);
+    /* The flow has a size of its own. */
+    desc.flow.size = 1;
+    desc.flow.low = 3;
+    h.fail_at = 1; /* nothing is asked for */
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_ARGUMENT); /* low above high, twice the size */
+    desc = channel_of(3);
+    desc.queue.allocator = heap_hook(&h);
     /* No descriptor to be had. */
     {
         struct rlimit was, none;
@@ -1145,6 +1229,50 @@ static void channel_arguments(void) {
     }
     heap_check_empty(&h);
 }
+
+/* A signal at the wrong moment costs neither a wake-up nor an old one's reading. */
+static void channel_descriptor_survives_signals(void) {
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(0);
+    struct pollfd p;
+    void *item;
+    desc.wake_fd = true;
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    p.fd = stream_channel_fd(&ch);
+    p.events = POLLIN;
+    CHECK_EQ(stream_channel_arm(&ch), STREAM_EMPTY);
+    CHECK_EQ(stream_channel_arm(&ch), STREAM_EMPTY); /* it is already */
+    interrupts = 2;
+    CHECK_EQ(stream_channel_try_send(&ch, item_of(1), NULL), STREAM_OK);
+    CHECK_EQ(interrupts, 0);
+    CHECK_EQ(poll(&p, 1, 0), 1);
+    CHECK_EQ(stream_channel_recv(&ch, &item, 0), STREAM_OK);
+    interrupts = 2;
+    CHECK_EQ(stream_channel_arm(&ch), STREAM_EMPTY);
+    CHECK_EQ(interrupts, 0);
+    CHECK_EQ(poll(&p, 1, 0), 0);
+    stream_channel_free(&ch);
+}
+
+#ifdef STREAM_WAIT_PTHREAD
+/* Each of the three places to sleep needs three things of the C library, which may refuse each. */
+static void channel_without_anything_to_sleep_on(void) {
+    stream_channel ch;
+    stream_channel_desc desc = channel_of(3);
+    heap h;
+    int n;
+    desc.queue.allocator = heap_hook(&h);
+    for (n = 1; n <= 9; n++) {
+        sleeper_refused = n;
+        CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_E_IO);
+        CHECK_EQ(sleeper_refused, 0);
+        heap_check_empty(&h);
+    }
+    CHECK_EQ(stream_channel_init(&ch, &desc), STREAM_OK);
+    stream_channel_free(&ch);
+    heap_check_empty(&h);
+}
+#endif
 
 typedef struct sleeper {
     stream_channel *ch;
@@ -1644,7 +1772,7 @@ static void broadcast_arguments(void) {
     stream_broadcast cast;
     stream_broadcast_desc desc;
     stream_broadcast_reader r;
-    uint64_t memory[64];
+    uint64_t memory[64], items, bytes;
     char buffer[40];
     heap h;
     size_t len;
@@ -1654,6 +1782,17 @@ static void broadcast_arguments(void) {
     CHECK_EQ(stream_broadcast_hold(&r), STREAM_FULL);
     stream_broadcast_let_go(&r);
     stream_broadcast_free(&cast);
+    stream_broadcast_free(&cast);
+    memset(&desc, 0, sizeof desc);
+    desc.max_held = 1;
+    CHECK_EQ(stream_broadcast_init(&cast, &desc), STREAM_OK);
+    stream_broadcast_join(&cast, &r, STREAM_OVERRUN_OLDEST);
+    CHECK_EQ(stream_broadcast_hold(&r), STREAM_OK);
+    CHECK_EQ(stream_broadcast_hold(&r), STREAM_OK); /* it holds already: the one place there is */
+    CHECK_EQ(stream_broadcast_write(&cast, "abc", 3), STREAM_OK);
+    CHECK_EQ(stream_broadcast_read(&r, buffer, sizeof buffer, &len), STREAM_OK);
+    CHECK_EQ(stream_broadcast_seek(&r, 0), STREAM_E_STATE); /* back to what it has let go */
+    CHECK_EQ(stream_broadcast_seek(&r, 1), STREAM_OK);
     stream_broadcast_free(&cast);
     memset(&desc, 0, sizeof desc);
     desc.max_items = SIZE_MAX / 256 + 1;
@@ -1685,6 +1824,9 @@ static void broadcast_arguments(void) {
     CHECK_EQ(stream_broadcast_seek(&r, 0), STREAM_OK);
     CHECK_EQ(stream_broadcast_write(&cast, "abc", 3), STREAM_OK); /* a third item: the first goes */
     CHECK_EQ(stream_broadcast_seek(&r, 0), STREAM_LOST);
+    stream_broadcast_lag(&r, &items, &bytes);
+    CHECK_EQ(items, 3);
+    CHECK_EQ(bytes, 0); /* nothing tells how long the first was */
     CHECK_EQ(stream_broadcast_read(&r, buffer, sizeof buffer, &len), STREAM_LOST);
     CHECK_EQ(r.gap_items, 1);
     CHECK_EQ(r.gap_bytes, 0); /* nothing tells how long it was */
@@ -1941,6 +2083,44 @@ static void flow_first_advice(void) {
     CHECK_EQ(stream_flow_advise_ns(&flow, now), 0);
     stream_flow_sent(&flow, 1);
     CHECK_EQ(stream_flow_advise_ns(&flow, now), 0);
+}
+
+/* Targets and times at the ends of what 64 bits hold. */
+static void flow_at_the_limits(void) {
+    stream_flow flow;
+    stream_flow_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.size = 100;
+    desc.target_ns = UINT64_MAX; /* any lag is soon enough: as much as the queue holds */
+    CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_OK);
+    stream_flow_sent(&flow, 250);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 0), UINT64_MAX / 100 + 1); /* nothing is known yet */
+    stream_flow_consumed(&flow, 100);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 1000000), 510000); /* 10 us each, 51 too many */
+    stream_flow_sent(&flow, 50000);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 1000000), 100000000);
+    CHECK(stream_flow_slow(&flow));
+    /* Units that take longer than the target: two of them all the same. */
+    desc.target_ns = 1000;
+    CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_OK);
+    stream_flow_sent(&flow, 3);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 0), 0);
+    stream_flow_consumed(&flow, 1);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 1000000), 1000000);
+    stream_flow_consumed(&flow, 1);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 1000000), 0);
+    /* Units that take no time at all, and a clock that stands at 0 when the flow turns slow. */
+    desc.target_ns = 1;
+    desc.size = 2000;
+    CHECK_EQ(stream_flow_init(&flow, &desc), STREAM_OK);
+    stream_flow_sent(&flow, 10000);
+    CHECK_EQ(stream_flow_advise_ns(&flow, UINT64_MAX), 1);
+    stream_flow_consumed(&flow, 8000);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 0), 1); /* never nothing, when something is too many */
+    CHECK(stream_flow_slow(&flow));
+    stream_flow_consumed(&flow, 1500);
+    CHECK_EQ(stream_flow_advise_ns(&flow, 2), 0);
+    CHECK(!stream_flow_slow(&flow));
 }
 
 static void flow_monitor(void) {
@@ -2227,45 +2407,57 @@ static void fork_leaves_two_that_work(void) {
     stream_ring_free(&ring);
 }
 
+#ifdef STREAM_NO_THREADS
+#define RUN_THREADED(function) ((void)function) /* there is but one */
+#else
+#define RUN_THREADED(function) RUN(function)
+#endif
+
 int main(void) {
     TEST_PROGRAM("rings");
     RUN(ring_model);
     RUN(ring_contiguous);
     RUN(ring_staged_together);
     RUN(ring_arguments);
+    RUN(ring_reads_all_there_is_behind_a_part_given_up);
     RUN(ring_feeds_pipeline);
-    RUN(ring_between_threads);
+    RUN_THREADED(ring_between_threads);
     RUN(spsc_model);
     RUN(spsc_arguments);
-    RUN(spsc_between_threads);
+    RUN_THREADED(spsc_between_threads);
     RUN(queue_model);
     RUN(queue_arguments);
-    RUN(queue_between_threads);
-    RUN(queue_drops_between_threads);
-    RUN(queue_batches_stay_together);
+    RUN_THREADED(queue_between_threads);
+    RUN_THREADED(queue_drops_between_threads);
+    RUN_THREADED(queue_batches_stay_together);
     RUN(channel_without_waiting);
     RUN(channel_policies);
     RUN(channel_arguments);
-    RUN(channel_sleeps);
-#ifndef STREAM__SLEEP_PTHREAD
-    RUN(channel_wakes_once);
+    RUN_THREADED(channel_sleeps);
+    RUN(channel_descriptor_survives_signals);
+#ifdef STREAM_WAIT_PTHREAD
+    RUN(channel_without_anything_to_sleep_on);
 #endif
-    RUN(channel_hand_offs);
-    RUN(channel_close_loses_nothing);
-    RUN(channel_everyone_is_served);
-    RUN(channel_in_event_loop);
-    RUN(channel_under_signals);
+#ifndef STREAM__SLEEP_PTHREAD
+    RUN_THREADED(channel_wakes_once);
+#endif
+    RUN_THREADED(channel_hand_offs);
+    RUN_THREADED(channel_close_loses_nothing);
+    RUN_THREADED(channel_everyone_is_served);
+    RUN_THREADED(channel_in_event_loop);
+    RUN_THREADED(channel_under_signals);
     RUN(broadcast_model);
     RUN(broadcast_arguments);
-    RUN(broadcast_between_threads);
+    RUN_THREADED(broadcast_between_threads);
     RUN(flow_closed_loop);
     RUN(flow_follows_the_consumer);
     RUN(flow_first_advice);
+    RUN(flow_at_the_limits);
     RUN(flow_monitor);
     RUN(flow_of_a_channel);
-    RUN(flow_credits);
+    RUN_THREADED(flow_credits);
     RUN(diff_rows);
     RUN(diff_rebuilds);
-    RUN(fork_leaves_two_that_work);
+    RUN_THREADED(fork_leaves_two_that_work);
     return test_end();
 }

@@ -1154,6 +1154,101 @@ static void frames_refuse_a_desc_that_cannot_be_meant(void) {
     CHECK_EQ(stream_frame_init(&frame, &desc), STREAM_E_ARGUMENT);
     memset(&frame, 0, sizeof frame);
     stream_frame_free(&frame);
+    desc.memory_len = sizeof memory;
+    desc.max_len = 100; /* more than the memory holds: as much as it does */
+    CHECK_EQ(stream_frame_init(&frame, &desc), STREAM_OK);
+    CHECK_EQ(frame.max_len, sizeof memory);
+    CHECK_EQ(stream_frame_feed(&frame, "", 0), STREAM_OK);
+    CHECK_EQ(stream_frame_feed(&frame, "x", 1), STREAM_OK);
+    CHECK_EQ(stream_frame_feed(&frame, "x", 1), STREAM_E_STATE); /* the loan is not used up */
+    CHECK_EQ(stream_frame_finish(&frame), STREAM_OK);
+    CHECK_EQ(stream_frame_feed(&frame, "x", 1), STREAM_E_STATE);
+    stream_frame_free(&frame);
+}
+
+/* A frame whose memory is refused and which is never ended: what is missing counts. */
+static void a_frame_refused_and_cut_off_is_cut_off(void) {
+    heap h;
+    stream_frame frame;
+    stream_frame_desc desc;
+    stream_item item;
+    memset(&h, 0, sizeof h);
+    memset(&desc, 0, sizeof desc);
+    desc.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_frame_init(&frame, &desc), STREAM_OK);
+    CHECK_EQ(stream_frame_feed(&frame, "\x01\0\0\0\x05" "abc", 8), STREAM_OK);
+    CHECK_EQ(stream_frame_next(&frame, &item), STREAM_MORE);
+    CHECK_EQ(stream_frame_finish(&frame), STREAM_OK);
+    CHECK_EQ(stream_frame_next(&frame, &item), STREAM_E_TRUNCATED);
+    CHECK_EQ(item.len, 0);
+    CHECK_EQ(item.size, 5);
+    CHECK_EQ(stream_frame_next(&frame, &item), STREAM_END);
+    stream_frame_free(&frame);
+    CHECK_EQ(h.live, 0);
+}
+
+/* Of memory that is given, four times max_field is for ids and names; the rest, or less, is for data. */
+static void memory_is_shared_out_as_told(void) {
+    static char memory[16384];
+    stream_sse sse;
+    stream_sse_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.memory = memory;
+    desc.memory_len = sizeof memory;
+    CHECK_EQ(stream_sse_init(&sse, &desc), STREAM_OK);
+    CHECK_EQ(sse.last.max, 1024);
+    CHECK_EQ(sse.data.held.max, sizeof memory - 4 * 1024);
+    desc.max_len = 100;
+    CHECK_EQ(stream_sse_init(&sse, &desc), STREAM_OK);
+    CHECK_EQ(sse.data.held.max, 100);
+    desc.max_len = sizeof memory;
+    CHECK_EQ(stream_sse_init(&sse, &desc), STREAM_OK);
+    CHECK_EQ(sse.data.held.max, sizeof memory - 4 * 1024);
+    CHECK_EQ(stream_sse_feed(&sse, "x", 1), STREAM_OK);
+    CHECK_EQ(stream_sse_feed(&sse, "x", 1), STREAM_E_STATE); /* the loan is not used up */
+    CHECK_EQ(stream_sse_finish(&sse), STREAM_OK);
+    CHECK_EQ(stream_sse_feed(&sse, "x", 1), STREAM_E_STATE);
+    stream_sse_free(&sse);
+}
+
+/* A buffer that was used before, and a value of nothing that spans loans. */
+static void an_empty_field_across_loans_is_empty(void) {
+    static const char *const part[] = {"event: a\nid: b\ndata: on", "e\n\nevent:", "\nid:", "\ndata:",
+                                       "\n\n"};
+    stream_sse sse;
+    stream_item item;
+    size_t i, events = 0;
+    CHECK_EQ(stream_sse_init(&sse, NULL), STREAM_OK);
+    for (i = 0; i < COUNT(part); i++) {
+        CHECK_EQ(stream_sse_feed(&sse, part[i], strlen(part[i])), STREAM_OK);
+        while (stream_sse_next(&sse, &item) == STREAM_OK) {
+            CHECK_TEXT(item.ptr, item.len, events ? "" : "one");
+            CHECK(item.ptr != NULL);
+            CHECK(sse.event.id.ptr != NULL);
+            CHECK_TEXT(sse.event.id.ptr, sse.event.id.len, events ? "" : "b");
+            events++;
+        }
+    }
+    CHECK_EQ(events, 2);
+    stream_sse_free(&sse);
+}
+
+static void an_id_may_be_refused_memory(void) {
+    heap h;
+    stream_sse sse;
+    stream_sse_desc desc;
+    memset(&h, 0, sizeof h);
+    memset(&desc, 0, sizeof desc);
+    desc.allocator = heap_hook(&h);
+    h.fail_at = 1;
+    CHECK_EQ(stream_sse_init(&sse, &desc), STREAM_OK);
+    CHECK_EQ(stream_sse_set_last_id(&sse, "1", 1), STREAM_E_NOMEM);
+    CHECK_EQ(stream_sse_last_id(&sse).len, 0);
+    CHECK_EQ(stream_sse_set_last_id(&sse, "2", 1), STREAM_OK);
+    CHECK_TEXT(stream_sse_last_id(&sse).ptr, stream_sse_last_id(&sse).len, "2");
+    stream_sse_free(&sse);
+    CHECK_EQ(h.live, 0);
 }
 
 int main(void) {
@@ -1181,5 +1276,9 @@ int main(void) {
     RUN(frames_are_the_bytes_documented);
     RUN(frames_cost_what_comes_not_what_is_announced);
     RUN(frames_refuse_a_desc_that_cannot_be_meant);
+    RUN(a_frame_refused_and_cut_off_is_cut_off);
+    RUN(memory_is_shared_out_as_told);
+    RUN(an_empty_field_across_loans_is_empty);
+    RUN(an_id_may_be_refused_memory);
     return test_end();
 }

@@ -983,12 +983,21 @@ static void lines_keep_the_protocol(void) {
 
 static void statuses_have_texts(void) {
     int status, other;
-    for (status = -10; status <= 5; status++) {
+    for (status = -10; status <= 7; status++) {
         const char *s = stream_status_text((stream_status)status);
         CHECK(s != NULL && strcmp(s, "unknown status") != 0);
         for (other = -10; other < status; other++)
             CHECK(strcmp(s, stream_status_text((stream_status)other)) != 0);
     }
+    CHECK(strcmp(stream_status_text((stream_status)-11), "unknown status") == 0);
+    CHECK(strcmp(stream_status_text((stream_status)8), "unknown status") == 0);
+}
+
+static void the_version_is_the_headers(void) {
+    char text[32];
+    snprintf(text, sizeof text, "%d.%d.%d", STREAM_VERSION_MAJOR, STREAM_VERSION_MINOR, STREAM_VERSION_PATCH);
+    CHECK_TEXT(text, strlen(text), STREAM_VERSION);
+    CHECK_TEXT(stream_version(), strlen(stream_version()), STREAM_VERSION);
 }
 
 /* ==== bytes ========================================================================================== */
@@ -2598,6 +2607,18 @@ static void metrics_of_every_kind_are_written(void) {
 }
 
 /* Quotes, backslashes and newlines are escaped; what Prometheus or JSON cannot carry becomes '?'. */
+/* A kind from a later version is shown, as 0, and harms nothing. */
+static void metrics_of_no_known_kind_are_zero(void) {
+    stream_metric row;
+    char text[256];
+    size_t len;
+    memset(&row, 0, sizeof row);
+    row.name = "later";
+    row.kind = (stream_metric_kind)99;
+    len = stream_metrics_json(&row, 1, text, sizeof text);
+    CHECK_TEXT(text, len, "{\"later\":0}");
+}
+
 static void metrics_labels_are_escaped(void) {
     static const struct {
         const char *value, *prometheus, *json;
@@ -3236,6 +3257,7 @@ int main(void) {
     RUN(lines_that_need_no_memory_get_none);
     RUN(lines_keep_the_protocol);
     RUN(statuses_have_texts);
+    RUN(the_version_is_the_headers);
     RUN(bytes_are_found_at_every_length_and_alignment);
     RUN(bytes_are_found_at_every_position);
     RUN(bytes_find_each_of_the_256_values);
@@ -3292,6 +3314,7 @@ int main(void) {
     RUN(metrics_of_four_threads_are_exact_when_quiet);
 #endif
     RUN(metrics_of_every_kind_are_written);
+    RUN(metrics_of_no_known_kind_are_zero);
     RUN(metrics_labels_are_escaped);
     RUN(metrics_json_is_json_whatever_the_label);
     RUN(metrics_decimals_are_exact);
