@@ -19,7 +19,7 @@ WINDOWS_CC ?= x86_64-w64-mingw32-gcc
 WINDOWS_LIBS := -lws2_32 -lsynchronization
 WINDOWS := $(wildcard examples/common/windows/*.c examples/common/windows/*.h)
 WINDOWS_SHARED := $(addprefix examples/common/,implementation.c text.c)
-TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge
+TOOLS := $(BUILD)/stream_wrap $(BUILD)/sse_relay $(BUILD)/tmux_bridge $(BUILD)/stream_tune
 DEST = $(DESTDIR)$(PREFIX)
 # The version stands in stream.h and nowhere else.
 VERSION = $(shell awk '/define STREAM_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' stream.h)
@@ -153,6 +153,9 @@ $(BUILD)/relay_load: bench/relay_load.c | $(BUILD)
 
 $(BUILD)/sse_relay: $(RELAY) $(COMMON) $(HEADERS) $(BUILD)/relay/page.h
 	$(COMPILE) -I$(BUILD)/relay $(filter %.c,$(RELAY) $(COMMON)) -o $@ $(LDFLAGS)
+
+$(BUILD)/stream_tune: examples/stream_tune/main.c $(HEADERS) | $(BUILD)
+	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)
 
 $(EXAMPLES): $(BUILD)/%: examples/%.c $(HEADERS) | $(BUILD)
 	$(COMPILE) -pthread $< -o $@ $(LDFLAGS)

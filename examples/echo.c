@@ -1,9 +1,8 @@
-/* An echo server: any number of connections, one thread, no allocation for an operation. A client that reads
-   slowly is not read either, so what it costs is one buffer. Try: echo 7000 & then nc 127.0.0.1 7000 */
+/* An echo server: any number of connections in one thread, nothing allocated for an operation. A client that
+   reads slowly is not read either, so what it costs is one buffer. Try: build/echo, and telnet 127.0.0.1 7000 */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct client {
@@ -12,51 +11,29 @@ typedef struct client {
     char data[4096];
 } client;
 
-static void come_in(stream_io *io, stream_fd fd) {
-    client *c = (client *)calloc(1, sizeof *c);
-    if (c && stream_io_attach(io, &c->file, fd) == STREAM_OK) {
-        c->op.user = c;
-        stream_io_read(io, &c->op, &c->file, c->data, sizeof c->data);
-        return;
-    }
-    close(fd);
-    free(c);
-}
-
-int main(int argc, char **argv) {
+int main(void) {
     stream_io io;
     stream_io_file listener = {0};
     stream_io_op incoming = {0}, *op;
     struct sockaddr_in here = {0};
-    int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
-
-    here.sin_family = AF_INET;
-    here.sin_port = htons((uint16_t)atoi(argc > 1 ? argv[1] : "7000"));
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, (struct sockaddr *)&here, sizeof here) != 0 || listen(fd, 128) != 0) {
-        perror("listen");
-        return 1;
-    }
-
-    if (stream_io_init(&io, NULL) != STREAM_OK) return 1; /* epoll, kqueue, ...: what the system has */
-    stream_io_attach(&io, &listener, fd);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    here.sin_family = AF_INET, here.sin_port = htons(7000), here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(fd, (struct sockaddr *)&here, sizeof here) != 0 || listen(fd, 128) != 0) return 1;
+    if (stream_io_init(&io, NULL) != STREAM_OK || stream_io_attach(&io, &listener, fd) != STREAM_OK) return 1;
     stream_io_accept(&io, &incoming, &listener);
-    while (stream_io_wait(&io, STREAM_FOREVER) >= 0) {
+    while (stream_io_wait(&io, STREAM_FOREVER) >= 0)
         while ((op = stream_io_next(&io)) != NULL) {
-            client *c = (client *)op->user;
+            client *c = op->verb == STREAM_IO_ACCEPT ? (client *)calloc(1, sizeof *c) : (client *)op->user;
             if (op->verb == STREAM_IO_ACCEPT) {
-                if (op->status == STREAM_OK) come_in(&io, op->fd);
+                if (!c || op->status != STREAM_OK || stream_io_attach(&io, &c->file, op->fd) != STREAM_OK) return 1;
+                c->op.user = c;
+                stream_io_read(&io, &c->op, &c->file, c->data, sizeof c->data);
                 stream_io_accept(&io, op, &listener);
             } else if (op->status != STREAM_OK) { /* the end, or an error: op->os_error */
                 stream_io_close(&io, &c->file);
                 free(c);
-            } else if (op->verb == STREAM_IO_READ) {
-                stream_io_write(&io, op, &c->file, c->data, op->bytes);
-            } else { /* all of it is written */
-                stream_io_read(&io, op, &c->file, c->data, sizeof c->data);
-            }
+            } else if (op->verb == STREAM_IO_READ) stream_io_write(&io, op, &c->file, c->data, op->bytes);
+            else stream_io_read(&io, op, &c->file, c->data, sizeof c->data); /* all of it is written */
         }
-    }
     return 1;
 }

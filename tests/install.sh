@@ -23,6 +23,7 @@ say staged $?
 (cd "$dir/stage" && find . -type f | LC_ALL=C sort) >"$dir/files"
 cat >"$dir/expected" <<'END'
 ./opt/s/bin/sse_relay
+./opt/s/bin/stream_tune
 ./opt/s/bin/stream_wrap
 ./opt/s/bin/tmux_bridge
 ./opt/s/include/stream.h

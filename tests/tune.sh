@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# examples/stream_tune.c from outside: its options, what it writes, what it says of nonsense.
+# stream_tune from outside: its options, what it writes, what it says of nonsense.
 BUILD=${BUILD:-build}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

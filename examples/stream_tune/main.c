@@ -2,7 +2,6 @@
    Which read size, and with a pool or without: measured with your own data. Replays a recording, or what a
    command says once, through a pipe and the pipeline with every setting in turn, and says which is the smallest
    that costs no more than a twentieth above the cheapest.
-   Build: cc -pthread -I. examples/stream_tune.c -o build/stream_tune
    Try:   build/stream_tune --env tune.env -- claude -p "hello" --output-format stream-json --verbose */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
