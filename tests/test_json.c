@@ -1932,6 +1932,11 @@ static void pick_reads_the_head_of_a_cut_record(void) {
     CHECK_PICK("[1,2", "", "1 none");
     CHECK_PICK("{\"a", "/a", "1 none");
     CHECK_PICK("{\"a\":\"", "/a", "1 none");
+#define FIFTY "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+    CHECK_PICK("{\"a\":\"" FIFTY FIFTY, "/a", "1 none"); /* where a long string is left to memchr */
+    CHECK_PICK("{\"a\":\"" FIFTY FIFTY "\\\"", "/a", "1 none");
+    CHECK_PICK("{\"a\":\"" FIFTY FIFTY "\\\"\",\"b\":1", "/b", "1 none");
+    CHECK_PICK("{\"a\":\"" FIFTY FIFTY "\\\"\",\"b\":1}", "/b", "0 1");
     CHECK_PICK("", "", "1 none");
     CHECK_PICK(" ", "/a", "1 none");
     CHECK_PICK("12", "", "0 12"); /* alone it is whole */

@@ -729,6 +729,8 @@ static void a_field_is_open_until_its_end_is_seen(void) {
     CHECK_VIEW("{\"a\":1,\"a\":22}", "/a", STREAM_OK, STREAM_JSON_NUMBER, 5, 1, 0, 1);
     CHECK_VIEW("{\"\\u0061\\u002Fb\\ud83d\\ude00\":1}", "/a~1b\xF0\x9F\x98\x80", STREAM_OK,
                STREAM_JSON_NUMBER, 29, 1, 0, 1);
+    CHECK_VIEW("{\"\\ud83d\\ue000\":1,\"b\":2}", "/\xED\xA0\xBD\xEE\x80\x80", STREAM_OK, STREAM_JSON_NUMBER, 16, 1, 0,
+               1);
     CHECK_VIEW("{\"a\\q\":1,\"\\ud83d\":2}", "/\xED\xA0\xBD", STREAM_OK, STREAM_JSON_NUMBER, 18, 1, 0, 1);
 }
 
@@ -1345,6 +1347,10 @@ static void commas_are_right_whatever_is_dropped_or_added(void) {
     REWRITE("[1,2]", "[8,9,7]", 31, "- /0", "- /1", "+ /0 8", "+ /1 9", "= /- 7");
     REWRITE("[1,2]", "[1,2,7,8]", 3, "+ /- 7", "+ /- 8");
     REWRITE("[1,2]", "[1,2,7,8]", 3, "+ /2 7", "= /2 8");
+    REWRITE("[1,2]", "[1,8,9,2]", 3, "+ /1 8", "+ /1 9");
+    REWRITE("[1]", "[1]", 0, "= /-1 9"); /* no index, nor the end */
+    REWRITE("{}", "{\"x~y/z\":1}", 1, "= /x~0y~1z 1");
+    REWRITE("{}", "{\"a\":1,\"b\":2}", 3, "= /a 1", "+ /b 2", "= /a 3"); /* the first rule for a new member */
 }
 
 static void rules_do_what_they_say(void) {
@@ -1899,6 +1905,37 @@ static void patches_say_what_is_wrong(void) {
     }
 }
 
+/* Strings and arrays that nobody has checked: never the same, never read too far. */
+static void patches_compare_what_is_broken_too(void) {
+    static char deep[2][2 * (STREAM_JSON_PATCH_DEPTH + 10)];
+    char dst[1000];
+    size_t len, k, n;
+    CHECK_EQ(patched(false, "{\"a\":\"\\q\"}", "{\"a\":\"\\u0041\"}", dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{\"a\":\"\\u0041\"}");
+    CHECK_EQ(patched(false, "{\"\\q\":1}", "{\"\\u0041\":1}", dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{\"\\u0041\":1,\"\\q\":null}");
+    CHECK_EQ(patched(false, "{\"A\":1}", "{\"\\u004\":1}", dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{\"\\u004\":1,\"A\":null}");
+    CHECK_EQ(patched(false, "{\"\xC3\":1}", "{\"\\u00e9\":1}", dst, sizeof dst, &len), STREAM_OK); /* half of it */
+    CHECK_TEXT(dst, len, "{\"\\u00e9\":1,\"\xC3\":null}");
+    CHECK_EQ(patched(false, "{\"a\":[1,x]}", "{\"a\":[1, 2]}", dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{\"a\":[1, 2]}");
+    CHECK_EQ(patched(false, "{\"a\":[1, 2]}", "{\"a\":[1 2]}", dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{\"a\":[1 2]}"); /* copied as it is spelled: that it is JSON was the caller's word */
+    for (k = 0; k < 2; k++) { /* alike, as far as can be seen */
+        n = (size_t)sprintf(deep[k], "{\"a\":");
+        memset(deep[k] + n, '[', STREAM_JSON_PATCH_DEPTH + 1);
+        n += STREAM_JSON_PATCH_DEPTH + 1;
+        deep[k][n++] = (char)('1' + k);
+        memset(deep[k] + n, ']', STREAM_JSON_PATCH_DEPTH + 1);
+        n += STREAM_JSON_PATCH_DEPTH + 1;
+        deep[k][n++] = '}';
+        deep[k][n] = '\0';
+    }
+    CHECK_EQ(patched(false, deep[0], deep[1], dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, deep[1]);
+}
+
 /* And as every other output: any room, any buffer, any refusal. */
 static void write_edited(stream_json_writer *w) {
     static const char json[] = " {\"a\" : [1, 2], \"b\":{\"c\":null} }";
@@ -1948,6 +1985,7 @@ int main(void) {
     RUN(patches_are_what_the_trees_make);
     RUN(objects_of_many_members_are_matched_in_any_order);
     RUN(patches_say_what_is_wrong);
+    RUN(patches_compare_what_is_broken_too);
     RUN(edited_output_fits_any_room);
     RUN(nothing_was_allocated);
     RUN(the_open_value_can_be_seen);
