@@ -15,7 +15,7 @@ mkdir -p "$dir" "$BUILD/zig"
 ZIG_GLOBAL_CACHE_DIR=$(cd "$BUILD/zig" && pwd)
 ZIG_LOCAL_CACHE_DIR=$ZIG_GLOBAL_CACHE_DIR
 export ZIG_GLOBAL_CACHE_DIR ZIG_LOCAL_CACHE_DIR
-W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O1"
+W="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -O0 -fno-sanitize=all"
 
 try() { # name, command...: ok when it says nothing
     what=$1
