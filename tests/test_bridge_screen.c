@@ -213,12 +213,12 @@ static void viewers_see_the_screen(void) {
     screen was, now;
     text_buffer out = {NULL, 0, 0}, capture = {NULL, 0, 0};
     char *line[40];
-    size_t i, k, moves = 0, full = 0;
+    size_t i, k, moves = 0, full = 0, turns = scaled(4000), each = turns / 40 + 1;
     for (i = 0; i < 40; i++) line[i] = (char *)calloc(1, 128);
     memset(&was, 0, sizeof was);
     memset(&now, 0, sizeof now);
-    for (i = 0; i < scaled(4000); i++) {
-        size_t rows = 1 + (i / 100) % 40, cols = 20 + (i / 100) % 60, what = below(&seed, 5);
+    for (i = 0; i < turns; i++) { /* of every height, however few turns there are */
+        size_t rows = 1 + i / each, cols = 20 + i / each, what = below(&seed, 5);
         stream_status status;
         const char *differs;
         screen swap;

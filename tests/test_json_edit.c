@@ -38,7 +38,9 @@ static char *before_page(unsigned which, size_t n) {
         if (p == MAP_FAILED || mprotect(p + page, ROOM, PROT_READ | PROT_WRITE)) exit(1);
         ends[which] = p + page + ROOM;
 #else
-        ends[which] = exact("", ROOM) + ROOM;
+        ends[which] = (char *)malloc(ROOM);
+        if (!ends[which]) exit(1);
+        ends[which] += ROOM;
 #endif
     }
     return ends[which] - n;

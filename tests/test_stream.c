@@ -1262,7 +1262,7 @@ static void utf8_edges_are_seen_in_whole_blocks(void) {
     const size_t step = scaled(100) < 50 ? 7 : 1;
     unsigned long wrong = 0, valid = 0;
     size_t at, i, all = COUNT(edge) * COUNT(edge) * COUNT(edge) * COUNT(edge);
-    char in[200];
+    char in[256];
     for (at = 2; at < 140; at += at < 58 || at > 70 ? 11 : 1) {
         const size_t n = at + 4 + 66;
         memset(in, 'a', sizeof in);

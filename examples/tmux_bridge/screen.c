@@ -876,9 +876,10 @@ bool screen_next(screen_reader *r) {
         utf8_get(r->rest.ptr + n, r->rest.len - n, &used);
         n += used;
     }
+    if (n == 0) return false;
     r->cell = stream_slice_of(r->rest.ptr, n);
     r->rest = stream_slice_of(r->rest.ptr + n, r->rest.len - n);
-    return n != 0;
+    return true;
 }
 
 /* ---- a row for a terminal ------------------------------------------------------------------------------ */
