@@ -108,3 +108,14 @@ bool parse_duration(const char *s, uint64_t *ns) {
                                     UINT64_C(3600000000000), UINT64_C(1000000000)};
     return parse_suffixed(s, suffix, unit, 5, ns);
 }
+
+int parse_choice(const char *words, const char *word) {
+    int n;
+    for (n = 0; words; n++) {
+        const char *bar = strchr(words, '|');
+        size_t len = bar ? (size_t)(bar - words) : strlen(words);
+        if (strlen(word) == len && memcmp(words, word, len) == 0) return n;
+        words = bar ? bar + 1 : NULL;
+    }
+    return -1;
+}

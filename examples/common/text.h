@@ -27,4 +27,7 @@ bool text_add_safe(text_buffer *t, const char *src, size_t len, bool one_line);
 bool parse_size(const char *s, size_t *bytes);
 bool parse_duration(const char *s, uint64_t *ns);
 
+/* The number of `word` among the words of "a|b|c", from 0, or -1. */
+int parse_choice(const char *words, const char *word);
+
 #endif

@@ -150,17 +150,6 @@ static const option_row *find(const char *name, size_t len) {
     return NULL;
 }
 
-static int choose(const char *words, const char *word) {
-    int n;
-    for (n = 0; words; n++) {
-        const char *bar = strchr(words, '|');
-        size_t len = bar ? (size_t)(bar - words) : strlen(words);
-        if (strlen(word) == len && memcmp(words, word, len) == 0) return n;
-        words = bar ? bar + 1 : NULL;
-    }
-    return -1;
-}
-
 static bool set(options *o, const option_row *row, const char *value, const char *where) {
     char *field = (char *)o + row->field;
     bool good = true;
@@ -172,7 +161,7 @@ static bool set(options *o, const option_row *row, const char *value, const char
         break;
     }
     case CHOICE: {
-        int n = choose(row->value, value);
+        int n = parse_choice(row->value, value);
         *(int *)(void *)field = n;
         good = n >= 0;
         break;

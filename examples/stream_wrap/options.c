@@ -139,18 +139,6 @@ static const option_row *find(const char *name, size_t len) {
     return NULL;
 }
 
-/* The number of `word` among "a|b|c", or -1. */
-static int choose(const char *words, const char *word) {
-    int n;
-    for (n = 0; words; n++) {
-        const char *bar = strchr(words, '|');
-        size_t len = bar ? (size_t)(bar - words) : strlen(words);
-        if (strlen(word) == len && memcmp(words, word, len) == 0) return n;
-        words = bar ? bar + 1 : NULL;
-    }
-    return -1;
-}
-
 /* "idle=2m,exit=5s:stop" */
 static bool parse_timers(options *o, const char *list) {
     static const char *const names[TIMERS] = {"startup", "idle", "tool", "total", "exit"};
@@ -180,7 +168,7 @@ static bool set(options *o, const option_row *row, const char *value) {
     switch (row->kind) {
     case FLAG: *(bool *)(void *)field = true; break;
     case CHOICE: {
-        int n = choose(row->value, value);
+        int n = parse_choice(row->value, value);
         *(int *)(void *)field = n;
         good = n >= 0;
         break;
