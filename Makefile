@@ -34,7 +34,7 @@ help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo '  honoured: CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR'
 
-run: all ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
+run: $(BUILD)/stream_wrap $(BUILD)/fake_llm ## the main job: wrap a (bundled) LLM CLI, show its text, its progress and a summary
 	$(BUILD)/stream_wrap --output text --summary -- $(BUILD)/fake_llm --rate 200
 
 run-bridge: $(BUILD)/tmux_bridge ## a terminal in the browser: open one of the addresses it prints
