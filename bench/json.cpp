@@ -43,6 +43,8 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
 #include <time.h>
 #include <vector>
 
+#define BENCH_NAME "json"
+#include "bench.hpp"
 #include "json_corpora.h"
 #include "samples.h"
 
@@ -58,42 +60,10 @@ extern "C" stream_status bench_check(const char *json, size_t len, size_t *offse
 extern "C" stream_status bench_check_sse2(const char *json, size_t len, size_t *offset);
 #endif
 
-[[noreturn]] static void die(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    std::fflush(stdout);
-    std::fputs("FAIL bench-json: ", stderr);
-    std::vfprintf(stderr, format, args);
-    std::fputc('\n', stderr);
-    va_end(args);
-    std::exit(1);
-}
-
-static std::string text(const char *format, ...) {
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    std::vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    return line;
-}
-
 static std::string bytes_text(size_t n) {
     if (n >= 1048576 && n % 1048576 == 0) return text("%zu MiB", n / 1048576);
     if (n >= 1024 && n % 1024 == 0) return text("%zu KiB", n / 1024);
     return text("%zu B", n);
-}
-
-static size_t env_size(const char *name, size_t otherwise) {
-    const char *value = std::getenv(name);
-    char *end;
-    if (!value || !*value) return otherwise;
-    unsigned long long n = std::strtoull(value, &end, 10);
-    if (*end == 'K') n <<= 10, end++;
-    else if (*end == 'M') n <<= 20, end++;
-    else if (*end == 'G') n <<= 30, end++;
-    if (*end || n == 0) die("%s=%s is no size", name, value);
-    return size_t(n);
 }
 
 /* Whether an environment list is unset or names this. */

@@ -49,6 +49,8 @@ uint64_t bench_calls;
 #include <unistd.h>
 #include <vector>
 
+#define BENCH_NAME "rings"
+#include "bench.hpp"
 #include "rings_loops.h"
 #include "samples.h"
 
@@ -66,35 +68,6 @@ uint64_t bench_calls;
 #endif
 
 extern "C" uint64_t bench_calls;
-
-[[noreturn]] static void die(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    std::fflush(stdout);
-    std::fputs("FAIL bench-rings: ", stderr);
-    std::vfprintf(stderr, format, args);
-    std::fputc('\n', stderr);
-    va_end(args);
-    std::exit(1);
-}
-
-static std::string text(const char *format, ...) {
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    std::vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    return line;
-}
-
-static size_t env_size(const char *name, size_t otherwise) {
-    const char *value = std::getenv(name);
-    char *end;
-    if (!value || !*value) return otherwise;
-    unsigned long long n = std::strtoull(value, &end, 10);
-    if (*end || n == 0) die("%s=%s is no number", name, value);
-    return size_t(n);
-}
 
 static uint64_t now_ns() {
     timespec t;

@@ -10,6 +10,8 @@
 
 #include <stdarg.h>
 
+#include "heap.h"
+
 #if defined(__unix__) || defined(__APPLE__)
 #define CUTS_POSIX 1
 #include <sys/mman.h>
@@ -21,6 +23,14 @@ typedef struct sample {
     size_t len;
 } sample;
 #define SAMPLE(literal) {literal, sizeof(literal) - 1}
+
+/* An input, and what a decoder is to say of it. */
+typedef struct example {
+    const char *ptr;
+    size_t len;
+    const char *want;
+} example;
+#define EXAMPLE(in, want) {in, sizeof(in) - 1, want}
 
 /* ---- text that grows --------------------------------------------------------------------------------- */
 
@@ -69,50 +79,6 @@ static inline void notes_quote(notes *t, const char *ptr, size_t len) {
 static inline void notes_free(notes *t) {
     free(t->ptr);
     memset(t, 0, sizeof *t);
-}
-
-/* ---- an allocator that counts, refuses on request, always moves, and leaves nothing to be found ------- */
-
-enum { HEAP_HEADER = 16 };
-
-typedef struct heap {
-    size_t live, peak, requests;
-    size_t fail_at; /* the request to refuse, from 1; 0: none */
-    bool fail_from; /* and all after it */
-    bool wrong;     /* an old size was not the true one */
-} heap;
-
-static inline void *heap_resize(void *ctx, void *ptr, size_t old_size, size_t new_size, size_t align) {
-    heap *h = (heap *)ctx;
-    char *old = ptr ? (char *)ptr - HEAP_HEADER : NULL, *fresh = NULL;
-    size_t true_size = 0;
-    if (old) memcpy(&true_size, old, sizeof true_size);
-    if (true_size != old_size || align == 0 || align > HEAP_HEADER) h->wrong = true;
-    if (new_size) {
-        h->requests++;
-        if (h->requests == h->fail_at || (h->fail_from && h->fail_at && h->requests > h->fail_at))
-            return NULL;
-        fresh = (char *)malloc(HEAP_HEADER + new_size);
-        if (!fresh) return NULL;
-        memcpy(fresh, &new_size, sizeof new_size);
-        memset(fresh + HEAP_HEADER, 0xdb, new_size);
-        if (old) memcpy(fresh + HEAP_HEADER, ptr, true_size < new_size ? true_size : new_size);
-        h->live += new_size;
-    }
-    if (old) {
-        memset(ptr, 0xdd, true_size);
-        free(old);
-        h->live -= true_size;
-    }
-    if (h->live > h->peak) h->peak = h->live;
-    return fresh ? fresh + HEAP_HEADER : NULL;
-}
-
-static inline stream_allocator heap_hook(heap *h) {
-    stream_allocator a;
-    a.resize = heap_resize;
-    a.ctx = h;
-    return a;
 }
 
 /* ---- a decoder, and how it is run ---------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT-0
 # Builds and runs every test, two at a time, and counts: `ok`, `FAIL` and `skip` lines come from the tests,
 # and a test that ends badly without saying so is a failure of its own. SKIPS=fatal makes skips count.
+# ONLY_TESTS="io io.tsan" runs those jobs alone.
 BUILD=${BUILD:-build}
 CC=${CC:-cc}
 out=$BUILD/tests
@@ -168,6 +169,10 @@ variant .kqueue "$CC -O2 -DSTREAM_IO_KQUEUE=1 -Itests/kqueue" io
 variant .kqueue.asan "$CC -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -DSTREAM_IO_KQUEUE=1 -Itests/kqueue" io
 
 list=$out/list
+if [ "$ONLY_TESTS" ]; then
+    awk -F'\t' -v names="$ONLY_TESTS" 'BEGIN { n = split(names, a, " ") } { for (i = 1; i <= n; i++) if ($1 == a[i]) { print; next } }' "$list" >"$list.some"
+    list=$list.some
+fi
 cut -f1 "$list" | TEST_OUT=$out xargs -P 2 -I{} sh tests/one.sh {} "$list"
 
 for name in $(cut -f1 "$list"); do

@@ -10,6 +10,7 @@
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 
+#include "bytes.h"
 #include "child.h"
 
 #if defined(_WIN32)
@@ -158,28 +159,12 @@ static int play(int argc, char **argv) {
 
 /* ==[ one run of a child ]=========================================================================== */
 
-typedef struct bytes {
-    char *ptr;
-    size_t len, cap;
-} bytes;
-
 typedef struct result {
     child_result started;
     int os_error, code;
     bytes out, err;
     bool out_ended; /* before the child was ended from here */
 } result;
-
-static void keep(bytes *b, const char *ptr, size_t len) {
-    if (b->len + len + 1 > b->cap) {
-        b->cap = (b->len + len + 1) * 2;
-        b->ptr = (char *)realloc(b->ptr, b->cap);
-        if (!b->ptr) exit(99);
-    }
-    memcpy(b->ptr + b->len, ptr, len);
-    b->len += len;
-    b->ptr[b->len] = '\0';
-}
 
 static void forget(result *r) {
     free(r->out.ptr);

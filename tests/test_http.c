@@ -105,13 +105,6 @@ static void check_http(const http_desc *desc, const char *in, size_t n, const ch
     http_free(&h);
 }
 
-typedef struct example {
-    const char *ptr;
-    size_t len;
-    const char *want;
-} example;
-#define EXAMPLE(in, want) {in, sizeof(in) - 1, want}
-
 /* ==== requests ========================================================================================== */
 
 static const example requests[] = {

@@ -179,13 +179,6 @@ static void check_ws(ws_role role, uint64_t max_message, const char *in, size_t 
     notes_free(&want);
 }
 
-typedef struct example {
-    const char *ptr;
-    size_t len;
-    const char *want;
-} example;
-#define EXAMPLE(in, want) {in, sizeof(in) - 1, want}
-
 /* As a client reads them, without masks. The first six are the examples of RFC 6455, 5.7. */
 static const example frames[] = {
     EXAMPLE("\x81\x05Hello", "text at 2: Hello|\n"),

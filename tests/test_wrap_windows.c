@@ -18,6 +18,7 @@
 
 #include <psapi.h>
 
+#include "bytes.h"
 #include "child.h"
 #include "windows/wide.h"
 
@@ -151,22 +152,6 @@ static int play(int argc, char **argv) {
 }
 
 /* ==[ one run ]====================================================================================== */
-
-typedef struct bytes {
-    char *ptr;
-    size_t len, cap;
-} bytes;
-
-static void keep(bytes *b, const char *ptr, size_t len) {
-    if (b->len + len + 1 > b->cap) {
-        b->cap = (b->len + len + 1) * 2;
-        b->ptr = (char *)realloc(b->ptr, b->cap);
-        if (!b->ptr) exit(99);
-    }
-    if (len) memcpy(b->ptr + b->len, ptr, len);
-    b->len += len;
-    b->ptr[b->len] = '\0';
-}
 
 typedef struct result {
     int code; /* -1: had to be killed */
@@ -359,22 +344,6 @@ static int64_t number_at(const bytes *json, const char *pointer) {
     stream_json_pick(json->ptr, json->len, &pointer, 1, &v);
     return stream_json_int64(v, &n) == STREAM_OK ? n : -1;
 }
-
-static size_t count_text(const bytes *b, const char *needle) {
-    size_t n = 0, len = strlen(needle), i;
-    for (i = 0; b->len >= len && i <= b->len - len; i++) n += memcmp(b->ptr + i, needle, len) == 0;
-    return n;
-}
-
-#define CHECK_HAS(b, needle)                                                                               \
-    do {                                                                                                   \
-        CHECK(count_text(&(b), needle) > 0);                                                               \
-        if (count_text(&(b), needle) == 0) {                                                               \
-            printf("    looked for %s in ", needle);                                                       \
-            test_print_bytes((b).ptr, (b).len);                                                            \
-            putchar('\n');                                                                                 \
-        }                                                                                                  \
-    } while (0)
 
 /* ==[ the child ]==================================================================================== */
 
