@@ -106,7 +106,7 @@ static result run_with(const setup *s, char *const args[]) {
     while (*args && n < 39) argv[n++] = *args++;
     argv[n] = NULL;
 #if defined(__GLIBC__)
-    malloc_trim(0); /* what is freed here and not given back would count in the peak of a child forked from here */
+    malloc_trim(0); /* what is freed and not given back would count in the peak of a child forked now */
 #endif
     if (s->stdin_file) {
         in[0] = open(s->stdin_file, O_RDONLY | O_CLOEXEC);
