@@ -12,6 +12,7 @@
 #define MOST_DELAY_NS UINT64_C(60000000000) /* before starting again */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
 #define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
+#define LATE_NS UINT64_C(1000000000) /* after a wait that took so much longer, we had been stopped */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
 
 /* Whether anything we started may still run. */
@@ -22,18 +23,19 @@ static bool is_stopping(const run *r) { return r->stopping && r->kills < 2 && ru
 
 void stop_child(run *r, int signal_number) {
     if (!runs(r)) return;
-    child_signal(&r->child, signal_number);
+    if (signal_number != CHILD_TOLD) child_signal(&r->child, signal_number);
     if (!r->stopping) r->kill_ns = stream_now_ns() + r->opt.grace_ns;
     r->stopping = true;
 }
 
 static void take_signals(run *r, uint64_t now_ns) {
     int number;
-    while ((number = console_signal()) != 0) {
+    bool typed;
+    while ((number = console_signal(&typed)) != 0) {
         /* Asked twice, we no longer wait for anyone. */
         if (r->stop_signal) stop_child(r, CHILD_KILL);
         r->stop_signal = number;
-        stop_child(r, number);
+        stop_child(r, typed && r->child_hears ? CHILD_TOLD : number);
         if (!runs(r)) r->give_up = true;
     }
     if (runs(r) && child_reap(&r->child) && !r->child_done) {
@@ -153,6 +155,7 @@ static bool start_child(run *r, int *exit_code) {
     desc.env_count = r->opt.env_count;
     desc.guarded = true;
     desc.foreground = desc.input == CHILD_STDIN_INHERIT && console_is_terminal(CONSOLE_IN);
+    r->child_hears = desc.foreground && desc.output != CHILD_STDOUT_PTY;
     result = child_start(&r->child, &desc, &error);
     if (desc.file != -1) console_close(desc.file);
     if (result == CHILD_STARTED) return true;
@@ -169,6 +172,7 @@ static bool read_mapping(run *r) {
     static text_buffer text; /* the mapping points into it */
     const char *map = r->opt.map, *wrong, *built_in = mapping_built_in(map);
     session *s = &r->session;
+    size_t at = 0, i, line = 1;
     s->detect = strcmp(map, "auto") == 0;
     s->mapped = !s->detect && strcmp(map, "claude") != 0;
     if (!s->mapped) return true;
@@ -176,9 +180,10 @@ static bool read_mapping(run *r) {
         fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
         return false;
     }
-    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in))
-                     : mapping_read(&s->map, text.ptr, text.len);
-    if (wrong) fprintf(stderr, "stream_wrap: --map %s: %s\n", map, wrong);
+    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in), &at)
+                     : mapping_read(&s->map, text.ptr, text.len, &at);
+    for (i = 0; wrong && i < at; i++) line += text.ptr[i] == '\n';
+    if (wrong) fprintf(stderr, "stream_wrap: --map %s: line %zu: %s\n", map, line, wrong);
     return wrong == NULL;
 }
 
@@ -193,6 +198,7 @@ static bool start(run *r, int *exit_code) {
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
     pool.tiers[0].count = r->opt.tee ? TEE_QUEUE + 2 : 2;
+    pool.pass_through = r->opt.unpooled;
     memset(&json, 0, sizeof json);
     json.max_len = r->opt.max_record;
     memset(&flow, 0, sizeof flow);
@@ -247,7 +253,7 @@ static int exit_code_of(const run *r) {
     const session *s = &r->session;
     int code = r->has_child ? r->child.code : 0;
     if (r->timed_out) return EXIT_TIMEOUT;
-    if (r->write_failed) return EXIT_OWN;
+    if (r->write_failed || r->read_failed) return EXIT_OWN;
     if (r->stdout_closed && !r->opt.drain_when_closed) return EXIT_CLOSED;
     if (r->stop_signal && !r->has_child) return 128 + r->stop_signal;
     return code == 0 && s->truncated > s->truncated_before && s->unterminated ? EXIT_CUT : code;
@@ -257,14 +263,15 @@ static int exit_code_of(const run *r) {
 
 static bool wants_restart(const run *r) {
     return r->has_child && r->restarts < r->opt.restart && !r->stop_signal && !r->stdout_closed &&
-           !r->write_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
+           !r->write_failed && !r->read_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
 }
 
-/* Twice as long each time, up to a minute. */
+/* Twice as long each time, up to a minute; a first one that is longer stays as it is. */
 static void plan_restart(run *r, uint64_t now_ns) {
-    uint64_t wait_ns = r->opt.restart_delay_ns << (r->restarts < 6 ? r->restarts : 6);
+    uint64_t delay_ns = r->opt.restart_delay_ns,
+             wait_ns = delay_ns < MOST_DELAY_NS ? delay_ns << (r->restarts < 6 ? r->restarts : 6) : delay_ns;
     bool resumes = r->opt.resume_arg && is_word(r->session.session_id);
-    if (wait_ns > MOST_DELAY_NS && r->opt.restart_delay_ns < MOST_DELAY_NS) wait_ns = MOST_DELAY_NS;
+    if (delay_ns < MOST_DELAY_NS) wait_ns = least(wait_ns, MOST_DELAY_NS);
     r->restart_ns = now_ns + wait_ns + 1;
     r->restarts++;
     view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %u)%s%s", exit_code_of(r),
@@ -290,11 +297,13 @@ static bool restart(run *r, uint64_t now_ns) {
 
 static int run_loop(run *r) {
     uint64_t blocked_ns = 0; /* since when our standard output takes nothing */
+    uint64_t due_ns = UINT64_MAX; /* when the last wait was to end at the latest */
     for (;;) {
         uint64_t now_ns = stream_now_ns(), wait_ns;
         stream_io_op *op;
         unsigned n;
         if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
+        if (since_ns(now_ns, due_ns) > LATE_NS) r->back_ns = now_ns;
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
         for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
@@ -315,7 +324,9 @@ static int run_loop(run *r) {
         pipes_go(r, now_ns);
         endpoint_go(r);
         wait_ns = least(wait_ns, publish_go(r, now_ns));
-        blocked_ns = r->out.busy ? stream_now_ns() : 0;
+        now_ns = stream_now_ns();
+        blocked_ns = r->out.busy ? now_ns : 0;
+        due_ns = wait_ns < UINT64_MAX - now_ns ? now_ns + wait_ns : UINT64_MAX;
         /* Nothing more is waited for, but what has come already is still taken. */
         if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
         else if (stream_io_wait(r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
@@ -361,5 +372,6 @@ int main(int argc, char **argv) {
     free((void *)r.argv);
     text_free(&r.scratch);
     text_free(&r.said);
+    text_free(&r.input_bytes);
     return exit_code;
 }
