@@ -323,14 +323,14 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
-    uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
-             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
+    uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_lag(&r->flow),
+             max_lag = stream_flow_max_lag(&r->flow), slow = stream_flow_slow(&r->flow), code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
              unpublished = publish_dropped(), cost = (uint64_t)(session_cost(s) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
     const uint64_t *odd[4] = {&s->noise, &s->invalid, &s->oversize, &s->truncated};
-    stream_metric m[SESSION_TYPES + 32];
+    stream_metric m[SESSION_TYPES + 40];
     size_t n = 0, i, len;
     memset(m, 0, sizeof m);
 #define ROW(NAME, HELP, KIND, VALUE)                                                                       \
@@ -373,7 +373,10 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL,
         &unpublished);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
-    ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
+    ROW("lag_bytes", "Bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
+    ROW("max_lag_bytes", "Most of them there ever were.", STREAM_METRIC_VALUE, &max_lag);
+    ROW("slow_reader", "Whether the reader of standard output is slow (1) or not.", STREAM_METRIC_VALUE,
+        &slow);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM,
         &r->latency);
     ROW("buffers_allocated_total", "Read buffers allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);
