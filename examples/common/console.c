@@ -19,6 +19,7 @@ void console_prepare(void) {
     while (fd >= 0 && fd <= 2);
     if (fd > 2) close(fd);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* as is a file that has grown to `ulimit -f` */
 }
 
 char **console_arguments(int *count, char **given) {

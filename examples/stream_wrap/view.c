@@ -90,10 +90,11 @@ static void describe(run *r, char *out, size_t cap, unsigned columns, uint64_t n
 }
 
 /* The cursor stays at the beginning of the line, and the line is taken away with all that is below it: a
-   terminal that was made narrower has folded it, and keeps the cursor on the first of the rows it became. */
+   terminal that was made narrower has folded it, and keeps the cursor on the first of the rows it became. (What
+   \033[J finds on the first row of the screen, tmux keeps for its history: so \033[K comes first.) */
 void view_hide(run *r) {
     if (!v.drawn) return;
-    pipes_say(r, "\r\033[J", 4);
+    pipes_say(r, "\r\033[K\033[J", 7);
     v.drawn = false;
     v.next_line_ns = v.drawn_ns + AGAIN_NS;
     v.last[0] = '\0';
@@ -101,7 +102,8 @@ void view_hide(run *r) {
 
 void view_resized(void) { v.last[0] = '\0'; }
 
-/* A frame that its terminal has not taken yet is not followed by another. False: this is not the moment. */
+/* A frame that its terminal has not taken yet is not followed by another. It does not fold at the margin
+   either (\033[?7l): the terminal may have been made narrower just now. False: this is not the moment. */
 static bool draw(run *r, uint64_t now_ns) {
     char out[512], frame[640];
     unsigned columns, rows;
@@ -115,7 +117,7 @@ static bool draw(run *r, uint64_t now_ns) {
         len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
     out[len] = '\0';
     if (v.drawn && strcmp(out, v.last) == 0) return true;
-    pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[J\r", out));
+    pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r\033[?7l%s\033[J\033[?7h\r", out));
     memcpy(v.last, out, len + 1);
     v.drawn = true;
     v.drawn_ns = now_ns;
