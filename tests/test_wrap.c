@@ -432,7 +432,8 @@ static void wrong_options_name_themselves(void) {
     char *line, *save = NULL;
     size_t i;
     for (i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        refused(ARGS(A(wrong[i]), A("--"), A("true")), format("%.*s", (int)strcspn(wrong[i], "="), wrong[i]));
+        refused(ARGS(A(wrong[i]), A("--"), A("true")),
+                format("%.*s", (int)strcspn(wrong[i], "="), wrong[i]));
     /* Every option there is: without its value, with an empty one, and a flag with one. */
     for (line = strtok_r(help.out.ptr, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         char name[64], value[64] = "";
@@ -657,8 +658,9 @@ static void stopped_wrapper_hears_no_silence_1_6(void) {
     pid_t pid;
     pipe_or_die(out);
     pid = spawn(ARGS(A(wrap_path), A("--timeout=startup=600ms:stop,idle=600ms:stop"), A("--"), A("/bin/sh"),
-                     A("-c"), A("echo up; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "
-                                "sleep 0.15; echo $i; done; exit 4")),
+                     A("-c"),
+                     A("echo up; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "
+                       "sleep 0.15; echo $i; done; exit 4")),
                 open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
     close(out[1]);
     CHECK_EQ(read(out[0], line, 3), 3);
@@ -950,8 +952,8 @@ static void typed_interrupt_comes_once(void) {
             dup2(slave, 0);
             dup2(slave, 1);
             dup2(open("/dev/null", O_WRONLY), 2);
-            execl(wrap_path, wrap_path, how[i], i == 2 ? "--stdin=inherit" : "--stderr=drop", "--", "/bin/sh",
-                  "-c",
+            execl(wrap_path, wrap_path, how[i], i == 2 ? "--stdin=inherit" : "--stderr=drop", "--",
+                  "/bin/sh", "-c",
                   "n=0; trap 'n=$((n+1))' INT; echo up; while test $n = 0; do sleep 0.05; done; sleep 0.3; "
                   "echo heard $n; exit 3",
                   (char *)NULL);
@@ -1069,9 +1071,10 @@ static void full_disk_behind_the_tee(void) {
 static void file_size_limit_is_a_full_disk(void) {
     const char *file = path_of("limited");
     bytes b;
-    result r = run(NULL, ARGS(A("--"), A("/bin/sh"), A("-c"),
-                              A(format("ulimit -f 64; exec %s --tee %s -- %s --total=1M", wrap_path, file,
-                                       fake_path))));
+    result r =
+        run(NULL,
+            ARGS(A("--"), A("/bin/sh"), A("-c"),
+                 A(format("ulimit -f 64; exec %s --tee %s -- %s --total=1M", wrap_path, file, fake_path))));
     CHECK_EQ(r.code, 0);
     CHECK(r.out_len > 1000000);
     CHECK_HAS(r.err, "File too large; going on without it");
@@ -1436,9 +1439,10 @@ static void dumb_terminal_gets_plain_lines_1_17(void) {
     terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     keep(&screen, "", 0);
     setenv("TERM", "dumb", 1);
-    pid = spawn(
-        ARGS(A(wrap_path), A("--interval=20ms"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 10.4")),
-        open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
+    pid = spawn(ARGS(A(wrap_path), A("--interval=20ms"), A("--"), A("/bin/sh"), A("-c"),
+                     A("echo '{}'; sleep 10.4")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal,
+                NULL);
     setenv("TERM", "xterm", 1);
     close(terminal);
     while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
@@ -1497,7 +1501,8 @@ static void status_line_in_a_tmux_pane_1_17(void) {
             if (count_text(&b, "a name") > at_most) at_most = count_text(&b, "a name");
         }
         if (resized < COUNT(resize) && ticks * 2 >= resize[resized].at)
-            CHECK_EQ(system(format("%s resize-window -x %s 2>/dev/null", tmux, resize[resized++].columns)), 0);
+            CHECK_EQ(system(format("%s resize-window -x %s 2>/dev/null", tmux, resize[resized++].columns)),
+                     0);
         usleep(20000);
     }
     CHECK_HAS(b, "over");
@@ -1567,14 +1572,15 @@ static void totals_outlive_a_restart(void) {
     result r;
     unlink(counter);
     r = run(NULL,
-            ARGS(A("--restart=5"), A("--restart-delay=10ms"), A("--status-file"), A(file), A("--"), A("/bin/sh"),
-                 A("-c"), A(format("echo x >>%s; "
-                                   "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m'$$'\",\"content\":[],"
-                                   "\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}'; "
-                                   "test $(wc -l <%s) = 2 && exit 7; "
-                                   "echo '{\"type\":\"result\",\"total_cost_usd\":0.25,\"usage\":{\"input_tokens\":"
-                                   "100,\"output_tokens\":10}}'; test $(wc -l <%s) = 3",
-                                   counter, counter, counter))));
+            ARGS(A("--restart=5"), A("--restart-delay=10ms"), A("--status-file"), A(file), A("--"),
+                 A("/bin/sh"), A("-c"),
+                 A(format("echo x >>%s; "
+                          "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m'$$'\",\"content\":[],"
+                          "\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}'; "
+                          "test $(wc -l <%s) = 2 && exit 7; "
+                          "echo '{\"type\":\"result\",\"total_cost_usd\":0.25,\"usage\":{\"input_tokens\":"
+                          "100,\"output_tokens\":10}}'; test $(wc -l <%s) = 3",
+                          counter, counter, counter))));
     CHECK_EQ(r.code, 0);
     state = read_file(file);
     CHECK_EQ(number_at(&state, "/restarts"), 2);
@@ -1594,7 +1600,8 @@ static void long_delay_is_no_shorter(void) {
     pid_t pid;
     pipe_or_die(err);
     pid = spawn(ARGS(A(wrap_path), A("--restart=9"), A("--restart-delay=100h"), A("--"), A("/bin/false")),
-                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), err[1], NULL);
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), err[1],
+                NULL);
     close(err[1]);
     n = read(err[0], line, sizeof line - 1);
     line[n > 0 ? n : 0] = '\0';
@@ -1680,7 +1687,8 @@ static void relay_that_comes_late_and_again(void) {
     int go[2];
     bytes seen = {NULL, 0, 0}, b;
     pid_t pid, wrap;
-    snprintf(relay, sizeof relay, "%.*ssse_relay", (int)(strrchr(fake_path, '/') + 1 - fake_path), fake_path);
+    snprintf(relay, sizeof relay, "%.*ssse_relay", (int)(strrchr(fake_path, '/') + 1 - fake_path),
+             fake_path);
     if (access(relay, X_OK) != 0) {
         test_skip("no sse_relay beside fake_llm");
         return;
@@ -1768,7 +1776,8 @@ static void presets_and_environment_overlay(void) {
     for (i = 0; i < 2; i++) { /* without the pool each buffer is made anew: the tee keeps some */
         result r;
         if (i) setenv("STREAM_BUFFER_POOL_ENABLED", "0", 1);
-        r = run(NULL, ARGS(A("--metrics=json"), A("--tee=/dev/null"), A("--"), A(fake_path), A("--total=3M")));
+        r = run(NULL,
+                ARGS(A("--metrics=json"), A("--tee=/dev/null"), A("--"), A(fake_path), A("--total=3M")));
         unsetenv("STREAM_BUFFER_POOL_ENABLED");
         CHECK_EQ(r.code, 0);
         CHECK((number_at(&r.err, "/stream_wrap_buffers_reused_total") == 0) == (i == 1));
@@ -2025,7 +2034,8 @@ static void timers_run_while_input_is_written_1_10(void) {
     result r;
     memset(&s, 0, sizeof s);
     s.zeros = 8000000;
-    r = run_with(&s, ARGS(A("--stdin=-"), A("--timeout=startup=300ms:stop"), A("--"), A("/bin/sleep"), A("600")));
+    r = run_with(
+        &s, ARGS(A("--stdin=-"), A("--timeout=startup=300ms:stop"), A("--"), A("/bin/sleep"), A("600")));
     CHECK_EQ(r.code, 124);
     CHECK_HAS(r.err, "stalled: startup");
     CHECK_HAS(r.err, "its stdin is open");
@@ -2209,8 +2219,8 @@ static uint64_t ticks_of(pid_t pid) {
     return user + system;
 }
 
-/* A reader that takes 1 KiB now and then, behind a pipe or socket that is, or is not, non-blocking: a second at
-   100 KiB/s, or ten at 1 KiB/s. */
+/* A reader that takes 1 KiB now and then, behind a pipe or socket that is, or is not, non-blocking: a
+   second at 100 KiB/s, or ten at 1 KiB/s. */
 static void slow_reader(int out[2], bool nonblocking, bool very) {
     bytes got = {NULL, 0, 0}, want = {NULL, 0, 0};
     static char block[1024];
@@ -2223,7 +2233,8 @@ static void slow_reader(int out[2], bool nonblocking, bool very) {
     pid = spawn(ARGS(A(wrap_path), A("--"), A(fake_path), A("--total=400K")),
                 open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
     CHECK_EQ(fcntl(out[1], F_GETFL) & O_NONBLOCK, nonblocking ? O_NONBLOCK : 0);
-    while (got.len < (very ? 11 : 100) * 1024) { /* slowly at first: the wrapper is blocked nearly all the time */
+    while (got.len <
+           (very ? 11 : 100) * 1024) { /* slowly at first: the wrapper is blocked nearly all the time */
         if (got.len == 1024) ticks = ticks_of(pid);
         n = read(out[0], block, sizeof block);
         if (n <= 0) break;
@@ -2405,7 +2416,8 @@ static void status_line_on_a_terminal_1_17(void) {
     CHECK_HAS(screen, "$0.0625");
     CHECK_EQ(count_text(&screen, "last 0:0"), count_text(&screen, "last "));
     CHECK_EQ(count_text(&screen, "\n"), 0); /* one line, and it never scrolls */
-    CHECK(screen.len > 7 && memcmp(screen.ptr + screen.len - 7, "\r\033[K\033[J", 7) == 0); /* left as found */
+    CHECK(screen.len > 7 &&
+          memcmp(screen.ptr + screen.len - 7, "\r\033[K\033[J", 7) == 0); /* left as found */
     {
         size_t from = 0, i; /* never wider than the terminal */
         for (i = 0; i < screen.len; i++) {
@@ -2435,7 +2447,8 @@ static void narrow_terminal_cuts_no_character_1_7_1_17(void) {
     pid = spawn(
         ARGS(A(wrap_path), A("--name=\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"), A("--"), A("/bin/sh"), A("-c"),
              A("echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[{\"type\":"
-               "\"tool_use\",\"id\":\"t\",\"name\":\"x\xe8\xaa\xad\xe3\x82\x80\xe8\xaa\xad\xe3\x82\x80\\u001b[31m\"}]}}'; "
+               "\"tool_use\",\"id\":\"t\",\"name\":"
+               "\"x\xe8\xaa\xad\xe3\x82\x80\xe8\xaa\xad\xe3\x82\x80\\u001b[31m\"}]}}'; "
                "sleep 0.4")),
         open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
     unsetenv("NO_COLOR");
@@ -2445,14 +2458,16 @@ static void narrow_terminal_cuts_no_character_1_7_1_17(void) {
     for (i = 0; i < screen.len; i++) {
         if (strncmp(screen.ptr + i, "\033[?7l", 5) == 0) from = i + 5;
         if (screen.ptr[i] == '\033')
-            CHECK(strspn(screen.ptr + i + 1, "[?7") > 0 && strchr("lhJK", screen.ptr[i + 1 + strspn(screen.ptr + i + 1, "[?7")]));
+            CHECK(strspn(screen.ptr + i + 1, "[?7") > 0 &&
+                  strchr("lhJK", screen.ptr[i + 1 + strspn(screen.ptr + i + 1, "[?7")]));
         if (strncmp(screen.ptr + i, "\033[J\033[?7h", 8) != 0) continue;
         CHECK(i - from < 20); /* bytes, of which a column takes one at least */
         CHECK(stream_utf8_valid(screen.ptr + from, i - from));
         frames++;
     }
     CHECK(frames >= 2);
-    /* A third is for the name; then the time, and what has room of the tool's name, cut between characters. */
+    /* A third is for the name; then the time, and what has room of the tool's name, cut between characters.
+     */
     CHECK_HAS(screen, "l\xe6\x97\xa5\xe6\x9c\xac 0:00  x\xe8\xaa\xad\033[J");
     close(master);
     free(screen.ptr);
@@ -2534,7 +2549,8 @@ static void hostile_types_are_bounded(void) {
         s.input_len = in.len;
         r = run_with(&s, ARGS(A("--metrics=prometheus")));
         CHECK_EQ(count_text(&r.err, "{type=\"(others)\"}"), 1);
-        CHECK_EQ(count_text(&r.err, "stream_wrap_records_total{type="), 24 - 1); /* it took the place of one */
+        CHECK_EQ(count_text(&r.err, "stream_wrap_records_total{type="),
+                 24 - 1); /* it took the place of one */
         forget(&r);
     }
     free(in.ptr);
@@ -2616,12 +2632,13 @@ static void text_comes_once_from_deltas_or_whole(void) {
 }
 
 static void what_never_streamed_is_said_too(void) {
-    /* With partial messages on, a message that comes only whole (an error the CLI words itself) is text like
-       any other; messages of subagents side by side are told apart by their ids. */
+    /* With partial messages on, a message that comes only whole (an error the CLI words itself) is text
+       like any other; messages of subagents side by side are told apart by their ids. */
     static const char in[] =
         "{\"type\":\"stream_event\",\"event\":{\"type\":\"message_start\",\"message\":{\"id\":\"m1\","
         "\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}}\n"
-        "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_start\",\"content_block\":{\"type\":"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_start\",\"content_block\":{"
+        "\"type\":"
         "\"text\"}}}\n"
         "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":"
         "\"text_delta\",\"text\":\"hel\"}}}\n"
@@ -2630,8 +2647,10 @@ static void what_never_streamed_is_said_too(void) {
         "{\"type\":\"assistant\",\"message\":{\"id\":\"m1\",\"content\":[{\"type\":\"text\",\"text\":"
         "\"hello\"}]}}\n"
         "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\"}}\n"
-        "{\"type\":\"stream_event\",\"event\":{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}}\n"
-        "{\"type\":\"assistant\",\"parent_tool_use_id\":\"t1\",\"message\":{\"id\":\"s1\",\"content\":[{\"type\":"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}}"
+        "\n"
+        "{\"type\":\"assistant\",\"parent_tool_use_id\":\"t1\",\"message\":{\"id\":\"s1\",\"content\":[{"
+        "\"type\":"
         "\"text\",\"text\":\"under\"}],\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n"
         "{\"type\":\"assistant\",\"parent_tool_use_id\":\"t2\",\"message\":{\"id\":\"s2\",\"content\":[],"
         "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n"
@@ -2661,7 +2680,8 @@ static void absurd_figures_are_none(void) {
     size_t i;
     for (i = 0; i < COUNT(cost); i++) {
         const char *in = format("{\"type\":\"result\",\"total_cost_usd\":%s,\"usage\":{\"input_tokens\":-5,"
-                                "\"output_tokens\":1e9}}\n", cost[i]);
+                                "\"output_tokens\":1e9}}\n",
+                                cost[i]);
         result r = run(in, ARGS(A("--metrics=json")));
         CHECK_EQ(r.code, 0);
         CHECK_EQ(number_at(&r.err, "/stream_wrap_cost_usd"), 0);

@@ -12,7 +12,7 @@
 #define MOST_DELAY_NS UINT64_C(60000000000) /* before starting again */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
 #define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
-#define LATE_NS UINT64_C(1000000000) /* after a wait that took so much longer, we had been stopped */
+#define LATE_NS          UINT64_C(1000000000) /* after a wait that took so much longer, we had been stopped */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
 
 /* Whether anything we started may still run. */
@@ -89,8 +89,8 @@ static bool finished(const run *r, uint64_t now_ns) {
 
 static void wake(void *ctx) { stream_io_wake((stream_io *)ctx); }
 
-/* An id comes from the stream: one that could be taken for an option, or for anything but a word, is not passed
-   on. */
+/* An id comes from the stream: one that could be taken for an option, or for anything but a word, is not
+   passed on. */
 static bool is_word(const char *id) {
     size_t i;
     for (i = 0; id[i]; i++) {
@@ -144,7 +144,8 @@ static bool start_child(run *r, int *exit_code) {
     desc.output = (child_stdout)r->opt.child_stdout;
     if (r->opt.pty) desc.output = CHILD_STDOUT_PTY;
     if (!child_offers(desc.output)) {
-        fprintf(stderr, "stream_wrap: %s: not on this system\n", r->opt.pty ? "--pty" : "--child-stdout socket");
+        fprintf(stderr, "stream_wrap: %s: not on this system\n",
+                r->opt.pty ? "--pty" : "--child-stdout socket");
         if (desc.file != -1) console_close(desc.file);
         return false;
     }
@@ -263,13 +264,15 @@ static int exit_code_of(const run *r) {
 
 static bool wants_restart(const run *r) {
     return r->has_child && r->restarts < r->opt.restart && !r->stop_signal && !r->stdout_closed &&
-           !r->write_failed && !r->read_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
+           !r->write_failed && !r->read_failed && exit_code_of(r) != 0 &&
+           !(r->timed_out && r->watch.last == TIMER_TOTAL);
 }
 
 /* Twice as long each time, up to a minute; a first one that is longer stays as it is. */
 static void plan_restart(run *r, uint64_t now_ns) {
     uint64_t delay_ns = r->opt.restart_delay_ns,
-             wait_ns = delay_ns < MOST_DELAY_NS ? delay_ns << (r->restarts < 6 ? r->restarts : 6) : delay_ns;
+             wait_ns =
+                 delay_ns < MOST_DELAY_NS ? delay_ns << (r->restarts < 6 ? r->restarts : 6) : delay_ns;
     bool resumes = r->opt.resume_arg && is_word(r->session.session_id);
     if (delay_ns < MOST_DELAY_NS) wait_ns = least(wait_ns, MOST_DELAY_NS);
     r->restart_ns = now_ns + wait_ns + 1;

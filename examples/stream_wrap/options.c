@@ -10,7 +10,19 @@
 #include "stream.h"
 
 /* PERIOD: a DURATION that is not 0. PATH: any text but the empty one; NAME: one that can be shown, too. */
-typedef enum { FLAG, CHOICE, SIZE, DURATION, PERIOD, PATH, NAME, LIST, TIMERS_LIST, HELP, VERSION } option_kind;
+typedef enum {
+    FLAG,
+    CHOICE,
+    SIZE,
+    DURATION,
+    PERIOD,
+    PATH,
+    NAME,
+    LIST,
+    TIMERS_LIST,
+    HELP,
+    VERSION
+} option_kind;
 
 /* One row an option: what it takes, where it goes, what --help says. */
 typedef struct option_row {

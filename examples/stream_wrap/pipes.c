@@ -23,7 +23,8 @@ bool pipes_open(run *r) {
     bool good =
         open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
     if (good && r->has_child && r->child.in != -1)
-        good = open_lane(r, &r->input, console_fd(CONSOLE_IN)) && text_room(&r->input_bytes, r->opt.input_chunk);
+        good = open_lane(r, &r->input, console_fd(CONSOLE_IN)) &&
+               text_room(&r->input_bytes, r->opt.input_chunk);
     if (good) good = r->has_child ? pipes_open_child(r) : open_lane(r, &r->source, console_fd(CONSOLE_IN));
     if (!good || (r->opt.output != OUTPUT_RAW && !text_room(&r->made, 2 * MADE_AT_ONCE))) return false;
     r->same_terminal = console_is_one();

@@ -260,8 +260,8 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
     char key[SESSION_NAME];
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
     r->subagent = v[PARENT].type == STREAM_JSON_STRING;
-    /* After its deltas a message comes whole, block by block. One that never streamed (a subagent's, an error
-       that the CLI words itself) says something new. */
+    /* After its deltas a message comes whole, block by block. One that never streamed (a subagent's, an
+       error that the CLI words itself) says something new. */
     keep_name(key, v[ID]);
     r->repeated = s->partial && (key[0] == '\0' || s->open[s->streamed].id[0] == '\0' ||
                                  strcmp(key, s->open[s->streamed].id) == 0);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define SECOND  UINT64_C(1000000000)
-#define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second, */
+#define LINE_NS  (SECOND / 10) /* the status line is redrawn at most ten times a second, */
 #define AGAIN_NS (SECOND / 50) /* or this often when it had to give way to output */
 #define DUMB_NS (SECOND * 10)
 
@@ -90,8 +90,8 @@ static void describe(run *r, char *out, size_t cap, unsigned columns, uint64_t n
 }
 
 /* The cursor stays at the beginning of the line, and the line is taken away with all that is below it: a
-   terminal that was made narrower has folded it, and keeps the cursor on the first of the rows it became. (What
-   \033[J finds on the first row of the screen, tmux keeps for its history: so \033[K comes first.) */
+   terminal that was made narrower has folded it, and keeps the cursor on the first of the rows it became.
+   (What \033[J finds on the first row of the screen, tmux keeps for its history: so \033[K comes first.) */
 void view_hide(run *r) {
     if (!v.drawn) return;
     pipes_say(r, "\r\033[K\033[J", 7);
@@ -326,7 +326,8 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
     uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_lag(&r->flow),
-             max_lag = stream_flow_max_lag(&r->flow), slow = stream_flow_slow(&r->flow), code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
+             max_lag = stream_flow_max_lag(&r->flow), slow = stream_flow_slow(&r->flow),
+             code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
              unpublished = publish_dropped(), cost = (uint64_t)(session_cost(s) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};

@@ -27,8 +27,9 @@ static uint64_t counts_from(const run *r, int timer) {
     case TIMER_TOOL: return tool ? later(s->tool[0].since_ns, r->back_ns) : 0;
     case TIMER_TOTAL: return r->started_ns;
     default:
-        return s->state == SESSION_RESULT && r->has_child && !r->child_done ? later(r->active_ns, r->back_ns)
-                                                                            : 0;
+        return s->state == SESSION_RESULT && r->has_child && !r->child_done
+                   ? later(r->active_ns, r->back_ns)
+                   : 0;
     }
 }
 
