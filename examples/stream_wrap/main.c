@@ -298,22 +298,28 @@ static bool restart(run *r, uint64_t now_ns) {
     return start_child(r, &exit_code) && pipes_open_child(r);
 }
 
+/* The time. When it should not be later than due_ns by now, but is by far, we had been stopped. */
+static uint64_t look_at_time(run *r, uint64_t due_ns) {
+    uint64_t now_ns = stream_now_ns();
+    if (since_ns(now_ns, due_ns) > LATE_NS) r->back_ns = now_ns;
+    return now_ns;
+}
+
 static int run_loop(run *r) {
     uint64_t blocked_ns = 0; /* since when our standard output takes nothing */
     uint64_t due_ns = UINT64_MAX; /* when the last wait was to end at the latest */
     for (;;) {
-        uint64_t now_ns = stream_now_ns(), wait_ns;
+        uint64_t now_ns = look_at_time(r, due_ns), wait_ns;
         stream_io_op *op;
         unsigned n;
         if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
-        if (since_ns(now_ns, due_ns) > LATE_NS) r->back_ns = now_ns;
         take_signals(r, now_ns);
         pipes_go(r, now_ns);
         for (n = 0; n < LOOK_AT_ONCE && (op = stream_io_next(r->io)) != NULL; n++) {
             pipes_done(r, op);
             pipes_go(r, now_ns);
         }
-        now_ns = stream_now_ns();
+        now_ns = look_at_time(r, now_ns);
         wait_ns = least(look_at_clock(r, now_ns), watch_tick(r, now_ns));
         if (finished(r, now_ns)) {
             if (!r->restart_ns && !wants_restart(r)) break;
@@ -327,7 +333,7 @@ static int run_loop(run *r) {
         pipes_go(r, now_ns);
         endpoint_go(r);
         wait_ns = least(wait_ns, publish_go(r, now_ns));
-        now_ns = stream_now_ns();
+        now_ns = look_at_time(r, now_ns);
         blocked_ns = r->out.busy ? now_ns : 0;
         due_ns = wait_ns < UINT64_MAX - now_ns ? now_ns + wait_ns : UINT64_MAX;
         /* Nothing more is waited for, but what has come already is still taken. */

@@ -129,7 +129,8 @@ static void source_go(run *r) {
         r->shared = false;
     }
     if (!r->buf && stream_pool_acquire(&r->pool, r->opt.buffer, &r->buf) != STREAM_OK) {
-        view_say(r, "stream_wrap: --buffer %zu: %s", r->opt.buffer, stream_status_text(STREAM_E_NOMEM));
+        view_say(r, "stream_wrap: --buffer %llu: %s", (unsigned long long)r->opt.buffer,
+                 stream_status_text(STREAM_E_NOMEM));
         output_lost_for_good(r, true, 0);
         r->ended = r->give_up = true;
         return;
