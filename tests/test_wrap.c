@@ -530,21 +530,58 @@ static void child_inherits_no_descriptor(void) {
     forget(&r);
 }
 
-static void signals_reach_the_child(void) {
-    int out[2], status;
-    char line[16];
+/* Starts a script, awaits its "up", and gives back its wrapper. */
+static pid_t start_script(int *reader, const char *option, const char *script) {
+    int out[2];
+    char line[8];
     pid_t pid;
     pipe_or_die(out);
-    pid = spawn(ARGS(A(wrap_path), A("--"), A("/bin/sh"), A("-c"),
-                     A("trap 'echo got; exit 9' TERM; echo up; while :; do sleep 0.05; done")),
+    pid = spawn(ARGS(A(wrap_path), A(option), A("--"), A("/bin/sh"), A("-c"), A(script)),
                 open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
     close(out[1]);
-    CHECK_EQ(read(out[0], line, sizeof line), 3); /* "up": the trap is set */
-    kill(pid, SIGTERM);
-    CHECK_EQ(read(out[0], line, sizeof line), 4);
+    CHECK_EQ(read(out[0], line, 3), 3);
+    *reader = out[0];
+    return pid;
+}
+
+static void signals_reach_the_child(void) {
+    static const struct {
+        int number;
+        const char *name;
+    } sent[] = {{SIGTERM, "TERM"}, {SIGINT, "INT"}, {SIGHUP, "HUP"}, {SIGQUIT, "QUIT"}};
+    size_t i;
+    for (i = 0; i < COUNT(sent); i++) {
+        int reader, status;
+        char line[16];
+        pid_t pid = start_script(&reader, "--grace=5s",
+                                 format("trap 'echo got; exit 9' %s; echo up; while :; do sleep 0.05; done",
+                                        sent[i].name));
+        kill(pid, sent[i].number);
+        CHECK_EQ(read(reader, line, sizeof line), 4);
+        waitpid(pid, &status, 0);
+        CHECK_EQ(WEXITSTATUS(status), 9);
+        close(reader);
+        /* And as itself: one that it does not handle is what it dies of. */
+        pid = start_script(&reader, "--grace=5s", "echo up; exec sleep 600");
+        kill(pid, sent[i].number);
+        waitpid(pid, &status, 0);
+        CHECK_EQ(WEXITSTATUS(status), 128 + sent[i].number);
+        close(reader);
+    }
+}
+
+static void asked_twice_waits_for_nobody(void) {
+    int reader, status;
+    uint64_t start = now_ms();
+    pid_t pid = start_script(&reader, "--grace=60s", "trap '' INT; echo up; while :; do sleep 0.05; done");
+    kill(pid, SIGINT);
+    usleep(100000);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+    kill(pid, SIGINT);
     waitpid(pid, &status, 0);
-    CHECK_EQ(WEXITSTATUS(status), 9);
-    close(out[0]);
+    CHECK_EQ(WEXITSTATUS(status), 137);
+    CHECK(now_ms() - start < 10000);
+    close(reader);
 }
 
 static void deaf_child_is_killed_after_grace(void) {
@@ -729,20 +766,6 @@ static pid_t pid_in(const char *name) {
     bytes b = read_file(path_of(name));
     pid_t pid = b.len ? (pid_t)atoi(b.ptr) : 0;
     free(b.ptr);
-    return pid;
-}
-
-/* Starts a script, awaits its "up", and gives back its wrapper. */
-static pid_t start_script(int *reader, const char *option, const char *script) {
-    int out[2];
-    char line[8];
-    pid_t pid;
-    pipe_or_die(out);
-    pid = spawn(ARGS(A(wrap_path), A(option), A("--"), A("/bin/sh"), A("-c"), A(script)),
-                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
-    close(out[1]);
-    CHECK_EQ(read(out[0], line, 3), 3);
-    *reader = out[0];
     return pid;
 }
 
@@ -2839,6 +2862,7 @@ int main(int argc, char **argv) {
     RUN(child_gets_default_signals_1_14);
     RUN(child_inherits_no_descriptor);
     RUN(signals_reach_the_child);
+    RUN(asked_twice_waits_for_nobody);
     RUN(deaf_child_is_killed_after_grace);
     RUN(timers_report_and_let_live_1_6);
     RUN(idle_timer_tells_what_is_known_1_6_1_11);
