@@ -873,125 +873,91 @@ static void terminal_for_the_child_changes_no_byte_1_20(void) {
     forget(&r);
 }
 
-static void window_size_reaches_the_child_1_20(void) {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
-    struct winsize size = {40, 100, 0, 0};
-    bytes got = {NULL, 0, 0};
-    uint64_t end = now_ms() + 10000;
-    bool resized = false;
-    pid_t pid;
+/* Both ends of a terminal of that size: ours, and *terminal for a program. */
+static int open_terminal(int *terminal, unsigned short rows, unsigned short columns) {
+    struct winsize size = {rows, columns, 0, 0};
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
     if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
     fcntl(master, F_SETFD, FD_CLOEXEC);
-    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    *terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     ioctl(master, TIOCSWINSZ, &size);
+    return master;
+}
+
+/* Runs stream_wrap on a terminal of its own, but for standard error. When "up" comes, the text is typed or, if
+   it is NULL, the window made 77 columns wide instead of 100. All that came, and the exit code. */
+static bytes run_on_terminal(char *const args[], const char *typed, int *code) {
+    int terminal, status, master = open_terminal(&terminal, 40, 100);
+    struct winsize narrow = {40, 77, 0, 0};
+    bytes got = {NULL, 0, 0};
+    bool done = false;
+    char *argv[16], part[256];
+    ssize_t n;
+    size_t i;
+    pid_t pid;
+    argv[0] = A(wrap_path);
+    for (i = 0; i < 15 && (argv[i + 1] = args[i]) != NULL; i++) {
+    }
     keep(&got, "", 0);
     pid = fork();
     if (pid == 0) {
         setsid();
-        ioctl(slave, TIOCSCTTY, 0);
-        dup2(slave, 0);
-        dup2(slave, 1);
+        ioctl(terminal, TIOCSCTTY, 0);
+        dup2(terminal, 0);
+        dup2(terminal, 1);
         dup2(open("/dev/null", O_WRONLY), 2);
-        execl(wrap_path, wrap_path, "--pty", "--", "/bin/sh", "-c",
-              "stty size <&1; trap 'stty size <&1; exit 0' WINCH; echo up; while :; do sleep 0.05; done",
-              (char *)NULL);
+        execv(wrap_path, argv);
         _exit(97);
     }
-    close(slave);
-    while (now_ms() < end) {
-        char part[256];
-        ssize_t n = read(master, part, sizeof part);
-        if (n <= 0) break;
+    close(terminal);
+    while ((n = read(master, part, sizeof part)) > 0) {
         keep(&got, part, (size_t)n);
-        if (!resized && count_text(&got, "up") > 0) {
-            size.ws_col = 77;
-            ioctl(master, TIOCSWINSZ, &size);
-            resized = true;
-        }
+        if (done || count_text(&got, "up") == 0) continue;
+        done = typed ? write(master, typed, strlen(typed)) > 0 : ioctl(master, TIOCSWINSZ, &narrow) == 0;
     }
     waitpid(pid, &status, 0);
-    CHECK_EQ(WEXITSTATUS(status), 0);
+    *code = WEXITSTATUS(status);
+    close(master);
+    return got;
+}
+
+static void window_size_reaches_the_child_1_20(void) {
+    int code;
+    bytes got = run_on_terminal(ARGS(A("--pty"), A("--"), A("/bin/sh"), A("-c"),
+                                     A("stty size <&1; trap 'stty size <&1; exit 0' WINCH; echo up; "
+                                       "while :; do sleep 0.05; done")),
+                                NULL, &code);
+    CHECK_EQ(code, 0);
     CHECK_HAS(got, "40 100");
     CHECK_HAS(got, "40 77");
     free(got.ptr);
-    close(master);
 }
 
 static void child_may_read_our_terminal(void) {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
-    bytes got = {NULL, 0, 0};
-    uint64_t end = now_ms() + 10000;
-    bool typed = false;
-    pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
-    fcntl(master, F_SETFD, FD_CLOEXEC);
-    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    keep(&got, "", 0);
-    pid = fork();
-    if (pid == 0) {
-        setsid();
-        ioctl(slave, TIOCSCTTY, 0);
-        dup2(slave, 0);
-        dup2(slave, 1);
-        dup2(open("/dev/null", O_WRONLY), 2);
-        execl(wrap_path, wrap_path, "--stdin=inherit", "--", "/bin/sh", "-c",
-              "echo up; read line; echo \"got $line\"; exit 3", (char *)NULL);
-        _exit(97);
-    }
-    close(slave);
-    while (now_ms() < end) {
-        char part[256];
-        ssize_t n = read(master, part, sizeof part);
-        if (n <= 0) break;
-        keep(&got, part, (size_t)n);
-        if (!typed && count_text(&got, "up") > 0) typed = write(master, "typed\n", 6) == 6;
-    }
-    waitpid(pid, &status, 0);
-    CHECK_EQ(WEXITSTATUS(status), 3);
+    int code;
+    bytes got = run_on_terminal(ARGS(A("--stdin=inherit"), A("--"), A("/bin/sh"), A("-c"),
+                                     A("echo up; read line; echo \"got $line\"; exit 3")),
+                                "typed\n", &code);
+    CHECK_EQ(code, 3);
     CHECK_HAS(got, "got typed");
     free(got.ptr);
-    close(master);
 }
 
 static void typed_interrupt_comes_once(void) {
     /* A child that shares our terminal has it from there; one that does not has it from us. */
-    static const char *const how[] = {"--stdin=inherit", "--stdin=null", "--pty"};
+    static const char *const how[][2] = {{"--stdin=inherit", "--stderr=drop"},
+                                         {"--stdin=null", "--stderr=drop"},
+                                         {"--stdin=inherit", "--pty"}};
     size_t i;
     for (i = 0; i < COUNT(how); i++) {
-        int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
-        bytes got = {NULL, 0, 0};
-        bool typed = false;
-        char part[256];
-        ssize_t n;
-        pid_t pid;
-        if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
-        fcntl(master, F_SETFD, FD_CLOEXEC);
-        slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-        keep(&got, "", 0);
-        pid = fork();
-        if (pid == 0) {
-            setsid();
-            ioctl(slave, TIOCSCTTY, 0);
-            dup2(slave, 0);
-            dup2(slave, 1);
-            dup2(open("/dev/null", O_WRONLY), 2);
-            execl(wrap_path, wrap_path, how[i], i == 2 ? "--stdin=inherit" : "--stderr=drop", "--",
-                  "/bin/sh", "-c",
-                  "n=0; trap 'n=$((n+1))' INT; echo up; while test $n = 0; do sleep 0.05; done; sleep 0.3; "
-                  "echo heard $n; exit 3",
-                  (char *)NULL);
-            _exit(97);
-        }
-        close(slave);
-        while ((n = read(master, part, sizeof part)) > 0) {
-            keep(&got, part, (size_t)n);
-            if (!typed && count_text(&got, "up") > 0) typed = write(master, "\003", 1) == 1;
-        }
-        waitpid(pid, &status, 0);
-        CHECK_EQ(WEXITSTATUS(status), 3);
+        int code;
+        bytes got = run_on_terminal(ARGS(A(how[i][0]), A(how[i][1]), A("--"), A("/bin/sh"), A("-c"),
+                                         A("n=0; trap 'n=$((n+1))' INT; echo up; while test $n = 0; do "
+                                           "sleep 0.05; done; sleep 0.3; echo heard $n; exit 3")),
+                                    "\003", &code);
+        CHECK_EQ(code, 3);
         CHECK_HAS(got, "heard 1");
         free(got.ptr);
-        close(master);
     }
 }
 
@@ -1462,13 +1428,11 @@ static void slow_reader_shows_in_the_metrics(void) {
 }
 
 static void dumb_terminal_gets_plain_lines_1_17(void) {
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    int terminal, status, master = open_terminal(&terminal, 24, 80);
     bytes screen = {NULL, 0, 0};
     char part[4096];
     ssize_t n;
     pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
-    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     keep(&screen, "", 0);
     setenv("TERM", "dumb", 1);
     pid = spawn(ARGS(A(wrap_path), A("--interval=20ms"), A("--"), A("/bin/sh"), A("-c"),
@@ -2407,20 +2371,13 @@ static void record_frame(FILE *cast, uint64_t ms, const char *data, size_t len) 
 }
 
 static void status_line_on_a_terminal_1_17(void) {
-    struct winsize size = {24, 70, 0, 0};
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    int terminal, status, master = open_terminal(&terminal, 24, 70);
     char part[4096];
     bytes screen = {NULL, 0, 0};
     uint64_t start;
     FILE *cast;
     ssize_t n;
     pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
-        test_skip("no pseudo-terminal here");
-        return;
-    }
-    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ioctl(terminal, TIOCSWINSZ, &size);
     setenv("TERM", "xterm", 1);
     keep(&screen, "", 0);
     pid = spawn(
@@ -2464,16 +2421,12 @@ static void status_line_on_a_terminal_1_17(void) {
 
 static void narrow_terminal_cuts_no_character_1_7_1_17(void) {
     /* 20 columns, a long name, a tool with wide characters and an escape in its name; and no colour. */
-    struct winsize size = {24, 20, 0, 0};
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    int terminal, status, master = open_terminal(&terminal, 24, 20);
     char part[4096];
     bytes screen = {NULL, 0, 0};
     size_t i, from = 0, frames = 0;
     ssize_t n;
     pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
-    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ioctl(terminal, TIOCSWINSZ, &size);
     keep(&screen, "", 0);
     setenv("NO_COLOR", "1", 1);
     pid = spawn(
