@@ -2419,6 +2419,25 @@ static void status_line_on_a_terminal_1_17(void) {
     free(screen.ptr);
 }
 
+static void background_job_draws_nothing_1_17(void) {
+    /* A shell has its prompt there. It is run by another stream_wrap, for the sake of the terminal. */
+    static const char *const how[] = {"", "&"};
+    size_t i;
+    for (i = 0; i < COUNT(how); i++) {
+        int code;
+        bytes got = run_on_terminal(
+            ARGS(A("--progress=off"), A("--stdin=inherit"), A("--"), A("/bin/sh"), A("-c"),
+                 format("set -m; %s --output=text -- sleep 0.5 2>/dev/tty %s wait; echo up", wrap_path,
+                        how[i][0] ? how[i] : ";")),
+            "x", &code);
+        CHECK_EQ(code, 0);
+        CHECK_EQ(count_text(&got, "last 0:0") > 0, i == 0);
+        CHECK_EQ(count_text(&got, "\033") > 0, i == 0);
+        CHECK_HAS(got, "up");
+        free(got.ptr);
+    }
+}
+
 static void narrow_terminal_cuts_no_character_1_7_1_17(void) {
     /* 20 columns, a long name, a tool with wide characters and an escape in its name; and no colour. */
     int terminal, status, master = open_terminal(&terminal, 24, 20);
@@ -2889,6 +2908,7 @@ int main(int argc, char **argv) {
     RUN(states_are_visible_1_5);
     RUN(missing_result_is_named_1_5);
     RUN(status_line_on_a_terminal_1_17);
+    RUN(background_job_draws_nothing_1_17);
     RUN(narrow_terminal_cuts_no_character_1_7_1_17);
     RUN(no_terminal_no_decoration_1_17);
     RUN(status_file_is_always_whole_1_17);

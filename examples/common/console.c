@@ -106,6 +106,11 @@ bool console_can_draw(void) {
     return isatty(2) == 1 && term && *term && strcmp(term, "dumb") != 0;
 }
 
+bool console_in_front(void) {
+    pid_t front = tcgetpgrp(2);
+    return front < 0 || front == getpgrp(); /* on one that controls no job, nobody is in front */
+}
+
 void console_size(int stream, unsigned *columns, unsigned *rows) {
     struct winsize size;
     bool known = ioctl(stream, TIOCGWINSZ, &size) == 0;

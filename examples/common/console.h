@@ -37,6 +37,8 @@ bool console_is_terminal(int stream);
 bool console_is_one(void);
 /* Whether standard error is a terminal on which "\r" and "\033[J" do what they should. */
 bool console_can_draw(void);
+/* Whether the terminal is not somebody else's just now, as that of a shell that has us in the background. */
+bool console_in_front(void);
 /* The terminal's size, 80 by 24 where that cannot be told. */
 void console_size(int stream, unsigned *columns, unsigned *rows);
 

@@ -149,9 +149,10 @@ static void source_done(run *r) {
         return;
     }
     if (op->status != STREAM_OK) {
-        if (op->status == STREAM_E_IO) {
+        if (op->status == STREAM_E_IO) { /* nobody will read what is still to come */
             view_say(r, "stream_wrap: reading: %s", console_error_text(op->os_error));
             r->read_failed = true;
+            stop_child(r, CHILD_TERMINATE);
         }
         stream_pool_release(r->buf);
         r->buf = NULL;

@@ -94,7 +94,7 @@ static void describe(run *r, char *out, size_t cap, unsigned columns, uint64_t n
    (What \033[J finds on the first row of the screen, tmux keeps for its history: so \033[K comes first.) */
 void view_hide(run *r) {
     if (!v.drawn) return;
-    pipes_say(r, "\r\033[K\033[J", 7);
+    if (console_in_front()) pipes_say(r, "\r\033[K\033[J", 7); /* else a prompt may stand there by now */
     v.drawn = false;
     v.next_line_ns = v.drawn_ns + AGAIN_NS;
     v.last[0] = '\0';
@@ -110,6 +110,10 @@ static bool draw(run *r, uint64_t now_ns) {
     size_t len;
     if (!r->err_at_line_start || r->err.busy || (r->same_terminal && (!r->at_line_start || r->out.busy)))
         return false;
+    if (!console_in_front()) {
+        v.drawn = false;
+        return true;
+    }
     console_size(CONSOLE_ERR, &columns, &rows);
     describe(r, out, sizeof out, columns, now_ns);
     len = strlen(out);

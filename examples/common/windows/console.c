@@ -110,6 +110,8 @@ bool console_can_draw(void) {
     return true;
 }
 
+bool console_in_front(void) { return true; }
+
 void console_size(int stream, unsigned *columns, unsigned *rows) {
     CONSOLE_SCREEN_BUFFER_INFO info;
     bool known = GetConsoleScreenBufferInfo(standard[stream], &info) != 0;
