@@ -2527,6 +2527,21 @@ static void unknown_types_pass_untouched_1_17(void) {
     forget(&r);
 }
 
+static void news_of_the_system_is_passed_on(void) {
+    static const char in[] = "{\"type\":\"system\",\"subtype\":\"thinking_tokens\",\"estimated_tokens\":2}\n"
+                             "{\"type\":\"system\",\"subtype\":\"api_retry\",\"attempt\":3}\n"
+                             "{\"type\":\"stream_event\",\"event\":{\"type\":\"ping\"}}\n"
+                             "{\"type\":\"stream_event\",\"event\":{\"type\":\"error\",\"error\":{\"a\":1}}}\n"
+                             "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_start\","
+                             "\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"Bash\"}}}\n";
+    result r = run(in, ARGS(A("--output=events")));
+    CHECK_EQ(count_text(&r.out, "\"event\":\"record\""), 2);
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"system\",\"subtype\":\"api_retry\",\"attempt\":3}}\n");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"stream_event\",\"event\":{\"type\":\"error\",");
+    CHECK_HAS(r.out, "\"id\":\"t\",\"name\":\"Bash\"}\n"); /* its input comes later */
+    forget(&r);
+}
+
 static void hostile_types_are_bounded(void) {
     bytes in = {NULL, 0, 0}, state;
     result r;
@@ -2914,6 +2929,7 @@ int main(int argc, char **argv) {
     RUN(status_file_is_always_whole_1_17);
     RUN(unwritable_status_file_is_said_once_1_17);
     RUN(unknown_types_pass_untouched_1_17);
+    RUN(news_of_the_system_is_passed_on);
     RUN(hostile_types_are_bounded);
     RUN(text_is_safe_for_a_terminal_1_22);
     RUN(text_comes_once_from_deltas_or_whole);

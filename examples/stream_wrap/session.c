@@ -235,6 +235,7 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
             first->kind = SESSION_TOOL_START;
             first->id = v[BLOCK_ID];
             first->name = v[BLOCK_NAME];
+            first->value.type = STREAM_JSON_NONE; /* its input comes */
             r->has_first = true;
         }
         s->text_open = is(v[BLOCK_TYPE], "text");
@@ -248,6 +249,8 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
         session_usage u = read_usage(v[USAGE]); /* cumulative for this message */
         if (u.output) s->open[s->streamed].usage.output = u.output;
         if (u.input) s->open[s->streamed].usage.input = u.input;
+    } else if (!is(v[TYPE], "message_stop") && !is(v[TYPE], "ping")) {
+        r->has_first = true; /* an error, or what is not known here */
     }
 }
 
@@ -326,7 +329,10 @@ static void read_system(session *s, session_reading *r, const stream_item *recor
     static const char *const want[] = {"/subtype", "/session_id", "/model"};
     stream_json_value v[3];
     stream_json_pick(record->ptr, record->len, want, 1, v);
-    if (!is(v[0], "init")) return;
+    if (!is(v[0], "init")) { /* but for signs of life, it may be worth knowing: a retry, a compaction */
+        r->has_first = !is(v[0], "status") && !is(v[0], "thinking_tokens");
+        return;
+    }
     stream_json_pick(record->ptr, record->len, want, 3, v);
     keep_name(s->session_id, v[1]);
     keep_name(s->model, v[2]);
@@ -466,7 +472,6 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
         count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
     }
     if (is(type, "stream_event")) {
-        r->first.value.type = STREAM_JSON_NONE;
         read_delta(s, r, record);
     } else if (is(type, "assistant")) {
         read_message(s, r, record, true);
