@@ -570,6 +570,116 @@ static void signals_reach_the_child(void) {
     }
 }
 
+static void last_words_after_a_signal_are_whole_1_4(void) {
+    /* What the child says when it is told to end is more than pipes hold, and our reader takes its time. */
+    static const char *const mode[] = {"--output=raw", "--output=events"};
+    static char block[65536];
+    size_t i;
+    for (i = 0; i < COUNT(mode); i++) {
+        int out[2], status;
+        bytes got = {NULL, 0, 0};
+        ssize_t n;
+        pid_t pid;
+        pipe_or_die(out);
+        pid = spawn(ARGS(A(wrap_path), A(mode[i]), A("--"), A("/bin/sh"), A("-c"),
+                         A(format("trap '%s --text=100K; exit 9' TERM; echo '\"up\"'; "
+                                  "while :; do sleep 0.05; done",
+                                  fake_path))),
+                    open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+        close(out[1]);
+        keep(&got, "", 0);
+        n = read(out[0], block, sizeof block);
+        CHECK(n > 0);
+        kill(pid, SIGTERM);
+        usleep(700000);
+        CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+        while ((n = read(out[0], block, sizeof block)) > 0) keep(&got, block, (size_t)n);
+        waitpid(pid, &status, 0);
+        CHECK_EQ(WEXITSTATUS(status), 9);
+        CHECK(got.len > 150000);
+        CHECK_EQ(count_text(&got, "\"type\":\"result\""), 1);
+        if (i) CHECK_EQ(count_text(&got, "{\"event\":\"end\""), 1);
+        free(got.ptr);
+        close(out[0]);
+    }
+}
+
+static void reader_that_takes_nothing_is_left(void) {
+    /* But not for longer than --grace, and not in silence. */
+    int out[2], err[2], status;
+    char said[200];
+    uint64_t start;
+    ssize_t n;
+    pid_t pid;
+    pipe_or_die(out);
+    pipe_or_die(err);
+    pid = spawn(ARGS(A(wrap_path), A("--grace=300ms"), A("--"), A(fake_path), A("--total=3M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], err[1], NULL);
+    close(out[1]);
+    close(err[1]);
+    usleep(300000); /* every pipe is full */
+    start = now_ms();
+    kill(pid, SIGTERM);
+    n = read(err[0], said, sizeof said - 1);
+    said[n > 0 ? n : 0] = '\0';
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 143);
+    CHECK(now_ms() - start >= 300 && now_ms() - start < 5000);
+    CHECK(strstr(said, "standard output is not complete") != NULL);
+    close(out[0]);
+    close(err[0]);
+}
+
+static uint64_t switches_of(pid_t pid) {
+    bytes b = read_file(format("/proc/%d/status", (int)pid));
+    const char *p = strstr(b.ptr, "\nvoluntary_ctxt_switches:");
+    uint64_t n = p ? strtoull(p + strlen("\nvoluntary_ctxt_switches:"), NULL, 10) : 0;
+    free(b.ptr);
+    return n;
+}
+
+static void nothing_turns_while_nothing_happens(void) {
+    /* All that there is to wait for is waited for, and never asked about again and again. */
+    char *const *const how[] = {
+        ARGS(A("--"), A("sleep"), A("600")),
+        ARGS(A("--timeout=startup=100ms,idle=100ms"), A("--"), A("/bin/sh"), A("-c"), A("echo; sleep 600")),
+        ARGS(A("--"), A("/bin/sh"), A("-c"), A("exec >&-; sleep 600")),
+        ARGS(A("--"), A("/bin/sh"), A("-c"), A("exec >&- 2>&-; sleep 600")),
+        ARGS(A("--restart=3"), A("--restart-delay=600s"), A("--"), A("/bin/false")),
+        ARGS(A("--linger=600s"), A("--"), A("/bin/sh"), A("-c"), A("sleep 600 & exit 0")),
+        ARGS(A("--listen"), A(format("unix:%s", path_of("turn"))), A("--"), A("sleep"), A("600")),
+        ARGS(A("--publish"), A(format("unix:%s:/publish", path_of("no"))), A("--"), A("sleep"), A("600")),
+        ARGS(A("--pty"), A("--"), A("sleep"), A("600")),
+        ARGS(A("--stdin=-"), A("--"), A("sleep"), A("600")),
+        ARGS(A("--"), A(fake_path), A("--total=3M"))}; /* its reader takes nothing */
+    enum { WAYS = sizeof how / sizeof *how };
+    uint64_t before[WAYS];
+    int out[2], in[2];
+    pid_t pid[WAYS];
+    size_t i;
+    pipe_or_die(out);
+    pipe_or_die(in);
+    for (i = 0; i < WAYS; i++) {
+        char *argv[16];
+        size_t n;
+        argv[0] = A(wrap_path);
+        for (n = 0; n < 15 && (argv[n + 1] = how[i][n]) != NULL; n++) {
+        }
+        pid[i] = spawn(argv, in[0], out[1], -1, NULL);
+    }
+    usleep(1500000);
+    for (i = 0; i < WAYS; i++) before[i] = switches_of(pid[i]);
+    usleep(1000000);
+    for (i = 0; i < WAYS; i++) {
+        uint64_t n = switches_of(pid[i]) - before[i];
+        CHECK(before[i] > 0 && n <= 4);
+        if (n > 4) printf("  the way of number %zu turned %u times in a second\n", i, (unsigned)n);
+        kill(pid[i], SIGKILL);
+        waitpid(pid[i], NULL, 0);
+    }
+    for (i = 0; i < 2; i++) close(out[i]), close(in[i]);
+}
+
 static void asked_twice_waits_for_nobody(void) {
     int reader, status;
     uint64_t start = now_ms();
@@ -2849,7 +2959,10 @@ int main(int argc, char **argv) {
     RUN(child_gets_default_signals_1_14);
     RUN(child_inherits_no_descriptor);
     RUN(signals_reach_the_child);
+    RUN(last_words_after_a_signal_are_whole_1_4);
+    RUN(reader_that_takes_nothing_is_left);
     RUN(asked_twice_waits_for_nobody);
+    RUN(nothing_turns_while_nothing_happens);
     RUN(deaf_child_is_killed_after_grace);
     RUN(timers_report_and_let_live_1_6);
     RUN(idle_timer_tells_what_is_known_1_6_1_11);

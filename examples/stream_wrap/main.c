@@ -33,6 +33,7 @@ static void take_signals(run *r, uint64_t now_ns) {
     bool typed;
     while ((number = console_signal(&typed)) != 0) {
         /* Asked twice, we no longer wait for anyone. */
+        r->patience_ns = r->has_child && !r->stop_signal ? now_ns + r->opt.grace_ns : 0;
         if (r->stop_signal) stop_child(r, CHILD_KILL);
         r->stop_signal = number;
         stop_child(r, typed && r->child_hears ? CHILD_TOLD : number);
@@ -72,6 +73,7 @@ static uint64_t look_at_clock(run *r, uint64_t now_ns) {
         if (since_ns(now_ns, r->quiet_ns) >= linger) r->give_up = true;
         wait = least(wait, r->give_up ? 0 : linger - since_ns(now_ns, r->quiet_ns));
     }
+    if (r->stop_signal && r->patience_ns > now_ns) wait = least(wait, r->patience_ns - now_ns);
     if (r->tee.lane.busy) wait = least(wait, STDERR_PATIENCE_NS);
     if (r->retry_ns > now_ns) wait = least(wait, r->retry_ns - now_ns);
     if (pipes_stderr_waits(r, now_ns))
@@ -79,10 +81,12 @@ static uint64_t look_at_clock(run *r, uint64_t now_ns) {
     return wait;
 }
 
+/* A child that was told to end has last words. */
 static bool finished(const run *r, uint64_t now_ns) {
+    bool leave = r->give_up && r->stop_signal && now_ns >= r->patience_ns;
     if ((r->has_child && !r->child_done) || is_stopping(r)) return false;
-    if (pipes_blocked(r)) return r->stdout_closed || (r->give_up && r->stop_signal);
-    if (tee_waits(r, now_ns)) return r->give_up && r->stop_signal;
+    if (pipes_blocked(r)) return r->stdout_closed || leave;
+    if (tee_waits(r, now_ns)) return leave;
     return r->ended && !r->decoding && (!r->has_child || r->child_err.file.fd == -1) &&
            !pipes_stderr_waits(r, now_ns);
 }
@@ -364,6 +368,8 @@ int main(int argc, char **argv) {
     if (!options_parse(&r.opt, argc, argv, &exit_code)) return exit_code;
     if (!start(&r, &exit_code)) return exit_code;
     exit_code = run_loop(&r);
+    if (pipes_blocked(&r) && !r.stdout_closed)
+        view_say(&r, "stream_wrap: standard output is not complete: nobody takes it");
     show_stderr_tail(&r);
     if (r.opt.child_stderr == STDERR_PASS) r.err_ring.dropped += r.err_ring.in - r.err_ring.passed;
     tee_close(&r);

@@ -81,7 +81,8 @@ typedef struct run {
     uint64_t quiet_ns;            /* since when nothing came, or could be read */
     uint64_t back_ns;             /* when we last ran again after we had been stopped (^Z); 0: never */
     bool give_up;                 /* nothing more is waited for */
-    int stop_signal;              /* a signal that asked us to end */
+    int stop_signal;              /* a signal that asked us to end; */
+    uint64_t patience_ns;         /* until then, whoever takes our output may still take it */
     bool stopping;                /* what was started is to end; */
     uint64_t kill_ns;             /* by force, from then on */
     unsigned kills;
