@@ -2804,6 +2804,20 @@ static void what_never_streamed_is_said_too(void) {
     forget(&r);
 }
 
+static void result_that_knows_nothing_changes_nothing(void) {
+    static const char in[] = "{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[],\"usage\":"
+                             "{\"input_tokens\":5,\"output_tokens\":7}}}\n"
+                             "{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[]}}\n"
+                             "{\"type\":\"result\",\"is_error\":true,\"usage\":{\"input_tokens\":0}}\n";
+    result r;
+    bytes state = status_of(in, sizeof in - 1, &r, NULL);
+    CHECK_EQ(number_at(&state, "/tokens/input"), 5);
+    CHECK_EQ(number_at(&state, "/tokens/output"), 7);
+    CHECK_EQ(number_at(&state, "/messages"), 1);
+    free(state.ptr);
+    forget(&r);
+}
+
 static void absurd_figures_are_none(void) {
     static const char *const cost[] = {"1e300", "-1", "1e-400", "99999999999999999999999999999999"};
     size_t i;
@@ -3047,6 +3061,7 @@ int main(int argc, char **argv) {
     RUN(text_is_safe_for_a_terminal_1_22);
     RUN(text_comes_once_from_deltas_or_whole);
     RUN(what_never_streamed_is_said_too);
+    RUN(result_that_knows_nothing_changes_nothing);
     RUN(absurd_figures_are_none);
     RUN(metrics_in_both_forms);
     RUN(totals_do_not_depend_on_how_it_is_cut);

@@ -162,10 +162,11 @@ static size_t message_seen(session *s, stream_json_value id, stream_json_value u
     if (i == SESSION_OPEN) { /* a new one takes the place of the oldest */
         i = s->opens++ % SESSION_OPEN;
         add(&s->done, &s->open[i].usage);
+        memset(&s->open[i].usage, 0, sizeof s->open[i].usage);
         memcpy(s->open[i].id, key, sizeof key);
         s->messages++;
     }
-    s->open[i].usage = read_usage(usage);
+    if (usage.type == STREAM_JSON_OBJECT) s->open[i].usage = read_usage(usage);
     return i;
 }
 
@@ -309,10 +310,12 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
     enum { USAGE, COST, ERROR, COUNT };
     static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
     stream_json_value v[COUNT];
+    session_usage usage;
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
-    if (v[USAGE].type == STREAM_JSON_OBJECT) {
+    usage = read_usage(v[USAGE]); /* of the whole run of the CLI; one that failed may not know */
+    if (usage.input + usage.output + usage.cache_read + usage.cache_write > 0) {
         close_messages(s, false);
-        s->done = read_usage(v[USAGE]); /* of the whole run of the CLI */
+        s->done = usage;
     }
     keep_cost(s, v[COST]);
     s->result_is_error = v[ERROR].type == STREAM_JSON_TRUE;
