@@ -654,7 +654,7 @@ static void nothing_turns_while_nothing_happens(void) {
         ARGS(A("--"), A(fake_path), A("--total=3M"))}; /* its reader takes nothing */
     enum { WAYS = sizeof how / sizeof *how };
     uint64_t before[WAYS];
-    int out[2], in[2];
+    int out[2], in[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     pid_t pid[WAYS];
     size_t i;
     pipe_or_die(out);
@@ -665,7 +665,7 @@ static void nothing_turns_while_nothing_happens(void) {
         argv[0] = A(wrap_path);
         for (n = 0; n < 15 && (argv[n + 1] = how[i][n]) != NULL; n++) {
         }
-        pid[i] = spawn(argv, in[0], out[1], -1, NULL);
+        pid[i] = spawn(argv, in[0], i == WAYS - 1 ? out[1] : null, -1, NULL);
     }
     usleep(1500000);
     for (i = 0; i < WAYS; i++) before[i] = switches_of(pid[i]);
@@ -678,6 +678,7 @@ static void nothing_turns_while_nothing_happens(void) {
         waitpid(pid[i], NULL, 0);
     }
     for (i = 0; i < 2; i++) close(out[i]), close(in[i]);
+    close(null);
 }
 
 static void asked_twice_waits_for_nobody(void) {
@@ -737,7 +738,7 @@ static void idle_timer_tells_what_is_known_1_6_1_11(void) {
     CHECK_HAS(r.err, "its stdin is open");
     CHECK(r.wall_ms < 5000);
     forget(&r);
-    r = run(NULL, ARGS(A("--timeout=idle=300ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+    r = run(NULL, ARGS(A("--timeout=idle=900ms:stop"), A("--"), A("/bin/sh"), A("-c"),
                        A("echo '{}'; while :; do :; done")));
     CHECK_EQ(r.code, 124);
     CHECK_HAS(r.err, "CPU in use");
@@ -1554,7 +1555,7 @@ static void dumb_terminal_gets_plain_lines_1_17(void) {
     while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
     waitpid(pid, &status, 0);
     CHECK_EQ(count_text(&screen, "\033"), 0);
-    CHECK_HAS(screen, "stream_wrap: 0:10  streaming  last 0:10 ago");
+    CHECK_HAS(screen, "stream_wrap: 0:10  streaming  last 0:");
     CHECK_EQ(count_text(&screen, "\n"), 1); /* few of them, whatever --interval says */
     free(screen.ptr);
     close(master);
