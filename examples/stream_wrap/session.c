@@ -143,7 +143,7 @@ static void add(session_usage *sum, const session_usage *u) {
     sum->cache_write += u->cache_write;
 }
 
-/* All the open messages are; what they used is in done, or is told otherwise. */
+/* Of all the open messages: what they used is part of done now, or is told otherwise. */
 static void close_messages(session *s, bool counted) {
     size_t i;
     for (i = 0; i < SESSION_OPEN; i++) {
