@@ -13,6 +13,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 
 const [relayPath, npm, only] = process.argv.slice(2);
 const dir = mkdtempSync(join(tmpdir(), 'relay-'));
@@ -1534,8 +1535,302 @@ await test('intercept_diff', async () => {
         check(Object.keys({ ...value, seen: 1 }).every((k) => got[k] === { ...value, seen: true }[k]), `${id}: ${JSON.stringify(got)}`);
     }
     console.log(`  ${patches} of 3000 as patches`);
-    for (const [bad, status] of [[['--diff', '/'], 2], [['--diff', 'a"b'], 2], [['--fanout', '--diff', 'id'], 2]])
+    for (const [bad, status] of [[['--diff', '/'], 2], [['--diff', 'a"b'], 2]])
         equal(spawnSync(relayPath, ['--upstream', up.url, ...bad], { timeout: 5000 }).status, status, bad.join(' '));
+});
+
+// ---- --diff in a fan-out: whoever gets a patch has what it is against
+// RFC 7386.
+function merged(to, patch) {
+    if (patch === null || typeof patch !== 'object' || Array.isArray(patch)) return patch;
+    const out = to && typeof to === 'object' && !Array.isArray(to) ? { ...to } : {};
+    for (const [name, value] of Object.entries(patch)) {
+        if (value === null) delete out[name];
+        else out[name] = merged(out[name], value);
+    }
+    return out;
+}
+// Documents that change: each step is { name, doc }, with the number of the step in it, and no two are the same.
+function* changing(size, keys = 7) {
+    const docs = new Map();
+    for (let n = 0; ; n++) {
+        const id = (n * 5) % keys, name = n % 3 ? 'message' : 'run', at = `${name} ${id}`;
+        const doc = { ...(docs.get(at) || { id, kept: { deep: ['a long text that does not change', 1] } }), n };
+        if (n % 4 === 1) doc.extra = { n, deep: { n } };
+        if (n % 4 === 3) delete doc.extra; // a patch says so with null
+        if (n % 11 === 7) doc.none = null; // a patch cannot say that
+        else delete doc.none;
+        if (size) doc.text = String.fromCharCode(97 + n % 26).repeat(size);
+        docs.set(at, doc);
+        yield { name, doc };
+    }
+}
+const block = ({ name, doc }) => `${name === 'message' ? '' : `event: ${name}\n`}data: ${JSON.stringify(doc)}\n\n`;
+// What a client has after these events, when each of them must make what was sent under its number of a key.
+function rebuild(events, sent, have = new Map()) {
+    const seen = { have, patches: 0, wholes: 0, lost: 0 };
+    for (const { event, data } of events) {
+        const patch = event.endsWith('.patch'), doc = JSON.parse(data);
+        if (event === 'gap') {
+            seen.lost += doc.lost ?? 1;
+            continue;
+        }
+        const at = `${patch ? event.slice(0, -6) : event} ${doc.id}`;
+        check(!patch || have.has(at), `a patch against nothing: ${event} ${data.slice(0, 200)}`);
+        have.set(at, patch ? merged(have.get(at), doc) : doc);
+        seen[patch ? 'patches' : 'wholes']++;
+        check(isDeepStrictEqual(have.get(at), sent.get(have.get(at).n)?.doc),
+            `${event} ${data.slice(0, 200)} makes ${JSON.stringify(have.get(at)).slice(0, 300)}`);
+    }
+    return seen;
+}
+// Of each key the last one that was sent, from the number `from` on.
+function lastOf(sent, from = 0) {
+    const last = new Map();
+    for (const [n, { name, doc }] of sent) if (n >= from) last.set(`${name} ${doc.id}`, doc);
+    return last;
+}
+const sameState = (got, want, who) => {
+    for (const [at, doc] of want) check(isDeepStrictEqual(got.get(at), doc), `${who}: ${at} is another`);
+    check(want.size > 3, `${who}: nothing to compare`);
+};
+
+await test('fanout_diff_from_the_start_late_resumed_and_by_topic', async () => {
+    const r = await relay(null, ['--fanout', '--diff', 'id', '--ring-events', '300', '-']);
+    const sent = new Map(), steps = changing(0);
+    const say = async (count, together, clients) => {
+        for (let k = 0; k < count; k += together) {
+            let text = '';
+            for (let i = 0; i < together; i++) {
+                const step = steps.next().value;
+                sent.set(step.doc.n, step);
+                text += block(step);
+            }
+            r.child.stdin.write(text);
+            await Promise.all(clients.map((c) => c.sees(`"n":${sent.size - 1}`)));
+        }
+    };
+    const join = async (path = '/events', more = '') => {
+        const c = await raw(r.port, GET(path, more));
+        await c.sees('retry: ');
+        return c;
+    };
+    const first = await join(), runs = await join('/events?topic=run'), old = await raw(r.port, 'GET / HTTP/1.0\r\n\r\n');
+    await old.sees('retry: ');
+    await say(1, 1, [first, runs, old]);
+    await say(60, 1, [first, old]); // one by one
+    let away = await join();
+    await say(60, 12, [first, old, away]); // and together, which go in one send
+    const late = await join(), from = sent.size;
+    await say(60, 12, [first, old, away, late]);
+    // One that comes back with its id and with what it had.
+    const before = rebuild(parsed(away), sent), { id } = parsed(away).at(-1), gone = sent.size;
+    away.destroy();
+    await say(60, 6, [first, late]);
+    away = await join('/events', `Last-Event-ID: ${id}\r\n`);
+    await say(120, 12, [first, old, late, away]);
+    const all = rebuild(parsed(first), sent);
+    sameState(all.have, lastOf(sent), 'from the start');
+    equal(all.patches + all.wholes, sent.size, 'all events');
+    check(all.patches > sent.size / 2, `${all.patches} patches of ${sent.size}`);
+    equal(JSON.stringify(parsed(old)), JSON.stringify(parsed(first)), 'HTTP/1.0, without chunks, gets the same');
+    const later = rebuild(parsed(late), sent);
+    sameState(later.have, lastOf(sent, from), 'a late one');
+    equal(later.patches + later.wholes, sent.size - from, 'all from there on');
+    check(later.patches > 100, `a late one: ${later.patches} patches`);
+    const again = rebuild(parsed(away), sent, before.have);
+    sameState(again.have, lastOf(sent), 'one that came back');
+    equal(again.patches + again.wholes, sent.size - gone, 'without a gap');
+    check(before.patches > 20 && again.patches > 100, `one that came back: ${before.patches}, ${again.patches} patches`);
+    // A client that has nothing but the id can use what comes, too.
+    const fresh = rebuild(parsed(away), sent);
+    sameState(fresh.have, lastOf(sent, gone), 'a new one with an old id');
+    await runs.sees(`"n":${sent.size - 1 - (sent.size - 1) % 3}`);
+    const some = rebuild(parsed(runs), sent);
+    equal(some.patches + some.wholes, [...sent.values()].filter((s) => s.name === 'run').length, 'one topic');
+    check(some.patches > 50, `one topic: ${some.patches} patches`);
+    // An id that is gone: what is still kept, and none of it against what is not.
+    const expired = await raw(r.port, GET('/events', `Last-Event-ID: ${parsed(first)[0].id}\r\n`));
+    await say(100, 10, [first, expired]);
+    const kept = rebuild(parsed(expired), sent);
+    check(kept.lost > 0 && kept.patches > 100, `${kept.lost} lost, ${kept.patches} patches`);
+    sameState(kept.have, lastOf(sent, sent.size - kept.patches - kept.wholes), 'one with an id that is gone');
+});
+
+await test('fanout_diff_of_one_name_and_key_in_several_topics', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--diff', 'id']);
+    const [all, a, both] = await Promise.all(['', '?topic=a', '?topic=a&topic=b'].map((q) => raw(r.port, GET(`/events${q}`))));
+    await Promise.all([all, a, both].map((c) => c.sees('retry: ')));
+    const sent = new Map();
+    const kept = { deep: 'a long text that does not change, ever' };
+    for (let n = 0; n < 30; n++) {
+        const doc = { id: 1, kept, n, [`f${n % 4}`]: n };
+        sent.set(n, { name: 'run', doc });
+        equal((await publish(r, JSON.stringify(doc), `?event=run&topic=${'aab'[n % 3]}`)).status, 200, 'published');
+    }
+    await publish(r, 'end', '?event=end&topic=a');
+    for (const [c, count, patches] of [[all, 30, 29], [a, 20, 9], [both, 30, 9]]) {
+        await c.sees('data: end');
+        const got = rebuild(parsed(c).slice(0, -1), sent);
+        equal(got.patches + got.wholes, count, 'events');
+        check(got.patches >= patches, `${got.patches} patches of ${count}`);
+    }
+});
+
+for (const policy of ['drop-oldest', 'conflate'])
+    await test(`fanout_diff_of_one_that_falls_behind_${policy}`, async () => {
+        const dropped = `sse_relay_dropped_events_total{reason="${policy === 'conflate' ? 'conflated' : 'drop_oldest'}"}`;
+        const r = await relay(null, ['--fanout', '--diff', 'id', '--policy', policy, '--conflate-key', '/id',
+            '--client-bytes', '300K', '--ring-bytes', '4M', '-']);
+        const sent = new Map(), steps = changing(20000);
+        const live = await raw(r.port, GET('/events')), slow = await raw(r.port, GET('/events'));
+        await Promise.all([live, slow].map((c) => c.sees('retry: ')));
+        const say = async (count) => {
+            let text = '';
+            for (let i = 0; i < count; i++) {
+                const step = steps.next().value;
+                sent.set(step.doc.n, step);
+                text += block(step);
+            }
+            r.child.stdin.write(text);
+            await live.sees(`"n":${sent.size - 1}`);
+        };
+        await say(20);
+        await slow.sees('"n":19');
+        for (let turn = 0; turn < 3; turn++) {
+            const before = await r.metric(dropped), from = sent.size;
+            slow.pause();
+            while ((await r.metric(dropped)) < before + 20 && sent.size < from + 3000) await say(5);
+            slow.resume();
+            await slow.sees(`"n":${sent.size - 1}`, 20000);
+            for (let i = 0; i < 10; i++) await say(5);
+            await slow.sees(`"n":${sent.size - 1}`);
+        }
+        const got = rebuild(parsed(slow), sent), all = rebuild(parsed(live), sent);
+        sameState(all.have, lastOf(sent), 'the live one');
+        sameState(got.have, lastOf(sent), 'the slow one');
+        check(all.patches > sent.size / 2, `the live one: ${all.patches} patches of ${sent.size}`);
+        check(got.patches > 20, `the slow one: ${got.patches} patches`);
+        check(got.patches + got.wholes < sent.size, 'it lost none');
+        if (policy === 'drop-oldest') equal(got.patches + got.wholes + got.lost, sent.size, 'got and lost are all there were');
+        else check(await r.metric(dropped) > 20, 'some were spared');
+    });
+
+await test('fanout_diff_and_urgent_events', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--diff', 'id', '--client-bytes', '100M', '--ring-bytes', '100M']);
+    const live = await raw(r.port, GET('/events')), slow = await raw(r.port, GET('/events'));
+    await Promise.all([live, slow].map((c) => c.sees('retry: ')));
+    const sent = new Map(), agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const headers = { Authorization: 'Bearer t' };
+    const say = async (n, query, more) => {
+        const doc = { id: 1, kept: 'a long text that does not change, ever', n, ...more };
+        sent.set(n, { name: 'message', doc });
+        const a = await get(r.port, `/publish${query}`, { method: 'POST', agent, headers, body: JSON.stringify(doc) });
+        equal(a.status, 200, 'published');
+    };
+    for (let n = 0; n < 3; n++) await say(n, '', { [`f${n}`]: n });
+    await say(3, '?urgent=1', { hurry: true });
+    for (let n = 4; n < 8; n++) await say(n, '', { [`f${n}`]: n });
+    await live.sees('"n":7');
+    const forms = parsed(live).map((e) => (e.event.endsWith('.patch') ? 'patch' : 'whole')).join();
+    equal(forms, 'whole,patch,patch,whole,whole,patch,patch,patch', 'forms');
+    await slow.sees('"n":7');
+    slow.pause(); // and where it overtakes what waits
+    for (let n = 8; n < 180; n++) await say(n, '', { text: String.fromCharCode(97 + n % 26).repeat(50000) });
+    await say(180, '?urgent=1', { hurry: true });
+    await say(181, '', { last: true });
+    agent.destroy();
+    slow.resume();
+    await slow.sees('"n":181', 20000);
+    const order = [], have = new Map();
+    for (const e of parsed(slow)) {
+        rebuild([e], sent, have);
+        order.push(have.get('message 1').n);
+    }
+    check(order.indexOf(180) < 179, `at ${order.indexOf(180)}`);
+    equal(order.filter((n) => n !== 3 && n !== 180).join(), [...sent.keys()].filter((n) => n !== 3 && n !== 180).join(), 'all');
+    check(isDeepStrictEqual(have.get('message 1'), sent.get(181).doc), 'the last one');
+    agent.destroy();
+});
+
+await test('fanout_diff_with_more_keys_than_are_kept', async () => {
+    const r = await relay(null, ['--fanout', '--diff', '/id', '--ring-bytes', '200K', '--set', '/seen=true', '-']);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    const sent = new Map(), steps = changing(0, 3001), docs = [];
+    for (let n = 0; n < 9000; n++) {
+        const step = steps.next().value;
+        docs.push(step);
+        sent.set(n, { ...step, doc: { ...step.doc, seen: true } });
+    }
+    for (let n = 0; n < 9000; n += 50) {
+        r.child.stdin.write(docs.slice(n, n + 50).map(block).join(''));
+        await c.sees(`"n":${n + 49}`);
+    }
+    const some = rebuild(parsed(c), sent);
+    sameState(some.have, lastOf(sent), 'many keys');
+    equal(some.patches, 0, 'of 3001 keys in turn none is kept long enough');
+    const text = (n) => `data: {"id":"big","n":${n},"text":"${'x'.repeat(150000)}"}\n\n`;
+    const inUse = async () => JSON.parse((await get(r.port, '/buffer-pool-metrics')).body).totalBytes;
+    const before = await inUse();
+    for (let n = 9000; n < 9040; n++) {
+        r.child.stdin.write(text(n).replace('big', `big${n}`));
+        await c.sees(`"n":${n}`);
+    }
+    check(await inUse() - before < 4 << 20, 'what is kept of large ones stays bounded');
+});
+
+await test('diff_after_a_reload_with_another_key', async () => {
+    const file = join(dir, 'diff.conf');
+    let socket, arrived;
+    const up = await upstream((s) => { socket = s; s.write(SSE); arrived.tell(); });
+    const sayTo = async (c, doc) => {
+        socket.write(chunk(`data: ${JSON.stringify(doc)}\n\n`));
+        await c.sees(`"n":${doc.n}`);
+    };
+    for (const mode of ['', 'fanout\n']) {
+        writeFileSync(file, `${mode}upstream = ${up.url}\ndiff = a\n`);
+        const r = await relay(null, ['--config', file]);
+        arrived = signal();
+        const c = await raw(r.port, GET());
+        await arrived.told;
+        await c.sees(mode ? 'retry: ' : '\r\n\r\n');
+        const text = 'a long text that does not change, ever';
+        await sayTo(c, { a: 1, b: 2, n: 1, text });
+        await sayTo(c, { a: 1, b: 2, n: 2, text });
+        writeFileSync(file, `${mode}upstream = ${up.url}\ndiff = b\n`);
+        const at = r.log.length;
+        r.child.kill('SIGHUP');
+        await r.says(/reload: done/, at);
+        await sayTo(c, { a: 2, b: 1, n: 3, text }); // its b is what the a of those before was
+        await sayTo(c, { a: 2, b: 1, n: 4, text });
+        equal(parsed(c).map((e) => `${e.event} ${e.data.length < 50}`).join(),
+            'message false,message.patch true,message false,message.patch true', 'forms');
+        equal(parsed(c).at(-1).data, '{"b":1,"n":4}', 'the last patch');
+        await r.stop();
+    }
+});
+
+await test('fanout_rules_for_what_is_published', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--set', '/seen=1', '--drop', 'gone', '--conflate-key', '/k']);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    equal((await publish(r, '{"x": 1}', '?event=a')).body.toString().slice(0, 7), '{"id":"', 'an id');
+    equal((await publish(r, '{"x": 2}', '?event=gone')).body.toString(), '{"id":null}\n', 'left out, so there is no id');
+    await publish(r, 'no JSON', '?urgent=1');
+    await publish(r, 'end');
+    await c.sees('data: end');
+    equal(parsed(c).map((e) => `${e.event} ${e.data}`).join('|'), 'a {"x": 1,"seen":1}|message no JSON|message end', 'events');
+    equal(await r.metric('sse_relay_filtered_events_total'), 1, 'counted');
+    const only = await relay(up.url, [...FAN, '--only', 'a']);
+    const d = await raw(only.port, GET('/events'));
+    await d.sees('retry: ');
+    for (const name of ['b', 'a', '', 'b', 'a']) await publish(only, `${name}.`, name && `?event=${name}`);
+    await d.sees(/data: a\.[^]*data: a\./);
+    equal(parsed(d).map((e) => e.event).join(), 'a,a', '--only');
 });
 
 await test('2.8_terminal_events_tell_whole_from_cut', async () => {

@@ -93,6 +93,17 @@ static void begin_to_end(relay *r) {
     (void)stream_io_timer(&r->s.io, &r->retire.op, r->retire_from);
 }
 
+/* Another member is the key: what was kept by the old one is nothing to compare with. */
+static void forget_diffs(relay *r) {
+    exchange *e;
+    for (e = r->exchanges; e; e = e->next) {
+        diff_free(e->diff);
+        e->diff = NULL;
+    }
+    diff_free(r->fan.diff);
+    r->fan.diff = NULL;
+}
+
 static void reload(relay *r, int argc, char **argv) {
     options fresh;
     target to;
@@ -108,7 +119,7 @@ static void reload(relay *r, int argc, char **argv) {
     }
     wrong = filter_init(&rules, &fresh, &rule);
     if (wrong) {
-        log_say("reload: --set", wrong);
+        log_say(rule == fresh.diff ? "reload: --diff" : "reload: --set", wrong);
         return;
     }
     if (fresh.upstream) {
@@ -122,6 +133,7 @@ static void reload(relay *r, int argc, char **argv) {
     }
     if (!log_open(&r->log, fresh.access_log)) log_say("reload: --access-log", "cannot be opened");
     r->o = fresh; /* where we listen stays as it was */
+    if (strcmp(r->filter.diff, rules.diff) != 0) forget_diffs(r);
     stream_sse_free(&r->filter.sse);
     (void)filter_init(&r->filter, &r->o, &rule);
     r->s.desc.max_connections = (unsigned)fresh.max_connections;

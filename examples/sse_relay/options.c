@@ -100,7 +100,8 @@ static const option_row rows[] = {
     {"only", TEXTS, FIELD(only), "NAME", "leave out all others", NULL},
     {"diff", TEXT, FIELD(diff), "KEY",
      "of events with the same name and the same value of that member, send only what has changed: an\n"
-     "RFC 7386 merge patch with the key in it, named NAME.patch; the first comes whole (not --fanout)",
+     "RFC 7386 merge patch with the key in it, named NAME.patch; the first comes whole, and in a fan-out\n"
+     "every one whose predecessor a subscriber has not got",
      NULL},
     {"terminal", TEXTS, FIELD(terminal), "TEXT",
      "an event of that name or with that data completes a stream ([DONE], message_stop); one that\n"
@@ -312,11 +313,6 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
     }
     if (o->config && !from_file(o, o->config, given)) return false;
     if (o->listen.count == 0) o->listen.text[o->listen.count++] = "127.0.0.1:8080";
-    if (o->fanout && o->diff) {
-        fprintf(stderr,
-                "sse_relay: --diff: not with --fanout: who comes later has nothing to apply it to\n");
-        return false;
-    }
     if (o->fanout) {
         if ((o->upstream != NULL) + (o->exec != NULL) + o->standard_input != 1) {
             fprintf(stderr, "sse_relay: --fanout: needs one source: --upstream URL, --exec COMMAND or -\n");
