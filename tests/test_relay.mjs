@@ -1556,13 +1556,15 @@ function* changing(size, keys = 7) {
     for (let n = 0; ; n++) {
         const id = (n * 5) % keys, name = n % 3 ? 'message' : 'run', at = `${name} ${id}`;
         const doc = { ...(docs.get(at) || { id, kept: { deep: ['a long text that does not change', 1] } }), n };
+        doc[`f${n % 5}`] = n; // whoever misses a step shows it
         if (n % 4 === 1) doc.extra = { n, deep: { n } };
         if (n % 4 === 3) delete doc.extra; // a patch says so with null
         if (n % 11 === 7) doc.none = null; // a patch cannot say that
         else delete doc.none;
         if (size) doc.text = String.fromCharCode(97 + n % 26).repeat(size);
+        else delete doc.text;
         docs.set(at, doc);
-        yield { name, doc };
+        size = (yield { name, doc }) ?? size;
     }
 }
 const block = ({ name, doc }) => `${name === 'message' ? '' : `event: ${name}\n`}data: ${JSON.stringify(doc)}\n\n`;
@@ -1678,33 +1680,38 @@ await test('fanout_diff_of_one_name_and_key_in_several_topics', async () => {
     }
 });
 
-for (const policy of ['drop-oldest', 'conflate'])
-    await test(`fanout_diff_of_one_that_falls_behind_${policy}`, async () => {
+for (const [policy, ...bounds] of [
+    ['drop-oldest', '--client-bytes', '300K', '--ring-bytes', '4M'],
+    ['drop-oldest', '--client-bytes', '4M', '--ring-events', '30'], // behind what is kept
+    ['conflate', '--client-bytes', '300K', '--ring-bytes', '4M'],
+])
+    await test(`fanout_diff_of_one_that_falls_behind_${policy}${bounds[2].slice(6)}`, async () => {
         const dropped = `sse_relay_dropped_events_total{reason="${policy === 'conflate' ? 'conflated' : 'drop_oldest'}"}`;
-        const r = await relay(null, ['--fanout', '--diff', 'id', '--policy', policy, '--conflate-key', '/id',
-            '--client-bytes', '300K', '--ring-bytes', '4M', '-']);
+        const r = await relay(null, ['--fanout', '--diff', 'id', '--policy', policy, '--conflate-key', '/id', ...bounds, '-']);
         const sent = new Map(), steps = changing(20000);
-        const live = await raw(r.port, GET('/events')), slow = await raw(r.port, GET('/events'));
-        await Promise.all([live, slow].map((c) => c.sees('retry: ')));
-        const say = async (count) => {
+        const slow = await raw(r.port, GET('/events'));
+        await slow.sees('retry: ');
+        const live = await raw(r.port, GET('/events')); // it is served before the older one
+        await live.sees('retry: ');
+        const say = async (count, size) => {
             let text = '';
             for (let i = 0; i < count; i++) {
-                const step = steps.next().value;
+                const step = steps.next(size).value;
                 sent.set(step.doc.n, step);
                 text += block(step);
             }
             r.child.stdin.write(text);
             await live.sees(`"n":${sent.size - 1}`);
         };
-        await say(20);
+        await say(20, 20000);
         await slow.sees('"n":19');
         for (let turn = 0; turn < 3; turn++) {
             const before = await r.metric(dropped), from = sent.size;
             slow.pause();
-            while ((await r.metric(dropped)) < before + 20 && sent.size < from + 3000) await say(5);
+            while ((await r.metric(dropped)) < before + 20 && sent.size < from + 3000) await say(5, 20000);
             slow.resume();
             await slow.sees(`"n":${sent.size - 1}`, 20000);
-            for (let i = 0; i < 10; i++) await say(5);
+            for (let i = 0; i < 10; i++) await say(5, 0); // both get the same batch, but not in the same form
             await slow.sees(`"n":${sent.size - 1}`);
         }
         const got = rebuild(parsed(slow), sent), all = rebuild(parsed(live), sent);
