@@ -126,11 +126,19 @@ static const frame *form_of(const subscriber *s, const slot *m) {
     return has ? &m->patch : &m->frame;
 }
 
+/* What it is behind by, without the one that goes into its output next: one event, however long, is nothing
+   to be behind by for who has taken all before. */
+static uint64_t waiting(const fanout *f, const subscriber *s) {
+    uint64_t behind = fanout_behind(f, s), from = s->next < f->oldest ? f->oldest : s->next;
+    return behind && server_room(s->c) >= LEAST_ROOM ? behind - f->ring[from % f->ring_len].frame.len
+                                                     : behind;
+}
+
 /* Deals with one that is too far behind: false when it is no longer there. */
 static bool catch_up(subscriber *s) {
     fanout *f = s->f;
     uint64_t lost = 0, cap = f->r->o.client_bytes;
-    bool over = fanout_behind(f, s) > cap;
+    bool over = waiting(f, s) > cap;
     if (!over) s->resuming = false;
     if (s->next >= f->oldest && (!over || s->resuming)) return true;
     if (f->r->o.policy == POLICY_DISCONNECT) {
@@ -142,8 +150,9 @@ static bool catch_up(subscriber *s) {
         lost = f->oldest - s->next;
         s->next = s->since = f->oldest;
     }
-    /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before. */
-    while (!s->resuming && s->next < f->next &&
+    /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before.
+       The newest is never lost. */
+    while (over && !s->resuming && s->next + 1 < f->next &&
            fanout_behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
         slot *m = slot_of(f, s->next++);
         if (f->r->o.policy == POLICY_CONFLATE && m->outdated)
@@ -501,12 +510,13 @@ static void publish_request(fanout *f, server_conn *c) {
         return;
     }
     /* As long for a wrong token as for a right one. */
-    if (given.len == n + 7 && strncmp(given.ptr, "Bearer ", 7) == 0)
+    if (given.len == n + 7 && given.ptr[6] == ' ' && http_same(stream_slice_of(given.ptr, 6), "bearer"))
         for (i = 0; i < n; i++) differs |= (unsigned)(given.ptr[7 + i] ^ token[i]);
     else
         differs = 1;
     if (differs) {
-        server_reply(c, 401, "text/plain", stream_slice_text("Not with this token.\n"));
+        server_reply_with(c, 401, "text/plain", stream_slice_text("WWW-Authenticate: Bearer\r\n"),
+                          stream_slice_text("Not with this token.\n"));
         return;
     }
     p = (publication *)calloc(1, sizeof *p);
@@ -608,14 +618,20 @@ void fanout_head(server_conn *c) {
     if (h->query.ptr) path.len = (size_t)(h->query.ptr - path.ptr) - 1;
     if (admin_serves(r, c) || relay_preflight(r, c)) return;
     if (r->admin_listener != c->listener) {
-        bool events =
-            (path.len == 1 && *path.ptr == '/') || (path.len == 7 && memcmp(path.ptr, "/events", 7) == 0);
+        bool events = http_same(path, "/") || http_same(path, "/events"),
+             publish = http_same(path, "/publish");
         if (events && get) {
             subscribe(&r->fan, c);
             return;
         }
-        if (path.len == 8 && memcmp(path.ptr, "/publish", 8) == 0 && http_same(h->method, "POST")) {
+        if (publish && http_same(h->method, "POST")) {
             publish_request(&r->fan, c);
+            return;
+        }
+        if (events || publish) {
+            server_reply_with(c, 405, "text/plain",
+                              stream_slice_text(events ? "Allow: GET, HEAD\r\n" : "Allow: POST\r\n"),
+                              stream_slice_text("GET /events, POST /publish.\n"));
             return;
         }
     }

@@ -128,6 +128,7 @@ struct exchange {
     uint64_t bytes_up, bytes_down, chunks, count;               /* count: events */
     uint64_t stalls, stalled_ns, stall_since; /* how often and long the client held it up */
     const char *error;
+    char why[128]; /* for `error` */
 };
 
 void proxy_head(server_conn *c);

@@ -148,9 +148,11 @@ void source_connected(exchange *e) {
 
 void source_failed(exchange *e, const char *why) {
     fanout *f = &e->r->fan;
+    char text[sizeof e->why];
+    snprintf(text, sizeof text, "%s", why);
     e->r->counts.upstream_errors[e->connected_ns ? UPSTREAM_CUT : UPSTREAM_CONNECT]++;
     drop(f);
-    later(f, why);
+    later(f, text);
 }
 
 void source_read(exchange *e, size_t bytes) {
@@ -185,9 +187,10 @@ void source_read(exchange *e, size_t bytes) {
             return;
         }
     }
-    if (st != STREAM_MORE)
-        source_failed(e, "it answers with no HTTP");
-    else
+    if (st != STREAM_MORE) {
+        snprintf(e->why, sizeof e->why, "its answer is refused: %s", u->http.error);
+        source_failed(e, e->why);
+    } else
         upstream_read(u);
 }
 
