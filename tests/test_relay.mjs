@@ -4,12 +4,15 @@
 //
 //     node tests/test_relay.mjs SSE_RELAY [NPM [NAME]]    NPM: a directory with node_modules; NAME: only such cases
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+    closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -788,6 +791,106 @@ await test('options_are_checked_and_come_from_three_places', async () => {
     equal(run(['--upstream', up.url, '--listen', `127.0.0.1:${r.port}`]).status, 3, 'the address is taken');
 });
 
+await test('options_name_what_is_wrong', async () => {
+    const run = (args) => spawnSync(relayPath, args, { timeout: 5000, encoding: 'utf8' });
+    const file = join(dir, 'wrong.conf');
+    const names = (status, args, pattern) => {
+        const all = [...(args.includes('--upstream') || args.includes('--config') ? [] : ['--upstream', 'http://127.0.0.1:9']), ...args];
+        const a = run(all), text = args.map((t) => t.slice(0, 40)).join(' ');
+        equal(a.status, status, `${text}: the exit code; it says ${JSON.stringify(a.stderr.slice(0, 200))}`);
+        check(pattern.test(a.stderr), `${text}: ${a.stderr.slice(0, 300)}`);
+        check(a.stdout === '', `${text}: standard output is no place to complain`);
+    };
+    for (const [option, ...values] of [
+        ['--ping', '-1', '1e3', '5 s', '', '99999999999999999999h'], ['--max-body', '0', '1T', 'x', ''],
+        ['--ring-events', '0', '99999999999999999999', '10000001'], ['--max-connections', '0', '1000001'],
+        ['--policy', 'drop', ''], ['--on-disconnect', 'x'], ['--encoded', 'x'], ['--metrics', 'x'],
+        ['--chunk', '1K1', '1023', '2M'], ['--request-chunk', '1'], ['--ping-event', '', 'a\nb', 'x'.repeat(129)],
+        ['--token', ''], ['--conflate-key', 'nope', ''], ['--send-timeout', '0'], ['--client-head-timeout', '0'],
+        ['--client-body-timeout', '0'], ['--keep-alive', '0'], ['--set', 'x', '/x', '/x=', '/x={', 'x=1'],
+        ['--diff', '', '/', 'a/b', 'x'.repeat(200)], ['--admin-prefix', 'x', '/x/', '/'],
+    ])
+        for (const value of values) names(2, [option, value], new RegExp(`${option}\\b`));
+    names(2, ['--ping'], /--ping: needs a value/);
+    names(2, ['--fanout=perhaps'], /--fanout: 'perhaps' is not yes or no/);
+    names(2, ['--pong=1'], /--pong=1: no such option/);
+    names(2, ['-x'], /-x: not understood/);
+    names(2, ['extra'], /extra: not understood/);
+    names(2, Array(17).fill(['--drop', 'x']).flat(), /--drop: more than 16/);
+    names(2, ['--exec', 'x'], /--exec and - are for --fanout/);
+    names(2, ['-'], /--exec and - are for --fanout/);
+    names(2, ['--fanout', '-'], /--fanout: needs one source/);
+    names(2, ['--access-log', '/nonexistent/log'], /--access-log \/nonexistent\/log: /);
+    for (const [url, why] of [['ftp://x', 'http'], ['http://', 'host'], ['http://127.0.0.1:0', 'port'], ['https://x', 'TLS'],
+        ['http://u:p@127.0.0.1', 'user'], ['http://127.0.0.1/?q', 'query'], ['http://127.0.0.1/#f', 'URL'],
+        ['http://no.such.host.invalid', 'host'], [`unix:/${'x'.repeat(200)}`, 'path']])
+        names(4, ['--upstream', url], new RegExp(`--upstream [^ ]*: .*${why}`));
+    for (const [where, why] of [['127.0.0.1:99999', 'port'], ['nonsense', 'port'], ['', 'host'], ['[::1]', 'port'],
+        ['192.0.2.1:80', 'address'], ['unix:', 'path'], ['unix:/nonexistent/x', 'socket'], [`unix:${'x'.repeat(200)}`, 'path']])
+        names(3, ['--listen', where], new RegExp(`--listen [^ ]*: .*${why}`));
+    for (const [text, pattern] of [
+        ['ping\n', /config line 1: ping: needs a value/], ['\n# x\nbogus = 1\n', /config line 3: bogus: no such option/],
+        ['fanout = perhaps\n', /config line 1: fanout: 'perhaps' is not yes or no/],
+        ['config = x\n', /config line 1: config: no such option/], ['[section]\n', /config line 1: \[section\]: no such/],
+        [`ping = 1s\nset = /x="${'y'.repeat(5000)}"\n`, /config line 2: longer than/], ['ping\0 = 1s\n', /config line 1: .*NUL/],
+        ['= 5\n', /config line 1: : no such option/], ['ping = soon', /config line 1: ping: 'soon' is not TIME/],
+    ]) {
+        writeFileSync(file, text);
+        names(2, ['--config', file], pattern);
+    }
+    names(2, ['--config', '/nonexistent'], /--config: cannot read \/nonexistent/);
+    names(2, ['--config', dir], /--config: cannot read/);
+    // A file as others write it: CRLF, blanks, no line end at its end.
+    writeFileSync(file, '\r\n  # ours\r\n\tupstream=http://127.0.0.1:9  \r\n preserve-host\r\nping = 5s');
+    const r = await relay(null, ['--config', file]);
+    equal((await get(r.port, '/')).status, 502, 'it is there');
+    const env = spawnSync(relayPath, [], { timeout: 5000, encoding: 'utf8', env: { ...process.env, SSE_RELAY_UPSTREAM: 'http://127.0.0.1:9', SSE_RELAY_PING: 'soon' } });
+    check(env.status === 2 && /environment: ping: 'soon' is not TIME/.test(env.stderr), env.stderr);
+    // Each option is explained.
+    const help = run(['--help']).stdout.split('\n');
+    help.forEach((line, i) => { if (line.startsWith('  --')) check(/^ {8}\S/.test(help[i + 1]), `${line} is not explained`); });
+    check(help.every((line) => line.length <= 110), 'a line of --help that is too long');
+});
+
+await test('2.16_reload_with_a_broken_file_and_a_log_that_was_moved', async () => {
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
+    const file = join(dir, 'broken.conf'), log = join(dir, 'moved.log');
+    const text = `upstream = ${up.url}\naccess-log = ${log}\nupstream-keep-alive = 0\n`;
+    writeFileSync(file, text + 'max-body = 10\n');
+    const r = await relay(null, ['--config', file]);
+    const hup = async (said) => {
+        const at = r.log.length;
+        r.child.kill('SIGHUP');
+        await r.says(said, at);
+    };
+    const post = async (n) => (await get(r.port, `/${n}`, { method: 'POST', body: 'x'.repeat(n) })).status;
+    equal(await post(11), 413, 'too long');
+    for (const bad of ['bogus = 1\n', 'ping = soon\n', 'diff = a/b\n', 'set = x\n', `set = /x="${'y'.repeat(5000)}"\n`, 'token =\n']) {
+        writeFileSync(file, text + bad);
+        await hup(/reload: /);
+        check(!/reload: done/.test(r.log), `${bad.slice(0, 20)} is taken`);
+        equal(await post(11), 413, 'all is as it was');
+    }
+    writeFileSync(file, text); // what stood there and does no more is as without it
+    await hup(/reload: done/);
+    equal(await post(11), 200, 'no limit');
+    check(!/until a restart/.test(r.log), r.log);
+    renameSync(log, log + '.1');
+    equal(await post(12), 200, 'goes to the file under its other name');
+    await hup(/reload: done/);
+    equal(await post(13), 200, 'goes to another');
+    const lines = (name) => [...readFileSync(name, 'utf8').matchAll(/target="\/(\d+)" status=200/g)].map((m) => m[1]).join();
+    await becomes(() => lines(log + '.1'), '11,12', 'the old log');
+    await becomes(() => lines(log), '13', 'the new one');
+    check(/^\d{4}-\d\d-\d\dT[\d:.]+Z id=\d+ client=127.0.0.1 method=POST target="\/13" status=200 reason=done ms=[\d.]+ answer_ms=[\d.]+ up=\d+ down=1 events=0 chunks=1 stalls=0 stalled_ms=0.0 reused=[01]$/m
+        .test(readFileSync(log, 'utf8')), readFileSync(log, 'utf8'));
+    writeFileSync(file, text + 'listen = 127.0.0.1:1\nring-events = 5\n');
+    await hup(/--listen, --admin, --ring-events and --max-event stay as they were/);
+    unlinkSync(file);
+    await hup(/the old configuration stays/);
+    equal(await post(14), 200, 'without its file');
+});
+
 // ---- fan-out
 const publish = (r, data, query = '') => get(r.port, '/publish' + query, { method: 'POST', body: data, headers: { Authorization: 'Bearer t' } });
 // What a client got: [id, event, data] of each event.
@@ -1451,6 +1554,412 @@ await test('2.12_a_million_events_leave_nothing_behind', async () => {
         console.log(`  malloc was called ${allocations[0]} times for ${total / 2} events, ${allocations[1]} times for ${total}`);
         check(Math.abs(allocations[1] - allocations[0]) < 100, 'twice the events, the same number of allocations');
     }
+});
+
+// ---- what odd upstreams and odd clients do
+await test('2.18_bytes_behind_an_answer_spoil_no_other', async () => {
+    let behind = '', connections = 0;
+    const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' + behind));
+    up.server.on('connection', () => connections++);
+    const r = await relay(up.url);
+    // What is behind the first would stand before the second, or take it for its own.
+    const others = ['X', 'HTTP/1.1 200 OK\r\nX: ', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad', '\r\n'];
+    for (behind of others) {
+        for (let i = 0; i < 3; i++) {
+            const a = await get(r.port, '/');
+            equal(`${a.status} ${a.body} ${a.headers.x}`, '200 ok undefined', JSON.stringify(behind));
+        }
+    }
+    equal(connections, 12, 'each time another connection');
+    // The same of what has no body, whatever stands behind its head.
+    const bodies = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+    const r2 = await relay(bodies.url);
+    for (let i = 0; i < 3; i++) {
+        equal((await get(r2.port, '/', { method: 'HEAD' })).status, 200, 'HEAD');
+        equal((await get(r2.port, '/')).body.toString(), 'ok', 'GET after HEAD');
+    }
+});
+
+await test('proxy_answers_of_all_kinds', async () => {
+    let text;
+    const up = await upstream((s) => s.write(text));
+    const r = await relay(up.url, ['--upstream-keep-alive', '0']);
+    const ask = async (what, request = GET()) => {
+        text = what;
+        const c = await raw(r.port, request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+        await within(5000, c.gone, what);
+        return c.seen.replace(/Date: [^\r]*\r\n/g, '').replaceAll('Connection: close\r\n', '');
+    };
+    const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', hints = 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n';
+    equal(await ask(hints + hints + ok), hints + hints + ok, '103');
+    equal(await ask(hints + ok, 'GET / HTTP/1.0\r\n\r\n'), ok, '103 is nothing for HTTP/1.0');
+    equal(await ask('HTTP/1.1 100 Continue\r\n\r\n' + ok), ok, '100, which nobody has asked for');
+    equal(await ask('HTTP/1.1 204 No Content\r\nA: b\r\n\r\n'), 'HTTP/1.1 204 No Content\r\nA: b\r\n\r\n', '204');
+    equal(await ask('HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 5\r\n\r\n'),
+        'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n', '304');
+    const cookies = 'HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n';
+    equal(await ask(cookies), cookies, 'two fields of a name');
+    const odd = SSE + '9;a=b;c="d e"\r\ndata: 1\n\n\r\n0;x\r\nTrailer-Field: er\r\n\r\n';
+    check((await ask(odd)).endsWith('\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n'), 'extensions of chunks and trailers end here');
+    const long = (n) => `HTTP/1.1 200 OK\r\nX: ${'a'.repeat(n)}\r\nContent-Length: 0\r\n\r\n`;
+    equal(await ask(long(60000)), long(60000), 'a long head');
+    const refused = await ask(long(70000));
+    check(/^HTTP\/1.1 502 [^]*upstream_invalid[^]*head longer than/.test(refused), `a longer one: ${refused.slice(0, 300)}`);
+});
+
+await test('proxy_requests_of_all_kinds', async () => {
+    const heads = [];
+    const up = await upstream((s, head) => {
+        heads.push(head);
+        const n = heads.length, length = Number(head.match(/content-length: (\d+)/i)?.[1] || 0);
+        let got = s.rest?.length || 0;
+        const answer = () => s.write(`HTTP/1.1 200 OK\r\nContent-Length: ${String(n).length}\r\n\r\n${n}`);
+        if (got >= length) answer();
+        else s.on('data', (d) => { got += d.length; if (got >= length) answer(); });
+    });
+    const r = await relay(up.url, ['--upstream-keep-alive', '0']);
+    const c = await raw(r.port, [1, 2, 3, 4].map((n) => GET(`/${n}`)).join('')); // all at once
+    await c.sees(/\r\n\r\n1[^]*\r\n\r\n2[^]*\r\n\r\n3[^]*\r\n\r\n4$/);
+    equal(heads.map((h) => h.split(' ')[1]).join(), '/1,/2,/3,/4', 'one behind the other');
+    // Who waits for 100 gets it at once, and the upstream is not asked to say it.
+    c.seen = '';
+    c.write('POST /5 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n');
+    await c.sees('HTTP/1.1 100 Continue\r\n\r\n');
+    c.write('abc');
+    await c.sees(/\r\n\r\n5$/);
+    check(!/expect/i.test(heads[4]), heads[4]);
+    const old = await raw(r.port, 'GET /6 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n');
+    await old.sees(/Connection: keep-alive\r\n\r\n6$/);
+    old.write('GET /7 HTTP/1.0\r\n\r\n');
+    await old.sees(/\r\n\r\n7$/);
+    await within(5000, old.gone, 'HTTP/1.0 ends');
+    // Lists that stand in several fields stay whole.
+    c.write(GET('/8', 'X-Forwarded-For: 1.2.3.4\r\nVia: 1.0 a\r\nX-Forwarded-For: 5.6.7.8, 9.9.9.9\r\nVia: 1.1 b\r\n'));
+    await c.sees(/\r\n\r\n8$/);
+    check(heads[7].includes('\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8, 9.9.9.9, 127.0.0.1\r\n'), heads[7]);
+    check(heads[7].includes('\r\nVia: 1.0 a, 1.1 b, 1.1 sse_relay\r\n'), heads[7]);
+    c.write(GET('/9', `X-Forwarded-For: ${'1.2.3.4, '.repeat(100)}5.6.7.8\r\n`));
+    await c.sees(/\r\n\r\n9$/);
+    check(heads[8].includes('\r\nX-Forwarded-For: 127.0.0.1\r\n'), `one that is too long: ${heads[8]}`);
+});
+
+await test('uploads_are_read_no_faster_than_they_go', async () => {
+    const size = 48 << 20, piece = Buffer.alloc(1 << 16, 'abcdefg'); // 7 does not divide it: each byte has its place
+    let socket, arrived = signal();
+    const up = await upstream((s) => { socket = s; s.pause(); arrived.tell(); });
+    const r = await relay(up.url, ['--idle-timeout', '1h']);
+    const before = r.rss('VmRSS');
+    for (const how of ['Content-Length', 'chunked']) {
+        arrived = signal();
+        const c = await raw(r.port, `POST / HTTP/1.1\r\nHost: x\r\n` +
+            (how === 'chunked' ? 'Transfer-Encoding: chunked\r\n\r\n' : `Content-Length: ${size}\r\n\r\n`));
+        const want = createHash('sha256'), got = createHash('sha256'), done = signal(), stuck = signal();
+        let sent = 0;
+        const pump = () => {
+            while (sent < size) {
+                sent += piece.length;
+                want.update(piece);
+                if (!c.write(how === 'chunked' ? chunk(piece) : piece)) {
+                    const timer = setTimeout(stuck.tell, 300);
+                    c.once('drain', () => (clearTimeout(timer), pump()));
+                    return;
+                }
+            }
+            if (how === 'chunked') c.write(LAST);
+        };
+        pump();
+        await arrived.told;
+        await within(20000, stuck.told, 'the client is held up');
+        check(sent < size / 2, `${sent} of ${size} bytes went though nobody takes them`);
+        if (!sanitized) check(r.rss() - before < 4096, `memory grew by ${r.rss() - before} KiB`);
+        // From here on it is taken; the framing of chunks is undone byte by byte.
+        let bytes = 0, tail = socket.rest, left = 0;
+        const take = (d) => {
+            if (how !== 'chunked') {
+                got.update(d);
+                bytes += d.length;
+            } else {
+                tail = Buffer.concat([tail, d]);
+                for (;;) {
+                    if (left) {
+                        const n = Math.min(left, tail.length);
+                        got.update(tail.subarray(0, n));
+                        bytes += n, left -= n, tail = tail.subarray(n);
+                        if (left) break;
+                    }
+                    const line = tail.indexOf('\r\n', bytes ? 2 : 0); // behind the data of the chunk before
+                    if (line < 0) break;
+                    left = parseInt(tail.toString('latin1', bytes ? 2 : 0, line), 16);
+                    tail = tail.subarray(line + 2);
+                    if (!left) break;
+                }
+            }
+            if (bytes === size) done.tell();
+        };
+        if (how !== 'chunked') take(tail);
+        else take(Buffer.alloc(0));
+        socket.on('data', take);
+        socket.resume();
+        await within(30000, done.told, `all of it: ${bytes}`);
+        equal(got.digest('hex'), want.digest('hex'), `${how}: the bytes`);
+        if (!sanitized) check(r.rss() - before < 4096, `memory grew by ${r.rss() - before} KiB`);
+        c.destroy();
+    }
+});
+
+await test('sizes_of_pieces_by_environment', async () => {
+    let body = '';
+    const up = await upstream((s) => {
+        body = s.rest.toString('latin1');
+        const answer = () => s.write('HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n' + 'y'.repeat(40000));
+        s.on('data', (d) => { body += d.toString('latin1'); if (body.endsWith(LAST)) answer(); });
+    });
+    const r = await relay(up.url, [], { STREAM_REQUEST_CHUNK_SIZE: '2K', STREAM_RESPONSE_CHUNK_SIZE: '4096' });
+    const c = await raw(r.port, 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
+    c.write(Buffer.concat([chunk('x'.repeat(100000)), Buffer.from(LAST)]));
+    await c.sees('y'.repeat(40000));
+    const sizes = body.match(/(^|\r\n)[0-9a-f]+\r\n/g).map((l) => parseInt(l.trim(), 16));
+    check(Math.max(...sizes) <= 2048 && sizes.reduce((a, b) => a + b) === 100000, `pieces of the request: ${sizes}`);
+    const [, chunks] = await r.says(/down=40000 events=0 chunks=(\d+)/);
+    check(Number(chunks) >= 10, `${chunks} pieces of the answer`);
+});
+
+await test('floods_of_heads_bodies_and_extensions', async () => {
+    const up = await upstream(() => {});
+    const r = await relay(up.url, [...FAN, '--access-log', 'off', '--max-event', '16K']);
+    const fds = r.fds(), before = r.rss('VmRSS');
+    const head = 'POST /publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n', some = 'x'.repeat(60000);
+    for (const [text, status] of [
+        [`GET / HTTP/1.1\r\nHost: x\r\nA: ${some}`, 431],
+        [`GET / HTTP/1.1\r\nHost: x\r\n${'A: b\r\n'.repeat(10000)}`, 431],
+        [`GET /${some}`, 414],
+        [`${head}Transfer-Encoding: chunked\r\n\r\n1;${some}`, 400],
+        [`${head}Transfer-Encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(20000)}${LAST}`, 400], // over --max-event
+        [`${head}Transfer-Encoding: chunked\r\n\r\n0\r\n${'A: b\r\n'.repeat(10000)}`, 431],
+        [`${head}Content-Length: 200000\r\n\r\n${some.repeat(3)}${'x'.repeat(20000)}`, 400],
+    ]) {
+        const all = await Promise.all(Array.from({ length: 50 }, () => raw(r.port, text).catch(() => null)));
+        // What is still on its way when it is refused may reset the connection before the answer is read.
+        await Promise.all(all.filter(Boolean).map(async (c) => {
+            await c.sees(`HTTP/1.1 ${status} `).catch((e) => { if (!/^closed/.test(e.message)) throw e; });
+            if (c.seen) check(c.seen.startsWith(`HTTP/1.1 ${status} `), `${text.slice(0, 80)}: ${c.seen.slice(0, 80)}`);
+            c.destroy();
+        }));
+        check(all.some((c) => c?.seen), `${text.slice(0, 80)}: no answer`);
+        await becomes(() => r.fds(), fds, 'descriptors');
+    }
+    if (!sanitized) check(r.rss() - before < 8192, `memory grew by ${r.rss() - before} KiB`);
+    equal((await get(r.port, '/healthz')).status, 200, 'it is there');
+});
+
+await test('2.4_client_gone_while_it_holds_its_upstream_up_or_before_any_answer', async () => {
+    let socket, arrived, full;
+    const up = await upstream((s, head) => {
+        socket = s;
+        arrived.tell();
+        if (head.includes('/silent')) return;
+        s.write(SSE);
+        const event = chunk('data: ' + 'x'.repeat(60000) + '\n\n');
+        const pump = () => {
+            while (s.write(event));
+            const t = setTimeout(full.tell, 300);
+            s.once('drain', () => (clearTimeout(t), pump()));
+        };
+        pump();
+    });
+    const r = await relay(up.url, ['--ping', '30ms']);
+    for (const how of ['FIN', 'RST'])
+        for (const path of ['/stalled', '/silent']) {
+            arrived = signal();
+            full = signal();
+            const c = await raw(r.port, GET(path, ACCEPT));
+            await arrived.told;
+            if (path === '/silent') await c.sees(': ping'); // an early answer
+            else c.pause(), await within(20000, full.told, 'it is held up');
+            const at = performance.now();
+            if (how === 'RST') c.resetAndDestroy();
+            else c.destroy(); // with bytes unread that is RST as well, for the stalled one
+            await within(2000, socket.gone, `${how} in ${path}: the upstream is closed`);
+            check(performance.now() - at <= 100, `${how} in ${path}: ${performance.now() - at} ms`);
+        }
+    equal(await r.metric('sse_relay_upstream_cancelled_total'), 4, 'cancelled');
+});
+
+await test('2.2_and_2.3_headers_and_pings_of_a_fan_out', async () => {
+    const up = await quiet();
+    for (const [args, ping] of [[[], ': ping\n\n'], [['--ping-event', 'alive'], 'event: alive\ndata: {}\n\n']]) {
+        const r = await relay(up.url, [...FAN, '--ping', '50ms', ...args]);
+        const c = await raw(r.port, GET('/events'));
+        const head = await c.sees('\r\n\r\n'); // before there is any event
+        for (const field of [/^HTTP\/1.1 200 /, /x-accel-buffering: no\r/i, /content-type: text\/event-stream\r/i,
+            /cache-control: no-cache, no-transform\r/i]) check(field.test(head), `${field} in ${head}`);
+        await c.sees(ping + '\r\n' + ping.length.toString(16) + '\r\n' + ping);
+        for (let i = 0; i < 50; i++) { // the next when the one before has arrived
+            await publish(r, `${i}.`);
+            await c.sees(`data: ${i}.\n\n`);
+        }
+        equal(parsed(c).filter((e) => e.event === 'message').map((e) => e.data).join(''),
+            Array.from({ length: 50 }, (_, i) => `${i}.`).join(''), 'events');
+        check(await r.metric('sse_relay_pings_total') >= 2, 'counted');
+        await r.stop();
+        check(/retry: \d+\n\n\r\n0\r\n\r\n$/.test(c.seen), 'the last words are a time to come back, and a whole end');
+    }
+});
+
+await test('2.6_split_anywhere_a_fan_out_sends_the_same_events', async () => {
+    const text = '\ufeff: c\nid: 1\nevent: e\ndata:x\ndata: y\n\ndata: \u00e4\u20ac\n\nretry: 5\n\nid: n\0\ndata\n\ndata:  z\nx: y\n\n';
+    const want = 'e x\ny|message \u00e4\u20ac|message |message  z';
+    let parts, ready = signal(), ended, socket;
+    const up = await upstream((s) => { socket = s; ready.tell(); });
+    const r = await relay(up.url, ['--fanout', '--access-log', 'off']);
+    const c = await raw(r.port, GET('/events'));
+    const bytes = () => r.metric('sse_relay_upstream_bytes_total');
+    let last = 0;
+    const play = async () => { // one connection each, so that a BOM is at its beginning
+        await within(5000, ready.told, 'the relay comes');
+        ready = signal();
+        socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n');
+        last += 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n'.length;
+        for (const part of parts) {
+            await becomes(bytes, last, 'what came before is read');
+            socket.write(part);
+            last += part.length;
+        }
+        socket.write('retry: 2\n\ndata: half of'); // what is not whole when it ends is none
+        socket.end();
+        last += 'retry: 2\n\ndata: half of'.length;
+    };
+    let count = 0;
+    for (const end of ['\n', '\r', '\r\n']) {
+        const b = Buffer.from(text.replaceAll('\n', end));
+        for (let cut = 1; cut < b.length; cut += SOAK === 100 ? 1 : 2 + (count % 2)) {
+            parts = [b.subarray(0, cut), b.subarray(cut)];
+            c.seen = '';
+            await play();
+            await c.sees('data:  z\n\n');
+            const got = parsed({ seen: '\r\n\r\n' + Buffer.from(c.seen, 'latin1').toString() });
+            equal(got.map((e) => `${e.event} ${e.data}`).join('|'), want, `${JSON.stringify(end)} cut at ${cut}`);
+            count++;
+        }
+    }
+    check(count > 50, `${count} cuts`);
+});
+
+await test('2.5_over_the_cap_a_fan_out_says_so', async () => {
+    const r = await relay(null, ['--fanout', '--max-event', '1K', '-']);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    r.child.stdin.write(`data: ${'x'.repeat(1024)}\n\ndata: ${'y'.repeat(1025)}\n\nevent: last\ndata: z\n\n`);
+    await c.sees('data: z\n\n');
+    const got = parsed(c);
+    equal(got.map((e) => e.event).join(), 'message,error,last', 'events');
+    equal(got[0].data.length, 1024, 'the longest there may be');
+    const { error } = JSON.parse(got[1].data);
+    check(error.type === 'event_lost' && error.bytes >= 1025, got[1].data);
+    equal(await r.metric('sse_relay_oversize_events_total'), 1, 'counted');
+});
+
+await test('2.1_one_long_event_is_no_backlog', async () => {
+    const up = await quiet();
+    for (const policy of ['disconnect', 'drop-oldest', 'conflate']) {
+        const r = await relay(up.url, [...FAN, '--policy', policy, '--client-bytes', '64K']);
+        const c = await raw(r.port, GET('/events'));
+        await c.sees('retry: ');
+        for (let i = 0; i < 20; i++) {
+            await publish(r, `${i} ${'x'.repeat(100000)}`);
+            await c.sees(`data: ${i} x`);
+            await c.sees(/x\n\n\r\n$/);
+            c.seen = '\r\n\r\n';
+        }
+        equal(await r.metric('sse_relay_subscribers'), 1, `${policy}: it is there`);
+        for (const why of ['disconnect', 'drop_oldest', 'conflated'])
+            equal(await r.metric(`sse_relay_dropped_events_total{reason="${why}"}`), 0, `${policy}: dropped by ${why}`);
+    }
+    // As long as an event may be, with what holds when nothing is said.
+    const r = await relay(up.url, FAN);
+    const c = await raw(r.port, GET('/events'));
+    await c.sees('retry: ');
+    equal((await publish(r, 'x'.repeat(1 << 20))).status, 200, 'a mebibyte');
+    await c.sees(/x\n\n\r\n$/);
+    equal(parsed(c)[0].data.length, 1 << 20, 'all of it');
+});
+
+await test('2.1_a_client_that_is_stopped', async () => {
+    if (spawnSync('curl', ['--version']).error) skip('needs curl');
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--policy', 'drop-oldest', '--client-bytes', '200K', '--ring-bytes', '2M']);
+    const live = await raw(r.port, GET('/events'));
+    await live.sees('retry: ');
+    const curl = spawn('curl', ['-sN', `${r.url}/events`], { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.add(curl);
+    const got = { seen: '\r\n\r\n' }, last = signal();
+    curl.stdout.on('data', (d) => { got.seen += d.toString('latin1'); if (/data: the end\n\n/.test(got.seen.slice(-40))) last.tell(); });
+    await within(5000, once(curl.stdout, 'data'), 'curl is there');
+    curl.kill('SIGSTOP');
+    const dropped = () => r.metric('sse_relay_dropped_events_total{reason="drop_oldest"}');
+    let n = 0;
+    for (; n < 2000 && (n % 20 || !(await dropped())); n++) {
+        await publish(r, `${n} ${'x'.repeat(50000)}`);
+        await live.sees(`data: ${n} x`);
+        live.seen = '\r\n\r\n';
+    }
+    check(await dropped() > 0, 'it falls behind');
+    curl.kill('SIGCONT');
+    await publish(r, 'the end');
+    await within(10000, last.told, 'it goes on');
+    let lost = 0, whole = 0;
+    for (const e of parsed(got)) {
+        if (e.event === 'gap') lost += JSON.parse(e.data).lost;
+        else whole++;
+    }
+    equal(whole + lost, n + 1, 'got and lost are all there were');
+    const fds = r.fds();
+    curl.kill('SIGKILL');
+    children.delete(curl);
+    await becomes(() => r.fds(), fds - 1, 'descriptors');
+});
+
+await test('2.7_the_ring_is_bounded_by_bytes_too', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, [...FAN, '--ring-bytes', '20K']);
+    const first = await publish(r, 'first');
+    for (let i = 0; i < 50; i++) await publish(r, `${i} ${'x'.repeat(1000)}`);
+    const kept = await r.metric('sse_relay_ring_bytes');
+    check(kept <= 20480 && kept > 18000, `${kept} bytes`);
+    const c = await raw(r.port, GET('/events', `Last-Event-ID: ${JSON.parse(first.body).id}\r\n`));
+    await c.sees('data: 49 x');
+    const got = parsed(c);
+    equal(JSON.parse(got[0].data).lost, 51 - got.length + 0, 'how many are lost');
+    check(got.length > 15 && got.length < 25, `${got.length} events`);
+});
+
+await test('fanout_answers_to_what_it_does_not_do', async () => {
+    const up = await quiet();
+    const r = await relay(up.url, FAN);
+    const ask = async (method, path, headers = {}) => {
+        const a = await get(r.port, path, { method, headers });
+        return `${a.status} ${a.headers.allow || a.headers['www-authenticate'] || ''}`;
+    };
+    equal(await ask('POST', '/events'), '405 GET, HEAD', 'events are read only');
+    equal(await ask('GET', '/publish'), '405 POST', 'publishing is POST');
+    equal(await ask('POST', '/publish'), '401 Bearer', 'without a token');
+    equal(await ask('POST', '/publish', { Authorization: 'bearer t' }), '200 ', 'the scheme in small letters');
+    equal(await ask('GET', '/else'), '404 ', 'nothing there');
+    equal(await ask('HEAD', '/events'), '200 ', 'HEAD');
+    for (const query of ['topic=%zz', 'lastEventId=' + 'x'.repeat(100), Array(9).fill('topic=a').join('&')])
+        equal(await ask('GET', `/events?${query}`), '400 ', query.slice(0, 40));
+});
+
+await test('2.3_a_silent_source_is_asked_again', async () => {
+    const arrived = [signal(), signal(), signal()], said = ['', SSE, SSE + chunk('data: 1\n\n')];
+    let n = 0;
+    const up = await upstream((s) => { s.write(said[n % 3]); arrived[n++ % 3].tell(); });
+    const r = await relay(up.url, ['--fanout', '--header-timeout', '100ms', '--idle-timeout', '100ms']);
+    const c = await raw(r.port, GET('/events'));
+    for (const one of arrived) await within(10000, one.told, 'no head, no event, no more events');
+    await c.sees('data: 1\n\n');
+    await r.says(/source: nothing came in time/);
+    check(await r.metric('sse_relay_source_reconnects_total') >= 2, 'counted');
 });
 
 // ---- intercept
