@@ -634,24 +634,33 @@ await test('2.9_a_client_that_takes_nothing_is_left', async () => {
 
 await test('2.13_metrics_tell', async () => {
     const up = await upstream((s) => s.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx'));
-    const r = await relay(up.url);
+    const r = await relay(up.url), fan = await relay(null, ['--fanout', '--token', 't', '-']);
     await get(r.port, '/x');
-    const text = (await get(r.port, '/metrics')).body.toString();
-    const known = new Set();
-    for (const line of text.trim().split('\n')) {
-        const type = line.match(/^# (HELP|TYPE) ([a-z_]+) /);
-        if (type) {
-            if (type[1] === 'TYPE') { check(!known.has(type[2]), `${type[2]} twice`); known.add(type[2]); }
-            continue;
+    await get(fan.port, '/publish', { method: 'POST', body: 'x', headers: { Authorization: 'Bearer t' } });
+    const known = new Map();
+    for (const one of [r, fan]) {
+        const text = (await get(one.port, '/metrics')).body.toString(), types = new Set();
+        known.set(one, types);
+        check(text.endsWith('\n'), 'a line without an end');
+        for (const line of text.trim().split('\n')) {
+            const type = line.match(/^# (HELP|TYPE) ([a-z_]+) /);
+            if (type?.[1] === 'TYPE') {
+                check(!types.has(type[2]), `${type[2]} twice`);
+                types.add(type[2]);
+            }
+            if (type) continue;
+            const sample = line.match(/^([a-z_]+)(\{[a-z]+="[^"]*"\})? (\d+(\.\d+)?)$/);
+            check(sample && types.has(sample[1]), line);
+            check(!/_total$/.test(sample[1]) || text.includes(`# TYPE ${sample[1]} counter`),
+                `${sample[1]} is a counter`);
         }
-        const sample = line.match(/^([a-z_]+)(\{[a-z]+="[^"]*"\})? (\d+(\.\d+)?)$/);
-        check(sample && known.has(sample[1]), line);
-        check(!/_total$/.test(sample[1]) || text.includes(`# TYPE ${sample[1]} counter`),
-            `${sample[1]} is a counter`);
     }
-    for (const name of ['clients_active', 'clients_opened_total', 'clients_closed_total',
-        'upstream_errors_total', 'client_sent_bytes_total', 'client_queue_bytes', 'pool_bytes'])
-        check(known.has('sse_relay_' + name), name);
+    const both = ['clients_active', 'clients_opened_total', 'clients_closed_total', 'upstream_errors_total',
+        'client_sent_bytes_total', 'client_queue_bytes', 'pool_bytes'];
+    const shared = ['subscribers', 'published_total', 'dropped_events_total', 'replay_hits_total',
+        'replay_misses_total', 'ring_bytes', 'source_reconnects_total', 'superseded_total'];
+    for (const name of both) check(known.get(r).has('sse_relay_' + name), name);
+    for (const name of [...both, ...shared]) check(known.get(fan).has('sse_relay_' + name), name);
     const pool = JSON.parse((await get(r.port, '/buffer-pool-metrics')).body);
     for (const key of ['tiers', 'totalBuffers', 'totalInUse', 'totalBytes', 'timestamp'])
         check(key in pool, key);
@@ -849,6 +858,19 @@ await test('options_are_checked_and_come_from_three_places', async () => {
     const c = await raw(r.port, GET());
     await c.sees(': ping');
     equal(run(['--upstream', up.url, '--listen', `127.0.0.1:${r.port}`]).status, 3, 'the address is taken');
+    // The command line counts most, then the environment, then the file.
+    const file = join(dir, 'weights.conf');
+    writeFileSync(file, `upstream = ${up.url}\nmax-body = 10\n`);
+    const most = async (args, env) => {
+        const one = await relay(null, ['--config', file, ...args], env);
+        const sizes = [10, 20, 30, 40];
+        const codes = await Promise.all(sizes.map((n) => raw(one.port, `POST / HTTP/1.1\r\nHost: x\r\n` +
+            `Content-Length: ${n}\r\n\r\n${'x'.repeat(n)}`).then((s) => s.sees(/^HTTP\/1.1 (\d+)/))));
+        return sizes.filter((_, i) => codes[i].startsWith('HTTP/1.1 200')).join();
+    };
+    equal(await most([], {}), '10', 'the file');
+    equal(await most([], { SSE_RELAY_MAX_BODY: '20' }), '10,20', 'the environment');
+    equal(await most(['--max-body', '30'], { SSE_RELAY_MAX_BODY: '20' }), '10,20,30', 'the command line');
 });
 
 await test('options_name_what_is_wrong', async () => {
@@ -959,8 +981,8 @@ await test('2.16_reload_with_a_broken_file_and_a_log_that_was_moved', async () =
     await becomes(() => lines(log + '.1'), '11,12', 'the old log');
     await becomes(() => lines(log), '13', 'the new one');
     const line = '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z id=\\d+ client=127.0.0.1 method=POST target="/13" ' +
-        'status=200 reason=done ms=[\\d.]+ answer_ms=[\\d.]+ up=\\d+ down=1 events=0 chunks=1 stalls=0 stalled_ms=0.0 ' +
-        'reused=[01]$';
+        'status=200 reason=done ms=[\\d.]+ answer_ms=[\\d.]+ up=\\d+ down=1 events=0 chunks=1 stalls=0 ' +
+        'stalled_ms=0.0 reused=[01]$';
     check(new RegExp(line, 'm').test(readFileSync(log, 'utf8')), readFileSync(log, 'utf8'));
     writeFileSync(file, text + 'listen = 127.0.0.1:1\nring-events = 5\n');
     await hup(/--listen, --admin, --ring-events and --max-event stay as they were/);
@@ -1196,6 +1218,16 @@ await test('2.17_topics', async () => {
     await all.sees('data: end');
     equal(parsed(two).map((e) => e.data).join(), 'a,b%20c,end', 'two topics');
     equal(parsed(all).length, 5, 'all topics');
+    // What has no name is a message, wherever it comes from.
+    const fan = await relay(null, [...FAN, '-']);
+    const c = await raw(fan.port, GET('/events?topic=message'));
+    await c.sees('retry: ');
+    fan.child.stdin.write('event: other\ndata: 0\n\ndata: 1\n\n');
+    await c.sees('data: 1\n\n');
+    const queries = ['?event=other', '?topic=other', '', '?event=message'];
+    for (const [i, query] of queries.entries()) await publish(fan, String(2 + i), query);
+    await c.sees('data: 5\n\n');
+    equal(parsed(c).map((e) => e.data).join(), '1,4,5', 'messages');
 });
 
 await test('2.16_subscribers_drain_staggered', async () => {
@@ -1293,6 +1325,9 @@ await test('streams_shows_subscribers', async () => {
     equal(all.total, 1, 'streams');
     const one = all.streams[0];
     equal(one.kind, 'subscriber', 'kind');
+    for (const name of ['bytes', 'chunks', 'averageChunk', 'durationMs', 'bytesPerSecond', 'lagBytes',
+        'lagEvents', 'idleMs', 'backpressureEvents', 'backpressureMs'])
+        check(typeof one[name] === 'number', name);
     check(one.eventCount === 2 && one.bytes > 10 && one.lagEvents === 0 && one.lagBytes === 0 &&
         one.chunks >= 1, JSON.stringify(one));
     equal(JSON.parse((await get(r.port, '/streams?x')).body).events, 1, 'published');

@@ -594,7 +594,7 @@ void fanout_request(server_conn *c) {
     else if (p->topic[0])
         e.event = stream_slice_text(p->topic);
     if (!p->refused)
-        outcome = fanout_offer(f, &e, stream_slice_text(p->topic[0] ? p->topic : p->event),
+        outcome = fanout_offer(f, &e, p->topic[0] ? stream_slice_text(p->topic) : stream_sse_type(&e),
                                stream_slice_text(p->key), p->urgent);
     if (outcome == FANOUT_FAILED) {
         drop_publication(c);
