@@ -2285,6 +2285,7 @@ await test('intercept_diff', async () => {
             `${id}: ${JSON.stringify(got)}`);
     }
     console.log(`  ${patches} of 3000 as patches`);
+    equal(await r2.metric('sse_relay_patched_events_total'), patches, 'counted');
     for (const [bad, status] of [[['--diff', '/'], 2], [['--diff', 'a"b'], 2]])
         equal(spawnSync(relayPath, ['--upstream', up.url, ...bad], { timeout: 5000 }).status, status,
             bad.join(' '));
@@ -2389,6 +2390,7 @@ await test('fanout_diff_from_the_start_late_resumed_and_by_topic', async () => {
     sameState(all.have, lastOf(sent), 'from the start');
     equal(all.patches + all.wholes, sent.size, 'all events');
     check(all.patches > sent.size / 2, `${all.patches} patches of ${sent.size}`);
+    equal(await r.metric('sse_relay_patched_events_total'), all.patches, 'counted');
     equal(JSON.stringify(parsed(old)), JSON.stringify(parsed(first)),
         'HTTP/1.0, without chunks, gets the same');
     const later = rebuild(parsed(late), sent);

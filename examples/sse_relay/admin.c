@@ -56,6 +56,8 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
     ROW("filtered_events_total", "Events left out by --drop and --only.", STREAM_METRIC_TOTAL,
         &r->counts.filtered);
     ROW("rewritten_events_total", "Events changed by --set.", STREAM_METRIC_TOTAL, &r->counts.rewritten);
+    ROW("patched_events_total", "Events of which --diff made a patch.", STREAM_METRIC_TOTAL,
+        &r->counts.patched);
     ROW("truncated_total", "Answers that ended early.", STREAM_METRIC_TOTAL, &r->counts.truncated);
     ROW("pings_total", "Pings sent.", STREAM_METRIC_TOTAL, &r->counts.pings);
     ROW("early_answers_total", "Streams begun before the upstream answered.", STREAM_METRIC_TOTAL,

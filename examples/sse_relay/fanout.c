@@ -302,6 +302,7 @@ static void add_patch(fanout *f, const stream_sse_event *event, slot *fresh) {
         if (encode(f, &patched, &fresh->patch)) {
             fresh->previous = found.number;
             fresh->foreign = found.topic != fresh->topic;
+            f->r->counts.patched++;
         }
     }
     stream_pool_release(found.patch);

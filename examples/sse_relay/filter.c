@@ -310,7 +310,7 @@ bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_
         char name[PATCH_NAME];
         stream_sse_event patched = diff_patched(&event, found.patch, name);
         good = add_event(r, out, &patched);
-        if (!data) r->counts.rewritten++;
+        r->counts.patched++;
     } else if (good) {
         good = data ? add_block(r, out, &item, &event, ptr, len) : add(r, out, ptr, len);
     }

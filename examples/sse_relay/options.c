@@ -137,7 +137,7 @@ static void print_help(void) {
          "when none is given. Each option can be given in the environment (--ring-bytes as\n"
          "SSE_RELAY_RING_BYTES) and in the file; the command line counts most.\n"
          "STREAM_RESPONSE_CHUNK_SIZE, STREAM_REQUEST_CHUNK_SIZE and STREAM_BUFFER_POOL_ENABLED (0: off)\n"
-         "count, too.\n\n"
+         "count, too, and STREAM_IO_BACKEND (epoll; io_uring,epoll: the first that is to be had).\n\n"
          "SIGHUP reads the file again and keeps every stream; SIGTERM and SIGINT end them one by one, a\n"
          "second one at once.\n\n"
          "Exit code: 0 after a signal; 2 called wrongly; 3 cannot listen; 4 the upstream or the source "

@@ -306,8 +306,8 @@ diff_state *diff_new(unsigned keys, size_t most_bytes);
 void diff_free(diff_state *d);
 /* Whether --diff looks at it. */
 bool diff_keyed(const relay *r, const stream_sse_event *event);
-/* Compares it with the one before, and keeps it for the next. False: no memory; it is forgotten, so that the
-   next one goes whole. */
+/* Compares it with the one before, and keeps it for the next. False: no memory; it is forgotten, so that
+   the next one goes whole. */
 bool diff_event(relay *r, diff_state *d, const stream_sse_event *event, uint64_t number, uint64_t topic,
                 diff_found *found);
 /* The event under its other name, with the patch for its data; the name is written into `name`. */
@@ -360,8 +360,8 @@ typedef struct relay_counts {
     uint64_t requests, responses[6]; /* by hundreds; [0]: none could be given */
     uint64_t events, pings, bytes_up, bytes_down;
     uint64_t upstream_errors[6]; /* enum upstream_error */
-    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, backpressure, truncated,
-        early;
+    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, patched, backpressure,
+        truncated, early;
     stream_gauge queue_bytes;
 } relay_counts;
 
