@@ -307,6 +307,39 @@ await test('proxy_unix_sockets_and_ipv6', async () => {
     equal((await get(named.port, '/')).body.toString(), 'four', 'an upstream by its name');
 });
 
+await test('unix_sockets_that_are_stale_taken_or_no_sockets', async () => {
+    const ours = join(dir, 'own.sock'), theirs = join(dir, 'far.sock'), plain = join(dir, 'plain');
+    const run = (where) => spawnSync(relayPath, ['--upstream', `unix:${theirs}`, '--listen', `unix:${where}`],
+        { timeout: 5000, encoding: 'utf8' });
+    const ask = () => get(0, '/', { socketPath: ours });
+    const r = await relay(`unix:${theirs}`, ['--listen', `unix:${ours}`]);
+    equal((await ask()).status, 502, 'nobody is there yet');
+    for (let i = 0; i < 2; i++) { // it comes, goes, and comes back
+        const up = await upstream((s) => s.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'),
+            { path: theirs });
+        equal((await ask()).body.toString(), 'hi', 'an upstream');
+        for (const s of up.sockets) s.destroy();
+        await new Promise((yes) => up.server.close(yes));
+        equal((await ask()).status, 502, 'it has gone');
+    }
+    const second = run(ours);
+    equal(second.status, 3, 'taken');
+    check(/--listen unix:.*: somebody is listening there/.test(second.stderr), second.stderr);
+    equal((await ask()).status, 502, 'the first one is still asked');
+    writeFileSync(plain, 'a file');
+    const third = run(plain);
+    equal(third.status, 3, 'a file');
+    check(/--listen unix:.*: there is a file of that name/.test(third.stderr), third.stderr);
+    equal(readFileSync(plain, 'utf8'), 'a file', 'it is left alone');
+    r.child.kill('SIGKILL'); // what it leaves behind is in nobody's way
+    await r.exit;
+    check(existsSync(ours), 'a stale socket');
+    const next = await relay(`unix:${theirs}`, ['--listen', `unix:${ours}`]);
+    equal((await ask()).status, 502, 'the next one');
+    await next.stop();
+    check(!existsSync(ours), 'nothing is left at an orderly end');
+});
+
 await test('2.2_headers_at_once_and_each_event_at_once', async () => {
     let next = signal(), socket;
     const up = await upstream((s) => { socket = s; s.write(SSE); next.tell(); });
