@@ -278,18 +278,6 @@ static void note_key(fanout *f, uint64_t key, uint64_t number) {
     p->number = number;
 }
 
-void fanout_serve(fanout *f) {
-    subscriber *s, *next;
-    if (f->served == f->next && f->served_urgent == f->urgent_next) return;
-    f->served = f->next;
-    f->served_urgent = f->urgent_next;
-    f->served_offset = f->offset;
-    for (s = f->subscribers; s; s = next) {
-        next = s->next_one;
-        pull(s);
-    }
-}
-
 /* --diff: the other form of an event that is about to be kept. Without memory for it there is none. */
 static void add_patch(fanout *f, const stream_sse_event *event, slot *fresh) {
     diff_found found;
@@ -306,6 +294,18 @@ static void add_patch(fanout *f, const stream_sse_event *event, slot *fresh) {
         }
     }
     stream_pool_release(found.patch);
+}
+
+void fanout_serve(fanout *f) {
+    subscriber *s, *next;
+    if (f->served == f->next && f->served_urgent == f->urgent_next) return;
+    f->served = f->next;
+    f->served_urgent = f->urgent_next;
+    f->served_offset = f->offset;
+    for (s = f->subscribers; s; s = next) {
+        next = s->next_one;
+        pull(s);
+    }
 }
 
 bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
