@@ -2034,7 +2034,7 @@ await test('2.2_and_2.3_headers_and_pings_of_a_fan_out', async () => {
     const up = await quiet();
     for (const [args, ping] of [[[], ': ping\n\n'],
         [['--ping-event', 'alive'], 'event: alive\ndata: {}\n\n']]) {
-        const r = await relay(up.url, [...FAN, '--ping', '50ms', ...args]);
+        const r = await relay(up.url, [...FAN, '--ping', '50ms', '--drain', '100ms', ...args]);
         const c = await raw(r.port, GET('/events'));
         const head = await c.sees('\r\n\r\n'); // before there is any event
         for (const field of [/^HTTP\/1.1 200 /, /x-accel-buffering: no\r/i,
@@ -2048,7 +2048,8 @@ await test('2.2_and_2.3_headers_and_pings_of_a_fan_out', async () => {
         equal(parsed(c).filter((e) => e.event === 'message').map((e) => e.data).join(''),
             Array.from({ length: 50 }, (_, i) => `${i}.`).join(''), 'events');
         check(await r.metric('sse_relay_pings_total') >= 2, 'counted');
-        await r.stop();
+        r.child.kill('SIGTERM');
+        await within(5000, c.gone, 'the end');
         check(/retry: \d+\n\n\r\n0\r\n\r\n$/.test(c.seen),
             'the last words are a time to come back, and a whole end');
     }
