@@ -2175,6 +2175,24 @@ await test('2.1_a_client_that_is_stopped', async () => {
     await becomes(() => r.fds(), fds - 1, 'descriptors');
 });
 
+await test('2.7_an_id_of_another_run_is_unknown', async () => {
+    const up = await quiet();
+    let last = '';
+    for (let run = 0; run < 5; run++) { // one behind the other, in less than a second
+        const r = await relay(up.url, FAN);
+        await publish(r, `${run}.1`);
+        const { id } = JSON.parse((await publish(r, `${run}.2`)).body);
+        if (last) {
+            const c = await raw(r.port, GET('/events', `Last-Event-ID: ${last}\r\n`));
+            await c.sees(`data: ${run}.2\n\n`);
+            const got = parsed(c).map((e) => e.data.replace(/"next".*/, ''));
+            equal(got.join(), `{"lost":null,,${run}.1,${run}.2`, 'all');
+        }
+        last = id.replace(/\d+$/, '0');
+        await r.stop();
+    }
+});
+
 await test('2.7_the_ring_is_bounded_by_bytes_too', async () => {
     const up = await quiet();
     const r = await relay(up.url, [...FAN, '--ring-bytes', '20K']);

@@ -713,9 +713,12 @@ bool fanout_retire_one(fanout *f) {
 }
 
 bool fanout_init(fanout *f, relay *r) {
+    struct timespec now;
     f->r = r;
     f->seed = stream_now_ns() | 1;
-    snprintf(f->epoch, sizeof f->epoch, "%llx", (unsigned long long)time(NULL));
+    clock_gettime(CLOCK_REALTIME, &now); /* in milliseconds: some programs are started twice in a second */
+    snprintf(f->epoch, sizeof f->epoch, "%llx",
+             (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
     f->ring_len = r->o.ring_events;
     f->ring = (slot *)calloc(f->ring_len, sizeof *f->ring);
     return f->ring != NULL && source_init(f);
