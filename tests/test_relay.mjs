@@ -420,8 +420,17 @@ await test('2.3_no_ping_without_being_asked_for_events', async () => {
     const up = await upstream((s) =>
         setTimeout(() => s.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n'), 300));
     const r = await relay(up.url, ['--ping', '20ms']);
-    equal((await get(r.port, '/')).status, 404, 'the status is the upstream\'s');
+    const others = ['*/*', 'text/html', 'text/event-stream;q=0', 'text/event-stream; q=0.00',
+        'text/event-streams'];
+    for (const Accept of ['', ...others]) {
+        const a = await get(r.port, '/x', { headers: Accept ? { Accept } : {} });
+        equal(a.status, 404, `${Accept}: the status is the upstream's`);
+    }
     equal(await r.metric('sse_relay_pings_total'), 0, 'pings');
+    // However it is asked for.
+    for (const Accept of ['text/event-stream;q=0.9', 'Text/Event-Stream', 'text/event-stream ; q=0.01',
+        'a/b;c="d", text/event-stream; charset=utf-8', 'a/b,text/event-stream;q=1,c/d'])
+        equal((await get(r.port, '/x', { headers: { Accept } })).status, 200, Accept);
 });
 
 await test('2.3_five_timeouts', async () => {

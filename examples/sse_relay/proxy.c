@@ -271,10 +271,32 @@ static void ask(exchange *e) {
     if (e->u) set_clock(e);
 }
 
-static bool wants_events(stream_slice fields) {
-    stream_slice rest = fields, name, value;
-    while (http_field_next(&rest, &name, &value))
-        if (http_same(name, "accept") && http_list_has(value, "text/event-stream")) return true;
+/* Whether the parameters behind a type have a q of nothing but zeros. */
+static bool refused_by(stream_slice parameters) {
+    size_t i = 0, digits = 0;
+    while (i + 1 < parameters.len &&
+           !((parameters.ptr[i] == 'q' || parameters.ptr[i] == 'Q') && parameters.ptr[i + 1] == '=' &&
+             (i == 0 || strchr("; \t", parameters.ptr[i - 1]))))
+        i++;
+    for (i += 2; i < parameters.len && strchr("0.", parameters.ptr[i]); i++) digits++;
+    return digits > 0 && (i == parameters.len || strchr("; \t", parameters.ptr[i]));
+}
+
+bool relay_accepts(stream_slice fields, const char *type) {
+    stream_slice name, value;
+    size_t len = strlen(type);
+    while (http_field_next(&fields, &name, &value)) {
+        if (!http_same(name, "accept")) continue;
+        while (value.len > 0) {
+            size_t end = stream_find_any(value.ptr, value.len, ",", 1);
+            const char *p = value.ptr, *over = value.ptr + end;
+            value = stream_slice_of(over + (end < value.len), value.len - end - (end < value.len));
+            while (p < over && (*p == ' ' || *p == '\t')) p++;
+            if ((size_t)(over - p) < len || !http_same(stream_slice_of(p, len), type)) continue;
+            p += len; /* its parameters say how much; q=0 is not at all */
+            if (p == over || strchr("; \t", *p)) return !refused_by(stream_slice_of(p, (size_t)(over - p)));
+        }
+    }
     return false;
 }
 
@@ -315,7 +337,7 @@ void proxy_head(server_conn *c) {
     e->id = ++r->next_exchange;
     e->began_ns = e->in_ns = e->out_ns = c->server->now_ns;
     e->is_head = c->head_only;
-    e->wants_events = wants_events(h->fields) && !c->head_only && h->minor > 0;
+    e->wants_events = relay_accepts(h->fields, "text/event-stream") && !c->head_only && h->minor > 0;
     cut_text(e->method, sizeof e->method, h->method);
     cut_text(e->target, sizeof e->target, h->path);
     cut_text(e->origin, sizeof e->origin, http_field(h->fields, "origin"));

@@ -146,6 +146,8 @@ size_t cors_fields(relay *r, stream_slice origin, bool preflight, char *dst, siz
 /* Answers a preflight, if it is one and ours to answer. */
 bool relay_preflight(relay *r, server_conn *c);
 void relay_write_fields(http_writer *w, stream_slice fields);
+/* Whether an Accept among the fields names that type itself. */
+bool relay_accepts(stream_slice fields, const char *type);
 
 /* ---- fanout.c, source.c ---- */
 
