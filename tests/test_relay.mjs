@@ -2647,6 +2647,45 @@ await test('diff_after_a_reload_with_another_key', async () => {
     }
 });
 
+await test('diff_of_members_in_another_order_keeps_nobody_waiting', async () => {
+    const n = 8000, names = Array.from({ length: n }, (_, i) => `k${i}`), back = [...names].reverse();
+    const object = (keys, value = 1) => `{${keys.map((k) => `"${k}":${value}`).join()}}`;
+    const each = [ // a document, the next one of its key, and whether that goes as a patch
+        [`{"id":1,"o":${object(names)}}`, `{"id":1,"o":${object(names)},"new":1}`, true],
+        [`{"id":2,${object(names).slice(1)}`, `{"id":2,${object(back).slice(1)}`, false],
+        [`{"id":3,"o":${object(names)}}`, `{"id":3,"o":${object(back)}}`, false],
+        [`{"id":4,"o":[1,${object(names)}]}`, `{"id":4,"o":[1,${object(back)}]}`, false],
+        [`{"id":5,"o":${object(names)},"p":${object(back)}}`,
+            `{"id":5,"o":${object(back)},"p":${object(back)}}`, false],
+        [`{"id":6,"o":${object(names)}}`, `{"id":6,"o":${object(names.map((k) => 'x' + k))}}`, false],
+        [`{"id":7,"o":${object(names.slice(0, 50))}}`,
+            `{"id":7,"o":${object(back.slice(-50))},"new":1}`, true],
+    ];
+    let socket;
+    const up = await upstream((s) => { socket = s; s.write(SSE); });
+    const fan = await relay(null, ['--fanout', '--diff', 'id', '-']);
+    const proxy = await relay(up.url, ['--diff', 'id', '--chunk', '1M']);
+    const f = await raw(fan.port, GET('/events')), p = await raw(proxy.port, GET());
+    await f.sees('retry: ');
+    await p.sees('\r\n\r\n');
+    for (const [c, write] of [[f, (t) => fan.child.stdin.write(t)], [p, (t) => socket.write(chunk(t))]]) {
+        for (const [from, to, patch] of each) {
+            write(`data: ${from}\n\ndata: 0\n\n`);
+            await c.sees('data: 0\n\n');
+            c.seen = '\r\n\r\n';
+            const at = performance.now();
+            write(`data: ${to}\n\ndata: 1\n\n`);
+            await c.sees('data: 1\n\n');
+            check(performance.now() - at < 2000, `${to.slice(0, 40)}: ${performance.now() - at} ms`);
+            const [got] = parsed(c), data = JSON.parse(got.data);
+            equal(got.event, patch ? 'message.patch' : 'message', to.slice(0, 40));
+            const have = patch ? merged(JSON.parse(from), data) : data;
+            check(isDeepStrictEqual(have, JSON.parse(to)), 'what it is');
+            c.seen = '\r\n\r\n';
+        }
+    }
+});
+
 await test('fanout_rules_for_what_is_published', async () => {
     const up = await quiet();
     const r = await relay(up.url, [...FAN, '--set', '/seen=1', '--drop', 'gone', '--conflate-key', '/k']);
