@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: MIT-0
+   What becomes of the tools when the system refuses them something: each call they make, and each request of
+   memory, fails once, in every way that it can.
+
+   A scenario is a tool with its clients, on loopback and in a folder of its own. It is run once with nothing
+   wrong, which counts the calls by who makes them, what they are about, and what they are (faults.h); then again
+   for each call, which tests/faults_inject.c makes fail. Each run is judged: the tool ends by itself, with a code
+   that --help knows, leaves no process behind, closes nothing twice, keeps nothing open that it did not keep
+   before, and never loses a byte without saying so; a server goes on, and serves the next client.
+
+   faults SCENARIO...: of each kind of call the first, the second, the third and the last fail, of memory a
+   sample. FAULTS=all: every one. One point again, with all that was said: faults SCENARIO POINT, as a failure
+   prints it. BUILD is where the tools are. */
+#define _GNU_SOURCE 1
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "faults.h"
+
+#define BOUND_MS  10000 /* a run that takes longer hangs */
+#define LATE_MS   3000  /* for what the tool started to be gone after it */
+#define TEXT_MAX  ((size_t)1 << 20)
+#define SOURCES   24
+
+/* ---- ways to fail ----------------------------------------------------------------------------------- */
+
+#define ANY    0x7f
+#define BIT(x) (1 << (x))
+#define ENDS   (BIT(IS_PIPE) | BIT(IS_SOCKET)) /* what has another end */
+
+/* A call fails so if it is about one of these; only where it would block (1), only where it does not (2). */
+static const struct {
+    int call, about, blocking, kind;
+} ways[] = {
+    {CALL_memory, ANY, 0, ENOMEM},
+    {CALL_read, ANY, 0, EINTR},
+    {CALL_read, BIT(IS_FILE) | BIT(IS_DEVICE), 0, EIO},
+    {CALL_read, BIT(IS_SOCKET), 0, ECONNRESET},
+    {CALL_read, ENDS, 0, KIND_SHORT},
+    {CALL_read, ENDS | BIT(IS_DEVICE), 2, EAGAIN},
+    {CALL_write, ANY, 0, EINTR},
+    {CALL_write, BIT(IS_FILE), 0, ENOSPC},
+    {CALL_write, BIT(IS_FILE) | BIT(IS_DEVICE), 0, EIO},
+    {CALL_write, ENDS, 0, EPIPE},
+    {CALL_write, BIT(IS_FILE) | ENDS, 0, KIND_SHORT},
+    {CALL_write, ENDS, 2, EAGAIN},
+    {CALL_writev, ENDS, 0, EPIPE},
+    {CALL_writev, ANY, 0, KIND_SHORT},
+    {CALL_writev, BIT(IS_FILE), 0, ENOSPC},
+    {CALL_writev, ENDS, 2, EAGAIN},
+    {CALL_recv, ANY, 0, EINTR},
+    {CALL_recv, ANY, 0, ECONNRESET},
+    {CALL_recv, ANY, 0, EAGAIN},
+    {CALL_recv, ANY, 2, KIND_SHORT},
+    {CALL_send, ANY, 0, EINTR},
+    {CALL_send, ANY, 0, EPIPE},
+    {CALL_send, ANY, 0, EAGAIN},
+    {CALL_send, ANY, 0, ENOBUFS},
+    {CALL_send, ANY, 0, KIND_SHORT},
+    {CALL_sendmsg, ANY, 0, EINTR},
+    {CALL_sendmsg, ANY, 0, EPIPE},
+    {CALL_sendmsg, ANY, 0, EAGAIN},
+    {CALL_sendmsg, ANY, 0, ECONNRESET},
+    {CALL_sendmsg, ANY, 0, KIND_SHORT},
+    {CALL_splice, ANY, 0, EINVAL},
+    {CALL_splice, ANY, 0, ENOMEM},
+    {CALL_splice, ANY, 0, KIND_SHORT},
+    {CALL_tee, ANY, 0, EINVAL},
+    {CALL_tee, ANY, 0, ENOMEM},
+    {CALL_open, ANY, 0, EMFILE},
+    {CALL_open, ANY, 0, EINTR},
+    {CALL_open, BIT(IS_FILE), 0, ENOSPC},
+    {CALL_close, ANY, 0, EINTR},
+    {CALL_close, ANY, 0, EIO},
+    {CALL_pipe2, ANY, 0, EMFILE},
+    {CALL_socketpair, ANY, 0, EMFILE},
+    {CALL_socket, ANY, 0, EMFILE},
+    {CALL_socket, ANY, 0, ENOBUFS},
+    {CALL_bind, ANY, 0, EADDRINUSE},
+    {CALL_bind, ANY, 0, EACCES},
+    {CALL_listen, ANY, 0, EADDRINUSE},
+    {CALL_accept4, ANY, 0, EINTR},
+    {CALL_accept4, ANY, 0, ECONNABORTED},
+    {CALL_accept4, ANY, 0, EMFILE},
+    {CALL_accept4, ANY, 0, ENOBUFS},
+    {CALL_connect, ANY, 0, EINTR},
+    {CALL_connect, ANY, 0, ECONNREFUSED},
+    {CALL_connect, ANY, 0, EADDRNOTAVAIL},
+    {CALL_connect, ANY, 2, EAGAIN},
+    {CALL_shutdown, ANY, 0, ENOTCONN},
+    {CALL_setsockopt, ANY, 0, ENOMEM},
+    {CALL_getsockopt, ANY, 0, ENOBUFS},
+    {CALL_getsockname, ANY, 0, ENOBUFS},
+    {CALL_getpeername, ANY, 0, ENOTCONN},
+    {CALL_getaddrinfo, ANY, 0, ENOMEM},
+    {CALL_getaddrinfo, ANY, 0, EAGAIN},
+    {CALL_getnameinfo, ANY, 0, ENOMEM},
+    {CALL_fcntl, ANY, 0, EPERM},
+    {CALL_ioctl, ANY, 0, EIO},
+    {CALL_dup2, ANY, 0, EMFILE},
+    {CALL_fstat, ANY, 0, ENOMEM},
+    {CALL_lstat, ANY, 0, EACCES},
+    {CALL_lseek, ANY, 0, EIO},
+    {CALL_ftruncate, ANY, 0, EIO},
+    {CALL_mkstemp, ANY, 0, ENOSPC},
+    {CALL_rename, ANY, 0, ENOSPC},
+    {CALL_unlink, ANY, 0, EACCES},
+    {CALL_opendir, ANY, 0, EMFILE},
+    {CALL_readdir, ANY, 0, EIO},
+    {CALL_fopen, ANY, 0, EMFILE},
+    {CALL_fread, ANY, 0, EIO},
+    {CALL_fflush, ANY, 0, ENOSPC},
+    {CALL_chdir, ANY, 0, EACCES},
+    {CALL_epoll_create1, ANY, 0, EMFILE},
+    {CALL_epoll_ctl, ANY, 3, ENOMEM},
+    {CALL_epoll_ctl, ANY, 3, ENOSPC},
+    {CALL_epoll_wait, ANY, 0, EINTR},
+    {CALL_eventfd, ANY, 0, EMFILE},
+    {CALL_poll, ANY, 0, EINTR},
+    {CALL_poll, ANY, 0, ENOMEM},
+    {CALL_pselect, ANY, 0, EINTR},
+    {CALL_pselect, ANY, 0, ENOMEM},
+    {CALL_mmap, ANY, 0, ENOMEM},
+    {CALL_syscall, ANY, 0, ENOSYS},
+    {CALL_syscall, ANY, 0, ENOMEM},
+    {CALL_fork, ANY, 0, EAGAIN},
+    {CALL_fork, ANY, 0, ENOMEM},
+    {CALL_execvp, ANY, 0, EACCES},
+    {CALL_execvp, ANY, 0, ENOMEM},
+    {CALL_waitpid, ANY, 0, EINTR},
+    {CALL_waitid, ANY, 0, EINTR},
+    {CALL_kill, ANY, 0, EPERM},
+    {CALL_setsid, ANY, 0, EPERM},
+    {CALL_setpgid, ANY, 0, EACCES},
+    {CALL_prctl, ANY, 0, EINVAL},
+    {CALL_posix_openpt, ANY, 0, EMFILE},
+    {CALL_grantpt, ANY, 0, EACCES},
+    {CALL_unlockpt, ANY, 0, EIO},
+    {CALL_ptsname, ANY, 0, ENOTTY},
+    {CALL_tcgetattr, ANY, 0, EIO},
+    {CALL_tcsetattr, ANY, 0, EIO},
+};
+
+enum { WAYS = sizeof ways / sizeof *ways };
+
+static bool applies(size_t way, int fault_class) {
+    if (!(ways[way].about & BIT(fault_class & 7))) return false;
+    if (ways[way].blocking == 2) return (fault_class & CLASS_NONBLOCKING) != 0;
+    if (ways[way].blocking == 3) return (fault_class & CLASS_ADDS) != 0;
+    return true;
+}
+
+#define FAULT_NAME(name) #name,
+static const char *const call_name[] = {FAULT_CALLS(FAULT_NAME)};
+
+static const char *kind_name(int kind) {
+    return kind == KIND_SHORT ? "short" : kind == 0 ? "nothing" : strerrorname_np(kind);
+}
+
+/* ---- one run ---------------------------------------------------------------------------------------- */
+
+typedef struct text {
+    char *ptr;
+    size_t len;
+} text;
+
+/* Something that is read as it comes. */
+typedef struct source {
+    int fd;
+    text *to;
+    bool ended;
+} source;
+
+static fault_state *state;
+static char dir[64], build[PATH_MAX], library[PATH_MAX], state_file[96];
+static int child_pipe[2];
+static struct {
+    pid_t pid;
+    int in, code, signal_number;
+    bool over, hung, left; /* left: processes survived it */
+    uint64_t deadline_ns;
+    text out, err;
+    source source[SOURCES];
+    size_t sources;
+    const char *wrong; /* what a client has found */
+} now;
+static text good_out, good_err; /* of the run without a fault */
+static fault_state good;
+
+static uint64_t clock_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void fatal(const char *what) {
+    printf("FAIL faults: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void add(text *t, const char *p, size_t n) {
+    if (!t->ptr && (t->ptr = (char *)malloc(TEXT_MAX)) == NULL) fatal("memory");
+    if (n > TEXT_MAX - 1 - t->len) n = TEXT_MAX - 1 - t->len;
+    memcpy(t->ptr + t->len, p, n);
+    t->len += n;
+    t->ptr[t->len] = '\0';
+}
+
+static void clear(text *t) {
+    add(t, "", 0);
+    t->len = 0;
+    t->ptr[0] = '\0';
+}
+
+static bool has(const text *t, const char *word) { return t->ptr && strstr(t->ptr, word) != NULL; }
+
+static bool begins(const text *whole, const text *part) {
+    return part->len <= whole->len && memcmp(whole->ptr, part->ptr, part->len) == 0;
+}
+
+static bool same(const text *a, const text *b) { return a->len == b->len && begins(a, b); }
+
+static const char *path_of(const char *name) {
+    static char paths[8][128];
+    static unsigned at;
+    at = (at + 1) % 8;
+    snprintf(paths[at], sizeof paths[at], "%s/%s", dir, name);
+    return paths[at];
+}
+
+static bool get_file(const char *name, text *t) {
+    char part[4096];
+    int fd = open(path_of(name), O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+    clear(t);
+    if (fd < 0) return false;
+    while ((n = read(fd, part, sizeof part)) > 0) add(t, part, (size_t)n);
+    close(fd);
+    return true;
+}
+
+static void on_child(int number) {
+    int saved = errno;
+    (void)number;
+    (void)!write(child_pipe[1], "", 1);
+    errno = saved;
+}
+
+static void watch(int fd, text *to) {
+    if (now.sources == SOURCES) fatal("too many sources");
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    now.source[now.sources].fd = fd;
+    now.source[now.sources].to = to;
+    now.source[now.sources++].ended = false;
+}
+
+static bool ended(int fd) {
+    size_t i;
+    for (i = 0; i < now.sources; i++)
+        if (now.source[i].fd == fd) return now.source[i].ended;
+    return true;
+}
+
+/* What has come, of everything that is read, is taken. */
+static void take(void) {
+    char part[16384];
+    size_t i;
+    ssize_t n;
+    int status;
+    pid_t pid;
+    while (read(child_pipe[0], part, sizeof part) > 0) {
+    }
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid != now.pid) continue;
+        now.over = true;
+        now.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        now.signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    }
+    for (i = 0; i < now.sources; i++) {
+        source *s = &now.source[i];
+        while (!s->ended && s->to) {
+            n = read(s->fd, part, sizeof part);
+            if (n > 0) add(s->to, part, (size_t)n);
+            else if (n == 0 || (errno != EAGAIN && errno != EINTR)) s->ended = true;
+            else break;
+        }
+    }
+}
+
+/* Waits until something has come. False: the tool has ended, or its time is over. */
+static bool pump(void) {
+    struct pollfd list[SOURCES + 1];
+    uint64_t at = clock_ns();
+    size_t i, n = 1;
+    if (now.over || now.hung) return false;
+    if (at >= now.deadline_ns) {
+        now.hung = true;
+        return false;
+    }
+    list[0].fd = child_pipe[0];
+    list[0].events = POLLIN;
+    for (i = 0; i < now.sources; i++) {
+        if (now.source[i].ended) continue;
+        list[n].fd = now.source[i].fd;
+        list[n++].events = POLLIN;
+    }
+    (void)poll(list, n, (int)((now.deadline_ns - at) / 1000000) + 1);
+    take();
+    return !now.over;
+}
+
+#define AWAIT(condition)            \
+    while (!(condition) && pump()) { \
+    }
+
+static const char *args[40];
+static size_t arg_count;
+
+static void arg(const char *text_arg) { args[arg_count++] = text_arg; }
+
+static void tool(const char *name, ...) {
+    static char path[PATH_MAX + 64];
+    const char *one;
+    va_list list;
+    snprintf(path, sizeof path, "%s/%s", build, name);
+    arg_count = 0;
+    arg(path);
+    va_start(list, name);
+    while ((one = va_arg(list, const char *)) != NULL) arg(one);
+    va_end(list);
+}
+
+/* Starts the tool with what tool() and arg() said, on pipes. */
+static void start(void) {
+    int in[2], out[2], err[2];
+    args[arg_count] = NULL;
+    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC)) fatal("pipe");
+    fflush(stdout);
+    now.pid = fork();
+    if (now.pid < 0) fatal("fork");
+    if (now.pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        dup2(err[1], 2);
+        setenv("LD_PRELOAD", library, 1);
+        setenv("FAULTS_STATE", state_file, 1);
+        if (chdir(dir) == 0) execv(args[0], (char *const *)(uintptr_t)args);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    close(err[1]);
+    now.in = in[1];
+    watch(out[0], &now.out);
+    watch(err[0], &now.err);
+}
+
+static void end_input(void) {
+    if (now.in >= 0) close(now.in);
+    now.in = -1;
+}
+
+/* Kills what is still below us. */
+static void kill_left(void) {
+    DIR *list = opendir("/proc");
+    struct dirent *entry;
+    while (list && (entry = readdir(list)) != NULL) {
+        char path[300], line[512], *p;
+        long pid = strtol(entry->d_name, &p, 10), parent = 0;
+        FILE *f;
+        if (pid <= 0 || *p) continue;
+        snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+        f = fopen(path, "r");
+        if (f && fgets(line, sizeof line, f) && (p = strrchr(line, ')')) != NULL &&
+            sscanf(p + 1, " %*c %ld", &parent) == 1 && parent == getpid())
+            kill((pid_t)pid, SIGKILL);
+        if (f) fclose(f);
+    }
+    if (list) closedir(list);
+}
+
+/* The end of a run: the tool's, and that of all it started. */
+static void finish(void) {
+    size_t i;
+    end_input();
+    while (pump()) {
+    }
+    if (now.hung) {
+        kill(now.pid, SIGKILL);
+        now.deadline_ns = clock_ns() + (uint64_t)LATE_MS * 1000000;
+        while (!now.over && waitpid(now.pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    now.deadline_ns = clock_ns() + (uint64_t)LATE_MS * 1000000;
+    for (;;) {
+        int status;
+        struct pollfd one = {child_pipe[0], POLLIN, 0};
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        uint64_t at = clock_ns();
+        take();
+        if (pid > 0) continue;
+        if (pid < 0 && errno == ECHILD) break;
+        if (at >= now.deadline_ns) {
+            now.left = true;
+            kill_left();
+            now.deadline_ns = at + (uint64_t)LATE_MS * 1000000;
+        }
+        (void)poll(&one, 1, (int)((now.deadline_ns - at) / 1000000) + 1);
+    }
+    take();
+    for (i = 0; i < now.sources; i++) close(now.source[i].fd);
+}
+
+static void empty_dir(void) {
+    DIR *list = opendir(dir);
+    struct dirent *entry;
+    while (list && (entry = readdir(list)) != NULL)
+        if (entry->d_name[0] != '.') unlink(path_of(entry->d_name));
+    if (list) closedir(list);
+}
+
+/* A file in the folder that is none of these: what the tool has left there. */
+static const char *stray(const char *const *known) {
+    static char name[300];
+    DIR *list = opendir(dir);
+    struct dirent *entry;
+    bool found = false;
+    while (list && !found && (entry = readdir(list)) != NULL) {
+        size_t i;
+        if (entry->d_name[0] == '.') continue;
+        for (i = 0; known[i] && strcmp(known[i], entry->d_name) != 0; i++) {
+        }
+        if (!known[i]) {
+            snprintf(name, sizeof name, "left behind: %s", entry->d_name);
+            found = true;
+        }
+    }
+    if (list) closedir(list);
+    return found ? name : NULL;
+}
+
+/* ---- stream_wrap ------------------------------------------------------------------------------------ */
+
+typedef struct scenario {
+    const char *name;
+    void (*run)(void);            /* one run, up to finish() */
+    const char *(*judge)(void);   /* NULL, or what is wrong; of the run without a fault, too */
+    const char *says;             /* how the tool's own words begin */
+    const char *codes;            /* what it may end with, beside what it ends with when all is well */
+} scenario;
+
+/* Whether the fault was on standard error itself: then nothing can be said there. */
+static bool mute(void) { return state->kind && (state->fault_class & CLASS_STDERR) && state->call != CALL_fcntl; }
+
+static bool went_well(void) { return now.code == good.ended - 1; }
+
+/* What the tool has passed on is a beginning of what there was, and all of it when all is well. */
+static const char *judge_output(void) {
+    if (!begins(&good_out, &now.out)) return "standard output has other bytes";
+    if (went_well() && !same(&good_out, &now.out)) return "standard output has lost bytes in silence";
+    return NULL;
+}
+
+static const char *judge_tee(void) {
+    static text tee;
+    get_file("tee", &tee);
+    if (!begins(&good_out, &tee)) return "the tee has other bytes";
+    if (went_well() && !same(&good_out, &tee) && !has(&now.err, "tee missed") && !has(&now.err, "--tee"))
+        return "the tee has lost bytes in silence";
+    return NULL;
+}
+
+static const char *judge_status(void) {
+    static const char *const known[] = {"tee", "status", "sock", "flag", NULL};
+    static text status;
+    bool told = has(&now.err, "--status-file") || !went_well();
+    const char *left = state->call == CALL_unlink && state->fired ? NULL : stray(known);
+    if (left) return left;
+    if (!get_file("status", &status)) return told ? NULL : "no status file, and not a word about it";
+    if (status.len < 2 || status.ptr[0] != '{' || strcmp(status.ptr + status.len - 2, "}\n") != 0)
+        return "half a status file";
+    if (!told && !has(&status, "\"state\":\"exit\"")) return "the last state is missing, and not a word about it";
+    return NULL;
+}
+
+static const char *judge_child_stderr(void) {
+    static const char end[] = "\"settings\": {\"path\": [\"~\"]}\n";
+    size_t want = 0, got = 0;
+    const char *p;
+    for (p = good_err.ptr; (p = strstr(p, end)) != NULL; p++) want++;
+    for (p = now.err.ptr; (p = strstr(p, end)) != NULL; p++) got++;
+    if (went_well() && got < want && !mute() && has(&now.err, " 0 dropped"))
+        return "the child's standard error is lost in silence";
+    return NULL;
+}
+
+static const char *judge_wrap(void) {
+    const char *wrong = judge_output();
+    if (!wrong) wrong = judge_status();
+    if (!wrong) wrong = judge_child_stderr();
+    return wrong;
+}
+
+static const char *judge_wrap_tee(void) {
+    const char *wrong = judge_wrap();
+    return wrong ? wrong : judge_tee();
+}
+
+static void wrap(const char *first, const char *second) {
+    tool("stream_wrap", "--status-file", path_of("status"), "--summary", "--grace", "1s", first, second, NULL);
+}
+
+static void child(void) {
+    static char fake[PATH_MAX + 16];
+    snprintf(fake, sizeof fake, "%s/fake_llm", build);
+    arg("--");
+    arg(fake);
+    arg("--turns"), arg("1"), arg("--text"), arg("60"), arg("--result"), arg("200"), arg("--stderr"), arg("70");
+}
+
+static void wrap_pipes(void) {
+    wrap("--tee", path_of("tee"));
+    arg("--metrics"), arg("json");
+    child();
+    start();
+    finish();
+}
+
+static void wrap_pty(void) {
+    wrap("--pty", NULL);
+    child();
+    start();
+    finish();
+}
+
+static void wrap_file(void) {
+    wrap("--child-stdout", "file");
+    arg("--tee"), arg(path_of("tee")), arg("--tee-policy"), arg("stop");
+    child();
+    start();
+    finish();
+}
+
+/* The first child breaks off, the second one does not. */
+static void wrap_restart(void) {
+    static char script[2 * PATH_MAX];
+    wrap("--restart", "1");
+    arg("--restart-delay"), arg("1ms"), arg("--child-stdout"), arg("socket");
+    snprintf(script, sizeof script,
+             "if test -e %s; then exec %s/fake_llm --turns 1 --text 60 --result 200; fi; : >%s; "
+             "exec %s/fake_llm --turns 1 --text 60 --result 200 --fault truncate --exit 3",
+             path_of("flag"), build, path_of("flag"), build);
+    arg("--"), arg("sh"), arg("-c"), arg(script);
+    start();
+    finish();
+}
+
+static const scenario scenarios[] = {
+    {"wrap.pipes", wrap_pipes, judge_wrap_tee, "stream_wrap: ", "125 126 127 141"},
+    {"wrap.pty", wrap_pty, judge_wrap, "stream_wrap: ", "125 126 127 141"},
+    {"wrap.file", wrap_file, judge_wrap_tee, "stream_wrap: ", "125 126 127 141"},
+    {"wrap.restart", wrap_restart, judge_wrap, "stream_wrap: ", "125 126 127 141"},
+};
+
+enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
+
+/* ---- all the points --------------------------------------------------------------------------------- */
+
+static unsigned points, failures;
+static uint64_t calls;
+
+/* One run with that fault; without one: kind 0. */
+static void run_once(const scenario *s, int role, int call, int fault_class, unsigned nth, int from, int kind) {
+    empty_dir();
+    memset(state, 0, sizeof *state);
+    state->role = role;
+    state->call = call;
+    state->fault_class = fault_class;
+    state->nth = nth;
+    state->from = from;
+    state->kind = kind;
+    clear(&now.out);
+    clear(&now.err);
+    now.sources = 0;
+    now.over = now.hung = now.left = false;
+    now.code = now.signal_number = 0;
+    now.wrong = NULL;
+    now.deadline_ns = clock_ns() + (uint64_t)BOUND_MS * 1000000;
+    s->run();
+}
+
+static uint64_t total(const fault_state *f) {
+    const unsigned *p = &f->count[0][0][0];
+    uint64_t sum = 0;
+    size_t i;
+    for (i = 0; i < (size_t)ROLES * CALLS * CLASSES; i++) sum += p[i];
+    return sum;
+}
+
+static const char *judge(const scenario *s) {
+    static char why[200];
+    const char *at = s->codes, *wrong;
+    bool known = went_well();
+    if (now.hung) return "it does not end";
+    if (now.signal_number) {
+        snprintf(why, sizeof why, "a signal ended it: %s", strsignal(now.signal_number));
+        return why;
+    }
+    for (; !known && *at; at += strcspn(at, " "), at += *at == ' ') known = atoi(at) == now.code;
+    if (!known) {
+        snprintf(why, sizeof why, "exit code %d", now.code);
+        return why;
+    }
+    if (now.left) return "processes are left";
+    if (state->bad_closes) return "a descriptor is closed twice";
+    if (total(state) > 3 * total(&good) + 1000) return "it spins";
+    if (!went_well() && now.code != 141 && !mute() && !has(&now.err, s->says)) return "it ends without a word";
+    if (went_well() && state->open_at_end > good.open_at_end) {
+        snprintf(why, sizeof why, "%d descriptors open at the end, not %d", state->open_at_end, good.open_at_end);
+        return why;
+    }
+    if (went_well() && state->live_at_end > good.live_at_end) {
+        snprintf(why, sizeof why, "%ld blocks of memory left, not %ld", state->live_at_end, good.live_at_end);
+        return why;
+    }
+    wrong = now.wrong ? now.wrong : s->judge();
+    return wrong;
+}
+
+static void show(const text *t, const char *name) {
+    size_t n = t->len < 700 ? t->len : 700;
+    if (t->len) printf("    %s: %.*s%s", name, (int)n, t->ptr + t->len - n, t->ptr[t->len - 1] == '\n' ? "" : "\n");
+}
+
+static void point(const scenario *s, int role, int call, int fault_class, unsigned nth, int from, int kind) {
+    const char *wrong;
+    run_once(s, role, call, fault_class, nth, from, kind);
+    if (!state->fired) return; /* this run had fewer of them */
+    points++;
+    wrong = judge(s);
+    if (!wrong) return;
+    failures++;
+    printf("  %s %d:%d:%d:%u:%d:%d  %s %u%s of %s, class %d: %s: %s (exit code %d)\n", s->name, role, call, fault_class,
+           nth, from, kind, call_name[call], nth, from ? " and all after it" : "",
+           role == 0 ? "the tool" : role == 1 ? "its child" : "its child's child", fault_class, kind_name(kind), wrong,
+           now.code);
+    if (failures <= 20) show(&now.err, "stderr");
+    fflush(stdout);
+}
+
+/* Of memory, in a sample: the first ones, where most differ, and then ever fewer. */
+static unsigned following(unsigned n, unsigned last, bool all, bool memory) {
+    if (all) return n + 1;
+    if (memory) return n < 12 ? n + 1 : n + 1 + n / 4;
+    return n < 3 ? n + 1 : n < last ? last : last + 1;
+}
+
+static void try_all(const scenario *s, bool all) {
+    int role, call, fault_class;
+    for (role = 0; role < ROLES; role++) {
+        for (call = 0; call < CALLS; call++) {
+            for (fault_class = 0; fault_class < CLASSES; fault_class++) {
+                unsigned last = good.count[role][call][fault_class], nth;
+                size_t way;
+                for (nth = 1; nth <= last; nth = following(nth, last, all, call == CALL_memory)) {
+                    for (way = 0; way < WAYS; way++)
+                        if (ways[way].call == call && applies(way, fault_class))
+                            point(s, role, call, fault_class, nth, 0, ways[way].kind);
+                    if (call == CALL_memory) point(s, role, call, fault_class, nth, 1, ENOMEM);
+                }
+            }
+        }
+    }
+}
+
+static void scenario_run(const scenario *s, bool all, const char *only) {
+    unsigned failed_before = failures;
+    const char *wrong;
+    points = 0;
+    memset(&good, 0, sizeof good);
+    run_once(s, 0, 0, 0, 0, 0, 0);
+    good = *state;
+    calls = total(&good);
+    clear(&good_out);
+    clear(&good_err);
+    add(&good_out, now.out.ptr, now.out.len);
+    add(&good_err, now.err.ptr, now.err.len);
+    good.ended = now.code + 1; /* went_well() asks for it */
+    wrong = judge(s);
+    if (!state->ended && !wrong) wrong = "the library was not loaded";
+    if (wrong) {
+        printf("FAIL faults.%s: with nothing failing: %s\n", s->name, wrong);
+        show(&now.err, "stderr");
+        failures++;
+        return;
+    }
+    if (only) {
+        int role, call, fault_class, from, kind;
+        unsigned nth;
+        if (sscanf(only, "%d:%d:%d:%u:%d:%d", &role, &call, &fault_class, &nth, &from, &kind) != 6) return;
+        point(s, role, call, fault_class, nth, from, kind);
+        printf("    fired %u, exit code %d, %s\n", state->fired, now.code, now.over ? "over" : "killed");
+        show(&now.out, "stdout");
+        show(&now.err, "stderr");
+        return;
+    }
+    try_all(s, all);
+    if (failures > failed_before) {
+        printf("FAIL faults.%s: %u of %u points\n", s->name, failures - failed_before, points);
+    } else {
+        printf("ok   faults.%s (%u points, %llu calls)\n", s->name, points, (unsigned long long)calls);
+    }
+    fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    const char *mode = getenv("FAULTS"), *given = getenv("BUILD");
+    static char base[64];
+    struct sigaction act;
+    int fd, i;
+    size_t k;
+    if (!realpath(given ? given : "build", build)) fatal("BUILD");
+    snprintf(library, sizeof library, "%.4000s/tests/faults_inject.so", build);
+    strcpy(base, "/tmp/faults.XXXXXX");
+    if (!mkdtemp(base)) fatal("a folder in /tmp");
+    snprintf(dir, sizeof dir, "%.32s/run", base);
+    snprintf(state_file, sizeof state_file, "%.32s/state", base);
+    fd = open(state_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (mkdir(dir, 0700) != 0 || fd < 0 || ftruncate(fd, sizeof *state) != 0) fatal(base);
+    state = (fault_state *)mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (state == MAP_FAILED || pipe2(child_pipe, O_CLOEXEC | O_NONBLOCK) != 0) fatal("setting up");
+    close(fd);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    signal(SIGPIPE, SIG_IGN);
+    memset(&act, 0, sizeof act);
+    act.sa_handler = on_child;
+    act.sa_flags = SA_RESTART;
+    sigaction(SIGCHLD, &act, NULL);
+    for (k = 0; k < SCENARIOS; k++) {
+        for (i = 1; i < argc; i++) {
+            bool is_it = strncmp(scenarios[k].name, argv[i], strlen(argv[i])) == 0;
+            if (is_it) scenario_run(&scenarios[k], mode && strcmp(mode, "all") == 0, i + 1 < argc && strchr(argv[i + 1], ':') ? argv[i + 1] : NULL);
+        }
+    }
+    empty_dir();
+    rmdir(dir);
+    unlink(state_file);
+    rmdir(base);
+    return failures != 0;
+}
