@@ -39,6 +39,8 @@ static void take_signals(run *r, uint64_t now_ns) {
     if (runs(r) && child_reap(&r->child) && !r->child_done) {
         r->child_done = true;
         r->quiet_ns = now_ns;
+        r->retry_ns = 0; /* what it has left is all there */
+        if (r->child.unknown) view_say(r, "stream_wrap: the child was lost: how it ended is not known");
         if (r->opt.stop_orphans) stop_child(r, CHILD_TERMINATE);
     }
     if (console_resized()) {
@@ -123,7 +125,10 @@ static bool start_child(run *r, int *exit_code) {
     memset(&desc, 0, sizeof desc);
     if (r->argv) free((void *)r->argv);
     r->argv = command_line(r);
-    if (!r->argv) return false;
+    if (!r->argv) {
+        fprintf(stderr, "stream_wrap: cannot run %s: %s\n", r->opt.command[0], stream_status_text(STREAM_E_NOMEM));
+        return false;
+    }
     desc.argv = r->argv;
     desc.wake = wake;
     desc.ctx = r->io;
@@ -182,6 +187,11 @@ static bool read_mapping(run *r) {
     return wrong == NULL;
 }
 
+/* Why a stream could not be attached. */
+static const char *io_error(const run *r) {
+    return r->io->os_error ? console_error_text(r->io->os_error) : stream_status_text(STREAM_E_NOMEM);
+}
+
 static bool start(run *r, int *exit_code) {
     stream_pool_desc pool;
     stream_json_desc json;
@@ -203,6 +213,10 @@ static bool start(run *r, int *exit_code) {
                 r->opt.max_record);
         return false;
     }
+    if (!text_room(&r->said, 1)) { /* so that there are words for what comes later */
+        fprintf(stderr, "stream_wrap: %s\n", stream_status_text(STREAM_E_NOMEM));
+        return false;
+    }
     if (!read_mapping(r)) return false;
     r->io = &r->own_io;
     if (r->opt.listen) {
@@ -220,7 +234,7 @@ static bool start(run *r, int *exit_code) {
         }
     }
     if (!r->opt.listen && stream_io_init(r->io, NULL) != STREAM_OK) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
+        fprintf(stderr, "stream_wrap: %s\n", io_error(r));
         return false;
     }
     if (!console_catch(wake, r->io)) {
@@ -236,7 +250,7 @@ static bool start(run *r, int *exit_code) {
         r->has_child = true;
     }
     if (!pipes_open(r)) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
+        fprintf(stderr, "stream_wrap: %s\n", io_error(r));
         return false;
     }
     view_start(r);
@@ -247,7 +261,7 @@ static int exit_code_of(const run *r) {
     const session *s = &r->session;
     int code = r->has_child ? r->child.code : 0;
     if (r->timed_out) return EXIT_TIMEOUT;
-    if (r->write_failed) return EXIT_OWN;
+    if (r->write_failed || r->read_failed) return EXIT_OWN;
     if (r->stdout_closed && !r->opt.drain_when_closed) return EXIT_CLOSED;
     if (r->stop_signal && !r->has_child) return 128 + r->stop_signal;
     return code == 0 && s->truncated > s->truncated_before && s->unterminated ? EXIT_CUT : code;
@@ -257,7 +271,7 @@ static int exit_code_of(const run *r) {
 
 static bool wants_restart(const run *r) {
     return r->has_child && r->restarts < r->opt.restart && !r->stop_signal && !r->stdout_closed &&
-           !r->write_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
+           !r->write_failed && !r->read_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
 }
 
 /* Twice as long each time, up to a minute. */
@@ -273,9 +287,13 @@ static void plan_restart(run *r, uint64_t now_ns) {
     output_restart(r, exit_code_of(r), wait_ns, now_ns);
 }
 
+/* False: said why, and r->exit_code is ours. */
 static bool restart(run *r, uint64_t now_ns) {
-    int exit_code;
-    if (!pipes_close_child(r)) return false;
+    r->exit_code = EXIT_OWN;
+    if (!pipes_close_child(r)) {
+        view_say(r, "stream_wrap: cannot start again: the last child's streams are still in use");
+        return false;
+    }
     child_free(&r->child, false);
     r->restart_ns = r->retry_ns = 0;
     r->child_done = r->give_up = r->stopping = r->timed_out = r->ended = r->decoding = false;
@@ -285,7 +303,11 @@ static bool restart(run *r, uint64_t now_ns) {
     memset(r->watch.fired, 0, sizeof r->watch.fired);
     r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = now_ns;
     r->run_bytes = r->bytes + r->err_ring.in;
-    return start_child(r, &exit_code) && pipes_open_child(r);
+    if (!start_child(r, &r->exit_code)) return false;
+    if (pipes_open_child(r)) return true;
+    view_say(r, "stream_wrap: cannot start again: %s", io_error(r));
+    r->stopping = true; /* so that it is not left running */
+    return false;
 }
 
 static int run_loop(run *r) {
@@ -307,7 +329,7 @@ static int run_loop(run *r) {
             if (!r->restart_ns && !wants_restart(r)) break;
             if (r->stop_signal) break;
             if (!r->restart_ns) plan_restart(r, now_ns);
-            else if (now_ns >= r->restart_ns && !restart(r, now_ns)) break;
+            else if (now_ns >= r->restart_ns && !restart(r, now_ns)) return r->exit_code;
             if (r->restart_ns) wait_ns = least(wait_ns, r->restart_ns > now_ns ? r->restart_ns - now_ns : 0);
             else wait_ns = 0;
         }
