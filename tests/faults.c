@@ -53,7 +53,7 @@ static const struct {
 } ways[] = {
     {CALL_memory, ANY, 0, ENOMEM},
     {CALL_read, ANY, 0, EINTR},
-    {CALL_read, BIT(IS_FILE) | BIT(IS_DEVICE), 0, EIO},
+    {CALL_read, BIT(IS_FILE), 0, EIO}, /* of a terminal that is its end */
     {CALL_read, BIT(IS_SOCKET), 0, ECONNRESET},
     {CALL_read, ENDS, 0, KIND_SHORT},
     {CALL_read, ENDS | BIT(IS_DEVICE), 2, EAGAIN},
@@ -197,6 +197,8 @@ static struct {
     pid_t pid;
     int in, code, signal_number;
     bool over, hung, left; /* left: processes survived it */
+    bool up;               /* it is a server, and serves */
+    text ready;            /* what a child has written to descriptor 9 */
     uint64_t deadline_ns;
     text out, err;
     source source[SOURCES];
@@ -328,8 +330,11 @@ static bool pump(void) {
     return !now.over;
 }
 
-#define AWAIT(condition)            \
-    while (!(condition) && pump()) { \
+static void serve(void);
+
+/* Until it holds, the tool has ended, or its time is over. */
+#define AWAIT(condition)                         \
+    while (serve(), !(condition) && pump()) { \
     }
 
 static const char *args[40];
@@ -351,9 +356,10 @@ static void tool(const char *name, ...) {
 
 /* Starts the tool with what tool() and arg() said, on pipes. */
 static void start(void) {
-    int in[2], out[2], err[2];
+    int in[2], out[2], err[2], ready[2];
     args[arg_count] = NULL;
-    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC)) fatal("pipe");
+    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC) || pipe2(ready, O_CLOEXEC))
+        fatal("pipe");
     fflush(stdout);
     now.pid = fork();
     if (now.pid < 0) fatal("fork");
@@ -361,6 +367,7 @@ static void start(void) {
         dup2(in[0], 0);
         dup2(out[1], 1);
         dup2(err[1], 2);
+        dup2(ready[1], 9);
         setenv("LD_PRELOAD", library, 1);
         setenv("FAULTS_STATE", state_file, 1);
         if (chdir(dir) == 0) execv(args[0], (char *const *)(uintptr_t)args);
@@ -369,7 +376,9 @@ static void start(void) {
     close(in[0]);
     close(out[1]);
     close(err[1]);
+    close(ready[1]);
     now.in = in[1];
+    watch(ready[0], &now.ready);
     watch(out[0], &now.out);
     watch(err[0], &now.err);
 }
@@ -428,6 +437,116 @@ static void finish(void) {
     }
     take();
     for (i = 0; i < now.sources; i++) close(now.source[i].fd);
+}
+
+/* ---- clients, and an upstream ----------------------------------------------------------------------- */
+
+#define PEERS 8
+
+static text heard[PEERS], asked[PEERS]; /* by the clients; of the upstream, on each of its connections */
+static int client[PEERS], upstream[PEERS], listener;
+static unsigned answered[PEERS]; /* requests; and how far the last answer is: */
+static unsigned clients, upstreams, tool_port;
+static bool half_way[PEERS];
+
+static int listen_to(unsigned *port) {
+    struct sockaddr_in a;
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)(const void *)&a, sizeof a) != 0 || listen(fd, 16) != 0 ||
+        getsockname(fd, (struct sockaddr *)(void *)&a, &n) != 0)
+        fatal("listening");
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+/* A client that has sent `request`; what it hears is in heard[]. */
+static unsigned dial(const char *path, unsigned port, const char *request) {
+    struct sockaddr_un u;
+    struct sockaddr_in a;
+    unsigned i = clients++;
+    int fd = socket(path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || i == PEERS) fatal("a client");
+    memset(&u, 0, sizeof u);
+    u.sun_family = AF_UNIX;
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a.sin_port = htons((uint16_t)port);
+    if (path) snprintf(u.sun_path, sizeof u.sun_path, "%s", path);
+    clear(&heard[i]);
+    client[i] = fd;
+    watch(fd, &heard[i]);
+    fcntl(fd, F_SETFL, 0);
+    if ((path ? connect(fd, (const struct sockaddr *)(const void *)&u, sizeof u)
+              : connect(fd, (const struct sockaddr *)(const void *)&a, sizeof a)) == 0)
+        (void)send(fd, request, strlen(request), MSG_NOSIGNAL);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return i;
+}
+
+static void say(int fd, const char *words) { (void)send(fd, words, strlen(words), MSG_NOSIGNAL); }
+
+static unsigned count_of(const text *t, const char *word) {
+    unsigned n = 0;
+    const char *p;
+    for (p = t->ptr; (p = strstr(p, word)) != NULL; p++) n++;
+    return n;
+}
+
+/* Whether an answer in chunks has its end. */
+static bool whole(const text *t) { return t->len > 7 && strcmp(t->ptr + t->len - 7, "\r\n0\r\n\r\n") == 0; }
+
+#define HEAD_OK "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* The upstream: a first event at once, and the others when a client has it. */
+static void serve(void) {
+    unsigned i, k;
+    int fd = listener < 0 ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0 && upstreams < PEERS) {
+        clear(&asked[upstreams]);
+        answered[upstreams] = 0;
+        half_way[upstreams] = false;
+        upstream[upstreams] = fd;
+        watch(fd, &asked[upstreams++]);
+    }
+    for (i = 0; i < upstreams; i++) {
+        if (!half_way[i] && count_of(&asked[i], "\r\n\r\n") > answered[i]) {
+            say(upstream[i], HEAD_OK "b\r\ndata: one\n\n\r\n");
+            answered[i]++;
+            half_way[i] = true;
+        }
+        for (k = 0; half_way[i] && k < clients; k++) {
+            if (ended(client[k]) || !has(&heard[k], "data: one\n")) continue;
+            say(upstream[i], "b\r\ndata: two\n\n\r\nd\r\ndata: three\n\n\r\n0\r\n\r\n");
+            half_way[i] = false;
+        }
+    }
+}
+
+/* A client that leaves. */
+static void hang_up(unsigned i) {
+    size_t k;
+    for (k = 0; k < now.sources; k++)
+        if (now.source[k].fd == client[i]) now.source[k].ended = true;
+    shutdown(client[i], SHUT_RDWR);
+}
+
+/* The fault may strike one client; the next one is served. */
+static void next_client(bool (*ask)(void)) {
+    if (ask() || now.over || now.hung || (state->from && state->fired)) return;
+    if (!ask() && !now.over && !now.hung) now.wrong = "the next client is not served";
+}
+
+/* The port in "listening at ..., port N", on standard error or where else it is said. */
+static bool find_port(const text *t, const char *before) {
+    const char *p = t->ptr ? strstr(t->ptr, before) : NULL;
+    if (!p || !strpbrk(p, "\n")) return false;
+    tool_port = (unsigned)strtoul(p + strlen(before), NULL, 10);
+    return true;
 }
 
 static void empty_dir(void) {
@@ -526,7 +645,7 @@ static const char *judge_wrap_tee(void) {
 }
 
 static void wrap(const char *first, const char *second) {
-    tool("stream_wrap", "--status-file", path_of("status"), "--summary", "--grace", "1s", first, second, NULL);
+    tool("stream_wrap", "--status-file", path_of("status"), "--summary", "--grace", "50ms", first, second, NULL);
 }
 
 static void child(void) {
@@ -566,19 +685,131 @@ static void wrap_restart(void) {
     wrap("--restart", "1");
     arg("--restart-delay"), arg("1ms"), arg("--child-stdout"), arg("socket");
     snprintf(script, sizeof script,
-             "if test -e %s; then exec %s/fake_llm --turns 1 --text 60 --result 200; fi; : >%s; "
-             "exec %s/fake_llm --turns 1 --text 60 --result 200 --fault truncate --exit 3",
+             "if test -e %s; then exec %.3000s/fake_llm --turns 1 --text 60 --result 200; fi; : >%s; "
+             "exec %.3000s/fake_llm --turns 1 --text 60 --result 200 --fault truncate --exit 3",
              path_of("flag"), build, path_of("flag"), build);
     arg("--"), arg("sh"), arg("-c"), arg(script);
     start();
     finish();
 }
 
+/* Lines of `part` are lines of `all`, in the same order. */
+static bool lines_of(const text *all, const text *part) {
+    const char *a = all->ptr, *p = part->ptr;
+    while (*p) {
+        size_t n = strcspn(p, "\n");
+        if (p[n] != '\n') return true; /* cut off */
+        while (*a && (strcspn(a, "\n") != n || memcmp(a, p, n) != 0)) a += strcspn(a, "\n"), a += *a == '\n';
+        if (!*a) return false;
+        a += n + 1;
+        p += n + 1;
+    }
+    return true;
+}
+
+/* Numbers of milliseconds differ from run to run. */
+static void without_times(text *t) {
+    char *from = t->ptr, *to = t->ptr;
+    while (*from) {
+        bool time_is_next = strncmp(from, "ms\":", 4) == 0;
+        *to++ = *from++;
+        if (!time_is_next) continue;
+        memcpy(to, "s\":", 3);
+        from += 3, to += 3;
+        while (*from >= '0' && *from <= '9') from++;
+    }
+    *to = '\0';
+    t->len = (size_t)(to - t->ptr);
+}
+
+static const char *judge_events(void) {
+    without_times(&now.out);
+    without_times(&good_out);
+    if (!lines_of(&good_out, &now.out)) return "events are not what they were";
+    if (went_well() && !same(&good_out, &now.out)) return "events are lost in silence";
+    return judge_status();
+}
+
+static const char *judge_text(void) {
+    if (went_well() && !same(&good_out, &now.out)) return "text is lost in silence";
+    return judge_status();
+}
+
+static void wrap_events(void) {
+    wrap("--output", "events");
+    arg("--name"), arg("n");
+    child();
+    start();
+    finish();
+}
+
+static void wrap_text(void) {
+    wrap("--output", "text");
+    arg("--stderr"), arg("tail");
+    child();
+    start();
+    finish();
+}
+
+static bool ask_status(void) {
+    unsigned i = dial(path_of("sock"), 0, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    AWAIT(ended(client[i]));
+    return has(&heard[i], "HTTP/1.1 200") && has(&heard[i], "\"exit_code\":null}");
+}
+
+/* A subscriber, another client, and only then does the child get what it waits for: the end of its input. */
+static void wrap_listen(void) {
+    static char script[PATH_MAX + 200], address[160];
+    unsigned i;
+    wrap("--stdin", "-");
+    snprintf(address, sizeof address, "unix:%s", path_of("sock"));
+    arg("--listen"), arg(address);
+    snprintf(script, sizeof script,
+             "echo ready >&9; exec 9>&-; exec %.4000s/fake_llm --need-stdin --turns 1 --text 60 --result 200", build);
+    arg("--"), arg("sh"), arg("-c"), arg(script);
+    start();
+    AWAIT(has(&now.ready, "ready"));
+    if (!now.over) {
+        i = dial(path_of("sock"), 0, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        AWAIT(ended(client[i]) || has(&heard[i], "event: status"));
+        next_client(ask_status);
+    }
+    finish();
+}
+
+static const char *judge_listen(void) {
+    static unsigned events;
+    if (!state->kind) events = count_of(&heard[0], "event: ");
+    if (!state->kind && events < 20) return "the subscriber got no events";
+    if (now.code == good.ended - 1 && clients && whole(&heard[0]) && count_of(&heard[0], "event: ") < events &&
+        !has(&heard[0], "event: gap") && !has(&now.err, "subscribers missed"))
+        return "a subscriber has lost events in silence";
+    return judge_wrap();
+}
+
+/* A child that does not listen, and one of its own that has left its group. */
+static void wrap_stop(void) {
+    wrap("--orphans", "stop");
+    arg("--"), arg("sh"), arg("-c");
+    arg("trap '' TERM; setsid sleep 1000 9>&- & echo '{}'; echo ready >&9; exec 9>&-; while :; do sleep 1000; done");
+    start();
+    AWAIT(has(&now.ready, "ready"));
+    if (!now.over) {
+        kill(now.pid, SIGTERM);
+        AWAIT(false);
+    }
+    finish();
+}
+
 static const scenario scenarios[] = {
-    {"wrap.pipes", wrap_pipes, judge_wrap_tee, "stream_wrap: ", "125 126 127 141"},
-    {"wrap.pty", wrap_pty, judge_wrap, "stream_wrap: ", "125 126 127 141"},
-    {"wrap.file", wrap_file, judge_wrap_tee, "stream_wrap: ", "125 126 127 141"},
-    {"wrap.restart", wrap_restart, judge_wrap, "stream_wrap: ", "125 126 127 141"},
+    {"wrap.pipes", wrap_pipes, judge_wrap_tee, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.pty", wrap_pty, judge_wrap, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.file", wrap_file, judge_wrap_tee, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.events", wrap_events, judge_events, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.text", wrap_text, judge_text, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.listen", wrap_listen, judge_listen, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.stop", wrap_stop, judge_wrap, "stream_wrap: ", "125 126 127 141 143"},
+    {"wrap.restart", wrap_restart, judge_wrap, "stream_wrap: ", "125 126 127 137 141"},
 };
 
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
@@ -600,8 +831,11 @@ static void run_once(const scenario *s, int role, int call, int fault_class, uns
     state->kind = kind;
     clear(&now.out);
     clear(&now.err);
+    clear(&now.ready);
     now.sources = 0;
-    now.over = now.hung = now.left = false;
+    now.in = listener = -1;
+    clients = upstreams = 0;
+    now.over = now.hung = now.left = now.up = false;
     now.code = now.signal_number = 0;
     now.wrong = NULL;
     now.deadline_ns = clock_ns() + (uint64_t)BOUND_MS * 1000000;
@@ -614,6 +848,13 @@ static uint64_t total(const fault_state *f) {
     size_t i;
     for (i = 0; i < (size_t)ROLES * CALLS * CLASSES; i++) sum += p[i];
     return sum;
+}
+
+/* Whether a line on standard error is the tool's own. */
+static bool says(const scenario *s) {
+    char line[64];
+    snprintf(line, sizeof line, "\n%s", s->says);
+    return strncmp(now.err.ptr, s->says, strlen(s->says)) == 0 || has(&now.err, line);
 }
 
 static const char *judge(const scenario *s) {
@@ -633,7 +874,7 @@ static const char *judge(const scenario *s) {
     if (now.left) return "processes are left";
     if (state->bad_closes) return "a descriptor is closed twice";
     if (total(state) > 3 * total(&good) + 1000) return "it spins";
-    if (!went_well() && now.code != 141 && !mute() && !has(&now.err, s->says)) return "it ends without a word";
+    if (!went_well() && now.code != 141 && !mute() && !says(s)) return "it ends without a word";
     if (went_well() && state->open_at_end > good.open_at_end) {
         snprintf(why, sizeof why, "%d descriptors open at the end, not %d", state->open_at_end, good.open_at_end);
         return why;
@@ -642,8 +883,9 @@ static const char *judge(const scenario *s) {
         snprintf(why, sizeof why, "%ld blocks of memory left, not %ld", state->live_at_end, good.live_at_end);
         return why;
     }
-    wrong = now.wrong ? now.wrong : s->judge();
-    return wrong;
+    if (now.up && !went_well()) return "the server has ended";
+    wrong = went_well() ? now.wrong : NULL;
+    return wrong ? wrong : s->judge();
 }
 
 static void show(const text *t, const char *name) {
