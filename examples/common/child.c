@@ -501,6 +501,13 @@ static void take_status(child *c, int status) {
     c->code = WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 125;
 }
 
+static bool has_ended(pid_t pid, int *status) {
+    pid_t n;
+    do n = waitpid(pid, status, WNOHANG);
+    while (n < 0 && errno == EINTR);
+    return n == pid;
+}
+
 static void take_reports(child *c) {
     report r;
     while (receive((int)c->os[CONTROL], &r, MSG_DONTWAIT)) {
@@ -514,8 +521,7 @@ bool child_reap(child *c) {
     if (c->pid <= 0) return c->exited;
     if (c->os[CONTROL] >= 0) {
         take_reports(c);
-        if (!c->tree_gone && c->os[GUARDIAN] > 0 &&
-            waitpid((pid_t)c->os[GUARDIAN], &status, WNOHANG) == (pid_t)c->os[GUARDIAN]) {
+        if (!c->tree_gone && c->os[GUARDIAN] > 0 && has_ended((pid_t)c->os[GUARDIAN], &status)) {
             /* Somebody killed the guardian, and the child went with it; what else there was is ours now. */
             take_reports(c); /* its last words may have come only now */
             c->unknown = !c->exited;
@@ -527,7 +533,7 @@ bool child_reap(child *c) {
         }
         return c->exited;
     }
-    if (!c->exited && waitpid((pid_t)c->pid, &status, WNOHANG) == (pid_t)c->pid) {
+    if (!c->exited && has_ended((pid_t)c->pid, &status)) {
         take_status(c, status);
         c->tree_gone = true;
     }
