@@ -47,6 +47,9 @@
 #define BIT(x) (1 << (x))
 #define ENDS   (BIT(IS_PIPE) | BIT(IS_SOCKET)) /* what has another end */
 
+/* Left out is what the system does not do: to have bytes, to say so, and to refuse them with EAGAIN, or to give
+   fewer than it has (epoll(7) lets programs rely on that); to interrupt what does not wait; to take back a close. */
+
 /* A call fails so if it is about one of these; only where it would block (1), only where it does not (2). */
 static const struct {
     int call, about, blocking, kind;
@@ -56,7 +59,6 @@ static const struct {
     {CALL_read, BIT(IS_FILE), 0, EIO}, /* of a terminal that is its end */
     {CALL_read, BIT(IS_SOCKET), 0, ECONNRESET},
     {CALL_read, ENDS, 0, KIND_SHORT},
-    {CALL_read, ENDS | BIT(IS_DEVICE), 2, EAGAIN},
     {CALL_write, ANY, 0, EINTR},
     {CALL_write, BIT(IS_FILE), 0, ENOSPC},
     {CALL_write, BIT(IS_FILE) | BIT(IS_DEVICE), 0, EIO},
@@ -69,8 +71,6 @@ static const struct {
     {CALL_writev, ENDS, 2, EAGAIN},
     {CALL_recv, ANY, 0, EINTR},
     {CALL_recv, ANY, 0, ECONNRESET},
-    {CALL_recv, ANY, 0, EAGAIN},
-    {CALL_recv, ANY, 2, KIND_SHORT},
     {CALL_send, ANY, 0, EINTR},
     {CALL_send, ANY, 0, EPIPE},
     {CALL_send, ANY, 0, EAGAIN},
@@ -192,7 +192,7 @@ typedef struct source {
 
 static fault_state *state;
 static char dir[64], build[PATH_MAX], library[PATH_MAX], state_file[96];
-static int child_pipe[2];
+static int child_pipe[2], listener; /* what says that a child has ended; the upstream's */
 static struct {
     pid_t pid;
     int in, code, signal_number;
@@ -233,7 +233,7 @@ static void clear(text *t) {
     t->ptr[0] = '\0';
 }
 
-static bool has(const text *t, const char *word) { return t->ptr && strstr(t->ptr, word) != NULL; }
+static bool has(const text *t, const char *word) { return t->ptr && memmem(t->ptr, t->len, word, strlen(word)) != NULL; }
 
 static bool begins(const text *whole, const text *part) {
     return part->len <= whole->len && memcmp(whole->ptr, part->ptr, part->len) == 0;
@@ -310,7 +310,7 @@ static void take(void) {
 
 /* Waits until something has come. False: the tool has ended, or its time is over. */
 static bool pump(void) {
-    struct pollfd list[SOURCES + 1];
+    struct pollfd list[SOURCES + 2];
     uint64_t at = clock_ns();
     size_t i, n = 1;
     if (now.over || now.hung) return false;
@@ -320,6 +320,10 @@ static bool pump(void) {
     }
     list[0].fd = child_pipe[0];
     list[0].events = POLLIN;
+    if (listener >= 0) {
+        list[n].fd = listener;
+        list[n++].events = POLLIN;
+    }
     for (i = 0; i < now.sources; i++) {
         if (now.source[i].ended) continue;
         list[n].fd = now.source[i].fd;
@@ -444,9 +448,11 @@ static void finish(void) {
 #define PEERS 8
 
 static text heard[PEERS], asked[PEERS]; /* by the clients; of the upstream, on each of its connections */
-static int client[PEERS], upstream[PEERS], listener;
+static int client[PEERS], upstream[PEERS];
 static unsigned answered[PEERS]; /* requests; and how far the last answer is: */
 static unsigned clients, upstreams, tool_port;
+static int source_fd; /* a fan-out's events are written there */
+static bool resumed;
 static bool half_way[PEERS];
 
 static int listen_to(unsigned *port) {
@@ -577,15 +583,18 @@ static const char *stray(const char *const *known) {
     return found ? name : NULL;
 }
 
-/* ---- stream_wrap ------------------------------------------------------------------------------------ */
+/* ---- what every scenario is judged by ---------------------------------------------------------------- */
 
 typedef struct scenario {
     const char *name;
-    void (*run)(void);            /* one run, up to finish() */
-    const char *(*judge)(void);   /* NULL, or what is wrong; of the run without a fault, too */
-    const char *says;             /* how the tool's own words begin */
-    const char *codes;            /* what it may end with, beside what it ends with when all is well */
+    void (*run)(void);          /* one run, up to finish() */
+    const char *(*judge)(void); /* NULL, or what is wrong; of the run without a fault, too */
+    const char *says;           /* how the tool's own words begin */
+    const char *codes;          /* what it may end with, beside what it ends with when all is well */
+    const char *gone;           /* ... of a server: said when what it serves has ended */
 } scenario;
+
+/* ---- stream_wrap ------------------------------------------------------------------------------------ */
 
 /* Whether the fault was on standard error itself: then nothing can be said there. */
 static bool mute(void) { return state->kind && (state->fault_class & CLASS_STDERR) && state->call != CALL_fcntl; }
@@ -801,15 +810,210 @@ static void wrap_stop(void) {
     finish();
 }
 
+/* ---- sse_relay ------------------------------------------------------------------------------------------ */
+
+#define GET_EVENTS "GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+/* With an address of its own; true when it serves. */
+static bool relay(const char *first, const char *second) {
+    tool("sse_relay", "--listen", "127.0.0.1:0", "--drain", "50ms", "--metrics", "json", first, second, NULL);
+    return true;
+}
+
+static bool serves(const char *before) {
+    bool found = false;
+    AWAIT((found = find_port(before[0] == 's' ? &now.err : &now.out, before)) || has(&now.err, "could not be written"));
+    now.up = found && !now.over && !now.hung;
+    return now.up;
+}
+
+static void stop_server(void) {
+    if (!now.over) kill(now.pid, SIGTERM);
+    finish();
+}
+
+static const char *const words[] = {"data: one\n", "data: two\n", "data: three\n"};
+
+/* An answer that looks whole has every event, or says what it lost. */
+static const char *judge_answer(const text *t) {
+    size_t i;
+    const char *at = t->ptr;
+    if (!has(t, "HTTP/1.1 200") || !whole(t) || has(t, "event: error") || has(t, "event: gap")) return NULL;
+    for (i = 0; i < 3; i++) {
+        at = strstr(at, words[i]);
+        if (!at) return "an event is lost in silence";
+    }
+    return NULL;
+}
+
+static const char *judge_answers(void) {
+    unsigned i;
+    const char *wrong = NULL;
+    for (i = 0; i < clients && !wrong; i++) wrong = judge_answer(&heard[i]);
+    return wrong;
+}
+
+static bool ask_proxy(void) {
+    unsigned i = dial(NULL, tool_port, "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    AWAIT(ended(client[i]));
+    return whole(&heard[i]) && has(&heard[i], "data: three");
+}
+
+static void relay_proxy(void) {
+    static char address[64];
+    unsigned port;
+    relay("--access-log", path_of("log"));
+    listener = listen_to(&port);
+    snprintf(address, sizeof address, "http://127.0.0.1:%u", port);
+    arg("--upstream"), arg(address), arg("--connect-timeout"), arg("1s"), arg("--header-timeout"), arg("1s");
+    arg("--first-event-timeout"), arg("1s"), arg("--idle-timeout"), arg("1s");
+    start();
+    if (serves("sse_relay: listening at 127.0.0.1:0, port ")) {
+        next_client(ask_proxy);
+        if (!now.wrong) next_client(ask_proxy);
+    }
+    stop_server();
+    close(listener);
+    listener = -1;
+}
+
+/* It has said so; who listens is told when there is memory for it. */
+static bool event_lost(void) { return has(&now.err, "an event is lost"); }
+
+static void feed(int fd, const char *events) { (void)!write(fd, events, strlen(events)); }
+
+/* Somebody who comes now gets what comes now. */
+static bool ask_new(void) {
+    unsigned i = dial(NULL, tool_port, GET_EVENTS);
+    AWAIT(ended(client[i]) || has(&heard[i], "\r\n\r\n"));
+    if (!ended(client[i])) feed(source_fd, "data: four\n\n");
+    AWAIT(ended(client[i]) || has(&heard[i], "data: four") || event_lost());
+    return has(&heard[i], "data: four");
+}
+
+/* Somebody who had the first event comes back for the others. */
+static void resume(const text *before) {
+    char request[200];
+    const char *id = strstr(before->ptr, "id: ");
+    unsigned i;
+    resumed = id != NULL;
+    if (!resumed) return;
+    snprintf(request, sizeof request, "GET /events?lastEventId=%.*s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+             (int)strcspn(id + 4, "\r\n"), id + 4);
+    i = dial(NULL, tool_port, request);
+    AWAIT(ended(client[i]) || has(&heard[i], words[2]) || event_lost());
+}
+
+/* Two subscribers, of whom one leaves and one comes later with the number of its last event. */
+static void relay_fanout(void) {
+    unsigned a, b;
+    relay("--fanout", "-");
+    start();
+    if (serves("sse_relay: listening at 127.0.0.1:0, port ")) {
+        a = dial(NULL, tool_port, GET_EVENTS);
+        b = dial(NULL, tool_port, GET_EVENTS);
+        AWAIT(ended(client[a]) || has(&heard[a], "\r\n\r\n"));
+        AWAIT(ended(client[b]) || has(&heard[b], "\r\n\r\n"));
+        source_fd = now.in;
+        feed(now.in, "data: one\n\n");
+        AWAIT(event_lost() ||
+              ((ended(client[a]) || has(&heard[a], words[0])) && (ended(client[b]) || has(&heard[b], words[0]))));
+        hang_up(a);
+        feed(now.in, "data: two\n\ndata: three\n\n");
+        AWAIT(ended(client[b]) || has(&heard[b], words[2]) || event_lost());
+        resume(&heard[b]);
+        next_client(ask_new);
+        end_input();
+        AWAIT(ended(client[b]));
+    }
+    stop_server();
+}
+
+static const char *judge_fanout(void) {
+    const char *wrong = clients > 1 ? judge_answer(&heard[1]) : NULL;
+    if (!wrong && resumed && whole(&heard[2]) && !has(&heard[2], words[2])) wrong = "who comes back has lost an event";
+    return wrong;
+}
+
+static const char *judge_exec(void) { return clients ? judge_answer(&heard[0]) : NULL; }
+
+static void relay_exec(void) {
+    static char script[200];
+    unsigned a;
+    int fifo;
+    relay("--fanout", "--exec");
+    snprintf(script, sizeof script, "echo ready >&9; exec 9>&-; cat %s; exec sleep 1000", path_of("fifo"));
+    arg(script);
+    if (mkfifo(path_of("fifo"), 0600) != 0 || (fifo = open(path_of("fifo"), O_RDWR | O_CLOEXEC)) < 0) fatal("a FIFO");
+    start();
+    if (serves("sse_relay: listening at 127.0.0.1:0, port ")) {
+        AWAIT(has(&now.ready, "ready"));
+        a = dial(NULL, tool_port, GET_EVENTS);
+        AWAIT(ended(client[a]) || has(&heard[a], "\r\n\r\n"));
+        feed(fifo, "data: one\n\ndata: two\n\ndata: three\n\n");
+        AWAIT(ended(client[a]) || has(&heard[a], words[2]) || event_lost());
+        source_fd = fifo;
+        next_client(ask_new);
+    }
+    close(fifo);
+    stop_server();
+}
+
+/* ---- tmux_bridge ---------------------------------------------------------------------------------------- */
+
+#define TOKEN "0123456789abcdef"
+
+static bool ask_screen(void) {
+    /* A masked binary message: version 2, and no screen seen before. */
+    static const char hello[6 + 18] = {'\x82', '\x92', 0, 0, 0, 0, 'h', 0, 0, 0, 13, 2};
+    char request[400];
+    unsigned i;
+    snprintf(request, sizeof request,
+             "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+             "Authorization: Bearer " TOKEN "\r\n\r\n", tool_port);
+    i = dial(NULL, tool_port, request);
+    AWAIT(ended(client[i]) || has(&heard[i], "\r\n\r\n"));
+    if (has(&heard[i], "HTTP/1.1 101")) (void)send(client[i], hello, sizeof hello, MSG_NOSIGNAL);
+    AWAIT(ended(client[i]) || has(&heard[i], "howdy"));
+    if (ended(client[i])) return false;
+    hang_up(i);
+    return true;
+}
+
+static void bridge_exec(void) {
+    FILE *token = fopen(path_of("token"), "w");
+    if (!token || fputs(TOKEN "\n", token) < 0 || fclose(token) != 0) fatal("a token");
+    tool("tmux_bridge", "--exec", "echo howdy; exec sleep 1000", "--listen", "127.0.0.1:0", "--token",
+         path_of("token"), "--record", path_of("cast"), NULL);
+    start();
+    if (serves("watch: http://127.0.0.1:")) {
+        next_client(ask_screen);
+        if (!now.wrong) next_client(ask_screen);
+    }
+    stop_server();
+}
+
+static const char *judge_bridge(void) {
+    static text cast;
+    get_file("cast", &cast);
+    if (went_well() && !has(&cast, "howdy") && !has(&now.err, "--record")) return "the record is lost in silence";
+    return NULL;
+}
+
 static const scenario scenarios[] = {
-    {"wrap.pipes", wrap_pipes, judge_wrap_tee, "stream_wrap: ", "125 126 127 137 141"},
-    {"wrap.pty", wrap_pty, judge_wrap, "stream_wrap: ", "125 126 127 137 141"},
-    {"wrap.file", wrap_file, judge_wrap_tee, "stream_wrap: ", "125 126 127 137 141"},
-    {"wrap.events", wrap_events, judge_events, "stream_wrap: ", "125 126 127 137 141"},
-    {"wrap.text", wrap_text, judge_text, "stream_wrap: ", "125 126 127 137 141"},
-    {"wrap.listen", wrap_listen, judge_listen, "stream_wrap: ", "125 126 127 137 141"},
-    {"wrap.stop", wrap_stop, judge_wrap, "stream_wrap: ", "125 126 127 141 143"},
-    {"wrap.restart", wrap_restart, judge_wrap, "stream_wrap: ", "125 126 127 137 141"},
+    {"wrap.pipes", wrap_pipes, judge_wrap_tee, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"wrap.pty", wrap_pty, judge_wrap, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"wrap.file", wrap_file, judge_wrap_tee, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"wrap.events", wrap_events, judge_events, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"wrap.text", wrap_text, judge_text, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"wrap.listen", wrap_listen, judge_listen, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"wrap.stop", wrap_stop, judge_wrap, "stream_wrap: ", "125 126 127 141 143", "\n\n\n"},
+    {"wrap.restart", wrap_restart, judge_wrap, "stream_wrap: ", "125 126 127 137 141", "\n\n\n"},
+    {"relay.proxy", relay_proxy, judge_answers, "sse_relay: ", "2 3 4", "\n\n\n"},
+    {"relay.fanout", relay_fanout, judge_fanout, "sse_relay: ", "2 3 4", "\n\n\n"},
+    {"relay.exec", relay_exec, judge_exec, "sse_relay: ", "2 3 4", "\n\n\n"},
+    {"bridge.exec", bridge_exec, judge_bridge, "tmux_bridge: ", "1 2", "the command has ended"},
 };
 
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
@@ -835,6 +1039,7 @@ static void run_once(const scenario *s, int role, int call, int fault_class, uns
     now.sources = 0;
     now.in = listener = -1;
     clients = upstreams = 0;
+    resumed = false;
     now.over = now.hung = now.left = now.up = false;
     now.code = now.signal_number = 0;
     now.wrong = NULL;
@@ -883,8 +1088,8 @@ static const char *judge(const scenario *s) {
         snprintf(why, sizeof why, "%ld blocks of memory left, not %ld", state->live_at_end, good.live_at_end);
         return why;
     }
-    if (now.up && !went_well()) return "the server has ended";
-    wrong = went_well() ? now.wrong : NULL;
+    if (now.up && !went_well() && !has(&now.err, s->gone)) return "the server has ended";
+    wrong = went_well() && !has(&now.err, s->gone) ? now.wrong : NULL;
     return wrong ? wrong : s->judge();
 }
 
@@ -951,18 +1156,22 @@ static void scenario_run(const scenario *s, bool all, const char *only) {
     if (!state->ended && !wrong) wrong = "the library was not loaded";
     if (wrong) {
         printf("FAIL faults.%s: with nothing failing: %s\n", s->name, wrong);
+        show(&now.out, "stdout");
+
         show(&now.err, "stderr");
         failures++;
         return;
     }
     if (only) {
         int role, call, fault_class, from, kind;
-        unsigned nth;
+        unsigned nth, i;
         if (sscanf(only, "%d:%d:%d:%u:%d:%d", &role, &call, &fault_class, &nth, &from, &kind) != 6) return;
         point(s, role, call, fault_class, nth, from, kind);
         printf("    fired %u, exit code %d, %s\n", state->fired, now.code, now.over ? "over" : "killed");
         show(&now.out, "stdout");
+
         show(&now.err, "stderr");
+        for (i = 0; i < clients; i++) show(&heard[i], "client");
         return;
     }
     try_all(s, all);
@@ -993,6 +1202,9 @@ int main(int argc, char **argv) {
     close(fd);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
+    setenv("TMUX_TMPDIR", base, 1);
+    setenv("TERM", "xterm", 1);
+    unsetenv("TMUX");
     memset(&act, 0, sizeof act);
     act.sa_handler = on_child;
     act.sa_flags = SA_RESTART;

@@ -59,6 +59,7 @@ typedef struct terminal {
     char name[MAX_NAME];
     uint32_t session, pane;     /* $n, %n */
     terminal_state state;
+    bool asked, unbound; /* for the pane; the session would outlive us: see bind_to_us */
     bool pane_known, was_up;
     bool wanted;                /* named on the command line, so it is waited for */
     /* the connection */

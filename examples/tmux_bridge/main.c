@@ -54,8 +54,14 @@ void bridge_log(const char *format, ...) {
     va_start(arguments, format);
     n = vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    if (n > 0 && text_add_safe(&safe, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1, true))
+    if (n <= 0) return;
+    if (text_add_safe(&safe, line, strlen(line), true)) {
         fprintf(stderr, "tmux_bridge: %.*s\n", (int)safe.len, safe.ptr);
+    } else { /* no memory to say it as it is */
+        for (n = 0; line[n]; n++)
+            if (line[n] < ' ' || line[n] > '~') line[n] = '?';
+        fprintf(stderr, "tmux_bridge: %s\n", line);
+    }
     text_free(&safe);
 }
 
@@ -222,7 +228,7 @@ static void show_addresses(const bridge *b) {
     else snprintf(host, sizeof host, "127.0.0.1:%u", b->port);
     printf("watch: http://%s/?token=%s\n", host, b->token);
     if (b->write_token[0]) printf("watch and type: http://%s/?token=%s\n", host, b->write_token);
-    fflush(stdout);
+    if (fflush(stdout) != 0 || ferror(stdout)) bridge_log("standard output: the addresses could not be written");
 }
 
 /* Says good-bye to viewers, and lets tmux see that we leave, for half a second. */
