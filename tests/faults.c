@@ -974,11 +974,12 @@ static bool ask_screen(void) {
              "Authorization: Bearer " TOKEN "\r\n\r\n", tool_port);
     i = dial(NULL, tool_port, request);
     AWAIT(ended(client[i]) || has(&heard[i], "\r\n\r\n"));
-    if (has(&heard[i], "HTTP/1.1 101")) (void)send(client[i], hello, sizeof hello, MSG_NOSIGNAL);
-    AWAIT(ended(client[i]) || has(&heard[i], "howdy"));
-    if (ended(client[i])) return false;
-    hang_up(i);
-    return true;
+    if (has(&heard[i], "HTTP/1.1 101")) {
+        (void)send(client[i], hello, sizeof hello, MSG_NOSIGNAL);
+        AWAIT(ended(client[i]) || has(&heard[i], "howdy") || (state->from && has(&now.err, "no memory; trying again")));
+    }
+    if (!ended(client[i])) hang_up(i);
+    return has(&heard[i], "howdy");
 }
 
 static void bridge_exec(void) {
@@ -996,8 +997,11 @@ static void bridge_exec(void) {
 
 static const char *judge_bridge(void) {
     static text cast;
+    bool seen = false;
+    unsigned i;
     get_file("cast", &cast);
-    if (went_well() && !has(&cast, "howdy") && !has(&now.err, "--record")) return "the record is lost in silence";
+    for (i = 0; i < clients; i++) seen = seen || has(&heard[i], "howdy");
+    if (went_well() && seen && !has(&cast, "howdy") && !has(&now.err, "--record")) return "the record is lost in silence";
     return NULL;
 }
 

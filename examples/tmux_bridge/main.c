@@ -245,6 +245,7 @@ static void stop(bridge *b) {
         if (left == 0) break;
         server_run(&b->server, UINT64_C(10000000));
     }
+    terminals_close(b);
     server_free(&b->server);
     for (i = 0; i < b->count; i++)
         if (b->terminals[i].tmux.pid && !child_reap(&b->terminals[i].tmux)) {
@@ -282,7 +283,7 @@ static int run(bridge *b) {
     if (!o->hosts && !is_loopback(o->listen))
         bridge_log("--listen %s: browsers elsewhere are let in by a name given with --host only", o->listen);
     terminals_find(b);
-    show_addresses(b);
+    if (!b->stop) show_addresses(b);
     while (!b->stop && server_run(&b->server, STREAM_FOREVER) >= 0) {
     }
     stop(b);

@@ -78,8 +78,14 @@ bool terminal_takes_input(const terminal *t) {
            (t->out.len + t->typed.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue);
 }
 
+static void say_want(terminal *t) {
+    if (!t->in_want) bridge_log("session %s: no memory; trying again", t->name);
+    t->in_want = true;
+}
+
 /* What there was no memory for is done again after an interval. */
 static void again(terminal *t) {
+    say_want(t);
     t->captured_ns = stream_now_ns();
     set_timer(t);
 }
@@ -262,7 +268,8 @@ static void publish(terminal *t) {
         return;
     }
     if (status == STREAM_E_NOMEM) {
-        t->dirty = true; /* and again the next time */
+        t->dirty = true;
+        again(t);
         return;
     }
     record_screen(&b->record, t->number ? &t->now : NULL, &t->next, &b->metrics);
@@ -291,8 +298,13 @@ static void captured(terminal *t, stream_slice text, bool good) {
         return;
     }
     status = screen_capture(&t->next, text.ptr, text.len, cols, rows);
-    if (status == STREAM_OK) publish(t);
-    else if (status == STREAM_E_NOMEM) t->dirty = true;
+    if (status == STREAM_OK) {
+        t->in_want = false;
+        publish(t);
+    } else if (status == STREAM_E_NOMEM) {
+        t->dirty = true;
+        again(t);
+    }
     /* Also when it was the same after all. */
     for (v = t->viewers; v && was_stale; v = v->next) viewer_pump(v);
     if (t->dirty) set_timer(t);
@@ -458,10 +470,13 @@ static void find_later(bridge *b) {
     set_list_timer(b);
 }
 
+/* A tmux that was not attached yet does not notice that nobody talks to it any more: it is told. */
 static void on_reap(server_op *op) {
     terminal *t = (terminal *)op->owner;
+    uint64_t waited_ns = stream_now_ns() - t->lost_ns;
     t->reaping = false;
     if (op->op.status != STREAM_OK) return;
+    if (waited_ns >= SETTLE_NS) child_signal(&t->tmux, waited_ns < RETRY_NS ? SIGTERM : SIGKILL);
     if (child_reap(&t->tmux)) {
         t->tmux.pid = 0;
         if (t->was_up) find_settled(t->bridge);
@@ -477,6 +492,7 @@ static void terminal_lost(terminal *t, const char *why) {
     if (t->state == TERMINAL_DOWN) return;
     if (!t->bridge->stop) bridge_log("session %s: %s", t->name, why);
     t->state = TERMINAL_DOWN;
+    t->lost_ns = stream_now_ns();
     t->pane_known = false;
     if (t->capturing) t->bridge->capturing--;
     t->capturing = t->dirty = t->stale = false;
@@ -544,7 +560,7 @@ static void attach(terminal *t) {
     argv[n++] = target;
     control_free(&t->control);
     if (control_init(&t->control, NULL) != STREAM_OK) {
-        bridge_log("tmux: %s", stream_status_text(STREAM_E_NOMEM));
+        say_want(t);
         return;
     }
     if (!start(&t->tmux, argv, CHILD_STDIN_PIPE)) {
@@ -784,6 +800,21 @@ void terminals_find(bridge *b) {
         return;
     }
     stream_io_read(&b->server.io, &b->list_op.op, &b->list_file, b->list.ptr, 4096);
+}
+
+void terminals_close(bridge *b) {
+    stream_io *io = &b->server.io;
+    size_t i;
+    if (b->listing) {
+        stream_io_close(io, &b->list_file);
+        end_lister(b);
+    }
+    for (i = 0; i < b->count; i++) {
+        terminal *t = &b->terminals[i];
+        stream_io_close(io, &t->in_file);
+        stream_io_close(io, &t->out_file);
+        stream_io_close(io, &t->err_file);
+    }
 }
 
 void terminals_free(bridge *b) {
