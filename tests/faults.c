@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT-0
-   What becomes of the tools when the system refuses them something: each call they make, and each request of
-   memory, fails once, in every way that it can.
+   What becomes of the tools when the system refuses them something: each call they make, and each request
+   of memory, fails once, in every way that it can.
 
-   A scenario is a tool with its clients, on loopback and in a folder of its own. It is run once with nothing
-   wrong, which counts the calls by who makes them, what they are about, and what they are (faults.h); then again
-   for each call, which tests/faults_inject.c makes fail. Each run is judged: the tool ends by itself, with a code
-   that --help knows, leaves no process behind, closes nothing twice, keeps nothing open that it did not keep
-   before, and never loses a byte without saying so; a server goes on, and serves the next client.
+   A scenario is a tool with its clients, on loopback and in a folder of its own. It is run once with
+   nothing wrong, which counts the calls by who makes them, what they are about, and what they are
+   (faults.h); then again for each call, which tests/faults_inject.c makes fail. Each run is judged: the
+   tool ends by itself, with a code that --help knows, leaves no process behind, closes nothing twice, keeps
+   nothing open that it did not keep before, and never loses a byte without saying so; a server goes on, and
+   serves the next client.
 
    faults SCENARIO...: of each kind of call the first, the second, the third and the last fail, of memory a
-   sample. FAULTS=all: every one. One point again, with all that was said: faults SCENARIO POINT, as a failure
-   prints it. BUILD is where the tools are. */
+   sample. FAULTS=all: every one. One point again, with all that was said: faults SCENARIO POINT, as a
+   failure prints it. BUILD is where the tools are. */
 #define _GNU_SOURCE 1
 #include <dirent.h>
 #include <errno.h>
@@ -36,10 +37,10 @@
 
 #include "faults.h"
 
-#define BOUND_MS  10000 /* a run that takes longer hangs */
-#define LATE_MS   3000  /* for what the tool started to be gone after it */
-#define TEXT_MAX  ((size_t)1 << 20)
-#define SOURCES   24
+#define BOUND_MS 10000 /* a run that takes longer hangs */
+#define LATE_MS  3000  /* for what the tool started to be gone after it */
+#define TEXT_MAX ((size_t)1 << 20)
+#define SOURCES  24
 
 /* ---- ways to fail ----------------------------------------------------------------------------------- */
 
@@ -47,10 +48,12 @@
 #define BIT(x) (1 << (x))
 #define ENDS   (BIT(IS_PIPE) | BIT(IS_SOCKET)) /* what has another end */
 
-/* Left out is what the system does not do: to have bytes, to say so, and to refuse them with EAGAIN, or to give
-   fewer than it has (epoll(7) lets programs rely on that); to interrupt what does not wait; to take back a close. */
+/* Left out is what the system does not do: to have bytes, to say so, and to refuse them with EAGAIN, or to
+   give fewer than it has (epoll(7) lets programs rely on that); to interrupt what does not wait; to take
+   back a close. */
 
-/* A call fails so if it is about one of these; only where it would block (1), only where it does not (2). */
+/* A call fails so if it is about one of these; only where it would block (1), only where it does not (2).
+ */
 static const struct {
     int call, about, blocking, kind;
 } ways[] = {
@@ -233,7 +236,9 @@ static void clear(text *t) {
     t->ptr[0] = '\0';
 }
 
-static bool has(const text *t, const char *word) { return t->ptr && memmem(t->ptr, t->len, word, strlen(word)) != NULL; }
+static bool has(const text *t, const char *word) {
+    return t->ptr && memmem(t->ptr, t->len, word, strlen(word)) != NULL;
+}
 
 static bool begins(const text *whole, const text *part) {
     return part->len <= whole->len && memcmp(whole->ptr, part->ptr, part->len) == 0;
@@ -301,9 +306,12 @@ static void take(void) {
         source *s = &now.source[i];
         while (!s->ended && s->to) {
             n = read(s->fd, part, sizeof part);
-            if (n > 0) add(s->to, part, (size_t)n);
-            else if (n == 0 || (errno != EAGAIN && errno != EINTR)) s->ended = true;
-            else break;
+            if (n > 0)
+                add(s->to, part, (size_t)n);
+            else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                s->ended = true;
+            else
+                break;
         }
     }
 }
@@ -337,8 +345,8 @@ static bool pump(void) {
 static void serve(void);
 
 /* Until it holds, the tool has ended, or its time is over. */
-#define AWAIT(condition)                         \
-    while (serve(), !(condition) && pump()) { \
+#define AWAIT(condition)                                                                                   \
+    while (serve(), !(condition) && pump()) {                                                              \
     }
 
 static const char *args[40];
@@ -462,8 +470,8 @@ static int listen_to(unsigned *port) {
     memset(&a, 0, sizeof a);
     a.sin_family = AF_INET;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)(const void *)&a, sizeof a) != 0 || listen(fd, 16) != 0 ||
-        getsockname(fd, (struct sockaddr *)(void *)&a, &n) != 0)
+    if (fd < 0 || bind(fd, (const struct sockaddr *)(const void *)&a, sizeof a) != 0 ||
+        listen(fd, 16) != 0 || getsockname(fd, (struct sockaddr *)(void *)&a, &n) != 0)
         fatal("listening");
     *port = ntohs(a.sin_port);
     return fd;
@@ -597,7 +605,9 @@ typedef struct scenario {
 /* ---- stream_wrap ------------------------------------------------------------------------------------ */
 
 /* Whether the fault was on standard error itself: then nothing can be said there. */
-static bool mute(void) { return state->kind && (state->fault_class & CLASS_STDERR) && state->call != CALL_fcntl; }
+static bool mute(void) {
+    return state->kind && (state->fault_class & CLASS_STDERR) && state->call != CALL_fcntl;
+}
 
 static bool went_well(void) { return now.code == good.ended - 1; }
 
@@ -626,7 +636,8 @@ static const char *judge_status(void) {
     if (!get_file("status", &status)) return told ? NULL : "no status file, and not a word about it";
     if (status.len < 2 || status.ptr[0] != '{' || strcmp(status.ptr + status.len - 2, "}\n") != 0)
         return "half a status file";
-    if (!told && !has(&status, "\"state\":\"exit\"")) return "the last state is missing, and not a word about it";
+    if (!told && !has(&status, "\"state\":\"exit\""))
+        return "the last state is missing, and not a word about it";
     return NULL;
 }
 
@@ -654,7 +665,8 @@ static const char *judge_wrap_tee(void) {
 }
 
 static void wrap(const char *first, const char *second) {
-    tool("stream_wrap", "--status-file", path_of("status"), "--summary", "--grace", "50ms", first, second, NULL);
+    tool("stream_wrap", "--status-file", path_of("status"), "--summary", "--grace", "50ms", first, second,
+         NULL);
 }
 
 static void child(void) {
@@ -662,7 +674,8 @@ static void child(void) {
     snprintf(fake, sizeof fake, "%s/fake_llm", build);
     arg("--");
     arg(fake);
-    arg("--turns"), arg("1"), arg("--text"), arg("60"), arg("--result"), arg("200"), arg("--stderr"), arg("70");
+    arg("--turns"), arg("1"), arg("--text"), arg("60"), arg("--result"), arg("200"), arg("--stderr"),
+        arg("70");
 }
 
 static void wrap_pipes(void) {
@@ -702,13 +715,15 @@ static void wrap_restart(void) {
     finish();
 }
 
-/* Lines of `part` are lines of `all`, in the same order. */
+/* Lines of `part` are lines of `all`, in the same order; but for the last event, which counts them. */
 static bool lines_of(const text *all, const text *part) {
     const char *a = all->ptr, *p = part->ptr;
     while (*p) {
         size_t n = strcspn(p, "\n");
         if (p[n] != '\n') return true; /* cut off */
-        while (*a && (strcspn(a, "\n") != n || memcmp(a, p, n) != 0)) a += strcspn(a, "\n"), a += *a == '\n';
+        if (strncmp(p, "{\"event\":\"end\"", 14) == 0) return p[n + 1] == '\0';
+        while (*a && (strcspn(a, "\n") != n || memcmp(a, p, n) != 0))
+            a += strcspn(a, "\n"), a += *a == '\n';
         if (!*a) return false;
         a += n + 1;
         p += n + 1;
@@ -761,20 +776,24 @@ static void wrap_text(void) {
 }
 
 static bool ask_status(void) {
-    unsigned i = dial(path_of("sock"), 0, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    unsigned i =
+        dial(path_of("sock"), 0, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     AWAIT(ended(client[i]));
     return has(&heard[i], "HTTP/1.1 200") && has(&heard[i], "\"exit_code\":null}");
 }
 
-/* A subscriber, another client, and only then does the child get what it waits for: the end of its input. */
+/* A subscriber, another client, and only then does the child get what it waits for: the end of its input.
+ */
 static void wrap_listen(void) {
     static char script[PATH_MAX + 200], address[160];
     unsigned i;
     wrap("--stdin", "-");
     snprintf(address, sizeof address, "unix:%s", path_of("sock"));
     arg("--listen"), arg(address);
-    snprintf(script, sizeof script,
-             "echo ready >&9; exec 9>&-; exec %.4000s/fake_llm --need-stdin --turns 1 --text 60 --result 200", build);
+    snprintf(
+        script, sizeof script,
+        "echo ready >&9; exec 9>&-; exec %.4000s/fake_llm --need-stdin --turns 1 --text 60 --result 200",
+        build);
     arg("--"), arg("sh"), arg("-c"), arg(script);
     start();
     AWAIT(has(&now.ready, "ready"));
@@ -790,8 +809,9 @@ static const char *judge_listen(void) {
     static unsigned events;
     if (!state->kind) events = count_of(&heard[0], "event: ");
     if (!state->kind && events < 20) return "the subscriber got no events";
-    if (now.code == good.ended - 1 && clients && whole(&heard[0]) && count_of(&heard[0], "event: ") < events &&
-        !has(&heard[0], "event: gap") && !has(&now.err, "subscribers missed"))
+    if (now.code == good.ended - 1 && clients && whole(&heard[0]) &&
+        count_of(&heard[0], "event: ") < events && !has(&heard[0], "event: gap") &&
+        !has(&now.err, "subscribers missed"))
         return "a subscriber has lost events in silence";
     return judge_wrap();
 }
@@ -800,7 +820,8 @@ static const char *judge_listen(void) {
 static void wrap_stop(void) {
     wrap("--orphans", "stop");
     arg("--"), arg("sh"), arg("-c");
-    arg("trap '' TERM; setsid sleep 1000 9>&- & echo '{}'; echo ready >&9; exec 9>&-; while :; do sleep 1000; done");
+    arg("trap '' TERM; setsid sleep 1000 9>&- & echo '{}'; echo ready >&9; exec 9>&-; while :; do sleep "
+        "1000; done");
     start();
     AWAIT(has(&now.ready, "ready"));
     if (!now.over) {
@@ -810,19 +831,22 @@ static void wrap_stop(void) {
     finish();
 }
 
-/* ---- sse_relay ------------------------------------------------------------------------------------------ */
+/* ---- sse_relay ------------------------------------------------------------------------------------------
+ */
 
 #define GET_EVENTS "GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 /* With an address of its own; true when it serves. */
 static bool relay(const char *first, const char *second) {
-    tool("sse_relay", "--listen", "127.0.0.1:0", "--drain", "50ms", "--metrics", "json", first, second, NULL);
+    tool("sse_relay", "--listen", "127.0.0.1:0", "--drain", "50ms", "--metrics", "json", first, second,
+         NULL);
     return true;
 }
 
 static bool serves(const char *before) {
     bool found = false;
-    AWAIT((found = find_port(before[0] == 's' ? &now.err : &now.out, before)) || has(&now.err, "could not be written"));
+    AWAIT((found = find_port(before[0] == 's' ? &now.err : &now.out, before)) ||
+          has(&now.err, "could not be written"));
     now.up = found && !now.over && !now.hung;
     return now.up;
 }
@@ -865,7 +889,8 @@ static void relay_proxy(void) {
     relay("--access-log", path_of("log"));
     listener = listen_to(&port);
     snprintf(address, sizeof address, "http://127.0.0.1:%u", port);
-    arg("--upstream"), arg(address), arg("--connect-timeout"), arg("1s"), arg("--header-timeout"), arg("1s");
+    arg("--upstream"), arg(address), arg("--connect-timeout"), arg("1s"), arg("--header-timeout"),
+        arg("1s");
     arg("--first-event-timeout"), arg("1s"), arg("--idle-timeout"), arg("1s");
     start();
     if (serves("sse_relay: listening at 127.0.0.1:0, port ")) {
@@ -898,7 +923,8 @@ static void resume(const text *before) {
     unsigned i;
     resumed = id != NULL;
     if (!resumed) return;
-    snprintf(request, sizeof request, "GET /events?lastEventId=%.*s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    snprintf(request, sizeof request,
+             "GET /events?lastEventId=%.*s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
              (int)strcspn(id + 4, "\r\n"), id + 4);
     i = dial(NULL, tool_port, request);
     AWAIT(ended(client[i]) || has(&heard[i], words[2]) || event_lost());
@@ -916,8 +942,8 @@ static void relay_fanout(void) {
         AWAIT(ended(client[b]) || has(&heard[b], "\r\n\r\n"));
         source_fd = now.in;
         feed(now.in, "data: one\n\n");
-        AWAIT(event_lost() ||
-              ((ended(client[a]) || has(&heard[a], words[0])) && (ended(client[b]) || has(&heard[b], words[0]))));
+        AWAIT(event_lost() || ((ended(client[a]) || has(&heard[a], words[0])) &&
+                               (ended(client[b]) || has(&heard[b], words[0]))));
         hang_up(a);
         feed(now.in, "data: two\n\ndata: three\n\n");
         AWAIT(ended(client[b]) || has(&heard[b], words[2]) || event_lost());
@@ -931,7 +957,8 @@ static void relay_fanout(void) {
 
 static const char *judge_fanout(void) {
     const char *wrong = clients > 1 ? judge_answer(&heard[1]) : NULL;
-    if (!wrong && resumed && whole(&heard[2]) && !has(&heard[2], words[2])) wrong = "who comes back has lost an event";
+    if (!wrong && resumed && whole(&heard[2]) && !has(&heard[2], words[2]))
+        wrong = "who comes back has lost an event";
     return wrong;
 }
 
@@ -944,7 +971,8 @@ static void relay_exec(void) {
     relay("--fanout", "--exec");
     snprintf(script, sizeof script, "echo ready >&9; exec 9>&-; cat %s; exec sleep 1000", path_of("fifo"));
     arg(script);
-    if (mkfifo(path_of("fifo"), 0600) != 0 || (fifo = open(path_of("fifo"), O_RDWR | O_CLOEXEC)) < 0) fatal("a FIFO");
+    if (mkfifo(path_of("fifo"), 0600) != 0 || (fifo = open(path_of("fifo"), O_RDWR | O_CLOEXEC)) < 0)
+        fatal("a FIFO");
     start();
     if (serves("sse_relay: listening at 127.0.0.1:0, port ")) {
         AWAIT(has(&now.ready, "ready"));
@@ -959,7 +987,8 @@ static void relay_exec(void) {
     stop_server();
 }
 
-/* ---- tmux_bridge ---------------------------------------------------------------------------------------- */
+/* ---- tmux_bridge ----------------------------------------------------------------------------------------
+ */
 
 #define TOKEN "0123456789abcdef"
 
@@ -971,12 +1000,14 @@ static bool ask_screen(void) {
     snprintf(request, sizeof request,
              "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-             "Authorization: Bearer " TOKEN "\r\n\r\n", tool_port);
+             "Authorization: Bearer " TOKEN "\r\n\r\n",
+             tool_port);
     i = dial(NULL, tool_port, request);
     AWAIT(ended(client[i]) || has(&heard[i], "\r\n\r\n"));
     if (has(&heard[i], "HTTP/1.1 101")) {
         (void)send(client[i], hello, sizeof hello, MSG_NOSIGNAL);
-        AWAIT(ended(client[i]) || has(&heard[i], "howdy") || (state->from && has(&now.err, "no memory; trying again")));
+        AWAIT(ended(client[i]) || has(&heard[i], "howdy") ||
+              (state->from && has(&now.err, "no memory; trying again")));
     }
     if (!ended(client[i])) hang_up(i);
     return has(&heard[i], "howdy");
@@ -1001,7 +1032,8 @@ static const char *judge_bridge(void) {
     unsigned i;
     get_file("cast", &cast);
     for (i = 0; i < clients; i++) seen = seen || has(&heard[i], "howdy");
-    if (went_well() && seen && !has(&cast, "howdy") && !has(&now.err, "--record")) return "the record is lost in silence";
+    if (went_well() && seen && !has(&cast, "howdy") && !has(&now.err, "--record"))
+        return "the record is lost in silence";
     return NULL;
 }
 
@@ -1028,7 +1060,8 @@ static unsigned points, failures;
 static uint64_t calls;
 
 /* One run with that fault; without one: kind 0. */
-static void run_once(const scenario *s, int role, int call, int fault_class, unsigned nth, int from, int kind) {
+static void run_once(const scenario *s, int role, int call, int fault_class, unsigned nth, int from,
+                     int kind) {
     empty_dir();
     memset(state, 0, sizeof *state);
     state->role = role;
@@ -1085,11 +1118,13 @@ static const char *judge(const scenario *s) {
     if (total(state) > 3 * total(&good) + 1000) return "it spins";
     if (!went_well() && now.code != 141 && !mute() && !says(s)) return "it ends without a word";
     if (went_well() && state->open_at_end > good.open_at_end) {
-        snprintf(why, sizeof why, "%d descriptors open at the end, not %d", state->open_at_end, good.open_at_end);
+        snprintf(why, sizeof why, "%d descriptors open at the end, not %d", state->open_at_end,
+                 good.open_at_end);
         return why;
     }
     if (went_well() && state->live_at_end > good.live_at_end) {
-        snprintf(why, sizeof why, "%ld blocks of memory left, not %ld", state->live_at_end, good.live_at_end);
+        snprintf(why, sizeof why, "%ld blocks of memory left, not %ld", state->live_at_end,
+                 good.live_at_end);
         return why;
     }
     if (now.up && !went_well() && !has(&now.err, s->gone)) return "the server has ended";
@@ -1099,10 +1134,12 @@ static const char *judge(const scenario *s) {
 
 static void show(const text *t, const char *name) {
     size_t n = t->len < 700 ? t->len : 700;
-    if (t->len) printf("    %s: %.*s%s", name, (int)n, t->ptr + t->len - n, t->ptr[t->len - 1] == '\n' ? "" : "\n");
+    if (t->len)
+        printf("    %s: %.*s%s", name, (int)n, t->ptr + t->len - n, t->ptr[t->len - 1] == '\n' ? "" : "\n");
 }
 
-static void point(const scenario *s, int role, int call, int fault_class, unsigned nth, int from, int kind) {
+static void point(const scenario *s, int role, int call, int fault_class, unsigned nth, int from,
+                  int kind) {
     const char *wrong;
     run_once(s, role, call, fault_class, nth, from, kind);
     if (!state->fired) return; /* this run had fewer of them */
@@ -1110,10 +1147,12 @@ static void point(const scenario *s, int role, int call, int fault_class, unsign
     wrong = judge(s);
     if (!wrong) return;
     failures++;
-    printf("  %s %d:%d:%d:%u:%d:%d  %s %u%s of %s, class %d: %s: %s (exit code %d)\n", s->name, role, call, fault_class,
-           nth, from, kind, call_name[call], nth, from ? " and all after it" : "",
-           role == 0 ? "the tool" : role == 1 ? "its child" : "its child's child", fault_class, kind_name(kind), wrong,
-           now.code);
+    printf("  %s %d:%d:%d:%u:%d:%d  %s %u%s of %s, class %d: %s: %s (exit code %d)\n", s->name, role, call,
+           fault_class, nth, from, kind, call_name[call], nth, from ? " and all after it" : "",
+           role == 0   ? "the tool"
+           : role == 1 ? "its child"
+                       : "its child's child",
+           fault_class, kind_name(kind), wrong, now.code);
     if (failures <= 20) show(&now.err, "stderr");
     fflush(stdout);
 }
@@ -1216,7 +1255,9 @@ int main(int argc, char **argv) {
     for (k = 0; k < SCENARIOS; k++) {
         for (i = 1; i < argc; i++) {
             bool is_it = strncmp(scenarios[k].name, argv[i], strlen(argv[i])) == 0;
-            if (is_it) scenario_run(&scenarios[k], mode && strcmp(mode, "all") == 0, i + 1 < argc && strchr(argv[i + 1], ':') ? argv[i + 1] : NULL);
+            if (is_it)
+                scenario_run(&scenarios[k], mode && strcmp(mode, "all") == 0,
+                             i + 1 < argc && strchr(argv[i + 1], ':') ? argv[i + 1] : NULL);
         }
     }
     empty_dir();

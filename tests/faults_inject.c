@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   A library for LD_PRELOAD that counts a program's calls of the system and of malloc, by what they are about, and
-   makes one of them fail in a way that it really can. tests/faults.c says which. What the program executes is
-   left alone; what it only forks is counted by itself.
+   A library for LD_PRELOAD that counts a program's calls of the system and of malloc, by what they are
+   about, and makes one of them fail in a way that it really can. tests/faults.c says which. What the
+   program executes is left alone; what it only forks is counted by itself.
 
    A call that is refused has not happened, but for two: a close that fails has closed all the same, and a
    connect that is interrupted goes on. */
@@ -78,23 +78,24 @@ static int fails(int call, int fault_class) {
     unsigned n;
     if (!state) return 0;
     n = __atomic_add_fetch(&state->count[role][call][fault_class], 1, __ATOMIC_RELAXED);
-    if (!state->kind || state->role != role || state->call != call || state->fault_class != fault_class) return 0;
+    if (!state->kind || state->role != role || state->call != call || state->fault_class != fault_class)
+        return 0;
     if (n != state->nth && !(state->from && n > state->nth)) return 0;
     __atomic_add_fetch(&state->fired, 1, __ATOMIC_RELAXED);
     return state->kind;
 }
 
-#define FAIL(call, fault_class, result)       \
-    do {                                      \
-        int kind = fails(call, fault_class);  \
-        if (kind > 0) return errno = kind, (result); \
+#define FAIL(call, fault_class, result)                                                                    \
+    do {                                                                                                   \
+        int kind = fails(call, fault_class);                                                               \
+        if (kind > 0) return errno = kind, (result);                                                       \
     } while (0)
 
 __attribute__((constructor)) static void begin(void) {
     const char *file = getenv("FAULTS_STATE");
     int fd = file ? REAL(open)(file, O_RDWR | O_CLOEXEC) : -1;
-    void *p = fd < 0 ? MAP_FAILED
-                     : REAL(mmap)(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *p =
+        fd < 0 ? MAP_FAILED : REAL(mmap)(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0) REAL(close)(fd);
     unsetenv("LD_PRELOAD");
     unsetenv("FAULTS_STATE");
@@ -146,20 +147,20 @@ void free(void *p) {
 
 /* ---- bytes ------------------------------------------------------------------------------------------ */
 
-#define MOVES(result, name, parameters, arguments, fd, length)      \
-    result name parameters {                                        \
-        int kind = fails(CALL_##name, class_of(fd));                \
-        if (kind > 0) return errno = kind, -1;                      \
-        if (kind == KIND_SHORT && length > 1) length = 1;           \
-        return REAL(name) arguments;                                \
+#define MOVES(result, name, parameters, arguments, fd, length)                                             \
+    result name parameters {                                                                               \
+        int kind = fails(CALL_##name, class_of(fd));                                                       \
+        if (kind > 0) return errno = kind, -1;                                                             \
+        if (kind == KIND_SHORT && length > 1) length = 1;                                                  \
+        return REAL(name) arguments;                                                                       \
     }
 
 MOVES(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n), fd, n)
 MOVES(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n), fd, n)
 MOVES(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), fd, n)
 MOVES(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), fd, n)
-MOVES(ssize_t, splice, (int in, off_t *at, int out, off_t *to, size_t n, unsigned flags), (in, at, out, to, n, flags),
-      in, n)
+MOVES(ssize_t, splice, (int in, off_t *at, int out, off_t *to, size_t n, unsigned flags),
+      (in, at, out, to, n, flags), in, n)
 MOVES(ssize_t, tee, (int in, int out, size_t n, unsigned flags), (in, out, n, flags), in, n)
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
@@ -216,21 +217,24 @@ int ioctl(int fd, unsigned long request, ...) {
     return REAL(ioctl)(fd, request, argument);
 }
 
-#define REFUSES(result, wrong, name, parameters, arguments, fault_class) \
-    result name parameters {                                             \
-        FAIL(CALL_##name, fault_class, wrong);                           \
-        return REAL(name) arguments;                                     \
+#define REFUSES(result, wrong, name, parameters, arguments, fault_class)                                   \
+    result name parameters {                                                                               \
+        FAIL(CALL_##name, fault_class, wrong);                                                             \
+        return REAL(name) arguments;                                                                       \
     }
 
 REFUSES(int, -1, pipe2, (int ends[2], int flags), (ends, flags), 0)
-REFUSES(int, -1, socketpair, (int family, int type, int protocol, int ends[2]), (family, type, protocol, ends), 0)
+REFUSES(int, -1, socketpair, (int family, int type, int protocol, int ends[2]),
+        (family, type, protocol, ends), 0)
 REFUSES(int, -1, socket, (int family, int type, int protocol), (family, type, protocol), 0)
 REFUSES(int, -1, bind, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n), 0)
 REFUSES(int, -1, listen, (int fd, int n), (fd, n), 0)
 REFUSES(int, -1, accept4, (int fd, struct sockaddr *a, socklen_t *n, int flags), (fd, a, n, flags), 0)
 REFUSES(int, -1, shutdown, (int fd, int how), (fd, how), 0)
-REFUSES(int, -1, setsockopt, (int fd, int level, int name, const void *p, socklen_t n), (fd, level, name, p, n), 0)
-REFUSES(int, -1, getsockopt, (int fd, int level, int name, void *p, socklen_t *n), (fd, level, name, p, n), 0)
+REFUSES(int, -1, setsockopt, (int fd, int level, int name, const void *p, socklen_t n),
+        (fd, level, name, p, n), 0)
+REFUSES(int, -1, getsockopt, (int fd, int level, int name, void *p, socklen_t *n), (fd, level, name, p, n),
+        0)
 REFUSES(int, -1, getsockname, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n), 0)
 REFUSES(int, -1, getpeername, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n), 0)
 REFUSES(int, -1, dup2, (int from, int to), (from, to), 0)
@@ -242,10 +246,10 @@ REFUSES(int, -1, mkstemp, (char *path), (path), 0)
 REFUSES(int, -1, rename, (const char *from, const char *to), (from, to), 0)
 REFUSES(int, -1, unlink, (const char *path), (path), 0)
 REFUSES(DIR *, NULL, opendir, (const char *path), (path), 0)
-REFUSES(struct dirent *, NULL, readdir, (DIR *dir), (dir), 0)
+REFUSES(struct dirent *, NULL, readdir, (DIR * dir), (dir), 0)
 REFUSES(FILE *, NULL, fopen, (const char *path, const char *mode), (path, mode), 0)
 REFUSES(size_t, 0, fread, (void *p, size_t n, size_t count, FILE *file), (p, n, count, file), 0)
-REFUSES(int, EOF, fflush, (FILE *file), (file), 0)
+REFUSES(int, EOF, fflush, (FILE * file), (file), 0)
 REFUSES(int, -1, chdir, (const char *path), (path), 0)
 
 int connect(int fd, const struct sockaddr *a, socklen_t n) {
@@ -260,8 +264,8 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
     return kind ? (kind == ENOMEM ? EAI_MEMORY : EAI_AGAIN) : REAL(getaddrinfo)(host, port, hints, found);
 }
 
-int getnameinfo(const struct sockaddr *a, socklen_t n, char *host, socklen_t host_len, char *port, socklen_t port_len,
-                int flags) {
+int getnameinfo(const struct sockaddr *a, socklen_t n, char *host, socklen_t host_len, char *port,
+                socklen_t port_len, int flags) {
     if (fails(CALL_getnameinfo, 0)) return EAI_MEMORY;
     return REAL(getnameinfo)(a, n, host, host_len, port, port_len, flags);
 }
@@ -269,12 +273,12 @@ int getnameinfo(const struct sockaddr *a, socklen_t n, char *host, socklen_t hos
 /* ---- waiting ---------------------------------------------------------------------------------------- */
 
 REFUSES(int, -1, epoll_create1, (int flags), (flags), 0)
-REFUSES(int, -1, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *event), (epoll, what, fd, event),
-        (class_of(fd) & 7) | (what == EPOLL_CTL_ADD ? CLASS_ADDS : 0))
-REFUSES(int, -1, epoll_wait, (int epoll, struct epoll_event *events, int n, int timeout), (epoll, events, n, timeout),
-        0)
+REFUSES(int, -1, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *event),
+        (epoll, what, fd, event), (class_of(fd) & 7) | (what == EPOLL_CTL_ADD ? CLASS_ADDS : 0))
+REFUSES(int, -1, epoll_wait, (int epoll, struct epoll_event *events, int n, int timeout),
+        (epoll, events, n, timeout), 0)
 REFUSES(int, -1, eventfd, (unsigned n, int flags), (n, flags), 0)
-REFUSES(int, -1, poll, (struct pollfd *list, nfds_t n, int timeout), (list, n, timeout), 0)
+REFUSES(int, -1, poll, (struct pollfd * list, nfds_t n, int timeout), (list, n, timeout), 0)
 REFUSES(int, -1, pselect,
         (int n, fd_set *in, fd_set *out, fd_set *odd, const struct timespec *timeout, const sigset_t *mask),
         (n, in, out, odd, timeout, mask), 0)
@@ -304,7 +308,8 @@ pid_t fork(void) {
 
 REFUSES(int, -1, execvp, (const char *path, char *const *argv), (path, argv), 0)
 REFUSES(pid_t, -1, waitpid, (pid_t pid, int *status, int options), (pid, status, options), 0)
-REFUSES(int, -1, waitid, (idtype_t type, id_t id, siginfo_t *info, int options), (type, id, info, options), 0)
+REFUSES(int, -1, waitid, (idtype_t type, id_t id, siginfo_t *info, int options), (type, id, info, options),
+        0)
 REFUSES(int, -1, kill, (pid_t pid, int number), (pid, number), 0)
 REFUSES(pid_t, -1, setsid, (void), (), 0)
 REFUSES(int, -1, setpgid, (pid_t pid, pid_t group), (pid, group), 0)
