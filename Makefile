@@ -108,6 +108,9 @@ bench-io: ## ... only stream_io beside libuv and libevent, and stream_splice bes
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh
 
+fuzz-afl: ## ... and under AFL++, AFL_SECONDS (30) each
+	@BUILD=$(BUILD) sh tests/fuzz.sh afl
+
 sizes: ## what each object takes of RAM and each header of flash on a Cortex-M0 and M4
 	@sh bench/sizes.sh
 
