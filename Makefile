@@ -49,7 +49,7 @@ test: all ## everything that can be tested on this machine; names what it had to
 coverage: ## which lines and branches of the headers the tests reach (gcc), some minutes
 	@BUILD=$(BUILD) sh tests/coverage.sh
 
-analyze: ## static analysis of the three headers: gcc -fanalyzer, cppcheck; some minutes
+analyze: $(BUILD)/bridge/page.h $(BUILD)/relay/page.h ## static analysis: clang-tidy, clang, gcc, cppcheck; some minutes
 	@BUILD=$(BUILD) sh tests/analyze.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
