@@ -61,9 +61,10 @@ if [ "$1" = afl ]; then
             exit 1
         }
         # What an earlier run found is where this one begins.
-        in=tests/corpus/$t
+        in=tests/corpus/$t words=
+        [ -f "$in.dict" ] && words="-x $in.dict"
         [ -d "$out/afl_$t" ] && in=-
-        afl-fuzz -V "${AFL_SECONDS:-30}" -t 2000+ -m none -G 512 -i $in -o "$out/afl_$t" -- "$out/$t.afl" \
+        afl-fuzz -V "${AFL_SECONDS:-30}" -t 2000+ -m none -G 512 $words -i $in -o "$out/afl_$t" -- "$out/$t.afl" \
             >>"$out/$t.afl.log" 2>&1 || tail -20 "$out/$t.afl.log"
         awk -F ' *: *' -v t="$t" '{ v[$1] = $2 } END { print t, v["execs_done"] + 0, v["run_time"] + 0, v["saved_crashes"] + v["saved_hangs"] }' \
             "$out/afl_$t/default/fuzzer_stats" >"$out/row" 2>/dev/null || echo "$t 0 0 1" >"$out/row"
@@ -82,10 +83,11 @@ say "under libFuzzer" executions seconds findings
 for t in $targets; do
     compile clang "$t" "$out/$t" -fsanitize=fuzzer || exit 1
     mkdir -p "$out/corpus_$t"
-    begun=$(date +%s)
+    begun=$(date +%s) words=
+    [ -f "tests/corpus/$t.dict" ] && words="-dict=tests/corpus/$t.dict"
     # The targets' features are many: weighing them takes longer than the runs.
     "$out/$t" -max_total_time="${FUZZ_SECONDS:-30}" -max_len=512 -entropic=0 -rss_limit_mb=1500 -print_final_stats=1 \
-        -artifact_prefix="$out/finding_$t." "$out/corpus_$t" "tests/corpus/$t" >"$out/$t.log" 2>&1 || bad=1
+        $words -artifact_prefix="$out/finding_$t." "$out/corpus_$t" "tests/corpus/$t" >"$out/$t.log" 2>&1 || bad=1
     say "$t" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$out/$t.log" | grep . || echo 0)" \
         $(($(date +%s) - begun)) "$(ls "$out"/finding_"$t".* 2>/dev/null | wc -l)"
 done
