@@ -79,8 +79,8 @@ clang_analyze="clang --analyze --analyzer-output text
 cat >"$out/clang.rules" <<'END'
 # What the line has # and also. Between no bytes in a buffer of none and one of them there is nothing:
 memcpy(w->dst + w->used, ptr, len); # core.NonNullParamChecker
-# With OK a value was filled in: stream_json__value_at.
-if (status == STREAM_OK) *at += value->len; # core.uninitialized.Assign
+# Where to look again is written down when the second pass begins: stream_json__walk_next.
+const char *p = *at; # core.uninitialized.Assign
 # Every level below the depth was written down on the way in.
 name.ptr = at[written]; # core.uninitialized.Assign
 # Without a cache one buffer is asked for, and no more than one come.
