@@ -31,6 +31,12 @@ if $CC -shared -fPIC -O1 tests/count_malloc.c -o "$out/count_malloc.so" 2>/dev/n
     export TEST_COUNT_MALLOC="$PWD/$out/count_malloc.so"
 fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
+# Every figure it tells, counted once more by other code.
+if command -v python3 >/dev/null; then
+    job wrap_totals "python3 tests/wrap_totals.py $BUILD/stream_wrap $BUILD/fake_llm \${STREAM_SHARED:-../shared}"
+else
+    job wrap_totals "echo 'skip wrap_totals: no python3 here'"
+fi
 # Children, and what they inherit: nothing, however many are started at once.
 for pair in ":-O2" ".asan:-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"; do
     v=${pair%%:*} flags=${pair#*:}
