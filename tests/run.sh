@@ -60,6 +60,7 @@ done
 job wine "sh tests/wine.sh"
 job matrix "sh tests/matrix.sh"
 job macos "sh tests/macos.sh"
+job analyze "sh tests/analyze.sh quick"
 job install "sh tests/install.sh"
 job msvc "sh tests/msvc.sh"
 job docs "sh tests/docs.sh"
