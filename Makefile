@@ -93,7 +93,9 @@ soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; 
 	@BUILD=$(BUILD) sh tests/soak_wrap.sh
 
 soak-relay: $(BUILD)/sse_relay ## the long proofs of sse_relay: 10,000 subscribers, a million events
-	SOAK=100 node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
+	$(CC) -shared -fPIC -O1 tests/count_malloc.c -o $(BUILD)/count_malloc.so
+	SOAK=100 TEST_COUNT_MALLOC=$(abspath $(BUILD)/count_malloc.so) \
+	    node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
 
 soak-bridge: $(BUILD)/tmux_bridge ## a browser through FLOOD_SECONDS (60) of flood: memory, and Ctrl-C
 	FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) node tests/bridge_page.mjs $(BUILD)/tmux_bridge $(BUILD)/npm \

@@ -2752,6 +2752,102 @@ static void strict_framing_says_which_values_are_not_json(void) {
     CHECK(invalid > documents / 10);
 }
 
+/* Records that meet at any place of a block, damaged near where they meet, whole: of each is said what framing byte
+   by byte and the reference say of it. */
+static void records_that_meet_in_a_block_are_judged_apart(void) {
+    static const char *const records[] = {
+        "{\"a\":[1,true,null,-2.5e+3],\"b\":{}}\n", "{\"type\":\"delta\",\"text\":\"\\u00e9 \\n\xC3\xA9\"}\n",
+        "{\"e\":{\"f\":[[0]]}}\n", "{\"g\":[[[[0]]]]}\n", "{\"z\":\"}\"}\n"};
+    static const char letters[] = "{}[]\",:\\ 1tu.-e0\t\n\r\x01\xC3\x80/";
+    size_t i, documents = scaled(60000), invalid = 0, valid = 0;
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 12500000), random = seed;
+        char text[512];
+        size_t n = 0, at, k, pad = below(&random, 64), meet = 0, wrong;
+        stream_json_desc desc;
+        stream_json loose, strict;
+        stream_item a, b;
+        stream_status sa, sb, want;
+        n = add_text(text, n, sizeof text, "{\"pad\":\"");
+        memset(text + n, 'x', pad);
+        n = add_text(text, n + pad, sizeof text, "\"}\n");
+        for (k = 0; k < 4; k++) {
+            n = add_text(text, n, sizeof text, records[below(&random, COUNT(records))]);
+            if (k < 2) meet = n;
+        }
+        for (k = below(&random, 3); k > 0; k--) {
+            at = meet + below(&random, 80);
+            if (at >= 40 && at - 40 < n) text[at - 40] = letters[below(&random, sizeof letters - 1)];
+        }
+        memset(&desc, 0, sizeof desc);
+        desc.max_depth = below(&random, 4) ? 0 : 4;
+        CHECK_EQ(stream_json_init(&loose, &desc), STREAM_OK);
+        desc.strict = below(&random, 4) > 0;
+        CHECK_EQ(stream_json_init(&strict, &desc), STREAM_OK);
+        stream_json_feed(&strict, text, n);
+        stream_json_finish(&strict);
+        at = 0;
+        do {
+            while ((sa = stream_json_next(&loose, &a)) == STREAM_MORE) {
+                if (at < n) stream_json_feed(&loose, text + at++, 1);
+                else stream_json_finish(&loose);
+            }
+            sb = stream_json_next(&strict, &b);
+            CHECK_EQ(b.offset, a.offset);
+            CHECK_EQ(b.size, a.size);
+            if (sa == STREAM_OK && desc.strict) {
+                uint64_t offset;
+                want = reference_check(a.ptr, a.len, &wrong);
+                CHECK_EQ(sb, want == STREAM_OK ? STREAM_OK : STREAM_E_INVALID);
+                CHECK(b.len == a.len && memcmp(b.ptr, a.ptr, a.len) == 0);
+                valid += sb == STREAM_OK;
+                if (sb != STREAM_E_INVALID) continue;
+                CHECK(stream_json_error(&strict, &offset) != NULL);
+                CHECK_EQ(offset, a.offset + wrong);
+                invalid++;
+            } else {
+                CHECK_EQ(sb, sa);
+            }
+        } while (sa != STREAM_END && !test.failures);
+        stream_json_free(&loose);
+        stream_json_free(&strict);
+        if (test.failures) printf("    stream %zu, seed %llu\n", i, (unsigned long long)seed);
+    }
+    CHECK(invalid > documents / 8);
+    CHECK(valid > documents / 2);
+}
+
+static void depth_is_limited_where_records_meet_in_a_block(void) {
+    static const char *const deep = "{\"g\":[[[[0]]]]}\n";
+    size_t pad, strict, first;
+    for (pad = 0; pad < 64; pad++) {
+        for (strict = 0; strict < 2; strict++) {
+            for (first = 0; first < 2; first++) {
+                char text[256];
+                size_t n = 0, i;
+                stream_json_desc desc;
+                stream_json json;
+                stream_item item;
+                memset(&desc, 0, sizeof desc);
+                desc.strict = strict == 1;
+                desc.max_depth = 4;
+                CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+                n = add_text(text, n, sizeof text, "{\"pad\":[[[\"");
+                n = add_many(text, n, sizeof text, 'x', pad);
+                n = add_text(text, n, sizeof text, "\"]]]}\n");
+                if (first) n = add_text(text, n, sizeof text, deep);
+                n = add_text(text, n, sizeof text, "{\"text\":\"of a length that fills most of a block, or all\"}\n");
+                if (!first) n = add_text(text, n, sizeof text, deep);
+                n = add_text(text, n, sizeof text, "{\"text\":\"of a length that fills most of a block, or all\"}\n");
+                stream_json_feed(&json, text, n);
+                for (i = 0; i < 4; i++)
+                    CHECK_EQ(stream_json_next(&json, &item), i == (first ? 1u : 2u) ? STREAM_E_TOO_DEEP : STREAM_OK);
+                stream_json_free(&json);
+            }
+        }
+    }
+}
+
 static void a_fault_comes_with_a_reason(void) {
     static const struct {
         const char *text, *message;
@@ -3551,6 +3647,8 @@ int main(void) {
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
+    RUN(records_that_meet_in_a_block_are_judged_apart);
+    RUN(depth_is_limited_where_records_meet_in_a_block);
     RUN(strict_framing_has_bounds_of_its_own);
     RUN(the_writer_puts_commas_and_colons);
     RUN(misuse_is_remembered_and_writes_nothing);

@@ -11,7 +11,6 @@
 
 #include "../common/child.h"
 #include "fanout.h"
-#include "stream_json.h"
 
 enum { MOST_FAILURES = 5 }; /* doublings of a second: at most half a minute */
 
@@ -22,27 +21,10 @@ static void start(fanout *f);
 /* ---- events ---------------------------------------------------------------------------------------------
  */
 
-static void publish(fanout *f, const stream_sse_event *from) {
-    stream_sse_event changed = *from;
-    const stream_sse_event *event = &changed;
-    stream_slice key = event->event;
-    stream_pool_buf *data = NULL;
-    if (f->r->o.terminal.count && filter_terminal(f->r, from)) f->complete = true;
-    if (f->r->filter.active) {
-        filter_verdict verdict = filter_event(f->r, NULL, from, &data);
-        if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return;
-        if (data) changed.data = stream_slice_of(data->data, data->len);
-    }
-    if (f->r->o.conflate_key) {
-        const char *pointer = f->r->o.conflate_key;
-        stream_json_value found;
-        key = stream_slice_of(NULL, 0);
-        if (stream_json_pick(event->data.ptr, event->data.len, &pointer, 1, &found) == STREAM_OK)
-            key = stream_slice_of(found.ptr, found.len);
-    }
-    (void)fanout_publish(f, event, stream_sse_type(event), key, false);
-    f->r->counts.events++;
-    stream_pool_release(data);
+static void publish(fanout *f, const stream_sse_event *event) {
+    if (f->r->o.terminal.count && filter_terminal(f->r, event)) f->complete = true;
+    if (fanout_offer(f, event, stream_sse_type(event), stream_slice_of(NULL, 0), false) == FANOUT_PUBLISHED)
+        f->r->counts.events++;
 }
 
 /* Tells the subscribers of what they do not get. */
@@ -166,9 +148,11 @@ void source_connected(exchange *e) {
 
 void source_failed(exchange *e, const char *why) {
     fanout *f = &e->r->fan;
+    char text[sizeof e->why];
+    snprintf(text, sizeof text, "%s", why);
     e->r->counts.upstream_errors[e->connected_ns ? UPSTREAM_CUT : UPSTREAM_CONNECT]++;
     drop(f);
-    later(f, why);
+    later(f, text);
 }
 
 void source_read(exchange *e, size_t bytes) {
@@ -203,9 +187,10 @@ void source_read(exchange *e, size_t bytes) {
             return;
         }
     }
-    if (st != STREAM_MORE)
-        source_failed(e, "it answers with no HTTP");
-    else
+    if (st != STREAM_MORE) {
+        snprintf(e->why, sizeof e->why, "its answer is refused: %s", u->http.error);
+        source_failed(e, e->why);
+    } else
         upstream_read(u);
 }
 
