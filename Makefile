@@ -49,7 +49,7 @@ test: all ## everything that can be tested on this machine; names what it had to
 coverage: ## which lines and branches of the headers the tests reach (gcc), some minutes
 	@BUILD=$(BUILD) sh tests/coverage.sh
 
-analyze: ## static analysis of the three headers: gcc -fanalyzer, cppcheck; some minutes
+analyze: $(BUILD)/bridge/page.h $(BUILD)/relay/page.h ## static analysis: clang-tidy, clang, gcc, cppcheck; some minutes
 	@BUILD=$(BUILD) sh tests/analyze.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
@@ -107,8 +107,17 @@ bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 bench-io: ## ... only stream_io beside libuv and libevent, and stream_splice beside cat and pv
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/io.sh
 
+faults: all ## the tools with every call and request of memory failing in turn, in every way; many minutes
+	@mkdir -p $(BUILD)/tests
+	@$(CC) -shared -fPIC -O1 tests/faults_inject.c -o $(BUILD)/tests/faults_inject.so
+	@$(COMPILE) -std=c11 -D_GNU_SOURCE tests/faults.c -o $(BUILD)/tests/faults
+	@BUILD=$(BUILD) FAULTS=all $(BUILD)/tests/faults wrap relay bridge
+
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh
+
+fuzz-afl: ## ... and under AFL++, AFL_SECONDS (30) each
+	@BUILD=$(BUILD) sh tests/fuzz.sh afl
 
 sizes: ## what each object takes of RAM and each header of flash on a Cortex-M0 and M4
 	@sh bench/sizes.sh

@@ -298,7 +298,6 @@ bool admin_serves(relay *r, server_conn *c) {
         server_abort(c, SERVER_NO_MEMORY);
         return true;
     }
-    n = 0;
     if (i == METRICS)
         n = admin_metrics(r, false, buf->data, ANSWER_MAX),
         type = "text/plain; version=0.0.4; charset=utf-8";
