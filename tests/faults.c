@@ -1037,7 +1037,7 @@ static bool ask_screen(void) {
     if (has(&heard[i], "HTTP/1.1 101")) {
         (void)send(client[i], hello, sizeof hello, MSG_NOSIGNAL);
         AWAIT(ended(client[i]) || has(&heard[i], "howdy") ||
-              (state->from && has(&now.err, "no memory; trying again")));
+              (state->from && has(&now.err, "emory")));
     }
     if (!ended(client[i])) hang_up(i);
     return has(&heard[i], "howdy");
