@@ -49,7 +49,7 @@ test: all ## everything that can be tested on this machine; names what it had to
 coverage: ## which lines and branches of the headers the tests reach (gcc), some minutes
 	@BUILD=$(BUILD) sh tests/coverage.sh
 
-analyze: ## static analysis of the three headers: gcc -fanalyzer, cppcheck; some minutes
+analyze: $(BUILD)/bridge/page.h $(BUILD)/relay/page.h ## static analysis: clang-tidy, clang, gcc, cppcheck; some minutes
 	@BUILD=$(BUILD) sh tests/analyze.sh
 
 deps: ## install what the skipped tests and the benchmark need (Debian, as root)
@@ -93,7 +93,9 @@ soak-wrap: all ## a day's output through stream_wrap: SOAK percent (100) of it; 
 	@BUILD=$(BUILD) sh tests/soak_wrap.sh
 
 soak-relay: $(BUILD)/sse_relay ## the long proofs of sse_relay: 10,000 subscribers, a million events
-	SOAK=100 node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
+	$(CC) -shared -fPIC -O1 tests/count_malloc.c -o $(BUILD)/count_malloc.so
+	SOAK=100 TEST_COUNT_MALLOC=$(abspath $(BUILD)/count_malloc.so) \
+	    node tests/test_relay.mjs $(BUILD)/sse_relay $(BUILD)/npm soak
 
 soak-bridge: $(BUILD)/tmux_bridge ## a browser through FLOOD_SECONDS (60) of flood: memory, and Ctrl-C
 	FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) node tests/bridge_page.mjs $(BUILD)/tmux_bridge $(BUILD)/npm \
@@ -113,6 +115,9 @@ faults: all ## the tools with every call and request of memory failing in turn, 
 
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh
+
+fuzz-afl: ## ... and under AFL++, AFL_SECONDS (30) each
+	@BUILD=$(BUILD) sh tests/fuzz.sh afl
 
 sizes: ## what each object takes of RAM and each header of flash on a Cortex-M0 and M4
 	@sh bench/sizes.sh

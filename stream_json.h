@@ -1413,6 +1413,52 @@ static bool stream__is_utf8_scalar(const char *p) {
 #define stream__is_utf8_neon stream__is_utf8_block
 #endif
 
+/* Which of the escaped bytes are not one of the eight characters that may stand alone behind a backslash, one by
+   one, as they are few. */
+static uint64_t stream__odd_escapes_scalar(const char *bytes, uint64_t escaped) {
+    /* For each 32 characters those that may: " and /, \ alone, b f n r t. */
+    static const uint32_t may[8] = {0, 1u << 2 | 1u << 15, 1u << 28,
+                                    1u << 2 | 1u << 6 | 1u << 14 | 1u << 18 | 1u << 20, 0, 0, 0, 0};
+    uint64_t odd = 0;
+    for (; escaped; escaped &= escaped - 1) {
+        const unsigned char c = (unsigned char)bytes[stream_json__lowest(escaped)];
+        if (!(may[c >> 5] >> (c & 31) & 1)) odd |= escaped & (0 - escaped);
+    }
+    return odd;
+}
+
+#if STREAM__SIMD_X86 || STREAM__SIMD_NEON
+/* The same in tables: by its high half each of the eight has one of the bits 1 2 4 8 (2. 5. 6. 7.), by its low half
+   all the bits of the rows in which it stands there. */
+static const uint8_t stream__escape_high[16] = {0, 0, 1, 0, 0, 2, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0};
+static const uint8_t stream__escape_low[16] = {0, 0, 1 | 4 | 8, 0, 8, 0, 4, 0, 0, 0, 0, 0, 2, 0, 4, 1};
+#endif
+#if STREAM__SIMD_X86
+#define stream__odd_escapes_sse2 stream__odd_escapes_scalar
+STREAM__AVX2 STREAM__INLINE uint64_t stream__odd_escapes_avx2(const char *bytes, uint64_t escaped) {
+#define STREAM__TABLE(t) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(t)))
+    const __m256i high = STREAM__TABLE(stream__escape_high), low = STREAM__TABLE(stream__escape_low);
+#undef STREAM__TABLE
+    const __m256i half = _mm256_set1_epi8(15), zero = _mm256_setzero_si256();
+    stream__v64_avx2 v = stream__load_avx2(bytes);
+    v.a = _mm256_and_si256(_mm256_shuffle_epi8(low, v.a),
+                           _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v.a, 4), half)));
+    v.b = _mm256_and_si256(_mm256_shuffle_epi8(low, v.b),
+                           _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v.b, 4), half)));
+    return escaped & stream__is_avx2(v, zero);
+}
+#elif STREAM__SIMD_NEON
+STREAM__INLINE uint64_t stream__odd_escapes_neon(const char *bytes, uint64_t escaped) {
+    const uint8x16_t high = vld1q_u8(stream__escape_high), low = vld1q_u8(stream__escape_low);
+    stream__v64_neon v = stream__load_neon(bytes);
+    int i;
+    for (i = 0; i < 4; i++)
+        v.v[i] = vandq_u8(vqtbl1q_u8(low, vandq_u8(v.v[i], vdupq_n_u8(15))),
+                          vqtbl1q_u8(high, vshrq_n_u8(v.v[i], 4)));
+    return escaped & stream__is_neon(v, vdupq_n_u8(0));
+}
+#endif
+
 /* The lowest n bits, n from 1 to 64. */
 STREAM__INLINE uint64_t stream_json__below(unsigned n) { return ~UINT64_C(0) >> (64 - n); }
 
@@ -1443,11 +1489,19 @@ typedef struct stream_json__stretch {
     unsigned from, to;
 } stream_json__stretch;
 
-/* How a kernel tells rare bytes: one mask for each of `total` characters, the first `equal` of them for the
-   bytes that equal it, the others for those that are at most it. And whether 64 bytes of which the first begins
-   a character are UTF-8, as far as they go; false also where it cannot say. */
+typedef struct stream_json__digits {
+    uint64_t digit, zero, minus, point;
+} stream_json__digits;
+
+/* How a kernel tells rare bytes. masks: one for each of `total` characters, the first `equal` of them for the
+   bytes that equal it, the others for those that are at most it. digits: what numbers are made of.
+   odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
+   is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
+   it cannot say. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
+    void (*digits)(const char *bytes, stream_json__digits *digits);
+    uint64_t (*odd_escapes)(const char *bytes, uint64_t escaped);
     bool (*is_utf8)(const char *bytes);
 } stream_json__words;
 
@@ -1488,6 +1542,20 @@ STREAM__INLINE bool stream_json__goes_on(stream_json__scan *s, const char *p, co
     s->depth = s->deepest = 1;
     s->in_string = s->escaped = false;
     return true;
+}
+
+/* Whether at `end`, where nothing else ends in a block, one record ends and the next begins, as plainly as they
+   mostly do: before it no bracket but those that close the one, behind it none that closes. */
+STREAM__INLINE bool stream_json__turns(const stream_json__scan *s, const char *base, const stream_json__stretch *t,
+                                       uint64_t end, size_t depth) {
+    const uint64_t head = end - 1;
+    const char *p;
+    if (end == 0 || !s->batching || s->count == STREAM_JSON__BATCH || ((t->open & head) | (t->close & ~head)) ||
+        !(t->close & end >> 1) || stream_json__count(t->close & head) != depth || end >> 62)
+        return false;
+    p = base + stream_json__lowest(end);
+    return p[1] == '{' && p[2] == '"' && s->deepest <= s->max_depth &&
+           stream_json__count(t->open & ~head) <= s->max_depth;
 }
 
 /* The bytes from base to e, fewer than 64, with zeros behind them. */
@@ -1579,28 +1647,22 @@ static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_js
     return fault;
 }
 
-/* What a backslash may stand before: one by one, as they are few, unless the four digits of \u are among it. */
+/* Escapes that are not one of the eight characters: u, which asks for four digits, or wrong. */
 static uint64_t stream_json__check_escapes(stream_json__grammar *g, const stream_json__words *words,
                                            const char *bytes, const stream_json__stretch *t, uint64_t escaped) {
-    /* For each 32 characters those that may: " and /, \ alone, b f n r t. */
-    static const uint32_t may[8] = {0, 1u << 2 | 1u << 15, 1u << 28,
-                                    1u << 2 | 1u << 6 | 1u << 14 | 1u << 18 | 1u << 20, 0, 0, 0, 0};
     const unsigned to = t->to;
-    const uint64_t pending = (uint64_t)g->hex << t->from;
-    uint64_t rest, fault = 0, u = 0, m[6], need, hex;
-    for (rest = escaped; rest; rest &= rest - 1) {
-        const unsigned char c = (unsigned char)bytes[stream_json__lowest(rest)];
-        if (may[c >> 5] >> (c & 31) & 1) continue;
-        *(c == 'u' ? &u : &fault) |= rest & (0 - rest);
-    }
-    if ((u | pending) == 0) return fault;
+    const uint64_t pending = (uint64_t)g->hex << t->from, odd = words->odd_escapes(bytes, escaped);
+    uint64_t rest, u = 0, m[6], need, hex;
+    for (rest = odd; rest; rest &= rest - 1)
+        if (bytes[stream_json__lowest(rest)] == 'u') u |= rest & (0 - rest);
+    if ((u | pending) == 0) return odd;
     words->masks(bytes, "/9@F`f", 0, 6, m);
     need = u << 1 | u << 2 | u << 3 | u << 4 | pending;
     hex = (m[1] & ~m[0]) | (m[3] & ~m[2]) | (m[5] & ~m[4]);
     g->hex = (uint8_t)(stream_json__carry_after(u, 1, to) | stream_json__carry_after(u, 2, to) |
                        stream_json__carry_after(u, 3, to) | stream_json__carry_after(u, 4, to) |
                        (to < 4 ? pending >> to : 0));
-    return fault | (need & ~hex);
+    return (odd & ~u) | (need & ~hex);
 }
 
 /* Literals, one by one: their bytes are few. Takes what is theirs out of *scalars. */
@@ -1631,40 +1693,42 @@ static uint64_t stream_json__check_literals(stream_json__grammar *g, const char 
 }
 
 /* Numbers: every sign, point and E is judged by the byte before it, and the digits of a fraction or an exponent
-   may not run into another. */
-static uint64_t stream_json__check_numbers(stream_json__grammar *g, const uint64_t *m,
-                                           const stream_json__stretch *t, uint64_t number) {
+   may not run into another. Exponents are rare. */
+STREAM__INLINE uint64_t stream_json__check_numbers(stream_json__grammar *g, const stream_json__words *words,
+                                                   const char *bytes, const stream_json__stretch *t,
+                                                   const stream_json__digits *d, uint64_t number) {
     const unsigned was = g->number, from = t->from, last = t->to - 1;
-    uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER, from);
-    uint64_t digit, minus, plus, point, e, zero, sign, after_digit, after_minus, after_point, after_e, after_sign;
-    uint64_t fraction, exponent, end_fraction, end_exponent, fault;
-    digit = m[7] & ~m[6] & number;
-    minus = m[1] & number;
-    plus = m[2] & number;
-    point = m[3] & number;
-    e = (m[4] | m[5]) & number;
-    after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT, from);
-    after_minus = stream_json__next_to(minus & starts, was, STREAM_JSON__IS_MINUS, from);
-    after_point = stream_json__next_to(point, was, STREAM_JSON__IS_POINT, from);
-    after_e = stream_json__next_to(e, was, STREAM_JSON__IS_E, from);
-    sign = (minus | plus) & after_e;
-    after_sign = stream_json__next_to(sign, was, STREAM_JSON__IS_SIGN, from);
-    zero = m[0] & number & (starts | after_minus);
-    fraction = after_point | stream_json__next_to(0, was, STREAM_JSON__IN_FRACTION, from);
-    exponent = (after_e & digit) | after_sign | stream_json__next_to(0, was, STREAM_JSON__IN_EXPONENT, from);
-    end_fraction = stream_json__move_over(fraction, digit);
-    end_exponent = stream_json__move_over(exponent, digit);
-    fault = (number & ~(digit | minus | plus | point | e)) | (minus & ~(starts | after_e)) | (plus & ~after_e) |
-            ((point | e) & ~after_digit) | ((after_minus | after_point | after_sign) & ~digit) |
-            (after_e & ~(digit | sign)) | (end_fraction & point) | (end_exponent & (point | e)) |
-            (digit & stream_json__next_to(zero, was, STREAM_JSON__IS_ZERO, from));
+    const uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER, from);
+    const uint64_t digit = d->digit & number, minus = d->minus & number, point = d->point & number;
+    const uint64_t after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT, from);
+    const uint64_t after_minus = stream_json__next_to(minus & starts, was, STREAM_JSON__IS_MINUS, from);
+    const uint64_t after_point = stream_json__next_to(point, was, STREAM_JSON__IS_POINT, from);
+    const uint64_t zero = d->zero & number & (starts | after_minus), others = number & ~(digit | minus | point);
+    const uint64_t fraction = after_point | stream_json__next_to(0, was, STREAM_JSON__IN_FRACTION, from);
+    uint64_t e = 0, sign = 0, exponent = 0;
+    uint64_t fault = (point & ~after_digit) | ((after_minus | after_point) & ~digit) |
+                     (stream_json__move_over(fraction, digit) & point) |
+                     (digit & stream_json__next_to(zero, was, STREAM_JSON__IS_ZERO, from));
+    if (others || (was & (STREAM_JSON__IS_E | STREAM_JSON__IS_SIGN | STREAM_JSON__IN_EXPONENT))) {
+        uint64_t m[3], plus, after_e, after_sign;
+        words->masks(bytes, "+eE", 3, 3, m);
+        plus = m[0] & others;
+        e = (m[1] | m[2]) & others;
+        after_e = stream_json__next_to(e, was, STREAM_JSON__IS_E, from);
+        sign = (minus | plus) & after_e;
+        after_sign = stream_json__next_to(sign, was, STREAM_JSON__IS_SIGN, from);
+        exponent = (after_e & digit) | after_sign | stream_json__next_to(0, was, STREAM_JSON__IN_EXPONENT, from);
+        fault |= (others & ~(plus | e)) | (plus & ~after_e) | (e & ~after_digit) | (after_sign & ~digit) |
+                 (after_e & ~(digit | sign)) | (stream_json__move_over(exponent, digit) & (point | e));
+    }
+    fault |= minus & ~(starts | sign);
     g->number = 0;
     if (number >> last & 1) {
         unsigned is = STREAM_JSON__IS_NUMBER;
         if (digit >> last & 1) {
             /* Where its digits begin tells what they are digits of. */
-            const uint64_t others = ~digit & t->valid;
-            const uint64_t begin = others ? UINT64_C(2) << stream_json__highest(others) : UINT64_C(1) << from;
+            const uint64_t before = ~digit & t->valid;
+            const uint64_t begin = before ? UINT64_C(2) << stream_json__highest(before) : UINT64_C(1) << from;
             is |= STREAM_JSON__IS_DIGIT;
             if (zero >> last & 1) is |= STREAM_JSON__IS_ZERO;
             if (fraction & begin) is |= STREAM_JSON__IN_FRACTION;
@@ -1679,61 +1743,71 @@ static uint64_t stream_json__check_numbers(stream_json__grammar *g, const uint64
     return fault;
 }
 
-/* Whether the numbers and literals that begin at `starts` are all of the most common kinds, and whole: the
-   literals, and integers of up to eight digits. */
-static bool stream_json__plain_scalars(const char *bytes, uint64_t scalar, uint64_t starts, unsigned to) {
-    for (; starts; starts &= starts - 1) {
-        const unsigned at = stream_json__lowest(starts);
-        const uint64_t behind = ~(scalar >> at);
-        const unsigned len = behind ? stream_json__lowest(behind) : 64;
-        const char *p = bytes + at;
-        if (at + len >= to || len > 8) return false;
-        if (*p >= '1' && *p <= '9') {
-            unsigned i, other = 0;
-            for (i = 1; i < len; i++) other |= (unsigned)(unsigned char)p[i] - '0' > 9;
-            if (other) return false;
-        } else if (!(len == 1 && *p == '0') && !(len == 4 && (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)) &&
-                   !(len == 5 && memcmp(p, "false", 5) == 0)) {
-            return false;
-        }
+/* Whether the tokens that begin at `starts` are all of the most common kinds and end in the stretch: integers
+   without a sign, and literals. No jump depends on which of them it is. */
+STREAM__INLINE bool stream_json__plain_scalars(const char *bytes, uint64_t scalar, uint64_t starts,
+                                               const stream_json__digits *d, unsigned to) {
+    static const char words[3][4] = {{'a', 'l', 's', 'e'}, {'n', 'u', 'l', 'l'}, {'t', 'r', 'u', 'e'}};
+    uint64_t rest, literal = 0;
+    bool fail = false;
+    if ((scalar >> (to - 1) & 1) || (d->zero & starts & (d->digit & scalar) >> 1)) return false;
+    for (rest = starts & ~d->digit; rest; rest &= rest - 1) {
+        const unsigned at = stream_json__lowest(rest), is_f = bytes[at] == 'f';
+        const unsigned kind = is_f ? 0 : bytes[at] == 'n' ? 1 : 2, len = 4 + is_f;
+        if (at > 64 - 5) return false;
+        fail |= memcmp(bytes + at + is_f, words[kind], 4) != 0;
+        fail |= (~(scalar >> at) & ((UINT64_C(2) << len) - 1)) != UINT64_C(1) << len;
+        literal |= ((UINT64_C(1) << len) - 1) << at;
     }
-    return true;
+    return !fail && (scalar & ~(literal | d->digit)) == 0;
 }
 
 /* Tokens that are neither strings nor structure. */
-static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
-                                           const char *bytes, const stream_json__stretch *t, uint64_t scalar,
-                                           uint64_t starts) {
-    uint64_t m[8], fault = 0;
-    if (!g->number && !g->literal && stream_json__plain_scalars(bytes, scalar, starts, t->to)) return 0;
-    words->masks(bytes, "0-+.eE/9", 6, 8, m);
-    starts &= ~((m[7] & ~m[6]) | m[1]);
+STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
+                                                   const char *bytes, const stream_json__stretch *t,
+                                                   uint64_t scalar, uint64_t starts) {
+    stream_json__digits d;
+    uint64_t fault = 0;
+    words->digits(bytes, &d);
+    if (!(scalar & d.point) && !g->number && !g->literal &&
+        stream_json__plain_scalars(bytes, scalar, starts, &d, t->to))
+        return 0;
+    starts &= ~(d.digit | d.minus);
     if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
-    if (scalar || g->number) fault |= stream_json__check_numbers(g, m, t, scalar);
+    if (scalar || g->number) fault |= stream_json__check_numbers(g, words, bytes, t, &d, scalar);
     return fault;
 }
 
-/* Object or array, at each byte of a stretch: from each bracket on, what is then innermost. */
-STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, uint64_t open, uint64_t close,
-                                               uint64_t brace) {
-    uint64_t object = 0 - (g->top & 1), rest = open | close;
-    if (rest) {
-        uint64_t top = g->top;
-        size_t depth = g->depth;
-        do { /* without a jump that depends on the bracket: nobody could foretell it */
-            const uint64_t bit = rest & (0 - rest), was = top & 1, opens = 0 - (uint64_t)((bit & open) != 0);
-            const uint64_t outer = top >> 1, inner = top << 1 | ((bit & brace) != 0);
-            if (depth % 64 == 0 && depth && opens) g->kinds[depth / 64 - 1] = top;
-            top = (inner & opens) | (outer & ~opens);
-            depth += (size_t)(opens & 2) - 1;
-            if (depth % 64 == 0 && depth && !opens) top = g->kinds[depth / 64 - 1];
-            object ^= (0 - (was ^ (top & 1))) & ~(bit | (bit - 1));
-            rest &= rest - 1;
-        } while (rest);
-        g->top = top;
-        g->depth = depth;
+/* The brackets behind which an object is innermost. Shallow: so few are open that one word has their kinds.
+   Without a jump that depends on the bracket: nobody could foretell it. */
+STREAM__INLINE uint64_t stream_json__object_after(stream_json__grammar *g, uint64_t open, uint64_t close,
+                                                  uint64_t brace, bool shallow) {
+    uint64_t rest, top = g->top, after = 0;
+    size_t depth = g->depth;
+    for (rest = open | close; rest; rest &= rest - 1) {
+        const unsigned at = stream_json__lowest(rest), opens = open >> at & 1;
+        if (!shallow && depth % 64 == 0 && depth && opens) g->kinds[depth / 64 - 1] = top;
+        top = ((top << opens) >> (opens ^ 1)) | ((open & brace) >> at & 1);
+        depth += (size_t)opens * 2 - 1;
+        if (!shallow && depth % 64 == 0 && depth && !opens) top = g->kinds[depth / 64 - 1];
+        after |= (top & 1) << at;
     }
-    return object;
+    g->top = top;
+    g->depth = depth;
+    return after;
+}
+
+/* The bytes of a stretch at which an object, not an array, is innermost; at a bracket: what was before it. */
+STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, uint64_t open, uint64_t close,
+                                             uint64_t brace, unsigned from) {
+    const uint64_t others = ~(open | close);
+    uint64_t begin = (g->top & 1) << from;
+    if (open | close) { /* in a word of kinds, or in more */
+        begin |= (g->depth + stream_json__count(open) < 64
+                      ? stream_json__object_after(g, open, close, brace, true)
+                      : stream_json__object_after(g, open, close, brace, false)) << 1;
+    }
+    return (others + begin) ^ others; /* an addition carries from behind each bracket to the next */
 }
 
 /* Says where and why, once per value. `text` and `others` are the bytes that are wrong in strings and outside;
@@ -1789,7 +1863,7 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     }
     if (scalar || g->number || g->literal)
         others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
-    object = stream_json__objects(g, open, close, brace);
+    object = stream_json__objects(g, open, close, brace, from);
     /* Behind which bytes a value, a name may stand, ... */
     names = (open & brace) | (comma & object);
     values = (open & ~brace) | colon | (comma & ~object);
@@ -1880,7 +1954,15 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
             masks[i] = stream__is_##K(v, stream__all_##K((unsigned char)set[i]));                            \
         for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));       \
     }                                                                                                        \
-    static const stream_json__words stream_json__words_##K = {stream_json__masks_##K, stream__is_utf8_##K};
+    TARGET static void stream_json__digits_##K(const char *bytes, stream_json__digits *d) {                  \
+        const stream__v64_##K v = stream__load_##K(bytes);                                                   \
+        d->digit = stream__upto_##K(v, stream__all_##K('9')) & ~stream__upto_##K(v, stream__all_##K('/'));   \
+        d->zero = stream__is_##K(v, stream__all_##K('0'));                                                   \
+        d->minus = stream__is_##K(v, stream__all_##K('-'));                                                  \
+        d->point = stream__is_##K(v, stream__all_##K('.'));                                                  \
+    }                                                                                                        \
+    static const stream_json__words stream_json__words_##K = {                                               \
+        stream_json__masks_##K, stream_json__digits_##K, stream__odd_escapes_##K, stream__is_utf8_##K};
 
 #define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
     TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
@@ -1986,7 +2068,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                    \
         while (base < e) {                                                                                   \
             const bool whole = p == base && base < full;                                                     \
-            uint64_t quote, backslash, end, open, close, escaped, string, stop;                              \
+            uint64_t quote, backslash, end, open, close, escaped, string, stop, odd = 0;                     \
             stream__v64_##K v;                                                                               \
             bytes = base < full ? base : stream_json__padded(copy, base, e);                                 \
             if (base == s->block_at) goto settle;                                                            \
@@ -2002,7 +2084,8 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
             if (in_string && whole && ((quote & ~escaped) | (end & ~spared)) == 0) {                         \
                 was_escape = (backslash & ~escaped) >> 63;                                                   \
                 p = base += 64;                                                                              \
-                if (CHECK && (t.rules.control | t.rules.high | escaped | s->grammar.need | s->grammar.hex)) { \
+                if (CHECK && escaped) odd = stream__odd_escapes_##K(base - 64, escaped);                     \
+                if (CHECK && (t.rules.control | t.rules.high | odd | s->grammar.need | s->grammar.hex)) {    \
                     t.string = t.valid = ~UINT64_C(0);                                                       \
                     t.escaped = escaped;                                                                     \
                     t.from = 0;                                                                              \
@@ -2044,6 +2127,33 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                     }                                                                                        \
                     continue;                                                                                \
                 }                                                                                            \
+            } else if (whole && (stop & (stop - 1)) == 0 && stream_json__turns(s, base, &t, stop & end, depth)) { \
+                const char *const turn = base + stream_json__lowest(stop);                                   \
+                bool valid = true;                                                                           \
+                if (CHECK) {                                                                                 \
+                    t.rules.low ^= stop;                                                                     \
+                    t.rules.comma |= stop; /* it separates two values, in no object */                       \
+                    t.string = string;                                                                       \
+                    t.escaped = escaped;                                                                     \
+                    t.valid = ~UINT64_C(0);                                                                  \
+                    t.from = 0;                                                                              \
+                    t.to = 64;                                                                               \
+                    valid = stream_json__examine_##K(s, bytes, base, &t);                                    \
+                    if (!valid && s->fault < turn) break;                                                    \
+                }                                                                                            \
+                s->ends[s->count++] = turn;                                                                  \
+                s->deepest = 1;                                                                              \
+                if (CHECK && !valid) { /* unchecked from behind the second value's bracket on */             \
+                    p = turn + 2;                                                                            \
+                    depth = 1;                                                                               \
+                    in_string = was_escape = 0;                                                              \
+                    break;                                                                                   \
+                }                                                                                            \
+                depth = stream__count_##K(t.open & ~(stop - 1));                                             \
+                in_string = 0 - (string >> 63);                                                              \
+                was_escape = (backslash & ~escaped) >> 63;                                                   \
+                p = base += 64;                                                                              \
+                continue;                                                                                    \
             }                                                                                                \
             s->block.quote = quote;                                                                          \
             s->block.backslash = backslash;                                                                  \

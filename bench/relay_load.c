@@ -4,12 +4,19 @@
 
        relay_load proxy PID PORT UPSTREAM_PORT STREAMS EVENTS_PER_SECOND SECONDS
        relay_load fanout PID PORT SUBSCRIBE PUBLISH FIELD SUBSCRIBERS EVENTS SIZE PUBLISHERS
+       relay_load bare-proxy PORT UPSTREAM_PORT
+       relay_load bare-fanout PORT
 
    proxy: events go to the streams in turn at that rate, each with the time in it. PORT may be
    UPSTREAM_PORT: then nobody stands between. fanout: events of SIZE bytes, sent with POST to the path
    PUBLISH, with FIELD as one more field line, by so many publishers at once, each on a connection of its
    own; at most twice as many events are on their way to the slowest subscriber. One line of JSON on
-   standard output. */
+   standard output.
+
+   bare-proxy and bare-fanout are servers for these two that do nothing but the system calls nobody can do
+   without: one receive and one send for each event of a proxy, one send for each subscriber and event of a
+   fan-out. They look at no byte more than they must, have no timers, and end if anything goes wrong. What
+   they cost is what there is no way below, with these calls. */
 #define _GNU_SOURCE 1
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -73,15 +80,26 @@ static long rss_kib(int pid) {
     return kib;
 }
 
-static int dial(int port) {
+/* -1: nobody listens there. */
+static int try_dial(int port) {
     struct sockaddr_in a;
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     memset(&a, 0, sizeof a);
     a.sin_family = AF_INET;
     a.sin_port = htons((uint16_t)port);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)(void *)&a, sizeof a) != 0) fail("connect");
+    if (fd < 0) fail("socket");
+    if (connect(fd, (struct sockaddr *)(void *)&a, sizeof a) != 0) {
+        close(fd);
+        return -1;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static int dial(int port) {
+    int fd = try_dial(port);
+    if (fd < 0) fail("connect");
     return fd;
 }
 
@@ -279,6 +297,108 @@ static int fanout(int pid, int port, const char *path, const char *to, const cha
     return 0;
 }
 
+/* ---- the bounds ---- */
+
+enum { BARE = 16384 }; /* descriptors */
+
+static int listen_at(int port) {
+    struct sockaddr_in a;
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET;
+    a.sin_port = htons((uint16_t)port);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)(void *)&a, sizeof a) != 0 || listen(fd, 1024) != 0) fail("listen");
+    return fd;
+}
+
+static int welcome(int listener) {
+    int one = 1, fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0 || fd >= BARE) fail("accept");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+/* Bytes from one side to the other, until either closes. */
+static int bare_proxy(int port, int upstream_port) {
+    static int other[BARE];
+    int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_at(port), n, k;
+    struct epoll_event list[256];
+    watch(ep, listener, (uint32_t)listener);
+    while ((n = epoll_wait(ep, list, 256, -1)) > 0 || errno == EINTR) {
+        for (k = 0; k < n; k++) {
+            int fd = (int)list[k].data.u32;
+            ssize_t r;
+            if (fd == listener) {
+                int asks = welcome(listener), up = try_dial(upstream_port);
+                if (up < 0) {
+                    close(asks);
+                    continue;
+                }
+                other[asks] = up;
+                other[up] = asks;
+                watch(ep, asks, (uint32_t)asks);
+                watch(ep, up, (uint32_t)up);
+                continue;
+            }
+            r = recv(fd, input, 32768, 0);
+            if (r > 0 && send(other[fd], input, (size_t)r, MSG_NOSIGNAL) != r) fail("send");
+            if (r == 0 || (r < 0 && errno != EAGAIN)) close(fd), close(other[fd]);
+        }
+    }
+    return 1;
+}
+
+/* GET: a subscriber, and never looked at again. POST: its body as an event to all of them. */
+static int bare_fanout(int port) {
+    static const char hello[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                "Transfer-Encoding: chunked\r\n\r\n",
+                      done[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    static int subscriber[BARE];
+    static char event[sizeof input + 128];
+    int ep = epoll_create1(EPOLL_CLOEXEC), listener = listen_at(port), n, k, subscribers = 0, i;
+    struct epoll_event list[256];
+    unsigned long long number = 0;
+    watch(ep, listener, (uint32_t)listener);
+    while ((n = epoll_wait(ep, list, 256, -1)) > 0 || errno == EINTR) {
+        for (k = 0; k < n; k++) {
+            int fd = (int)list[k].data.u32, len, head;
+            const char *body;
+            ssize_t r;
+            if (fd == listener) {
+                fd = welcome(listener);
+                watch(ep, fd, (uint32_t)fd);
+                continue;
+            }
+            r = recv(fd, input, sizeof input - 1, 0);
+            if (r > 0 && input[0] == 'G') {
+                subscriber[subscribers++] = fd;
+                send_all(fd, hello, sizeof hello - 1);
+                epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL);
+                continue;
+            }
+            if (r <= 0) {
+                close(fd);
+                continue;
+            }
+            input[r] = '\0';
+            body = strstr(input, "\r\n\r\n");
+            if (!body) fail("a request in pieces");
+            len = (int)(input + r - body) - 4;
+            head = sprintf(event, "%x\r\nid: 12345678-%06llu\ndata: ", (unsigned)len + 30, number++);
+            memcpy(event + head, body + 4, (size_t)len);
+            memcpy(event + head + len, "\n\n\r\n", 4);
+            for (i = 0; i < subscribers; i++)
+                if (send(subscriber[i], event, (size_t)(head + len + 4), MSG_NOSIGNAL) < 0 &&
+                    errno != EAGAIN)
+                    close(subscriber[i]), subscriber[i--] = subscriber[--subscribers];
+            send_all(fd, done, sizeof done - 1);
+        }
+    }
+    return 1;
+}
+
 int main(int argc, char **argv) {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -291,6 +411,8 @@ int main(int argc, char **argv) {
     if (argc == 11 && strcmp(argv[1], "fanout") == 0)
         return fanout(atoi(argv[2]), atoi(argv[3]), argv[4], argv[5], argv[6], (unsigned)atoi(argv[7]),
                       (uint64_t)atoll(argv[8]), (size_t)atoll(argv[9]), (unsigned)atoi(argv[10]) % 64);
+    if (argc == 4 && strcmp(argv[1], "bare-proxy") == 0) return bare_proxy(atoi(argv[2]), atoi(argv[3]));
+    if (argc == 3 && strcmp(argv[1], "bare-fanout") == 0) return bare_fanout(atoi(argv[2]));
     fputs("relay_load: see the top of bench/relay_load.c\n", stderr);
     return 2;
 }

@@ -17,7 +17,7 @@ apt-get install -y -qq --no-install-recommends \
     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross wine64 cmake pkg-config libuv1-dev libevent-dev pv \
     libsimdjson-dev libyajl-dev libjson-c-dev libjansson-dev libmimalloc2.0 libjemalloc2 \
     libck-dev libconcurrentqueue-dev libreaderwriterqueue-dev libboost-dev \
-    cppcheck procps util-linux jq nodejs python3 hyperfine spin valgrind vim less \
+    cppcheck clang-tidy clang-tools afl++ procps util-linux jq nodejs python3 hyperfine spin valgrind vim less \
     curl nginx-light libnginx-mod-nchan iproute2 tmux websocketd chromium fonts-dejavu-core fonts-noto-cjk
 
 # What comes from npm goes below the build directory.

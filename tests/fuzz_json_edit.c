@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: a partial view whole, in fragments and beside pick; rewriting; diff and merge. The input is
-   one byte of choices, one of cuts, three rules (an operation's letter, a pointer, a NUL each, a value, a
-   NUL), one document, a NUL, another document. */
-#define STREAM_IMPLEMENTATION
-#include "stream.h"
-#define STREAM_JSON_IMPLEMENTATION
-#include "stream_json.h"
-#include "fuzz_split.h"
+   Fuzz target: a partial view whole, in fragments and beside pick; rewriting, whose result is looked up again;
+   diff and merge, each undone by the other. All of it alike with every kernel. The input is one byte of choices,
+   one of cuts, three rules (an operation's letter, a pointer, a NUL each, a value, a NUL), one document, a NUL,
+   another document. */
+#include "fuzz_kernels.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
-
-static char *exact(const char *bytes, size_t n) {
-    char *p = (char *)malloc(n ? n : 1);
-    if (!p) exit(1);
-    if (n) memcpy(p, bytes, n);
-    return p;
-}
+static trace said; /* of one input with one kernel */
 
 /* The next NUL-terminated piece of the input; "" when there is none. */
 static const char *piece(const char **p, const char *e, size_t *n) {
@@ -29,6 +19,32 @@ static stream_status to_sum(void *ctx, const char *ptr, size_t len) {
     trace *t = (trace *)ctx;
     while (len--) trace_add(t, (unsigned char)*ptr++);
     return STREAM_OK;
+}
+
+/* What is safe of a string, taken part by part, is the beginning of the string, and valid text by itself. */
+static void shown(const char *json, const stream_json_field *f) {
+    static char text[4096], part[4096];
+    const char *raw = json + f->offset + 1;
+    size_t n, m, half = f->safe / 2;
+    stream_status status = stream_json_unescape(raw, f->safe, STREAM_JSON_PASS, text, sizeof text, &n);
+    trace_status(&said, status);
+    if (status != STREAM_OK) return;
+    trace_bytes(&said, text, n);
+    if (!f->whole) return;
+    FUZZ_CHECK(f->safe == f->len - 2);
+    /* Cut where a view of the first half says that it is safe. */
+    {
+        stream_json_view view;
+        const char *const itself = "";
+        stream_json_view_init(&view, &itself, 1);
+        stream_json_view_feed(&view, raw - 1, half + 1);
+        half = view.field[0].safe;
+    }
+    status = stream_json_unescape(raw, half, STREAM_JSON_PASS, part, sizeof part, &m);
+    FUZZ_CHECK(status == STREAM_OK && m <= n);
+    FUZZ_CHECK(memcmp(text, part, m) == 0);
+    status = stream_json_unescape(raw + half, f->safe - half, STREAM_JSON_PASS, part, sizeof part, &half);
+    FUZZ_CHECK(status == STREAM_OK && m + half == n && memcmp(text + m, part, half) == 0);
 }
 
 static void look(const char *json, size_t n, const char *const *pointers, size_t count, size_t step) {
@@ -46,27 +62,78 @@ static void look(const char *json, size_t n, const char *const *pointers, size_t
     stream_json_view_init(&parts, all, count + 1);
     while (at < n) {
         size_t take = step < n - at ? step : n - at;
-        char *fragment = exact(json + at, take);
+        char *fragment = lend(json + at, take);
+        size_t safe[4];
+        for (i = 0; i < count; i++) safe[i] = parts.field[i].safe;
         stream_json_view_feed(&parts, fragment, take);
-        free(fragment);
+        take_back(fragment, take);
         at += take;
         for (i = 0; i < count; i++) {
             const stream_json_field *f = &parts.field[i];
-            FUZZ_CHECK(f->offset + f->len <= parts.offset && f->safe <= f->len);
+            FUZZ_CHECK(f->offset + f->len <= parts.offset && f->safe <= f->len && f->safe >= safe[i]);
             if (parts.status >= 0 && f->type) FUZZ_CHECK(f->whole || f->offset + f->len == at);
         }
     }
     FUZZ_CHECK(whole.status == parts.status && whole.offset == parts.offset);
     FUZZ_CHECK(memcmp(whole.field, parts.field, sizeof whole.field) == 0);
     FUZZ_CHECK(whole.status == picked || whole.status == STREAM_E_INVALID);
+    trace_status(&said, whole.status);
+    trace_add(&said, whole.offset);
     for (i = 0; i < count; i++) {
         const stream_json_field *f = &whole.field[i];
+        trace_add(&said, f->offset);
+        trace_add(&said, f->len);
+        trace_add(&said, f->safe);
+        trace_add(&said, (unsigned)f->type << 1 | f->whole);
+        if (f->type == STREAM_JSON_STRING) shown(json, f);
         if (f->whole)
             FUZZ_CHECK(found[i].ptr == json + f->offset && found[i].len == f->len &&
                        found[i].type == f->type);
         else
             FUZZ_CHECK(found[i].type == STREAM_JSON_NONE ||
                        (f->type == found[i].type && f->type < STREAM_JSON_STRING));
+    }
+}
+
+/* No object has two keys alike, and it is not deep; with `whole`, none of its members is null. */
+static bool plain(stream_json_value v, unsigned depth, bool whole) {
+    stream_json_each each, earlier;
+    stream_json_value key, value, other, unused;
+    char name[64];
+    size_t n;
+    if (stream_json_each_init(&each, v) != STREAM_OK) return true;
+    if (depth == 20) return false;
+    while (stream_json_each_next(&each, &key, &value) == STREAM_OK) {
+        if (key.type == STREAM_JSON_STRING) {
+            if (whole && value.type == STREAM_JSON_NULL) return false;
+            if (stream_json_string(key, STREAM_JSON_PASS, name, sizeof name, &n) != STREAM_OK) return false;
+            stream_json_each_init(&earlier, v);
+            while (stream_json_each_next(&earlier, &other, &unused) == STREAM_OK && other.ptr != key.ptr)
+                if (stream_json_equals(other, name, n)) return false;
+        }
+        if (!plain(value, depth + 1, whole)) return false;
+    }
+    return true;
+}
+
+/* One rule that did something to a plain document: what it names is there now, or is not. */
+static void changed(const char *was, size_t n, const char *now, size_t len, const stream_json_rule *rule) {
+    const char *const pointer[1] = {rule->pointer};
+    const char *last = strrchr(rule->pointer, '/'), *p;
+    stream_json_value before, after;
+    for (p = rule->pointer; *p; p++)
+        if (*p & 0x80) return; /* a new key that is not UTF-8 is mended, and another one then */
+    FUZZ_CHECK(stream_json_pick(was, n, pointer, 1, &before) == STREAM_OK);
+    FUZZ_CHECK(stream_json_pick(now, len, pointer, 1, &after) == STREAM_OK);
+    if (rule->op == STREAM_JSON_OP_REPLACE) FUZZ_CHECK(before.ptr != NULL);
+    if (rule->op == STREAM_JSON_OP_DROP) {
+        FUZZ_CHECK(before.ptr != NULL && len < n);
+    } else if (last && strcmp(last, "/-") == 0) {
+        FUZZ_CHECK(len > n || before.ptr); /* behind the last, or a member of this name */
+    } else if (rule->value.ptr) {
+        FUZZ_CHECK(after.len == rule->value.len && memcmp(after.ptr, rule->value.ptr, after.len) == 0);
+    } else {
+        FUZZ_CHECK(after.type == STREAM_JSON_NULL);
     }
 }
 
@@ -103,6 +170,13 @@ static void rewrite(const char *json, size_t n, const stream_json_rule *rules, s
         FUZZ_CHECK(stream_json_check(dst, need, &at) == STREAM_OK ||
                    stream_json_check(dst, need, &at) == STREAM_E_TOO_DEEP);
     if (status == STREAM_OK && hits == 0) FUZZ_CHECK(need == n && memcmp(dst, json, n) == 0);
+    if (valid == STREAM_OK && status == STREAM_OK && values && count == 1 && hits &&
+        plain(stream_json_value_of(json, n), 0, false))
+        changed(json, n, dst, need, rules);
+    trace_status(&said, status);
+    trace_add(&said, offset);
+    trace_add(&said, hits);
+    trace_bytes(&said, dst, len);
     free(dst);
 }
 
@@ -119,30 +193,11 @@ static char *make(bool merge, stream_json_value a, stream_json_value b, size_t *
     stream_json_writer_init(&w, dst, need);
     FUZZ_CHECK((merge ? stream_json_merge(a, b, &w) : stream_json_diff(a, b, &w)) == *status);
     FUZZ_CHECK(stream_json_writer_finish(&w, len) == *status && *len == need);
+    trace_status(&said, *status);
+    trace_bytes(&said, dst, *len);
     if (*status == STREAM_OK) return dst;
     free(dst);
     return NULL;
-}
-
-/* No object has two keys alike, none of its members is null, and it is not deep. */
-static bool plain(stream_json_value v, unsigned depth) {
-    stream_json_each each, earlier;
-    stream_json_value key, value, other, unused;
-    char name[64];
-    size_t n;
-    if (stream_json_each_init(&each, v) != STREAM_OK) return true;
-    if (depth == 20) return false;
-    while (stream_json_each_next(&each, &key, &value) == STREAM_OK) {
-        if (key.type == STREAM_JSON_STRING) {
-            if (value.type == STREAM_JSON_NULL) return false;
-            if (stream_json_string(key, STREAM_JSON_PASS, name, sizeof name, &n) != STREAM_OK) return false;
-            stream_json_each_init(&earlier, v);
-            while (stream_json_each_next(&earlier, &other, &unused) == STREAM_OK && other.ptr != key.ptr)
-                if (stream_json_equals(other, name, n)) return false;
-        }
-        if (!plain(value, depth + 1)) return false;
-    }
-    return true;
 }
 
 static void patch(const char *a, size_t an, const char *b, size_t bn) {
@@ -158,7 +213,7 @@ static void patch(const char *a, size_t an, const char *b, size_t bn) {
         FUZZ_CHECK(stream_json_check(difference, len, &at) == STREAM_OK);
         merged = make(true, x, stream_json_value_of(difference, len), &merged_len, &status);
         FUZZ_CHECK(merged || status == STREAM_E_TOO_DEEP);
-        if (merged && plain(x, 0) && plain(y, 0)) { /* nothing is left that differs */
+        if (merged && plain(x, 0, true) && plain(y, 0, true)) { /* nothing is left that differs */
             FUZZ_CHECK(stream_json_check(merged, merged_len, &at) == STREAM_OK);
             left = make(false, y, stream_json_value_of(merged, merged_len), &left_len, &status);
             FUZZ_CHECK(left != NULL);
@@ -175,7 +230,7 @@ static void patch(const char *a, size_t an, const char *b, size_t bn) {
     free(merged);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
+static uint64_t fuzz_outcome(const uint8_t *data, size_t len) {
     static const char ops[] = "=~+-";
     const char *p = (const char *)data, *e = p + len, *pointers[3], *value, *text;
     stream_json_rule rules[3];
@@ -184,6 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     size_t an, bn;
     if (len < 2) return 0;
     p += 2;
+    memset(&said, 0, sizeof said);
     memset(rules, 0, sizeof rules);
     for (i = 0; i < 3; i++) {
         const char *op;
@@ -198,12 +254,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     value = (const char *)memchr(p, '\0', (size_t)(e - p));
     an = (size_t)((value ? value : e) - text);
     bn = value ? (size_t)(e - value - 1) : 0;
-    a = exact(text, an);
-    b = exact(value ? value + 1 : text, bn);
+    a = fuzz_copy(text, an);
+    b = fuzz_copy(value ? value + 1 : text, bn);
     look(a, an, pointers, data[0] & 3, 1 + data[1] % 16);
     rewrite(a, an, rules, data[0] & 3, data[1]);
     patch(a, an, b, bn);
     free(a);
     free(b);
-    return 0;
+    return said.sum;
 }

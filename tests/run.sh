@@ -31,6 +31,12 @@ if $CC -shared -fPIC -O1 tests/count_malloc.c -o "$out/count_malloc.so" 2>/dev/n
     export TEST_COUNT_MALLOC="$PWD/$out/count_malloc.so"
 fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
+# Every figure it tells, counted once more by other code.
+if command -v python3 >/dev/null; then
+    job wrap_totals "python3 tests/wrap_totals.py $BUILD/stream_wrap $BUILD/fake_llm \${STREAM_SHARED:-../shared}"
+else
+    job wrap_totals "echo 'skip wrap_totals: no python3 here'"
+fi
 # The tools with every call of the system and of malloc failing in turn, a sample of them: `make faults` has all.
 if $CC -shared -fPIC -O1 tests/faults_inject.c -o "$out/faults_inject.so" 2>/dev/null &&
     $CC -O1 $W -D_GNU_SOURCE tests/faults.c -o "$out/faults" 2>/dev/null; then
@@ -54,6 +60,7 @@ done
 job wine "sh tests/wine.sh"
 job matrix "sh tests/matrix.sh"
 job macos "sh tests/macos.sh"
+job analyze "sh tests/analyze.sh quick"
 job install "sh tests/install.sh"
 job msvc "sh tests/msvc.sh"
 job docs "sh tests/docs.sh"

@@ -286,6 +286,7 @@ static bool exit_code_shown(const char *file, int64_t code) {
 static void stderr_before_stdout_1_1(void) {
     result r = run_sh("--stderr=drop", "head -c 300000 /dev/zero >&2; echo '{}'");
     CHECK_EQ(r.code, 0);
+    CHECK(r.wall_ms < 1000);
     CHECK_TEXT(r.out.ptr, r.out.len, "{}\n");
     CHECK_EQ(r.err.len, 0);
     forget(&r);
@@ -328,21 +329,35 @@ static void unread_stderr_never_stops_the_child_1_1(void) {
 
 static void grandchild_holding_the_pipe_1_2(void) {
     const char *file = path_of("sleeper");
-    bytes b;
-    result r = run_sh(NULL, format("echo last; sleep 600 & echo $! >%s; exit 5", file));
-    CHECK_EQ(r.code, 5);
-    CHECK_TEXT(r.out.ptr, r.out.len, "last\n");
-    CHECK(r.wall_ms < 1000);
-    b = read_file(file);
-    if (b.len && atoi(b.ptr) > 1) kill(atoi(b.ptr), SIGKILL);
-    free(b.ptr);
-    forget(&r);
+    uint64_t best = UINT64_MAX;
+    int tries;
+    for (tries = 0; tries < 5 && best > 500; tries++) { /* other work may hold one up */
+        bytes b;
+        result r = run_sh(NULL, format("echo last; sleep 600 & echo $! >%s; exit 5", file));
+        CHECK_EQ(r.code, 5);
+        CHECK_TEXT(r.out.ptr, r.out.len, "last\n");
+        if (r.wall_ms < best) best = r.wall_ms;
+        b = read_file(file);
+        if (b.len && atoi(b.ptr) > 1) kill(atoi(b.ptr), SIGKILL);
+        free(b.ptr);
+        forget(&r);
+    }
+    CHECK(best <= 500);
 }
 
 static void grandchild_that_goes_on_talking_is_heard_1_2(void) {
     result r = run_sh(NULL, "(for i in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $i; done) & echo first; exit 7");
     CHECK_EQ(r.code, 7);
     CHECK_TEXT(r.out.ptr, r.out.len, "first\n1\n2\n3\n4\n5\n6\n7\n8\n");
+    forget(&r);
+}
+
+static void child_without_output_lives_on(void) {
+    result r = run_sh(NULL, "exec >&-; echo only here >&2; sleep 0.4; exit 3");
+    CHECK_EQ(r.code, 3);
+    CHECK_EQ(r.out.len, 0);
+    CHECK_TEXT(r.err.ptr, r.err.len, "only here\n");
+    CHECK(r.wall_ms >= 400);
     forget(&r);
 }
 
@@ -370,30 +385,78 @@ static void exit_codes(void) {
     forget(&r);
 }
 
+static void refused(char *const args[], const char *name) {
+    result r = run(NULL, args);
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, name);
+    CHECK_EQ(r.out.len, 0);
+    CHECK(r.err.len < 1000 && count_text(&r.err, "\n") == 1); /* one line that says it */
+    forget(&r);
+}
+
 static void wrong_options_name_themselves(void) {
     static const char *const wrong[] = {"--nope",
                                         "--output=xml",
                                         "--max-record=0",
                                         "--max-record=12Q",
                                         "--buffer=-1",
+                                        "--buffer=1T",
+                                        "--buffer=99999999999999999999",
                                         "--interval=soon",
+                                        "--interval=0",
+                                        "--interval=1e3",
+                                        "--grace=99999999999h",
                                         "--timeout=nap=3s",
                                         "--timeout=idle",
                                         "--timeout=idle=5s:",
+                                        "--timeout=idle=5s:kill",
+                                        "--timeout=,idle=5s",
                                         "--summary=yes",
                                         "--output",
                                         "--metrics-file=x",
+                                        "--tee-policy=wait",
+                                        "--env==x",
+                                        "--name=a\033[31mb",
+                                        "--restart=-1",
+                                        "--show-map=nope",
+                                        "--map=/",
+                                        "--listen=99999",
+                                        "--listen=:99999",
+                                        "--listen=unix:/no/such/place",
+                                        "--publish=ftp://x",
                                         "--stdin=/no/file",
+                                        "--cwd=/etc/passwd",
+                                        "--tee=/",
                                         "-x"};
+    result help = run(NULL, ARGS(A("--help")));
+    char *line, *save = NULL;
     size_t i;
-    for (i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        char name[32];
-        result r = strstr(wrong[i], "stdin") ? run(NULL, ARGS(A(wrong[i]), A("--"), A("true")))
-                                             : run(NULL, ARGS(A(wrong[i])));
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(wrong[i], "="), wrong[i]);
+    for (i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        refused(ARGS(A(wrong[i]), A("--"), A("true")),
+                format("%.*s", (int)strcspn(wrong[i], "="), wrong[i]));
+    /* Every option there is: without its value, with an empty one, and a flag with one. */
+    for (line = strtok_r(help.out.ptr, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char name[64], value[64] = "";
+        if (strncmp(line, "  --", 4) != 0 || sscanf(line, " %63s %63s", name, value) < 1) continue;
+        if (strcmp(name, "--help") == 0 || strcmp(name, "--version") == 0) continue;
+        if (value[0]) refused(ARGS(A(name)), name);
+        refused(ARGS(A(format("%s=", name)), A("--"), A("true")), name);
+    }
+    forget(&help);
+}
+
+/* What was to be printed has to arrive, also what is no stream. */
+static void full_disk_is_no_help(void) {
+    static const char *const option[] = {"--help", "--version", "--show-map=codex"};
+    size_t i;
+    for (i = 0; i < COUNT(option); i++) {
+        setup s;
+        result r;
+        memset(&s, 0, sizeof s);
+        s.out_fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        r = run_with(&s, ARGS(A(option[i])));
         CHECK_EQ(r.code, 125);
-        CHECK_HAS(r.err, name);
-        CHECK_EQ(r.out.len, 0);
+        close(s.out_fd);
         forget(&r);
     }
 }
@@ -467,21 +530,169 @@ static void child_inherits_no_descriptor(void) {
     forget(&r);
 }
 
-static void signals_reach_the_child(void) {
-    int out[2], status;
-    char line[16];
+/* Starts a script, awaits its "up", and gives back its wrapper. */
+static pid_t start_script(int *reader, const char *option, const char *script) {
+    int out[2];
+    char line[8];
     pid_t pid;
     pipe_or_die(out);
-    pid = spawn(ARGS(A(wrap_path), A("--"), A("/bin/sh"), A("-c"),
-                     A("trap 'echo got; exit 9' TERM; echo up; while :; do sleep 0.05; done")),
+    pid = spawn(ARGS(A(wrap_path), A(option), A("--"), A("/bin/sh"), A("-c"), A(script)),
                 open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
     close(out[1]);
-    CHECK_EQ(read(out[0], line, sizeof line), 3); /* "up": the trap is set */
+    CHECK_EQ(read(out[0], line, 3), 3);
+    *reader = out[0];
+    return pid;
+}
+
+static void signals_reach_the_child(void) {
+    static const struct {
+        int number;
+        const char *name;
+    } sent[] = {{SIGTERM, "TERM"}, {SIGINT, "INT"}, {SIGHUP, "HUP"}, {SIGQUIT, "QUIT"}};
+    size_t i;
+    for (i = 0; i < COUNT(sent); i++) {
+        int reader, status;
+        char line[16];
+        pid_t pid = start_script(&reader, "--grace=5s",
+                                 format("trap 'echo got; exit 9' %s; echo up; while :; do sleep 0.05; done",
+                                        sent[i].name));
+        kill(pid, sent[i].number);
+        CHECK_EQ(read(reader, line, sizeof line), 4);
+        waitpid(pid, &status, 0);
+        CHECK_EQ(WEXITSTATUS(status), 9);
+        close(reader);
+        /* And as itself: one that it does not handle is what it dies of. */
+        pid = start_script(&reader, "--grace=5s", "echo up; exec sleep 600");
+        kill(pid, sent[i].number);
+        waitpid(pid, &status, 0);
+        CHECK_EQ(WEXITSTATUS(status), 128 + sent[i].number);
+        close(reader);
+    }
+}
+
+static void last_words_after_a_signal_are_whole_1_4(void) {
+    /* What the child says when it is told to end is more than pipes hold, and our reader takes its time. */
+    static const char *const mode[] = {"--output=raw", "--output=events"};
+    static char block[65536];
+    size_t i;
+    for (i = 0; i < COUNT(mode); i++) {
+        int out[2], status;
+        bytes got = {NULL, 0, 0};
+        ssize_t n;
+        pid_t pid;
+        pipe_or_die(out);
+        pid = spawn(ARGS(A(wrap_path), A(mode[i]), A("--"), A("/bin/sh"), A("-c"),
+                         A(format("trap '%s --text=100K; exit 9' TERM; echo '\"up\"'; "
+                                  "while :; do sleep 0.05; done",
+                                  fake_path))),
+                    open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+        close(out[1]);
+        keep(&got, "", 0);
+        n = read(out[0], block, sizeof block);
+        CHECK(n > 0);
+        kill(pid, SIGTERM);
+        usleep(700000);
+        CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+        while ((n = read(out[0], block, sizeof block)) > 0) keep(&got, block, (size_t)n);
+        waitpid(pid, &status, 0);
+        CHECK_EQ(WEXITSTATUS(status), 9);
+        CHECK(got.len > 150000);
+        CHECK_EQ(count_text(&got, "\"type\":\"result\""), 1);
+        if (i) CHECK_EQ(count_text(&got, "{\"event\":\"end\""), 1);
+        free(got.ptr);
+        close(out[0]);
+    }
+}
+
+static void reader_that_takes_nothing_is_left(void) {
+    /* But not for longer than --grace, and not in silence. */
+    int out[2], err[2], status, full = 0;
+    char said[200];
+    uint64_t start;
+    ssize_t n;
+    pid_t pid;
+    pipe_or_die(out);
+    pipe_or_die(err);
+    pid = spawn(ARGS(A(wrap_path), A("--grace=300ms"), A("--"), A(fake_path), A("--total=3M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], err[1], NULL);
+    close(out[1]);
+    close(err[1]);
+    AWAIT(ioctl(out[0], FIONREAD, &full) == 0 && full > 60000); /* so all before it fills, too */
+    start = now_ms();
     kill(pid, SIGTERM);
-    CHECK_EQ(read(out[0], line, sizeof line), 4);
+    n = read(err[0], said, sizeof said - 1);
+    said[n > 0 ? n : 0] = '\0';
     waitpid(pid, &status, 0);
-    CHECK_EQ(WEXITSTATUS(status), 9);
+    CHECK_EQ(WEXITSTATUS(status), 143);
+    CHECK(now_ms() - start >= 300 && now_ms() - start < 5000);
+    CHECK(strstr(said, "standard output is not complete") != NULL);
     close(out[0]);
+    close(err[0]);
+}
+
+static uint64_t switches_of(pid_t pid) {
+    bytes b = read_file(format("/proc/%d/status", (int)pid));
+    const char *p = strstr(b.ptr, "\nvoluntary_ctxt_switches:");
+    uint64_t n = p ? strtoull(p + strlen("\nvoluntary_ctxt_switches:"), NULL, 10) : 0;
+    free(b.ptr);
+    return n;
+}
+
+static void nothing_turns_while_nothing_happens(void) {
+    /* All that there is to wait for is waited for, and never asked about again and again. */
+    char *const *const how[] = {
+        ARGS(A("--"), A("sleep"), A("600")),
+        ARGS(A("--timeout=startup=100ms,idle=100ms"), A("--"), A("/bin/sh"), A("-c"), A("echo; sleep 600")),
+        ARGS(A("--"), A("/bin/sh"), A("-c"), A("exec >&-; sleep 600")),
+        ARGS(A("--"), A("/bin/sh"), A("-c"), A("exec >&- 2>&-; sleep 600")),
+        ARGS(A("--restart=3"), A("--restart-delay=600s"), A("--"), A("/bin/false")),
+        ARGS(A("--linger=600s"), A("--"), A("/bin/sh"), A("-c"), A("sleep 600 & exit 0")),
+        ARGS(A("--listen"), A(format("unix:%s", path_of("turn"))), A("--"), A("sleep"), A("600")),
+        ARGS(A("--publish"), A(format("unix:%s:/publish", path_of("no"))), A("--"), A("sleep"), A("600")),
+        ARGS(A("--pty"), A("--"), A("sleep"), A("600")),
+        ARGS(A("--stdin=-"), A("--"), A("sleep"), A("600")),
+        ARGS(A("--"), A(fake_path), A("--total=3M"))}; /* its reader takes nothing */
+    enum { WAYS = sizeof how / sizeof *how };
+    uint64_t before[WAYS];
+    int out[2], in[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    pid_t pid[WAYS];
+    size_t i;
+    pipe_or_die(out);
+    pipe_or_die(in);
+    for (i = 0; i < WAYS; i++) {
+        char *argv[16];
+        size_t n;
+        argv[0] = A(wrap_path);
+        for (n = 0; n < 15 && (argv[n + 1] = how[i][n]) != NULL; n++) {
+        }
+        pid[i] = spawn(argv, in[0], i == WAYS - 1 ? out[1] : null, -1, NULL);
+    }
+    usleep(1500000);
+    for (i = 0; i < WAYS; i++) before[i] = switches_of(pid[i]);
+    usleep(1000000);
+    for (i = 0; i < WAYS; i++) {
+        uint64_t n = switches_of(pid[i]) - before[i];
+        CHECK(before[i] > 0 && n <= 4);
+        if (n > 4) printf("  the way of number %zu turned %u times in a second\n", i, (unsigned)n);
+        kill(pid[i], SIGKILL);
+        waitpid(pid[i], NULL, 0);
+    }
+    for (i = 0; i < 2; i++) close(out[i]), close(in[i]);
+    close(null);
+}
+
+static void asked_twice_waits_for_nobody(void) {
+    int reader, status;
+    uint64_t start = now_ms();
+    pid_t pid = start_script(&reader, "--grace=60s", "trap '' INT; echo up; while :; do sleep 0.05; done");
+    kill(pid, SIGINT);
+    usleep(100000);
+    CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+    kill(pid, SIGINT);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 137);
+    CHECK(now_ms() - start < 10000);
+    close(reader);
 }
 
 static void deaf_child_is_killed_after_grace(void) {
@@ -527,7 +738,7 @@ static void idle_timer_tells_what_is_known_1_6_1_11(void) {
     CHECK_HAS(r.err, "its stdin is open");
     CHECK(r.wall_ms < 5000);
     forget(&r);
-    r = run(NULL, ARGS(A("--timeout=idle=300ms:stop"), A("--"), A("/bin/sh"), A("-c"),
+    r = run(NULL, ARGS(A("--timeout=idle=900ms:stop"), A("--"), A("/bin/sh"), A("-c"),
                        A("echo '{}'; while :; do :; done")));
     CHECK_EQ(r.code, 124);
     CHECK_HAS(r.err, "CPU in use");
@@ -588,26 +799,84 @@ static void slow_reader_is_no_idle_child_1_6(void) {
     close(out[0]);
 }
 
+static void stopped_wrapper_hears_no_silence_1_6(void) {
+    /* ^Z: what the child says meanwhile waits in its pipe, and no timer may take that for silence. */
+    int out[2], status;
+    char line[64];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--timeout=startup=1500ms:stop,idle=1500ms:stop"), A("--"), A("/bin/sh"),
+                     A("-c"),
+                     A("echo up; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "
+                       "sleep 0.15; echo $i; done; exit 4")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, 3), 3);
+    kill(pid, SIGSTOP);
+    usleep(3200000);
+    kill(pid, SIGCONT);
+    while (read(out[0], line, sizeof line) > 0) {
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 4);
+    close(out[0]);
+}
+
+static bool stall_shown(const char *file) {
+    bytes b = read_file(file);
+    bool shown = strcmp(text_at(&b, "/stalled/timer"), "\"idle\"") == 0;
+    free(b.ptr);
+    return shown;
+}
+
+static void stall_is_seen_everywhere_1_6_1_11(void) {
+    /* The event, the line and the file each say it, and all of what is known; and then that it is over. */
+    const char *file = path_of("stallstate"), *said = path_of("stallsaid"), *go = path_of("stallgo");
+    int status, err = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), out[2];
+    bytes b = {NULL, 0, 0};
+    char part[512];
+    ssize_t n;
+    pid_t pid;
+    unlink(go);
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--output=events"), A("--status-file"), A(file), A("--interval=20ms"),
+                     A("--progress=plain"), A("--timeout=idle=200ms"), A("--stdin=inherit"), A("--"),
+                     A("/bin/sh"), A("-c"),
+                     A(format("echo '{}'; while ! test -e %s; do sleep 0.05; done; echo '{}'", go))),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], err, NULL);
+    close(out[1]);
+    AWAIT(stall_shown(file));
+    b = read_file(file);
+    CHECK(number_at(&b, "/stalled/quiet_ms") >= 200);
+    CHECK_EQ(number_at(&b, "/stalls"), 1);
+    CHECK_TEXT(text_at(&b, "/stalled/stdin_open"), 4, "true");
+    free(b.ptr);
+    write_text(go, "", 0);
+    b.ptr = NULL;
+    b.len = b.cap = 0;
+    while ((n = read(out[0], part, sizeof part)) > 0) keep(&b, part, (size_t)n);
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK_EQ(count_text(&b, "\"event\":\"stalled\""), 1);
+    CHECK_EQ(count_text(&b, "\"event\":\"resumed\""), 1);
+    CHECK_HAS(b, "\"stdin_open\":true");
+    free(b.ptr);
+    b = read_file(said);
+    CHECK_HAS(b, "stream_wrap: 0:00  streaming  stalled: idle for 0 s");
+    free(b.ptr);
+    b = read_file(file);
+    CHECK_TEXT(text_at(&b, "/stalled"), 4, "null");
+    free(b.ptr);
+    close(out[0]);
+    close(err);
+}
+
 /* ---- all that the child starts ------------------------------------------------------------------- */
 
 static pid_t pid_in(const char *name) {
     bytes b = read_file(path_of(name));
     pid_t pid = b.len ? (pid_t)atoi(b.ptr) : 0;
     free(b.ptr);
-    return pid;
-}
-
-/* Starts a script, awaits its "up", and gives back its wrapper. */
-static pid_t start_script(int *reader, const char *option, const char *script) {
-    int out[2];
-    char line[8];
-    pid_t pid;
-    pipe_or_die(out);
-    pid = spawn(ARGS(A(wrap_path), A(option), A("--"), A("/bin/sh"), A("-c"), A(script)),
-                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
-    close(out[1]);
-    CHECK_EQ(read(out[0], line, 3), 3);
-    *reader = out[0];
     return pid;
 }
 
@@ -715,85 +984,107 @@ static void terminal_for_the_child_changes_no_byte_1_20(void) {
     forget(&r);
 }
 
-static void window_size_reaches_the_child_1_20(void) {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
-    struct winsize size = {40, 100, 0, 0};
-    bytes got = {NULL, 0, 0};
-    uint64_t end = now_ms() + 10000;
-    bool resized = false;
-    pid_t pid;
+/* Both ends of a terminal of that size: ours, and *terminal for a program. */
+static int open_terminal(int *terminal, unsigned short rows, unsigned short columns) {
+    struct winsize size = {rows, columns, 0, 0};
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
     if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
     fcntl(master, F_SETFD, FD_CLOEXEC);
-    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    *terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     ioctl(master, TIOCSWINSZ, &size);
+    return master;
+}
+
+/* Runs stream_wrap on a terminal of its own, but for standard error. When "up" comes, the text is typed or,
+   if it is NULL, the window made 77 columns wide instead of 100. All that came, and the exit code. */
+static bytes run_on_terminal(char *const args[], const char *typed, int *code) {
+    int terminal, status, master = open_terminal(&terminal, 40, 100);
+    struct winsize narrow = {40, 77, 0, 0};
+    bytes got = {NULL, 0, 0};
+    bool done = false;
+    char *argv[16], part[256];
+    ssize_t n;
+    size_t i;
+    pid_t pid;
+    argv[0] = A(wrap_path);
+    for (i = 0; i < 15 && (argv[i + 1] = args[i]) != NULL; i++) {
+    }
     keep(&got, "", 0);
     pid = fork();
     if (pid == 0) {
         setsid();
-        ioctl(slave, TIOCSCTTY, 0);
-        dup2(slave, 0);
-        dup2(slave, 1);
+        ioctl(terminal, TIOCSCTTY, 0);
+        dup2(terminal, 0);
+        dup2(terminal, 1);
         dup2(open("/dev/null", O_WRONLY), 2);
-        execl(wrap_path, wrap_path, "--pty", "--", "/bin/sh", "-c",
-              "stty size <&1; trap 'stty size <&1; exit 0' WINCH; echo up; while :; do sleep 0.05; done",
-              (char *)NULL);
+        execv(wrap_path, argv);
         _exit(97);
     }
-    close(slave);
-    while (now_ms() < end) {
-        char part[256];
-        ssize_t n = read(master, part, sizeof part);
-        if (n <= 0) break;
+    close(terminal);
+    while ((n = read(master, part, sizeof part)) > 0) {
         keep(&got, part, (size_t)n);
-        if (!resized && count_text(&got, "up") > 0) {
-            size.ws_col = 77;
-            ioctl(master, TIOCSWINSZ, &size);
-            resized = true;
-        }
+        if (done || count_text(&got, "up") == 0) continue;
+        done = typed ? write(master, typed, strlen(typed)) > 0 : ioctl(master, TIOCSWINSZ, &narrow) == 0;
     }
     waitpid(pid, &status, 0);
-    CHECK_EQ(WEXITSTATUS(status), 0);
+    *code = WEXITSTATUS(status);
+    close(master);
+    return got;
+}
+
+static void window_size_reaches_the_child_1_20(void) {
+    int code;
+    bytes got = run_on_terminal(ARGS(A("--pty"), A("--"), A("/bin/sh"), A("-c"),
+                                     A("stty size <&1; trap 'stty size <&1; exit 0' WINCH; echo up; "
+                                       "while :; do sleep 0.05; done")),
+                                NULL, &code);
+    CHECK_EQ(code, 0);
     CHECK_HAS(got, "40 100");
     CHECK_HAS(got, "40 77");
     free(got.ptr);
-    close(master);
 }
 
 static void child_may_read_our_terminal(void) {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), slave, status;
-    bytes got = {NULL, 0, 0};
-    uint64_t end = now_ms() + 10000;
-    bool typed = false;
-    pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
-    fcntl(master, F_SETFD, FD_CLOEXEC);
-    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    keep(&got, "", 0);
-    pid = fork();
-    if (pid == 0) {
-        setsid();
-        ioctl(slave, TIOCSCTTY, 0);
-        dup2(slave, 0);
-        dup2(slave, 1);
-        dup2(open("/dev/null", O_WRONLY), 2);
-        execl(wrap_path, wrap_path, "--stdin=inherit", "--", "/bin/sh", "-c",
-              "echo up; read line; echo \"got $line\"; exit 3", (char *)NULL);
-        _exit(97);
-    }
-    close(slave);
-    while (now_ms() < end) {
-        char part[256];
-        ssize_t n = read(master, part, sizeof part);
-        if (n <= 0) break;
-        keep(&got, part, (size_t)n);
-        if (!typed && count_text(&got, "up") > 0) typed = write(master, "typed\n", 6) == 6;
-    }
-    waitpid(pid, &status, 0);
-    CHECK_EQ(WEXITSTATUS(status), 3);
+    int code;
+    bytes got = run_on_terminal(ARGS(A("--stdin=inherit"), A("--"), A("/bin/sh"), A("-c"),
+                                     A("echo up; read line; echo \"got $line\"; exit 3")),
+                                "typed\n", &code);
+    CHECK_EQ(code, 3);
     CHECK_HAS(got, "got typed");
     free(got.ptr);
-    close(master);
 }
+
+static void typed_interrupt_comes_once(void) {
+    /* A child that shares our terminal has it from there; one that does not has it from us. */
+    static const char *const how[][2] = {{"--stdin=inherit", "--stderr=drop"},
+                                         {"--stdin=null", "--stderr=drop"},
+                                         {"--stdin=inherit", "--pty"}};
+    size_t i;
+    for (i = 0; i < COUNT(how); i++) {
+        int code;
+        bytes got = run_on_terminal(ARGS(A(how[i][0]), A(how[i][1]), A("--"), A("/bin/sh"), A("-c"),
+                                         A("n=0; trap 'n=$((n+1))' INT; echo up; while test $n = 0; do "
+                                           "sleep 0.05; done; sleep 0.3; echo heard $n; exit 3")),
+                                    "\003", &code);
+        CHECK_EQ(code, 3);
+        CHECK_HAS(got, "heard 1");
+        free(got.ptr);
+    }
+}
+
+#if defined(F_GETPIPE_SZ)
+static void pipe_of_the_child_is_large_1_4(void) {
+    static const struct {
+        const char *preset, *size;
+    } c[] = {{"--preset=balanced", "1048576\n"}, {"--preset=low-memory", "65536\n"}};
+    size_t i;
+    for (i = 0; i < COUNT(c); i++) {
+        result r = run(NULL, ARGS(A(c[i].preset), A("--"), A(program), A("pipe-size")));
+        CHECK_TEXT(r.out.ptr, r.out.len, c[i].size);
+        forget(&r);
+    }
+}
+#endif
 
 static void child_may_write_to_socket_or_file_1_4(void) {
     static const char *const to[] = {"--child-stdout=pipe", "--child-stdout=socket", "--child-stdout=file"};
@@ -874,6 +1165,23 @@ static void full_disk_behind_the_tee(void) {
     r = run(NULL, ARGS(A("--tee=/no/such/place/x"), A("--"), A("true")));
     CHECK_EQ(r.code, 125);
     CHECK_HAS(r.err, "--tee /no/such/place/x");
+    forget(&r);
+}
+
+static void file_size_limit_is_a_full_disk(void) {
+    const char *file = path_of("limited");
+    bytes b;
+    result r =
+        run(NULL,
+            ARGS(A("--"), A("/bin/sh"), A("-c"),
+                 A(format("ulimit -f 64; exec %s --tee %s -- %s --total=1M", wrap_path, file, fake_path))));
+    CHECK_EQ(r.code, 0);
+    CHECK(r.out_len > 1000000);
+    CHECK_HAS(r.err, "File too large; going on without it");
+    b = read_file(file);
+    CHECK(b.len == 32768 || b.len == 65536); /* blocks of 512 bytes, or of 1024 */
+    CHECK(memcmp(b.ptr, r.out.ptr, b.len) == 0);
+    free(b.ptr);
     forget(&r);
 }
 
@@ -988,13 +1296,22 @@ static void mapping_of_ones_own(void) {
     static const char stream[] =
         "{\"k/d\":\"say\",\"deep\":[7],\"t\":\"one\"}\n{\"k/d\":\"say\",\"deep\":[8],\"t\":\"no\"}\n"
         "{\"deep\":[7],\"t\":\"tw\\u006f\",\"k/d\":\"sh\\u006fut\"}\n{\"k/d\":\"end\",\"c\":0.5}\n";
-    static const char *const bad[] = {"{}",
-                                      "[]",
-                                      "{\"rules\":[{\"is\":\"nothing\"}]}",
-                                      "{\"rules\":[{\"text\":\"no\"}]}",
-                                      "{\"rules\":[{\"when\":[]}]}",
-                                      "{\"rules\":[{\"what\":\"/x\"}]}",
-                                      "{\"rules\":"};
+    static const struct {
+        const char *text, *said;
+    } bad[] = {{"{}", "line 1: no \"rules\""},
+               {"[]", "line 1: no \"rules\""},
+               {"", "line 1: no JSON"},
+               {"{\n\"rules\":\n7}", "line 3: no \"rules\""},
+               {"{\"rules\":[\n{\"is\":\"text\"},\n{\"is\":\n\"nothing\"}]}", "line 3: \"is\""},
+               {"{\"rules\":[\n\n{\"text\":\"no\"}]}", "line 3: a member"},
+               {"{\"rules\":[{\n\"when\":[]}]}", "line 2: \"when\""},
+               {"{\"rules\":[{\"failed\":{\"/x\":{}}}]}", "line 1: \"failed\""},
+               {"{\"rules\":[\n{\"what\":\"/x\"}]}", "line 2: a rule has a member of an unknown name"},
+               {"{\"rules\":[{},\n7]}", "line 2: a rule is no object"},
+               {"{\n\n\"type\":\"no\",\"rules\":[]}", "line 3: \"type\""},
+               {"{\n\"first\":[],\"rules\":[]}", "line 2: \"first\""},
+               {"{\n\n\"rules\":[}", "line 3: no JSON"},
+               {"{\"rules\":", "line 1: no JSON"}};
     const char *file = path_of("map.json");
     bytes state;
     size_t i;
@@ -1011,15 +1328,10 @@ static void mapping_of_ones_own(void) {
     free(state.ptr);
     forget(&r);
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-        write_text(file, bad[i], strlen(bad[i]));
-        r = run("", ARGS(A("--map"), A(file)));
-        CHECK_EQ(r.code, 125);
-        CHECK_HAS(r.err, "--map");
-        forget(&r);
+        write_text(file, bad[i].text, strlen(bad[i].text));
+        refused(ARGS(A("--map"), A(file)), format("--map %s: %s", file, bad[i].said));
     }
-    r = run("", ARGS(A("--map=/no/such/file")));
-    CHECK_EQ(r.code, 125);
-    forget(&r);
+    refused(ARGS(A("--map=/no/such/file")), "--map /no/such/file: No such file or directory");
 }
 
 /* ---- the endpoint -------------------------------------------------------------------------------- */
@@ -1135,6 +1447,12 @@ static void subscriber_that_keeps_up_gets_every_event(void) {
 
 /* ---- the view ------------------------------------------------------------------------------------ */
 
+/* A time in the summary, of which the state has whole milliseconds. */
+static bool has_seconds(const bytes *text, const char *said, int64_t ms) {
+    double low = (double)ms / 1e3, high = (double)(ms + 1) / 1e3;
+    return count_text(text, format(said, low, low)) > 0 || count_text(text, format(said, high, high)) > 0;
+}
+
 static void summary_is_complete_1_17(void) {
     const char *script =
         "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"usage\":{\"input_tokens\":10,"
@@ -1144,6 +1462,7 @@ static void summary_is_complete_1_17(void) {
         "\"t\",\"is_error\":true}]}}'; echo complaint >&2; "
         "echo '{\"type\":\"result\",\"total_cost_usd\":0.25}'; printf '{\"cut'";
     const char *file = path_of("summary");
+    int64_t ms;
     bytes state;
     result r = run(
         NULL, ARGS(A("--summary"), A("--status-file"), A(file), A("--"), A("/bin/sh"), A("-c"), A(script)));
@@ -1151,16 +1470,18 @@ static void summary_is_complete_1_17(void) {
     CHECK_HAS(r.err, "3 records");
     CHECK_HAS(r.err, "1 result\n");
     CHECK_HAS(r.err, "1 messages, 1 tools, 2.3k tokens in (2.0k from cache, 300 into it), 0 out, $0.2500");
-    CHECK_HAS(r.err, "1 Bash: 0.3 s, the longest 0.3 s, some failed");
-    CHECK_HAS(r.err, "longest silence 0.3 s");
     CHECK_HAS(r.err, "10 bytes of standard error, 0 dropped");
     CHECK_HAS(r.err, "odd: 1 noise, 0 invalid, 0 oversize, 1 truncated");
     CHECK_HAS(r.err, "note: the last record was cut off");
     state = read_file(file);
     CHECK_EQ(number_at(&state, "/tools/0/calls"), 1);
     CHECK_EQ(number_at(&state, "/tools/0/failed"), 1);
-    CHECK(number_at(&state, "/tools/0/ms") >= 290);
-    CHECK(number_at(&state, "/longest_silence_ms") >= 290);
+    ms = number_at(&state, "/tools/0/ms");
+    CHECK(ms >= 150 && ms == number_at(&state, "/tools/0/longest_ms"));
+    CHECK(has_seconds(&r.err, "1 Bash: %.1f s, the longest %.1f s, some failed", ms));
+    ms = number_at(&state, "/longest_silence_ms");
+    CHECK(ms >= 150);
+    CHECK(has_seconds(&r.err, "longest silence %.1f s", ms));
     free(state.ptr);
     forget(&r);
 }
@@ -1193,25 +1514,49 @@ static void slow_reader_shows_in_the_state(void) {
     close(out[0]);
 }
 
+static void slow_reader_shows_in_the_metrics(void) {
+    const char *path = path_of("slowsocket");
+    static char block[65536];
+    int out[2], status;
+    bytes b;
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--listen"), A(format("unix:%s", path)), A("--"), A(fake_path),
+                     A("--total=3M")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    usleep(300000);
+    b = answer_of(ask(path, "/metrics", "localhost"));
+    CHECK_HAS(b, "\nstream_wrap_slow_reader 1\n");
+    CHECK_EQ(count_text(&b, "\nstream_wrap_lag_bytes 0\n"), 0);
+    CHECK_EQ(count_text(&b, "\nstream_wrap_blocked_seconds_total 0\n"), 0);
+    free(b.ptr);
+    while (read(out[0], block, sizeof block) > 0) {
+    }
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    close(out[0]);
+}
+
 static void dumb_terminal_gets_plain_lines_1_17(void) {
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    int terminal, status, master = open_terminal(&terminal, 24, 80);
     bytes screen = {NULL, 0, 0};
     char part[4096];
     ssize_t n;
     pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) exit(94);
-    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
     keep(&screen, "", 0);
     setenv("TERM", "dumb", 1);
-    pid = spawn(
-        ARGS(A(wrap_path), A("--interval=11s"), A("--"), A("/bin/sh"), A("-c"), A("echo '{}'; sleep 0.4")),
-        open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
+    pid = spawn(ARGS(A(wrap_path), A("--interval=20ms"), A("--"), A("/bin/sh"), A("-c"),
+                     A("echo '{}'; sleep 10.4")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal,
+                NULL);
     setenv("TERM", "xterm", 1);
     close(terminal);
     while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
     waitpid(pid, &status, 0);
     CHECK_EQ(count_text(&screen, "\033"), 0);
-    CHECK_EQ(screen.len, 0); /* it was over before the first line was due */
+    CHECK_HAS(screen, "stream_wrap: 0:10  streaming  last 0:");
+    CHECK_EQ(count_text(&screen, "\n"), 1); /* few of them, whatever --interval says */
     free(screen.ptr);
     close(master);
 }
@@ -1230,7 +1575,7 @@ static bytes pane(const char *command) {
 
 static void status_line_in_a_tmux_pane_1_17(void) {
     char script[1024], tmux[128];
-    size_t seen = 0, at_most = 0, i;
+    size_t looks = 0, seen = 0, at_most = 0, i;
     bytes b = {NULL, 0, 0};
     if (system("command -v tmux >/dev/null 2>&1") != 0) {
         test_skip("no tmux here");
@@ -1239,26 +1584,41 @@ static void status_line_in_a_tmux_pane_1_17(void) {
     unsetenv("TMUX");
     snprintf(tmux, sizeof tmux, "tmux -f /dev/null -S %s", path_of("tmux"));
     snprintf(script, sizeof script,
-             "%s -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do echo {\\\"type\\\":\\\"tick\\\"}; sleep 0.15; "
-             "done'\n"
+             "%s --name 'a name that is far too long' -- sh -c 'i=0; while [ $i -lt 40 ]; do "
+             "echo {\\\"type\\\":\\\"tick\\\"}; sleep 0.05; i=$((i+1)); done'\n"
              "echo over\nsleep 5\n",
              wrap_path);
     write_text(path_of("pane.sh"), script, strlen(script));
-    CHECK_EQ(system(format("%s new-session -d -x 90 -y 14 'sh %s'", tmux, path_of("pane.sh"))), 0);
-    for (i = 0; i < 150; i++) {
+    CHECK_EQ(system(format("%s new-session -d -x 90 -y 50 'sh %s'", tmux, path_of("pane.sh"))), 0);
+    for (i = 0; i < 300; i++) {
+        static const struct {
+            size_t at;
+            const char *columns;
+        } resize[] = {{20, "30"}, {40, "20"}, {60, "90"}}; /* ticks: during output */
+        static size_t resized;
+        size_t ticks;
         free(b.ptr);
-        b = pane(format("%s capture-pane -p 2>/dev/null", tmux));
-        if (count_text(&b, "last 0:0") > at_most) at_most = count_text(&b, "last 0:0");
-        seen += count_text(&b, "last 0:0") > 0;
-        if (i == 10)
-            CHECK_EQ(system(format("%s resize-window -x 60 2>/dev/null", tmux)), 0); /* during output */
+        b = pane(format("%s capture-pane -p -S - 2>/dev/null", tmux)); /* and what scrolled away */
+        ticks = count_text(&b, "tick");
+        if (i == 0) resized = 0;
         if (count_text(&b, "over") > 0) break;
-        usleep(60000);
+        if (ticks > 0) { /* there, and once, whatever the width was a moment ago */
+            looks++;
+            seen += count_text(&b, "a name") > 0;
+            if (count_text(&b, "a name") > at_most) at_most = count_text(&b, "a name");
+        }
+        if (resized < COUNT(resize) && ticks * 2 >= resize[resized].at)
+            CHECK_EQ(system(format("%s resize-window -x %s 2>/dev/null", tmux, resize[resized++].columns)),
+                     0);
+        usleep(20000);
     }
     CHECK_HAS(b, "over");
-    CHECK_EQ(count_text(&b, "tick"), 10);    /* what the child said stands, line for line */
-    CHECK_EQ(count_text(&b, "last 0:0"), 0); /* and nothing of ours is left */
-    CHECK(seen >= 3);
+    CHECK_EQ(count_text(&b, "tick"), 40);  /* what the child said stands, line for line */
+    CHECK_EQ(count_text(&b, "a name"), 0); /* and nothing of ours is left, folded or not */
+    CHECK_EQ(count_text(&b, " 0:0"), 0);
+    CHECK_EQ(count_text(&b, "streaming"), 0);
+    CHECK(looks >= 10);
+    CHECK(seen * 10 >= looks * 6); /* it stands beside quick output, too: no flicker */
     CHECK_EQ(at_most, 1);
     free(b.ptr);
     b = pane(format("%s kill-server 2>&1", tmux));
@@ -1311,6 +1671,51 @@ static void restarts_and_resumes(void) {
     CHECK_EQ(r.code, 124);
     CHECK_HAS(r.err, "exit code 124; starting again");
     forget(&r);
+}
+
+static void totals_outlive_a_restart(void) {
+    const char *counter = path_of("totals"), *file = path_of("totalstate");
+    bytes state;
+    result r;
+    unlink(counter);
+    r = run(NULL,
+            ARGS(A("--restart=5"), A("--restart-delay=10ms"), A("--status-file"), A(file), A("--"),
+                 A("/bin/sh"), A("-c"),
+                 A(format("echo x >>%s; "
+                          "echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m'$$'\",\"content\":[],"
+                          "\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}'; "
+                          "test $(wc -l <%s) = 2 && exit 7; "
+                          "echo '{\"type\":\"result\",\"total_cost_usd\":0.25,\"usage\":{\"input_tokens\":"
+                          "100,\"output_tokens\":10}}'; test $(wc -l <%s) = 3",
+                          counter, counter, counter))));
+    CHECK_EQ(r.code, 0);
+    state = read_file(file);
+    CHECK_EQ(number_at(&state, "/restarts"), 2);
+    CHECK_EQ(number_at(&state, "/messages"), 3);
+    CHECK_EQ(number_at(&state, "/tokens/input"), 201); /* two results, and a message that came to none */
+    CHECK_EQ(number_at(&state, "/tokens/output"), 22);
+    CHECK_TEXT(text_at(&state, "/cost_usd"), strlen(text_at(&state, "/cost_usd")), "0.5");
+    free(state.ptr);
+    forget(&r);
+}
+
+static void long_delay_is_no_shorter(void) {
+    /* What is longer than the longest wait is not multiplied, nor cut. */
+    int err[2];
+    char line[256];
+    ssize_t n;
+    pid_t pid;
+    pipe_or_die(err);
+    pid = spawn(ARGS(A(wrap_path), A("--restart=9"), A("--restart-delay=100h"), A("--"), A("/bin/false")),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), err[1],
+                NULL);
+    close(err[1]);
+    n = read(err[0], line, sizeof line - 1);
+    line[n > 0 ? n : 0] = '\0';
+    CHECK(strstr(line, "starting again in 360000.0 s (1 of 9)") != NULL);
+    kill(pid, SIGTERM);
+    waitpid(pid, NULL, 0);
+    close(err[0]);
 }
 
 /* ---- publishing ---------------------------------------------------------------------------------- */
@@ -1374,6 +1779,75 @@ static void published_to_a_relay(void) {
     free(seen.ptr);
 }
 
+static pid_t start_relay(const char *relay, const char *path, int source) {
+    return spawn(ARGS(A(relay), A("--listen"), A(format("unix:%s", path)), A("--token=secret"),
+                      A("--keep-alive=200ms"), A("--fanout"), A("-")),
+                 source, open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+}
+
+static void relay_that_comes_late_and_again(void) {
+    /* What is said before the relay is there, while it is away, and after a connection was closed in a long
+       silence: all of it arrives, once; only what is worth it is said. */
+    const char *path = path_of("late.sock"), *said = path_of("latesaid");
+    char relay[256], target[256];
+    int source[2], source2[2], status, fd, err = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int go[2];
+    bytes seen = {NULL, 0, 0}, b;
+    pid_t pid, wrap;
+    snprintf(relay, sizeof relay, "%.*ssse_relay", (int)(strrchr(fake_path, '/') + 1 - fake_path),
+             fake_path);
+    if (access(relay, X_OK) != 0) {
+        test_skip("no sse_relay beside fake_llm");
+        return;
+    }
+    keep(&seen, "", 0);
+    pipe_or_die(go);
+    pipe_or_die(source);
+    pipe_or_die(source2);
+    snprintf(target, sizeof target, "unix:%s:/publish", path);
+    setenv("STREAM_WRAP_TOKEN", "secret", 1);
+    wrap = spawn(ARGS(A(wrap_path), A("--publish"), A(target), A("--name=late"), A("--stdin=-"), A("--"),
+                      A("/bin/cat")),
+                 go[0], open("/dev/null", O_WRONLY | O_CLOEXEC), err, NULL);
+    unsetenv("STREAM_WRAP_TOKEN");
+    close(go[0]);
+    dprintf(go[1], "{\"type\":\"a\"}\n");
+    usleep(200000);
+    pid = start_relay(relay, path, source[0]);
+    fd = ask(path, "/events?topic=late", "localhost");
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    AWAIT(comes(fd, &seen, "{\"type\":\"a\"}"));
+    usleep(700000); /* the relay closes the connection */
+    dprintf(go[1], "{\"type\":\"b\"}\n");
+    AWAIT(comes(fd, &seen, "{\"type\":\"b\"}"));
+    close(fd);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    dprintf(go[1], "{\"type\":\"c\"}\n");
+    usleep(200000);
+    pid = start_relay(relay, path, source2[0]);
+    fd = ask(path, "/events?topic=late", "localhost");
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    AWAIT(comes(fd, &seen, "{\"type\":\"c\"}"));
+    close(go[1]);
+    waitpid(wrap, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    AWAIT(comes(fd, &seen, "\"event\":\"end\""));
+    CHECK_EQ(count_text(&seen, "\"event\":\"record\""), 3);
+    b = read_file(said);
+    CHECK_EQ(count_text(&b, "trying again"), 2); /* absent at first, and gone: not the closed connection */
+    free(b.ptr);
+    free(seen.ptr);
+    kill(pid, SIGTERM);
+    waitpid(pid, &status, 0);
+    close(fd);
+    close(err);
+    close(source[0]);
+    close(source[1]);
+    close(source2[0]);
+    close(source2[1]);
+}
+
 static void presets_and_environment_overlay(void) {
     static const struct {
         const char *option, *environment;
@@ -1392,12 +1866,28 @@ static void presets_and_environment_overlay(void) {
         free(state.ptr);
         forget(&r);
     }
-    setenv("STREAM_RESPONSE_CHUNK_SIZE", "much", 1);
-    {
-        result r = run("", ARGS(A("--output=raw")));
-        unsetenv("STREAM_RESPONSE_CHUNK_SIZE");
-        CHECK_EQ(r.code, 125);
-        CHECK_HAS(r.err, "STREAM_RESPONSE_CHUNK_SIZE");
+    for (i = 0; i < 2; i++) {
+        const char *name = i ? "STREAM_REQUEST_CHUNK_SIZE" : "STREAM_RESPONSE_CHUNK_SIZE";
+        setenv(name, "much", 1);
+        refused(ARGS(A("--output=raw")), name);
+        setenv(name, "0", 1);
+        refused(ARGS(A("--output=raw")), name);
+        setenv(name, "3", 1);
+        {
+            result r = run("through small pieces", ARGS(A("--stdin=-"), A("--"), A("/bin/cat")));
+            CHECK_TEXT(r.out.ptr, r.out.len, "through small pieces");
+            forget(&r);
+        }
+        unsetenv(name);
+    }
+    for (i = 0; i < 2; i++) { /* without the pool each buffer is made anew: the tee keeps some */
+        result r;
+        if (i) setenv("STREAM_BUFFER_POOL_ENABLED", "0", 1);
+        r = run(NULL,
+                ARGS(A("--metrics=json"), A("--tee=/dev/null"), A("--"), A(fake_path), A("--total=3M")));
+        unsetenv("STREAM_BUFFER_POOL_ENABLED");
+        CHECK_EQ(r.code, 0);
+        CHECK((number_at(&r.err, "/stream_wrap_buffers_reused_total") == 0) == (i == 1));
         forget(&r);
     }
 }
@@ -1456,6 +1946,13 @@ static void oversize_is_one_event_then_resync_1_3(void) {
     CHECK_EQ(count_text(&r.out, "\"event\":\"oversize\""), 1);
     CHECK_HAS(r.out, "\"bytes\":66,\"head\":\"{\\\"type\\\":\\\"big\\\"");
     CHECK_HAS(r.out, "\"record\":{\"type\":\"small\"}");
+    forget(&r);
+    /* The cap is each record's own: those before it do not count. */
+    r = run("{\"n\":\"0123456789abcdef\"}\n{\"n\":\"0123456789abcdef0123456789\"}\n"
+            "{\"n\":\"0123456789abcdef0123456789\"}\n{\"n\":\"0123456789abcdef\"}\n",
+            ARGS(A("--output=events"), A("--max-record=32")));
+    CHECK_EQ(count_text(&r.out, "\"event\":\"oversize\""), 2);
+    CHECK_EQ(count_text(&r.out, "\"event\":\"record\""), 2);
     forget(&r);
 }
 
@@ -1613,6 +2110,19 @@ static void events_are_valid_json_whatever_comes(void) {
     forget(&r);
 }
 
+static void invalid_record_counts_once(void) {
+    static const char *const mode[] = {"--output=raw", "--output=text", "--output=events"};
+    size_t i;
+    for (i = 0; i < COUNT(mode); i++) {
+        result r;
+        bytes state = status_of("{\"type\" \"a\"}\n{\"type\":\"b\"}\n", 28, &r, mode[i]);
+        CHECK_EQ(number_at(&state, "/invalid"), 1);
+        CHECK_EQ(number_at(&state, "/records"), 2);
+        free(state.ptr);
+        forget(&r);
+    }
+}
+
 static void big_input_against_a_chatty_child_1_10(void) {
     setup s;
     result r;
@@ -1623,6 +2133,31 @@ static void big_input_against_a_chatty_child_1_10(void) {
     CHECK_EQ(r.code, 0);
     CHECK_EQ(r.out_len, 8000000);
     CHECK_EQ(atoi(r.err.ptr ? r.err.ptr : ""), 8000000);
+    forget(&r);
+}
+
+static void timers_run_while_input_is_written_1_10(void) {
+    setup s;
+    result r;
+    memset(&s, 0, sizeof s);
+    s.zeros = 8000000;
+    r = run_with(
+        &s, ARGS(A("--stdin=-"), A("--timeout=startup=300ms:stop"), A("--"), A("/bin/sleep"), A("600")));
+    CHECK_EQ(r.code, 124);
+    CHECK_HAS(r.err, "stalled: startup");
+    CHECK_HAS(r.err, "its stdin is open");
+    CHECK(r.wall_ms < 5000);
+    forget(&r);
+}
+
+static void unreadable_input_is_no_success(void) {
+    setup s;
+    result r;
+    memset(&s, 0, sizeof s);
+    s.stdin_file = "/";
+    r = run_with(&s, ARGS(A("--output=raw")));
+    CHECK_EQ(r.code, 125);
+    CHECK_HAS(r.err, "reading: Is a directory");
     forget(&r);
 }
 
@@ -1782,25 +2317,39 @@ static void full_disk_is_said_and_stops(void) {
     forget(&r);
 }
 
-/* A reader that takes 1 KiB now and then, behind a pipe or socket that is, or is not, non-blocking. */
-static void slow_reader(int out[2], bool nonblocking) {
+static uint64_t ticks_of(pid_t pid) {
+    bytes b = read_file(format("/proc/%d/stat", (int)pid));
+    const char *p = strrchr(b.ptr, ')');
+    unsigned long user = 0, system = 0;
+    if (p) sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    free(b.ptr);
+    return user + system;
+}
+
+/* A reader that takes 1 KiB now and then, behind a pipe or socket that is, or is not, non-blocking: a
+   second at 100 KiB/s, or ten at 1 KiB/s. */
+static void slow_reader(int out[2], bool nonblocking, bool very) {
     bytes got = {NULL, 0, 0}, want = {NULL, 0, 0};
     static char block[1024];
     struct rusage usage;
     int status, ref_fd[2];
     pid_t pid, producer;
+    uint64_t ticks = 0;
     ssize_t n;
     if (nonblocking) fcntl(out[1], F_SETFL, O_NONBLOCK);
     pid = spawn(ARGS(A(wrap_path), A("--"), A(fake_path), A("--total=400K")),
                 open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
     CHECK_EQ(fcntl(out[1], F_GETFL) & O_NONBLOCK, nonblocking ? O_NONBLOCK : 0);
-    while (got.len < 100 * 1024) { /* slowly at first: the wrapper is blocked nearly all of this second */
+    while (got.len <
+           (very ? 11 : 100) * 1024) { /* slowly at first: the wrapper is blocked nearly all the time */
+        if (got.len == 1024) ticks = ticks_of(pid);
         n = read(out[0], block, sizeof block);
         if (n <= 0) break;
         keep(&got, block, (size_t)n);
         CHECK_EQ(fcntl(out[1], F_GETFL) & O_NONBLOCK, nonblocking ? O_NONBLOCK : 0);
-        usleep(10000);
+        usleep(very ? 1000000 : 10000);
     }
+    if (very) CHECK(ticks_of(pid) - ticks <= 10 * (uint64_t)sysconf(_SC_CLK_TCK) * 2 / 100);
     close(out[1]);
     while ((n = read(out[0], block, sizeof block)) > 0) {
         keep(&got, block, (size_t)n);
@@ -1827,13 +2376,13 @@ static void slow_reader(int out[2], bool nonblocking) {
 static void slow_reader_of_a_nonblocking_pipe_1_15(void) {
     int out[2];
     pipe_or_die(out);
-    slow_reader(out, true);
+    slow_reader(out, true, getenv("TEST_SANITIZED") == NULL);
 }
 
 static void slow_reader_of_a_blocking_pipe_1_15(void) {
     int out[2];
     pipe_or_die(out);
-    slow_reader(out, false);
+    slow_reader(out, false, false);
 }
 
 static void slow_reader_of_a_socket_1_15(void) {
@@ -1841,7 +2390,7 @@ static void slow_reader_of_a_socket_1_15(void) {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, out) != 0) exit(95);
     fcntl(out[0], F_SETFD, FD_CLOEXEC);
     fcntl(out[1], F_SETFD, FD_CLOEXEC);
-    slow_reader(out, false);
+    slow_reader(out, false, false);
 }
 
 static void closed_standard_descriptors_are_survived(void) {
@@ -1933,20 +2482,13 @@ static void record_frame(FILE *cast, uint64_t ms, const char *data, size_t len) 
 }
 
 static void status_line_on_a_terminal_1_17(void) {
-    struct winsize size = {24, 70, 0, 0};
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal, status;
+    int terminal, status, master = open_terminal(&terminal, 24, 70);
     char part[4096];
     bytes screen = {NULL, 0, 0};
     uint64_t start;
     FILE *cast;
     ssize_t n;
     pid_t pid;
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
-        test_skip("no pseudo-terminal here");
-        return;
-    }
-    terminal = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    ioctl(terminal, TIOCSWINSZ, &size);
     setenv("TERM", "xterm", 1);
     keep(&screen, "", 0);
     pid = spawn(
@@ -1974,14 +2516,74 @@ static void status_line_on_a_terminal_1_17(void) {
     CHECK_HAS(screen, "$0.0625");
     CHECK_EQ(count_text(&screen, "last 0:0"), count_text(&screen, "last "));
     CHECK_EQ(count_text(&screen, "\n"), 0); /* one line, and it never scrolls */
-    CHECK(screen.len > 4 && memcmp(screen.ptr + screen.len - 4, "\r\033[K", 4) == 0); /* left as found */
+    CHECK(screen.len > 7 &&
+          memcmp(screen.ptr + screen.len - 7, "\r\033[K\033[J", 7) == 0); /* left as found */
     {
         size_t from = 0, i; /* never wider than the terminal */
         for (i = 0; i < screen.len; i++) {
             if (screen.ptr[i] == '\r') from = i + 1;
-            if (screen.ptr[i] == '\033') CHECK(i - from < 70);
+            if (strncmp(screen.ptr + i, "\033[?7l", 5) == 0) from = i + 5;
+            if (screen.ptr[i] == '\033' && from <= i) CHECK(i - from < 70 + 3);
         }
     }
+    close(master);
+    free(screen.ptr);
+}
+
+static void background_job_draws_nothing_1_17(void) {
+    /* A shell has its prompt there. It is run by another stream_wrap, for the sake of the terminal. */
+    static const char *const how[] = {"", "&"};
+    size_t i;
+    for (i = 0; i < COUNT(how); i++) {
+        int code;
+        bytes got = run_on_terminal(
+            ARGS(A("--progress=off"), A("--stdin=inherit"), A("--"), A("/bin/sh"), A("-c"),
+                 format("set -m; %s --output=text -- sleep 0.5 2>/dev/tty %s wait; echo up", wrap_path,
+                        how[i][0] ? how[i] : ";")),
+            "x", &code);
+        CHECK_EQ(code, 0);
+        CHECK_EQ(count_text(&got, "last 0:0") > 0, i == 0);
+        CHECK_EQ(count_text(&got, "\033") > 0, i == 0);
+        CHECK_HAS(got, "up");
+        free(got.ptr);
+    }
+}
+
+static void narrow_terminal_cuts_no_character_1_7_1_17(void) {
+    /* 20 columns, a long name, a tool with wide characters and an escape in its name; and no colour. */
+    int terminal, status, master = open_terminal(&terminal, 24, 20);
+    char part[4096];
+    bytes screen = {NULL, 0, 0};
+    size_t i, from = 0, frames = 0;
+    ssize_t n;
+    pid_t pid;
+    keep(&screen, "", 0);
+    setenv("NO_COLOR", "1", 1);
+    pid = spawn(
+        ARGS(A(wrap_path), A("--name=\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"), A("--"), A("/bin/sh"), A("-c"),
+             A("echo '{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[{\"type\":"
+               "\"tool_use\",\"id\":\"t\",\"name\":"
+               "\"x\xe8\xaa\xad\xe3\x82\x80\xe8\xaa\xad\xe3\x82\x80\\u001b[31m\"}]}}'; "
+               "sleep 0.4")),
+        open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC), terminal, NULL);
+    unsetenv("NO_COLOR");
+    close(terminal);
+    while ((n = read(master, part, sizeof part)) > 0) keep(&screen, part, (size_t)n);
+    waitpid(pid, &status, 0);
+    for (i = 0; i < screen.len; i++) {
+        if (strncmp(screen.ptr + i, "\033[?7l", 5) == 0) from = i + 5;
+        if (screen.ptr[i] == '\033')
+            CHECK(strspn(screen.ptr + i + 1, "[?7") > 0 &&
+                  strchr("lhJK", screen.ptr[i + 1 + strspn(screen.ptr + i + 1, "[?7")]));
+        if (strncmp(screen.ptr + i, "\033[J\033[?7h", 8) != 0) continue;
+        CHECK(i - from < 20); /* bytes, of which a column takes one at least */
+        CHECK(stream_utf8_valid(screen.ptr + from, i - from));
+        frames++;
+    }
+    CHECK(frames >= 2);
+    /* A third is for the name; then the time, and what has room of the tool's name, cut between characters.
+     */
+    CHECK_HAS(screen, "l\xe6\x97\xa5\xe6\x9c\xac 0:00  x\xe8\xaa\xad\033[J");
     close(master);
     free(screen.ptr);
 }
@@ -2036,6 +2638,21 @@ static void unknown_types_pass_untouched_1_17(void) {
     forget(&r);
 }
 
+static void news_of_the_system_is_passed_on(void) {
+    static const char in[] = "{\"type\":\"system\",\"subtype\":\"thinking_tokens\",\"estimated_tokens\":2}\n"
+                             "{\"type\":\"system\",\"subtype\":\"api_retry\",\"attempt\":3}\n"
+                             "{\"type\":\"stream_event\",\"event\":{\"type\":\"ping\"}}\n"
+                             "{\"type\":\"stream_event\",\"event\":{\"type\":\"error\",\"error\":{}}}\n"
+                             "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_start\","
+                             "\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"Bash\"}}}\n";
+    result r = run(in, ARGS(A("--output=events")));
+    CHECK_EQ(count_text(&r.out, "\"event\":\"record\""), 2);
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"system\",\"subtype\":\"api_retry\",\"attempt\":3}}\n");
+    CHECK_HAS(r.out, "\"record\":{\"type\":\"stream_event\",\"event\":{\"type\":\"error\",");
+    CHECK_HAS(r.out, "\"id\":\"t\",\"name\":\"Bash\"}\n"); /* its input comes later */
+    forget(&r);
+}
+
 static void hostile_types_are_bounded(void) {
     bytes in = {NULL, 0, 0}, state;
     result r;
@@ -2048,9 +2665,25 @@ static void hostile_types_are_bounded(void) {
     CHECK_EQ(number_at(&state, "/records"), 500);
     CHECK_EQ(number_at(&state, "/types/(others)"), 500 - 23);
     CHECK_EQ(count_text(&r.err, "\033"), 0);
-    free(in.ptr);
     free(state.ptr);
     forget(&r);
+    /* One that is called as the rest are counted is counted with them, not beside them. */
+    {
+        const char *line = "{\"type\":\"(others)\"}\n";
+        setup s;
+        memset(&s, 0, sizeof s);
+        keep(&in, line, strlen(line));
+        memmove(in.ptr + strlen(line), in.ptr, in.len - strlen(line));
+        memcpy(in.ptr, line, strlen(line));
+        s.input = in.ptr;
+        s.input_len = in.len;
+        r = run_with(&s, ARGS(A("--metrics=prometheus")));
+        CHECK_EQ(count_text(&r.err, "{type=\"(others)\"}"), 1);
+        CHECK_EQ(count_text(&r.err, "stream_wrap_records_total{type="),
+                 24 - 1); /* it took the place of one */
+        forget(&r);
+    }
+    free(in.ptr);
 }
 
 static void text_is_safe_for_a_terminal_1_22(void) {
@@ -2125,6 +2758,83 @@ static void text_comes_once_from_deltas_or_whole(void) {
         free(want.ptr);
         forget(&raw);
         forget(&shown);
+    }
+}
+
+static void what_never_streamed_is_said_too(void) {
+    /* With partial messages on, a message that comes only whole (an error the CLI words itself) is text
+       like any other; messages of subagents side by side are told apart by their ids. */
+    static const char in[] =
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"message_start\",\"message\":{\"id\":\"m1\","
+        "\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}}\n"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_start\",\"content_block\":{"
+        "\"type\":"
+        "\"text\"}}}\n"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":"
+        "\"text_delta\",\"text\":\"hel\"}}}\n"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\"delta\":{\"type\":"
+        "\"text_delta\",\"text\":\"lo\"}}}\n"
+        "{\"type\":\"assistant\",\"message\":{\"id\":\"m1\",\"content\":[{\"type\":\"text\",\"text\":"
+        "\"hello\"}]}}\n"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\"}}\n"
+        "{\"type\":\"stream_event\",\"event\":{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}}"
+        "\n"
+        "{\"type\":\"assistant\",\"parent_tool_use_id\":\"t1\",\"message\":{\"id\":\"s1\",\"content\":[{"
+        "\"type\":"
+        "\"text\",\"text\":\"under\"}],\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n"
+        "{\"type\":\"assistant\",\"parent_tool_use_id\":\"t2\",\"message\":{\"id\":\"s2\",\"content\":[],"
+        "\"usage\":{\"input_tokens\":3,\"output_tokens\":2}}}\n"
+        "{\"type\":\"assistant\",\"parent_tool_use_id\":\"t1\",\"message\":{\"id\":\"s1\",\"content\":[],"
+        "\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}}\n"
+        "{\"type\":\"assistant\",\"message\":{\"id\":\"own\",\"content\":[{\"type\":\"text\",\"text\":"
+        "\"API Error\"}]}}\n";
+    bytes state;
+    result r = run(in, ARGS(A("--output=text")));
+    CHECK_TEXT(r.out.ptr, r.out.len, "hello\nAPI Error\n");
+    forget(&r);
+    r = run(in, ARGS(A("--output=events")));
+    CHECK_HAS(r.out, "\"source\":\"subagent\",\"text\":\"under\"");
+    CHECK_HAS(r.out, "\"source\":\"assistant\",\"text\":\"API Error\"");
+    CHECK_EQ(count_text(&r.out, "hello"), 0); /* it came in pieces */
+    forget(&r);
+    state = status_of(in, sizeof in - 1, &r, NULL);
+    CHECK_EQ(number_at(&state, "/messages"), 4);
+    CHECK_EQ(number_at(&state, "/tokens/input"), 16);
+    CHECK_EQ(number_at(&state, "/tokens/output"), 13);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void result_that_knows_nothing_changes_nothing(void) {
+    static const char in[] = "{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[],\"usage\":"
+                             "{\"input_tokens\":5,\"output_tokens\":7}}}\n"
+                             "{\"type\":\"assistant\",\"message\":{\"id\":\"m\",\"content\":[]}}\n"
+                             "{\"type\":\"result\",\"is_error\":true,\"usage\":{\"input_tokens\":0}}\n";
+    result r;
+    bytes state = status_of(in, sizeof in - 1, &r, NULL);
+    CHECK_EQ(number_at(&state, "/tokens/input"), 5);
+    CHECK_EQ(number_at(&state, "/tokens/output"), 7);
+    CHECK_EQ(number_at(&state, "/messages"), 1);
+    free(state.ptr);
+    forget(&r);
+}
+
+static void absurd_figures_are_none(void) {
+    static const char *const cost[] = {"1e300", "-1", "1e-400", "99999999999999999999999999999999"};
+    size_t i;
+    for (i = 0; i < COUNT(cost); i++) {
+        const char *in = format("{\"type\":\"result\",\"total_cost_usd\":%s,\"usage\":{\"input_tokens\":-5,"
+                                "\"output_tokens\":1e9}}\n",
+                                cost[i]);
+        result r = run(in, ARGS(A("--metrics=json")));
+        CHECK_EQ(r.code, 0);
+        CHECK_EQ(number_at(&r.err, "/stream_wrap_cost_usd"), 0);
+        CHECK_EQ(number_at(&r.err, "/stream_wrap_tokens_total{kind=\"input\"}"), 0);
+        forget(&r);
+        r = run(in, ARGS(A("--summary"), A("--progress=plain"), A("--stdin=-"), A("--"), A("/bin/cat")));
+        CHECK_EQ(count_text(&r.err, "$1"), 0);
+        CHECK_EQ(count_text(&r.err, "$-"), 0);
+        forget(&r);
     }
 }
 
@@ -2237,6 +2947,9 @@ static void live_totals_agree_with_the_final_record(void) {
 #define RUN(function) (!only || strstr(#function, only) ? test_run(#function, function) : (void)0)
 
 int main(int argc, char **argv) {
+#if defined(F_GETPIPE_SZ)
+    if (argc == 2 && strcmp(argv[1], "pipe-size") == 0) return printf("%d\n", fcntl(1, F_GETPIPE_SZ)) < 0;
+#endif
     if (argc < 3) return 2;
     only = argc > 3 ? argv[3] : NULL;
     program = argv[0];
@@ -2253,12 +2966,18 @@ int main(int argc, char **argv) {
     RUN(unread_stderr_never_stops_the_child_1_1);
     RUN(grandchild_holding_the_pipe_1_2);
     RUN(grandchild_that_goes_on_talking_is_heard_1_2);
+    RUN(child_without_output_lives_on);
     RUN(exit_codes);
     RUN(wrong_options_name_themselves);
+    RUN(full_disk_is_no_help);
     RUN(help_is_complete_and_true);
     RUN(child_gets_default_signals_1_14);
     RUN(child_inherits_no_descriptor);
     RUN(signals_reach_the_child);
+    RUN(last_words_after_a_signal_are_whole_1_4);
+    RUN(reader_that_takes_nothing_is_left);
+    RUN(asked_twice_waits_for_nobody);
+    RUN(nothing_turns_while_nothing_happens);
     RUN(deaf_child_is_killed_after_grace);
     RUN(timers_report_and_let_live_1_6);
     RUN(idle_timer_tells_what_is_known_1_6_1_11);
@@ -2266,6 +2985,8 @@ int main(int argc, char **argv) {
     RUN(total_and_exit_timers_stop_1_5);
     RUN(next_turn_has_its_timers_again_1_6);
     RUN(slow_reader_is_no_idle_child_1_6);
+    RUN(stopped_wrapper_hears_no_silence_1_6);
+    RUN(stall_is_seen_everywhere_1_6_1_11);
     RUN(killed_wrapper_leaves_nothing_1_12);
     RUN(stopped_grandchild_is_killed_1_12);
     RUN(tree_is_killed_when_its_leader_is_gone_1_12);
@@ -2275,10 +2996,15 @@ int main(int argc, char **argv) {
     RUN(terminal_for_the_child_changes_no_byte_1_20);
     RUN(window_size_reaches_the_child_1_20);
     RUN(child_may_read_our_terminal);
+    RUN(typed_interrupt_comes_once);
+#if defined(F_GETPIPE_SZ)
+    RUN(pipe_of_the_child_is_large_1_4);
+#endif
     RUN(child_may_write_to_socket_or_file_1_4);
     RUN(environment_and_directory);
     RUN(tee_has_every_byte);
     RUN(full_disk_behind_the_tee);
+    RUN(file_size_limit_is_a_full_disk);
     RUN(unread_tee_holds_nothing_up_unless_asked);
     RUN(codex_and_gemini_are_known);
     RUN(mapping_of_ones_own);
@@ -2286,10 +3012,14 @@ int main(int argc, char **argv) {
     RUN(subscriber_that_keeps_up_gets_every_event);
     RUN(summary_is_complete_1_17);
     RUN(slow_reader_shows_in_the_state);
-    RUN(dumb_terminal_gets_plain_lines_1_17);
+    RUN(slow_reader_shows_in_the_metrics);
+    if (!getenv("TEST_SANITIZED")) RUN(dumb_terminal_gets_plain_lines_1_17); /* takes its time */
     RUN(status_line_in_a_tmux_pane_1_17);
     RUN(restarts_and_resumes);
+    RUN(totals_outlive_a_restart);
+    RUN(long_delay_is_no_shorter);
     RUN(published_to_a_relay);
+    RUN(relay_that_comes_late_and_again);
     RUN(presets_and_environment_overlay);
     RUN(all_bytes_pass_exactly);
     RUN(huge_line_in_small_memory_1_3);
@@ -2301,7 +3031,10 @@ int main(int argc, char **argv) {
     RUN(only_lf_ends_a_record_1_8);
     RUN(noise_and_glue_1_9);
     RUN(events_are_valid_json_whatever_comes);
+    RUN(invalid_record_counts_once);
     RUN(big_input_against_a_chatty_child_1_10);
+    RUN(timers_run_while_input_is_written_1_10);
+    RUN(unreadable_input_is_no_success);
     RUN(child_input_is_empty_unless_asked);
     RUN(each_byte_is_scanned_once_1_13);
     if (!getenv("TEST_SANITIZED")) { /* what a sanitizer allocates is not ours */
@@ -2318,13 +3051,19 @@ int main(int argc, char **argv) {
     RUN(states_are_visible_1_5);
     RUN(missing_result_is_named_1_5);
     RUN(status_line_on_a_terminal_1_17);
+    RUN(background_job_draws_nothing_1_17);
+    RUN(narrow_terminal_cuts_no_character_1_7_1_17);
     RUN(no_terminal_no_decoration_1_17);
     RUN(status_file_is_always_whole_1_17);
     RUN(unwritable_status_file_is_said_once_1_17);
     RUN(unknown_types_pass_untouched_1_17);
+    RUN(news_of_the_system_is_passed_on);
     RUN(hostile_types_are_bounded);
     RUN(text_is_safe_for_a_terminal_1_22);
     RUN(text_comes_once_from_deltas_or_whole);
+    RUN(what_never_streamed_is_said_too);
+    RUN(result_that_knows_nothing_changes_nothing);
+    RUN(absurd_figures_are_none);
     RUN(metrics_in_both_forms);
     RUN(totals_do_not_depend_on_how_it_is_cut);
     RUN(recorded_session);

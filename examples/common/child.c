@@ -453,6 +453,11 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     if (desc->input == CHILD_STDIN_NULL && (in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) goto fail;
     if (desc->input == CHILD_STDIN_PIPE && (pipe_cloexec(in) != 0 || set_nonblocking(in[1]) != 0)) goto fail;
     if (set_nonblocking(out[0]) != 0 || set_nonblocking(err[0]) != 0) goto fail;
+    if (desc->pipe_len) {
+        size_t granted; /* a refusal is no error */
+        stream_kernel_buffer(out[0], desc->pipe_len, &granted);
+        stream_kernel_buffer(err[0], 65536, &granted);
+    }
     input = desc->input == CHILD_STDIN_FILE ? desc->file : in[0];
     r = desc->guarded ? start_guarded(c, desc, input, out[1], err[1]) : launch(desc, input, out[1], err[1]);
     if (r.kind != RAN) {
@@ -464,11 +469,6 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     close(out[1]);
     close(err[1]);
     if (in[0] >= 0) close(in[0]);
-    if (desc->pipe_len) {
-        size_t granted; /* a refusal is no error */
-        stream_kernel_buffer(out[0], desc->pipe_len, &granted);
-        stream_kernel_buffer(err[0], 65536, &granted);
-    }
     c->pid = r.value;
     c->in = in[1];
     c->out = out[0];

@@ -19,6 +19,7 @@ void console_prepare(void) {
     while (fd >= 0 && fd <= 2);
     if (fd > 2) close(fd);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* as is a file that has grown to `ulimit -f` */
 }
 
 char **console_arguments(int *count, char **given) {
@@ -31,15 +32,28 @@ stream_fd console_fd(int stream) { return stream; }
 /* Handlers run with all the others held back, so they may count; the loop only reads what they count. */
 static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 enum { ENDS = sizeof ends / sizeof ends[0] };
-static volatile sig_atomic_t caught[ENDS], resizes;
+static volatile sig_atomic_t caught[ENDS], by_terminal[ENDS], resizes;
 static sig_atomic_t taken[ENDS], resizes_taken;
 static void (*wake_loop)(void *ctx);
 static void *wake_ctx;
 
-static void on_signal(int number) {
+/* Whether no process sent it. Where that cannot be told: no. */
+static int from_terminal(const siginfo_t *info) {
+#if defined(SI_KERNEL)
+    return info->si_code == SI_KERNEL;
+#else
+    return (void)info, 0;
+#endif
+}
+
+static void on_signal(int number, siginfo_t *info, void *context) {
     int saved = errno, i;
-    for (i = 0; i < ENDS; i++)
-        if (ends[i] == number) caught[i] = (caught[i] + 1) & 0x3fff;
+    (void)context;
+    for (i = 0; i < ENDS; i++) {
+        if (ends[i] != number) continue;
+        caught[i] = (caught[i] + 1) & 0x3fff;
+        by_terminal[i] = from_terminal(info);
+    }
     if (number == SIGWINCH) resizes = (resizes + 1) & 0x3fff;
     wake_loop(wake_ctx);
     errno = saved;
@@ -51,8 +65,8 @@ bool console_catch(void (*wake)(void *ctx), void *ctx) {
     wake_loop = wake;
     wake_ctx = ctx;
     memset(&act, 0, sizeof act);
-    act.sa_handler = on_signal;
-    act.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+    act.sa_sigaction = on_signal;
+    act.sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP;
     sigfillset(&act.sa_mask);
     for (i = 0; i < ENDS; i++) {
         /* A signal that was ignored when we were started (nohup) stays ignored. */
@@ -62,11 +76,12 @@ bool console_catch(void (*wake)(void *ctx), void *ctx) {
     return sigaction(SIGCHLD, &act, NULL) == 0 && sigaction(SIGWINCH, &act, NULL) == 0;
 }
 
-int console_signal(void) {
+int console_signal(bool *typed) {
     int i;
     for (i = 0; i < ENDS; i++) {
         if (taken[i] == caught[i]) continue;
         taken[i] = (taken[i] + 1) & 0x3fff;
+        *typed = by_terminal[i] != 0;
         return ends[i];
     }
     return 0;
@@ -89,6 +104,11 @@ bool console_is_one(void) {
 bool console_can_draw(void) {
     const char *term = getenv("TERM");
     return isatty(2) == 1 && term && *term && strcmp(term, "dumb") != 0;
+}
+
+bool console_in_front(void) {
+    pid_t front = tcgetpgrp(2);
+    return front < 0 || front == getpgrp(); /* on one that controls no job, nobody is in front */
 }
 
 void console_size(int stream, unsigned *columns, unsigned *rows) {

@@ -26,16 +26,19 @@ stream_fd console_fd(int stream);
 /* From now on signals that ask us to end, tell of a child's end or of a new window size are kept, and each
    calls wake(ctx): in a signal handler, or in another thread. Once. False: see console_error. */
 bool console_catch(void (*wake)(void *ctx), void *ctx);
-/* The next signal that asks us to end, once for each time it came, by its POSIX number; 0: none. */
-int console_signal(void);
+/* The next signal that asks us to end, once for each time it came, by its POSIX number; 0: none. *typed:
+   the system's terminal sent it, as on ^C, to all that run in the foreground with us. */
+int console_signal(bool *typed);
 /* Whether the window has another size since the last call. */
 bool console_resized(void);
 
 bool console_is_terminal(int stream);
 /* Whether standard output and standard error are one and the same terminal. */
 bool console_is_one(void);
-/* Whether standard error is a terminal on which "\r" and "\033[K" do what they should. */
+/* Whether standard error is a terminal on which "\r" and "\033[J" do what they should. */
 bool console_can_draw(void);
+/* Whether the terminal is not somebody else's just now, as that of a shell that has us in the background. */
+bool console_in_front(void);
 /* The terminal's size, 80 by 24 where that cannot be told. */
 void console_size(int stream, unsigned *columns, unsigned *rows);
 

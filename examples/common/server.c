@@ -822,7 +822,7 @@ unsigned server_port(const server *s, unsigned listener) {
 void server_peer(const server_conn *c, char text[64]) {
     struct sockaddr_storage a;
     socklen_t len = sizeof a;
-    strcpy(text, "unix");
+    memcpy(text, "unix", sizeof "unix");
     if (getpeername(c->file.fd, (struct sockaddr *)(void *)&a, &len) == 0 && a.ss_family != AF_UNIX)
         (void)getnameinfo((const struct sockaddr *)(const void *)&a, len, text, 64, NULL, 0,
                           NI_NUMERICHOST);

@@ -106,7 +106,7 @@ bool parse_duration(const char *s, uint64_t *ns) {
     static const char *const suffix[] = {"ms", "s", "m", "h", ""};
     static const uint64_t unit[] = {UINT64_C(1000000), UINT64_C(1000000000), UINT64_C(60000000000),
                                     UINT64_C(3600000000000), UINT64_C(1000000000)};
-    return parse_suffixed(s, suffix, unit, 5, ns);
+    return parse_suffixed(s, suffix, unit, 5, ns) && *ns <= UINT64_MAX / 8; /* a sum of some still fits */
 }
 
 int parse_choice(const char *words, const char *word) {

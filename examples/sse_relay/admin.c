@@ -56,6 +56,8 @@ size_t admin_metrics(relay *r, bool json, char *dst, size_t cap) {
     ROW("filtered_events_total", "Events left out by --drop and --only.", STREAM_METRIC_TOTAL,
         &r->counts.filtered);
     ROW("rewritten_events_total", "Events changed by --set.", STREAM_METRIC_TOTAL, &r->counts.rewritten);
+    ROW("patched_events_total", "Events of which --diff made a patch.", STREAM_METRIC_TOTAL,
+        &r->counts.patched);
     ROW("truncated_total", "Answers that ended early.", STREAM_METRIC_TOTAL, &r->counts.truncated);
     ROW("pings_total", "Pings sent.", STREAM_METRIC_TOTAL, &r->counts.pings);
     ROW("early_answers_total", "Streams begun before the upstream answered.", STREAM_METRIC_TOTAL,
@@ -250,14 +252,6 @@ static void page_part(server_conn *c, const char *type, const char *ptr, size_t 
     server_end(c);
 }
 
-/* Browsers say text/html when they are to show a page; nobody else who asks for / does. */
-static bool asks_for_page(const http_head *h) {
-    stream_slice rest = h->fields, name, value;
-    while (http_field_next(&rest, &name, &value))
-        if (http_same(name, "accept") && http_list_has(value, "text/html")) return true;
-    return false;
-}
-
 bool admin_serves(relay *r, server_conn *c) {
     static const char *const paths[] = {"/metrics", "/buffer-pool-metrics", "/healthz", "/streams", "/"};
     enum { METRICS, POOL, HEALTH, STREAMS, PAGE, PATHS };
@@ -276,7 +270,9 @@ bool admin_serves(relay *r, server_conn *c) {
     if (i == PATHS) return false;
     if (i == PAGE) {
         bool css = http_same(h->query, "page.css"), js = http_same(h->query, "page.js");
-        if (!css && !js && r->admin_listener == UINT_MAX && !asks_for_page(h)) return false;
+        /* Browsers say text/html when they are to show a page; nobody else who asks for / does. */
+        if (!css && !js && r->admin_listener == UINT_MAX && !relay_accepts(h->fields, "text/html"))
+            return false;
         if (!http_same(h->method, "GET") && !c->head_only) return false;
         if (css)
             page_part(c, "text/css; charset=utf-8", page_css, sizeof page_css);
@@ -302,7 +298,6 @@ bool admin_serves(relay *r, server_conn *c) {
         server_abort(c, SERVER_NO_MEMORY);
         return true;
     }
-    n = 0;
     if (i == METRICS)
         n = admin_metrics(r, false, buf->data, ANSWER_MAX),
         type = "text/plain; version=0.0.4; charset=utf-8";

@@ -7,6 +7,10 @@
    (--policy) when what it has not got is more than --client-bytes, or no longer kept. Urgent events have a
    lane of their own and no id: they overtake what waits, and nobody can resume behind one.
 
+   With --diff an event is kept in two forms, whole and as a patch against the one before of its key. Who
+   has that one gets the patch: that is when it was sent everything from some number on, without a gap, and
+   the one before is not older than that. After an urgent event of any key the next of each comes whole.
+
    stream_broadcast is not what keeps them: its readers copy, and here the copy is what is to be shared. */
 #include <errno.h>
 #include <stdio.h>
@@ -124,11 +128,25 @@ static bool wanted(const subscriber *s, const slot *m) {
     return false;
 }
 
+/* What it gets of an event: the patch, if it has the event that this is against. */
+static const frame *form_of(const subscriber *s, const slot *m) {
+    bool has = m->patch.buf && m->previous >= s->since && !(m->foreign && s->topics);
+    return has ? &m->patch : &m->frame;
+}
+
+/* What it is behind by, without the one that goes into its output next: one event, however long, is nothing
+   to be behind by for who has taken all before. */
+static uint64_t waiting(const fanout *f, const subscriber *s) {
+    uint64_t behind = fanout_behind(f, s), from = s->next < f->oldest ? f->oldest : s->next;
+    return behind && server_room(s->c) >= LEAST_ROOM ? behind - f->ring[from % f->ring_len].frame.len
+                                                     : behind;
+}
+
 /* Deals with one that is too far behind: false when it is no longer there. */
 static bool catch_up(subscriber *s) {
     fanout *f = s->f;
     uint64_t lost = 0, cap = f->r->o.client_bytes;
-    bool over = fanout_behind(f, s) > cap;
+    bool over = waiting(f, s) > cap;
     if (!over) s->resuming = false;
     if (s->next >= f->oldest && (!over || s->resuming)) return true;
     if (f->r->o.policy == POLICY_DISCONNECT) {
@@ -138,16 +156,18 @@ static bool catch_up(subscriber *s) {
     }
     if (s->next < f->oldest) {
         lost = f->oldest - s->next;
-        s->next = f->oldest;
+        s->next = s->since = f->oldest;
     }
-    /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before. */
-    while (!s->resuming && s->next < f->next &&
+    /* Conflation passes over what is outdated when it comes to it; what it can gain is not known before.
+       The newest is never lost. */
+    while (over && !s->resuming && s->next + 1 < f->next &&
            fanout_behind(f, s) > (f->r->o.policy == POLICY_CONFLATE ? cap : cap / 2)) {
         slot *m = slot_of(f, s->next++);
         if (f->r->o.policy == POLICY_CONFLATE && m->outdated)
             f->dropped[POLICY_CONFLATE]++;
         else if (wanted(s, m))
             lost++;
+        s->since = s->next;
     }
     if (lost) {
         f->dropped[POLICY_DROP_OLDEST] += lost;
@@ -165,11 +185,11 @@ static bool send_batch(subscriber *s) {
     batch *b = &f->batch;
     if (s->c->framing != SERVER_CHUNKED || s->topics || f->next - s->next < LEAST_BATCH) return false;
     if (f->r->o.policy == POLICY_CONFLATE && s->stalled) return false;
-    if (!b->buf || b->from != s->next) {
+    if (!b->buf || b->from != s->next || s->since < b->since_least || s->since > b->since_most) {
         uint64_t number;
         size_t first = 0;
         for (number = s->next; number < s->next + LEAST_BATCH; number++) {
-            const frame *m = &slot_of(f, number)->frame;
+            const frame *m = form_of(s, slot_of(f, number));
             first += m->chunk + m->len + 2;
         }
         if (first > BATCH_BYTES) return false;
@@ -178,11 +198,17 @@ static bool send_batch(subscriber *s) {
         b->buf = NULL;
         if (stream_pool_acquire(f->r->s.pool, BATCH_BYTES, &b->buf) != STREAM_OK) return false;
         b->from = number;
-        b->payload = 0;
+        b->payload = b->since_least = 0;
+        b->since_most = UINT64_MAX;
         for (; number < f->next; number++) {
-            const frame *m = &slot_of(f, number)->frame;
+            const slot *one = slot_of(f, number);
+            const frame *m = form_of(s, one);
             size_t len = m->chunk + m->len + 2;
             if (len > b->buf->capacity - b->buf->len) break;
+            if (m == &one->patch && one->previous < b->since_most)
+                b->since_most = one->previous;
+            else if (m == &one->frame && one->patch.buf && one->previous >= b->since_least)
+                b->since_least = one->previous + 1;
             memcpy(b->buf->data + b->buf->len, m->buf->data + CHUNK_ROOM - m->chunk, len);
             b->buf->len += len;
             b->payload += m->len;
@@ -205,7 +231,9 @@ static void pull(subscriber *s) {
     if (f->urgent_next - s->urgent > URGENT) s->urgent = f->urgent_next - URGENT;
     while (s->urgent < f->urgent_next && server_room(s->c) >= LEAST_ROOM) {
         slot *m = &f->urgent[s->urgent++ % URGENT];
-        if (wanted(s, m)) send_frame(s, &m->frame);
+        if (!wanted(s, m)) continue;
+        send_frame(s, &m->frame);
+        if (m->keyed) s->since = s->next; /* what comes now is older than what it has of that key */
     }
     if (!catch_up(s)) return;
     while (server_room(s->c) >= LEAST_ROOM && (s->gap || s->next < f->next)) {
@@ -221,9 +249,10 @@ static void pull(subscriber *s) {
         /* Only one that is behind misses what is outdated: to others it was new when it came. */
         if (f->r->o.policy == POLICY_CONFLATE && m->outdated && s->stalled) {
             f->dropped[POLICY_CONFLATE]++;
+            s->since = s->next;
             continue;
         }
-        send_frame(s, &m->frame);
+        send_frame(s, form_of(s, m));
     }
     if (s->next < f->next) {
         if (!s->stalled) {
@@ -242,9 +271,10 @@ static void pull(subscriber *s) {
 
 static void forget_oldest(fanout *f) {
     slot *m = slot_of(f, f->oldest++);
-    f->bytes -= m->frame.len;
+    f->bytes -= m->frame.len + m->patch.len;
     stream_pool_release(m->frame.buf);
-    m->frame.buf = NULL;
+    stream_pool_release(m->patch.buf);
+    m->frame.buf = m->patch.buf = NULL;
 }
 
 /* A newer event of the same key: the one before is outdated. */
@@ -254,6 +284,24 @@ static void note_key(fanout *f, uint64_t key, uint64_t number) {
         slot_of(f, p->number)->outdated = true;
     p->key = key;
     p->number = number;
+}
+
+/* --diff: the other form of an event that is about to be kept. Without memory for it there is none. */
+static void add_patch(fanout *f, const stream_sse_event *event, slot *fresh) {
+    diff_found found;
+    if (!f->diff) f->diff = diff_new(DIFF_KEYS_SHARED, f->r->o.ring_bytes);
+    if (!f->diff || !diff_event(f->r, f->diff, event, f->next, fresh->topic, &found) || !found.patch)
+        return;
+    {
+        char name[PATCH_NAME];
+        stream_sse_event patched = diff_patched(event, found.patch, name);
+        if (encode(f, &patched, &fresh->patch)) {
+            fresh->previous = found.number;
+            fresh->foreign = found.topic != fresh->topic;
+            f->r->counts.patched++;
+        }
+    }
+    stream_pool_release(found.patch);
 }
 
 void fanout_serve(fanout *f) {
@@ -284,6 +332,7 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
     stream_sse_event event = *from;
     char id[40];
     slot fresh;
+    size_t bytes;
     memset(&fresh, 0, sizeof fresh);
     event.id = stream_slice_of(NULL, 0);
     event.has_retry = false;
@@ -299,26 +348,53 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
     f->published++;
     if (urgent) {
         slot *m = &f->urgent[f->urgent_next % URGENT];
+        fresh.keyed = diff_keyed(f->r, &event);
         if (f->urgent_next - f->served_urgent == URGENT) fanout_serve(f);
         stream_pool_release(m->frame.buf);
         *m = fresh;
         f->urgent_next++;
     } else {
+        if (f->r->filter.diff[0]) add_patch(f, &event, &fresh);
+        bytes = (size_t)fresh.frame.len + fresh.patch.len;
         /* Nobody must lose, or be found too far behind with, what was not offered yet. */
         if (f->offset - f->served_offset + fresh.frame.len > f->r->o.client_bytes / 2 ||
             f->next - f->served >= f->ring_len)
             fanout_serve(f);
         while (f->next > f->oldest &&
-               (f->next - f->oldest >= f->ring_len || f->bytes + fresh.frame.len > f->r->o.ring_bytes))
+               (f->next - f->oldest >= f->ring_len || f->bytes + bytes > f->r->o.ring_bytes))
             forget_oldest(f);
         fresh.offset = f->offset;
         *slot_of(f, f->next) = fresh;
-        f->bytes += fresh.frame.len;
+        f->bytes += bytes;
         f->offset += fresh.frame.len;
         if (key.len) note_key(f, hash(key), f->next);
         f->next++;
     }
     return true;
+}
+
+fanout_outcome fanout_offer(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
+                            bool urgent) {
+    stream_sse_event event = *from;
+    stream_pool_buf *data = NULL;
+    fanout_outcome outcome;
+    switch (filter_event(f->r, from, &data)) {
+    case FILTER_DROP: return FANOUT_LEFT_OUT;
+    case FILTER_FAILED: f->unpublished++; return FANOUT_FAILED;
+    case FILTER_CHANGED: event.data = stream_slice_of(data->data, data->len); break;
+    case FILTER_PASS: break;
+    }
+    if (key.len == 0 && f->r->o.conflate_key) {
+        const char *pointer = f->r->o.conflate_key;
+        stream_json_value found;
+        if (stream_json_pick(event.data.ptr, event.data.len, &pointer, 1, &found) == STREAM_OK)
+            key = stream_slice_of(found.ptr, found.len);
+    } else if (key.len == 0) {
+        key = event.event;
+    }
+    outcome = fanout_publish(f, &event, topic, key, urgent) ? FANOUT_PUBLISHED : FANOUT_FAILED;
+    stream_pool_release(data);
+    return outcome;
 }
 
 /* ---- subscribers ----------------------------------------------------------------------------------------
@@ -369,7 +445,7 @@ static void subscribe(fanout *f, server_conn *c) {
     fanout_serve(f); /* it begins behind what the others have been offered */
     s->f = f;
     s->c = c;
-    s->next = f->next;
+    s->next = s->since = f->next;
     s->urgent = f->urgent_next;
     s->began_ns = s->out_ns = r->s.now_ns;
     s->id = ++r->next_exchange;
@@ -398,11 +474,11 @@ static void subscribe(fanout *f, server_conn *c) {
         uint64_t number;
         bool ours = parse_id(f, last, &number);
         if (ours && number + 1 >= f->oldest && number < f->next) {
-            s->next = number + 1;
+            s->next = s->since = number + 1;
             s->resuming = true;
             f->replay_hits++;
         } else {
-            s->next = f->oldest;
+            s->next = s->since = f->oldest;
             s->resuming = true;
             s->gap = ours && number < f->next ? f->oldest - number - 1 : UINT64_MAX;
             f->replay_misses++;
@@ -454,12 +530,13 @@ static void publish_request(fanout *f, server_conn *c) {
         return;
     }
     /* As long for a wrong token as for a right one. */
-    if (given.len == n + 7 && strncmp(given.ptr, "Bearer ", 7) == 0)
+    if (given.len == n + 7 && given.ptr[6] == ' ' && http_same(stream_slice_of(given.ptr, 6), "bearer"))
         for (i = 0; i < n; i++) differs |= (unsigned)(given.ptr[7 + i] ^ token[i]);
     else
         differs = 1;
     if (differs) {
-        server_reply(c, 401, "text/plain", stream_slice_text("Not with this token.\n"));
+        server_reply_with(c, 401, "text/plain", stream_slice_text("WWW-Authenticate: Bearer\r\n"),
+                          stream_slice_text("Not with this token.\n"));
         return;
     }
     p = (publication *)calloc(1, sizeof *p);
@@ -525,6 +602,7 @@ void fanout_body(server_conn *c, stream_pool_buf *buf, stream_slice piece) {
 void fanout_request(server_conn *c) {
     publication *p = publication_of(c);
     fanout *f = &((relay *)c->server->handler.ctx)->fan;
+    fanout_outcome outcome = FANOUT_FAILED;
     stream_sse_event e;
     char body[64];
     int n;
@@ -535,16 +613,18 @@ void fanout_request(server_conn *c) {
         e.event = stream_slice_text(p->event);
     else if (p->topic[0])
         e.event = stream_slice_text(p->topic);
-    if (p->refused || !fanout_publish(f, &e, stream_slice_text(p->topic[0] ? p->topic : p->event),
-                                      stream_slice_text(p->key), p->urgent)) {
+    if (!p->refused)
+        outcome = fanout_offer(f, &e, p->topic[0] ? stream_slice_text(p->topic) : stream_sse_type(&e),
+                               stream_slice_text(p->key), p->urgent);
+    if (outcome == FANOUT_FAILED) {
         drop_publication(c);
         server_reply(c, 400, "text/plain",
                      stream_slice_text("No event can be made of that; see --max-event.\n"));
         return;
     }
-    n = p->urgent ? snprintf(body, sizeof body, "{\"id\":null}\n")
-                  : snprintf(body, sizeof body, "{\"id\":\"%s-%llu\"}\n", f->epoch,
-                             (unsigned long long)f->next - 1);
+    n = p->urgent || outcome == FANOUT_LEFT_OUT ? snprintf(body, sizeof body, "{\"id\":null}\n")
+                                                : snprintf(body, sizeof body, "{\"id\":\"%s-%llu\"}\n",
+                                                           f->epoch, (unsigned long long)f->next - 1);
     drop_publication(c);
     server_reply(c, 200, "application/json", stream_slice_of(body, (size_t)n));
 }
@@ -558,14 +638,20 @@ void fanout_head(server_conn *c) {
     if (h->query.ptr) path.len = (size_t)(h->query.ptr - path.ptr) - 1;
     if (admin_serves(r, c) || relay_preflight(r, c)) return;
     if (r->admin_listener != c->listener) {
-        bool events =
-            (path.len == 1 && *path.ptr == '/') || (path.len == 7 && memcmp(path.ptr, "/events", 7) == 0);
+        bool events = http_same(path, "/") || http_same(path, "/events"),
+             publish = http_same(path, "/publish");
         if (events && get) {
             subscribe(&r->fan, c);
             return;
         }
-        if (path.len == 8 && memcmp(path.ptr, "/publish", 8) == 0 && http_same(h->method, "POST")) {
+        if (publish && http_same(h->method, "POST")) {
             publish_request(&r->fan, c);
+            return;
+        }
+        if (events || publish) {
+            server_reply_with(c, 405, "text/plain",
+                              stream_slice_text(events ? "Allow: GET, HEAD\r\n" : "Allow: POST\r\n"),
+                              stream_slice_text("GET /events, POST /publish.\n"));
             return;
         }
     }
@@ -646,9 +732,12 @@ bool fanout_retire_one(fanout *f) {
 }
 
 bool fanout_init(fanout *f, relay *r) {
+    struct timespec now;
     f->r = r;
     f->seed = stream_now_ns() | 1;
-    snprintf(f->epoch, sizeof f->epoch, "%llx", (unsigned long long)time(NULL));
+    clock_gettime(CLOCK_REALTIME, &now); /* in milliseconds: some programs are started twice in a second */
+    snprintf(f->epoch, sizeof f->epoch, "%llx",
+             (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
     f->ring_len = r->o.ring_events;
     f->ring = (slot *)calloc(f->ring_len, sizeof *f->ring);
     return f->ring != NULL && source_init(f);
@@ -661,5 +750,6 @@ void fanout_free(fanout *f) {
     while (f->ring && f->oldest < f->next) forget_oldest(f);
     for (i = 0; i < URGENT; i++) stream_pool_release(f->urgent[i].frame.buf);
     stream_pool_release(f->batch.buf);
+    diff_free(f->diff);
     free(f->ring);
 }

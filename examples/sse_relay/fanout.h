@@ -14,8 +14,13 @@ void source_unwanted(fanout *f); /* the last one left */
 
 /* ---- fanout.c ---- */
 
-/* One event to everybody: from the source, or from POST /publish. False: it cannot be encoded, or no
- * memory. */
+typedef enum { FANOUT_PUBLISHED, FANOUT_LEFT_OUT, FANOUT_FAILED } fanout_outcome;
+
+/* One event from the source, or from POST /publish, after --drop, --only and --set. Without a key it has
+   that of --conflate-key. FAILED: it cannot be encoded, or no memory. */
+fanout_outcome fanout_offer(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
+                            bool urgent);
+/* One event to everybody as it is. False: it cannot be encoded, or no memory. */
 bool fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
                     bool urgent);
 /* An event of the source is lost, and everybody is told as soon as there is memory for it. */

@@ -6,7 +6,8 @@
 
 #include "relay.h"
 
-enum { MAX_PATCHED = 200 }; /* longest name of an event that --diff looks at */
+enum { MAX_PATCHED = 200, MAX_KEY = 1024 }; /* longest name and key of an event that --diff looks at */
+enum { FREE_WORK = 131072 };                /* bytes that may be passed in search of members */
 
 /* "/pointer=json" taken apart into a rule; the pointer's copy lies in `memory`. */
 static const char *parse_rule(const char *text, stream_json_rule *rule, char *memory, size_t cap) {
@@ -62,30 +63,154 @@ static bool among(const texts *t, stream_slice name) {
 
 /* ---- --diff ---- */
 
+diff_state *diff_new(unsigned keys, size_t most_bytes) {
+    diff_state *d = (diff_state *)calloc(1, sizeof *d + keys * sizeof d->last[0]);
+    if (!d) return NULL;
+    d->keys = keys;
+    d->most_bytes = most_bytes;
+    return d;
+}
+
+static void forget(diff_state *d, diff_last *l) {
+    if (!l->json) return;
+    d->bytes -= l->json->len;
+    stream_pool_release(l->json);
+    l->json = NULL;
+    l->hash = 0;
+}
+
 void diff_free(diff_state *d) {
     unsigned i;
-    for (i = 0; d && i < DIFF_KEYS; i++) stream_pool_release(d->last[i].json);
+    for (i = 0; d && i < d->keys; i++) forget(d, &d->last[i]);
     free(d);
 }
 
-static uint64_t name_hash(stream_slice name) { /* FNV-1a */
+static uint64_t name_hash(stream_slice name, stream_slice key) { /* FNV-1a */
     uint64_t h = UINT64_C(14695981039346656037);
     size_t i;
     for (i = 0; i < name.len; i++) h = (h ^ (unsigned char)name.ptr[i]) * UINT64_C(1099511628211);
+    h = (h ^ '\n') * UINT64_C(1099511628211); /* no name has one */
+    for (i = 0; i < key.len; i++) h = (h ^ (unsigned char)key.ptr[i]) * UINT64_C(1099511628211);
     return h;
 }
 
-static stream_json_value key_of(const filter *f, const char *json, size_t len) {
+/* The member's value; without a pointer: --diff has nothing to do with this event. */
+static stream_slice key_of(const filter *f, const stream_sse_event *event) {
     const char *pointer = f->diff;
     stream_json_value key = {NULL, 0, STREAM_JSON_NONE};
-    (void)stream_json_pick(json, len, &pointer, 1, &key);
-    return key;
+    stream_slice data = event->data;
+    size_t offset;
+    if (!f->diff[0] || stream_sse_type(event).len > MAX_PATCHED ||
+        stream_json_value_of(data.ptr, data.len).type != STREAM_JSON_OBJECT ||
+        stream_json_check(data.ptr, data.len, &offset) != STREAM_OK ||
+        stream_json_pick(data.ptr, data.len, &pointer, 1, &key) != STREAM_OK || key.len > MAX_KEY)
+        return stream_slice_of(NULL, 0);
+    return stream_slice_of(key.ptr, key.len);
+}
+
+bool diff_keyed(const relay *r, const stream_sse_event *event) {
+    return key_of(&r->filter, event).ptr != NULL;
+}
+
+/* How much work a patch would be. Members are looked for from where the last one was found, so that two
+   objects of the same order are gone through once; in another order it is the product of their lengths, and
+   nobody must be made to wait for that. */
+typedef struct member {
+    uint64_t path; /* hash */
+    size_t at;     /* in the text */
+} member;
+
+static uint64_t mix(uint64_t h, uint64_t x) { return ((h ^ x) * UINT64_C(0x9E3779B97F4A7C15)) ^ (h >> 29); }
+
+/* All members of a text that was checked, however deep, in the order they stand. False: too deep. */
+static bool list_members(stream_slice json, member *list, size_t *count) {
+    struct {
+        uint64_t path, index;
+        bool array;
+    } level[STREAM_JSON_PATCH_DEPTH], *top = level;
+    uint64_t here = 0; /* the path of the next value */
+    size_t depth = 0, i, k;
+    memset(level, 0, sizeof level[0]);
+    *count = 0;
+    for (i = 0; i < json.len; i++) {
+        char ch = json.ptr[i];
+        if (ch == '"') {
+            size_t from = i++;
+            uint64_t hash = top->path;
+            for (; json.ptr[i] != '"'; i++) {
+                hash = mix(hash, (unsigned char)json.ptr[i]);
+                if (json.ptr[i] == '\\') hash = mix(hash, (unsigned char)json.ptr[++i]);
+            }
+            for (k = i + 1; k < json.len && strchr(" \t\r\n", json.ptr[k]); k++) {
+            }
+            if (depth == 0 || top->array || k == json.len || json.ptr[k] != ':') continue;
+            here = hash;
+            list[*count].path = hash;
+            list[(*count)++].at = from;
+        } else if (ch == '{' || ch == '[') {
+            if (depth == STREAM_JSON_PATCH_DEPTH) return false;
+            top = &level[depth++];
+            top->path = mix(here, 1);
+            top->index = 0;
+            top->array = ch == '[';
+            if (top->array) here = mix(top->path, 0);
+        } else if (ch == '}' || ch == ']') {
+            depth--;
+            top = &level[depth ? depth - 1 : 0];
+        } else if (ch == ',' && top->array) {
+            here = mix(top->path, ++top->index);
+        }
+    }
+    return true;
+}
+
+/* Looks for each of a in b as a patch would, until `work` bytes have been passed. */
+static bool look_for_all(const member *a, size_t an, const member *b, size_t bn, size_t b_len,
+                         size_t *work) {
+    size_t i, at = 0;
+    for (i = 0; i < an && bn > 0; i++) {
+        size_t p = at;
+        do {
+            size_t step = (p + 1 < bn ? b[p + 1].at : b_len) - b[p].at;
+            bool found = b[p].path == a[i].path;
+            if (*work < step) return false;
+            *work -= step;
+            p = p + 1 < bn ? p + 1 : 0;
+            if (found) {
+                at = p;
+                break;
+            }
+        } while (p != at);
+    }
+    return true;
+}
+
+static size_t colons(stream_slice json) {
+    size_t n = 0, i;
+    for (i = 0; i < json.len; i++) n += json.ptr[i] == ':';
+    return n;
+}
+
+static bool bearable(relay *r, stream_slice from, stream_slice to) {
+    size_t work = FREE_WORK + 2 * (from.len + to.len), a = colons(from), b = colons(to);
+    stream_pool_buf *memory;
+    member *x, *y;
+    bool good;
+    if (a <= FREE_WORK / (to.len + 1) && b <= FREE_WORK / (from.len + 1))
+        return true; /* whatever the order */
+    if (stream_pool_acquire(r->s.pool, (a + b + 2) * sizeof *x, &memory) != STREAM_OK) return false;
+    x = (member *)(void *)memory->data;
+    y = x + a + 1;
+    good = list_members(from, x, &a) && list_members(to, y, &b) &&
+           look_for_all(x, a, y, b, to.len, &work) && look_for_all(y, b, x, a, from.len, &work);
+    stream_pool_release(memory);
+    return good;
 }
 
 /* The patch from one to the other with the key in it: true when there is one that is shorter than the
    whole. A patch cannot set null, so what has one goes whole; a string that says so costs a patch, no more.
  */
-static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, stream_json_value key,
+static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, stream_slice key,
                        stream_pool_buf **out) {
     const filter *f = &r->filter;
     stream_json_writer w;
@@ -93,7 +218,9 @@ static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, s
     size_t len, head, i;
     for (i = 0; i + 4 <= to.len; i++)
         if (to.ptr[i] == 'n' && memcmp(to.ptr + i, "null", 4) == 0) return false;
-    if (stream_pool_acquire(r->s.pool, to.len + sizeof f->diff, &buf) != STREAM_OK) return false;
+    if (!bearable(r, stream_slice_of(from->data, from->len), to) ||
+        stream_pool_acquire(r->s.pool, to.len + sizeof f->diff, &buf) != STREAM_OK)
+        return false;
     head = (size_t)snprintf(buf->data, buf->capacity, "{\"%s\":%.*s", f->diff + 1, (int)key.len, key.ptr);
     stream_json_writer_init(&w, buf->data + head, buf->capacity - head);
     if (head + 2 < to.len &&
@@ -110,51 +237,67 @@ static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, s
     return false;
 }
 
-/* What the client is sent of it instead; the whole is kept for the next one. *data: what --set made of it.
- */
-static filter_verdict diff_event(relay *r, diff_state **state, const stream_sse_event *event,
-                                 stream_pool_buf **data) {
-    stream_slice whole = *data ? stream_slice_of((*data)->data, (*data)->len) : event->data;
-    stream_json_value key = key_of(&r->filter, whole.ptr, whole.len);
-    filter_verdict unchanged = *data ? FILTER_CHANGED : FILTER_PASS;
-    uint64_t name = name_hash(stream_sse_type(event));
-    stream_pool_buf *kept, *patch = NULL;
-    diff_state *d;
+bool diff_event(relay *r, diff_state *d, const stream_sse_event *event, uint64_t number, uint64_t topic,
+                diff_found *found) {
+    stream_slice whole = event->data, key = key_of(&r->filter, event);
+    stream_pool_buf *kept;
+    diff_last *l = NULL;
+    uint64_t hash;
     unsigned i;
-    if (stream_json_value_of(whole.ptr, whole.len).type != STREAM_JSON_OBJECT ||
-        key.type == STREAM_JSON_NONE || key.len > 1024 || stream_sse_type(event).len > MAX_PATCHED)
-        return unchanged;
-    if (!*state) *state = (diff_state *)calloc(1, sizeof **state);
-    d = *state;
-    if (!d || stream_pool_acquire(r->s.pool, whole.len, &kept) != STREAM_OK) return FILTER_FAILED;
+    memset(found, 0, sizeof *found);
+    if (!key.ptr) return true;
+    found->keyed = true;
+    hash = name_hash(stream_sse_type(event), key);
+    for (i = 0; i < d->keys && !l; i++) {
+        diff_last *one = &d->last[i];
+        if (one->hash == hash && one->json && one->key_len == key.len &&
+            memcmp(one->json->data + one->key_at, key.ptr, key.len) == 0)
+            l = one;
+    }
+    if (l) {
+        found->number = l->number;
+        found->topic = l->topic;
+        (void)make_patch(r, l->json, whole, key, &found->patch);
+    } else {
+        l = &d->last[d->turn++ % d->keys];
+    }
+    forget(d, l);
+    if (stream_pool_acquire(r->s.pool, whole.len, &kept) != STREAM_OK) {
+        stream_pool_release(found->patch);
+        found->patch = NULL;
+        return false;
+    }
     memcpy(kept->data, whole.ptr, whole.len);
     kept->len = whole.len;
-    for (i = 0; i < DIFF_KEYS; i++) {
-        stream_json_value other;
-        if (!d->last[i].json || d->last[i].name != name) continue;
-        other = key_of(&r->filter, d->last[i].json->data, d->last[i].json->len);
-        if (other.len == key.len && memcmp(other.ptr, key.ptr, key.len) == 0) break;
+    l->hash = hash;
+    l->json = kept;
+    l->key_at = (size_t)(key.ptr - whole.ptr);
+    l->key_len = key.len;
+    l->number = number;
+    l->topic = topic;
+    d->bytes += whole.len;
+    for (i = 0; i < d->keys && d->bytes > d->most_bytes; i++) {
+        diff_last *oldest = &d->last[d->turn++ % d->keys];
+        if (oldest != l) forget(d, oldest);
     }
-    if (i == DIFF_KEYS)
-        i = d->turn++ % DIFF_KEYS;
-    else
-        (void)make_patch(r, d->last[i].json, whole, key, &patch);
-    stream_pool_release(d->last[i].json);
-    d->last[i].name = name;
-    d->last[i].json = kept;
-    if (!patch) return unchanged;
-    stream_pool_release(*data);
-    *data = patch;
-    return FILTER_PATCHED;
+    return true;
+}
+
+stream_sse_event diff_patched(const stream_sse_event *event, const stream_pool_buf *patch,
+                              char name[PATCH_NAME]) {
+    stream_sse_event patched = *event;
+    stream_slice type = stream_sse_type(event);
+    int n = snprintf(name, PATCH_NAME, "%.*s.patch", (int)type.len, type.ptr);
+    patched.event = stream_slice_of(name, (size_t)n);
+    patched.data = stream_slice_of(patch->data, patch->len);
+    return patched;
 }
 
 /* ---- */
 
-filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event,
-                            stream_pool_buf **data) {
+filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data) {
     filter *f = &r->filter;
     stream_slice type = stream_sse_type(event);
-    filter_verdict verdict = FILTER_PASS;
     stream_json_writer w;
     stream_pool_buf *buf;
     uint64_t hits;
@@ -164,30 +307,24 @@ filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *ev
         return FILTER_DROP;
     }
     /* What is no JSON ("[DONE]") is nothing that rules speak of. */
-    if ((f->rules == 0 && !(d && f->diff[0])) ||
-        stream_json_check(event->data.ptr, event->data.len, &len) != STREAM_OK)
+    if (f->rules == 0 || stream_json_check(event->data.ptr, event->data.len, &len) != STREAM_OK)
         return FILTER_PASS;
-    if (f->rules) {
-        if (stream_pool_acquire(r->s.pool, event->data.len + f->grows, &buf) != STREAM_OK)
-            return FILTER_FAILED;
-        stream_json_writer_init(&w, buf->data, buf->capacity);
-        if (stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL) !=
-                STREAM_OK ||
-            stream_json_writer_finish(&w, &len) != STREAM_OK) {
-            stream_pool_release(buf);
-            return FILTER_FAILED;
-        }
-        buf->len = len;
-        if (hits) {
-            *data = buf;
-            verdict = FILTER_CHANGED;
-        } else {
-            stream_pool_release(buf);
-        }
+    if (stream_pool_acquire(r->s.pool, event->data.len + f->grows, &buf) != STREAM_OK) return FILTER_FAILED;
+    stream_json_writer_init(&w, buf->data, buf->capacity);
+    if (stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL) !=
+            STREAM_OK ||
+        stream_json_writer_finish(&w, &len) != STREAM_OK) {
+        stream_pool_release(buf);
+        return FILTER_FAILED;
     }
-    if (d && f->diff[0]) verdict = diff_event(r, d, event, data);
-    if (verdict != FILTER_PASS) r->counts.rewritten++;
-    return verdict;
+    if (!hits) {
+        stream_pool_release(buf);
+        return FILTER_PASS;
+    }
+    buf->len = len;
+    *data = buf;
+    r->counts.rewritten++;
+    return FILTER_CHANGED;
 }
 
 bool filter_terminal(const relay *r, const stream_sse_event *event) {
@@ -235,40 +372,47 @@ static bool add_event(relay *r, stream_pool_buf **out, const stream_sse_event *e
     return true;
 }
 
+/* The block as --set left it. */
+static bool add_block(relay *r, stream_pool_buf **out, const stream_item *item,
+                      const stream_sse_event *event, const char *ptr, size_t len) {
+    size_t before = (size_t)(item->ptr - ptr);
+    if (item->flags & STREAM_COPIED)
+        return add_event(r, out, event); /* several lines of data: written anew */
+    /* one line: everything around it stays as it is */
+    return add(r, out, ptr, before) && add(r, out, event->data.ptr, event->data.len) &&
+           add(r, out, item->ptr + item->len, len - before - item->len);
+}
+
 bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out) {
     stream_sse *sse = &r->filter.sse;
     stream_item item;
     stream_pool_buf *data = NULL;
     stream_sse_event event;
-    bool good = false;
+    filter_verdict verdict;
+    diff_found found;
+    bool good;
     stream_sse_reset(sse);
     (void)stream_sse_feed(sse, ptr, len);
     if (stream_sse_next(sse, &item) != STREAM_OK) return add(r, out, ptr, len); /* a comment, an id alone */
     event = sse->event;
-    switch (filter_event(r, d, &event, &data)) {
-    case FILTER_PASS: good = add(r, out, ptr, len); break;
-    case FILTER_DROP: good = true; break;
-    case FILTER_FAILED: break;
-    case FILTER_CHANGED:
-        if (item.flags & STREAM_COPIED) { /* several lines of data: written anew */
-            event.data = stream_slice_of(data->data, data->len);
-            good = add_event(r, out, &event);
-        } else { /* one line: everything around it stays as it is */
-            size_t before = (size_t)(item.ptr - ptr);
-            good = add(r, out, ptr, before) && add(r, out, data->data, data->len) &&
-                   add(r, out, item.ptr + item.len, len - before - item.len);
-        }
-        break;
-    case FILTER_PATCHED: {
-        char name[MAX_PATCHED + 8];
-        stream_slice type = stream_sse_type(&event);
-        int n = snprintf(name, sizeof name, "%.*s.patch", (int)type.len, type.ptr);
-        event.event = stream_slice_of(name, (size_t)n);
-        event.data = stream_slice_of(data->data, data->len);
-        good = add_event(r, out, &event);
-        break;
+    verdict = filter_event(r, &event, &data);
+    if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return verdict == FILTER_DROP;
+    if (data) event.data = stream_slice_of(data->data, data->len);
+    memset(&found, 0, sizeof found);
+    good = true;
+    if (r->filter.diff[0]) {
+        if (!*d) *d = diff_new(DIFF_KEYS, SIZE_MAX);
+        good = *d && diff_event(r, *d, &event, 0, 0, &found);
     }
+    if (good && found.patch) {
+        char name[PATCH_NAME];
+        stream_sse_event patched = diff_patched(&event, found.patch, name);
+        good = add_event(r, out, &patched);
+        r->counts.patched++;
+    } else if (good) {
+        good = data ? add_block(r, out, &item, &event, ptr, len) : add(r, out, ptr, len);
     }
+    stream_pool_release(found.patch);
     stream_pool_release(data);
     return good;
 }

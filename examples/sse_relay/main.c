@@ -93,6 +93,28 @@ static void begin_to_end(relay *r) {
     (void)stream_io_timer(&r->s.io, &r->retire.op, r->retire_from);
 }
 
+/* Another member is the key: what was kept by the old one is nothing to compare with. */
+static void forget_diffs(relay *r) {
+    exchange *e;
+    for (e = r->exchanges; e; e = e->next) {
+        diff_free(e->diff);
+        e->diff = NULL;
+    }
+    diff_free(r->fan.diff);
+    r->fan.diff = NULL;
+}
+
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
+
+/* Whether the two agree in what is set up once. */
+static bool same_places(const options *a, const options *b) {
+    unsigned i;
+    bool same = a->listen.count == b->listen.count && same_text(a->admin, b->admin) &&
+                a->ring_events == b->ring_events && a->max_event == b->max_event;
+    for (i = 0; same && i < a->listen.count; i++) same = same_text(a->listen.text[i], b->listen.text[i]);
+    return same;
+}
+
 static void reload(relay *r, int argc, char **argv) {
     options fresh;
     target to;
@@ -108,7 +130,7 @@ static void reload(relay *r, int argc, char **argv) {
     }
     wrong = filter_init(&rules, &fresh, &rule);
     if (wrong) {
-        log_say("reload: --set", wrong);
+        log_say(rule == fresh.diff ? "reload: --diff" : "reload: --set", wrong);
         return;
     }
     if (fresh.upstream) {
@@ -121,14 +143,25 @@ static void reload(relay *r, int argc, char **argv) {
         upstreams_forget_idle(r);
     }
     if (!log_open(&r->log, fresh.access_log)) log_say("reload: --access-log", "cannot be opened");
-    r->o = fresh; /* where we listen stays as it was */
+    if (!same_places(&fresh, &r->o))
+        log_say("reload",
+                "--listen, --admin, --ring-events and --max-event stay as they were until a restart");
+    fresh.listen = r->o.listen;
+    fresh.admin = r->o.admin;
+    fresh.ring_events = r->o.ring_events;
+    fresh.max_event = r->o.max_event;
+    r->o = fresh;
+    if (strcmp(r->filter.diff, rules.diff) != 0) forget_diffs(r);
     stream_sse_free(&r->filter.sse);
     (void)filter_init(&r->filter, &r->o, &rule);
     r->s.desc.max_connections = (unsigned)fresh.max_connections;
-    r->s.desc.head_ns = fresh.client_head_ns ? fresh.client_head_ns : r->s.desc.head_ns;
-    r->s.desc.body_ns = fresh.client_body_ns ? fresh.client_body_ns : r->s.desc.body_ns;
-    r->s.desc.idle_ns = fresh.client_idle_ns ? fresh.client_idle_ns : r->s.desc.idle_ns;
-    r->s.desc.send_ns = fresh.send_ns ? fresh.send_ns : r->s.desc.send_ns;
+    r->s.desc.head_ns = fresh.client_head_ns;
+    r->s.desc.body_ns = fresh.client_body_ns;
+    r->s.desc.idle_ns = fresh.client_idle_ns;
+    r->s.desc.send_ns = fresh.send_ns;
+    r->s.desc.max_body = fresh.max_body;
+    r->s.desc.read_size = fresh.request_chunk;
+    r->s.desc.half_close = fresh.half_close;
     log_say("reload", "done");
 }
 

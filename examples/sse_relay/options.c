@@ -100,7 +100,8 @@ static const option_row rows[] = {
     {"only", TEXTS, FIELD(only), "NAME", "leave out all others", NULL},
     {"diff", TEXT, FIELD(diff), "KEY",
      "of events with the same name and the same value of that member, send only what has changed: an\n"
-     "RFC 7386 merge patch with the key in it, named NAME.patch; the first comes whole (not --fanout)",
+     "RFC 7386 merge patch with the key in it, named NAME.patch; the first comes whole, and in a fan-out\n"
+     "every one whose predecessor a subscriber has not got",
      NULL},
     {"terminal", TEXTS, FIELD(terminal), "TEXT",
      "an event of that name or with that data completes a stream ([DONE], message_stop); one that\n"
@@ -131,14 +132,14 @@ static void print_help(void) {
             printf("        %.*s\n", end ? (int)(end - line) : (int)strlen(line), line);
         }
     }
-    puts("\nSIZE takes K, M, G; TIME takes ms, s, m, h (plain: seconds). Each option can be given in the\n"
-         "environment (--drain-time as SSE_RELAY_DRAIN_TIME) and in the file; the command line counts "
-         "most.\n"
-         "STREAM_RESPONSE_CHUNK_SIZE, STREAM_REQUEST_CHUNK_SIZE and STREAM_BUFFER_POOL_ENABLED (0: off) "
-         "count, too.\n\n"
-         "SIGHUP reads the file again and keeps every stream; SIGTERM and SIGINT end them one by one, a "
-         "second one\n"
-         "at once.\n\n"
+    puts("\nSIZE takes K, M, G; TIME takes ms, s, m, h (plain: seconds). Of several words the first is "
+         "what holds\n"
+         "when none is given. Each option can be given in the environment (--ring-bytes as\n"
+         "SSE_RELAY_RING_BYTES) and in the file; the command line counts most.\n"
+         "STREAM_RESPONSE_CHUNK_SIZE, STREAM_REQUEST_CHUNK_SIZE and STREAM_BUFFER_POOL_ENABLED (0: off)\n"
+         "count, too, and STREAM_IO_BACKEND (epoll; io_uring,epoll: the first that is to be had).\n\n"
+         "SIGHUP reads the file again and keeps every stream; SIGTERM and SIGINT end them one by one, a\n"
+         "second one at once.\n\n"
          "Exit code: 0 after a signal; 2 called wrongly; 3 cannot listen; 4 the upstream or the source "
          "cannot be");
 }
@@ -176,7 +177,9 @@ static bool set(options *o, const option_row *row, const char *value, const char
     }
     default: *(const char **)(void *)field = value; break;
     }
-    if (!good)
+    if (!good && row->kind == TEXTS)
+        fprintf(stderr, "sse_relay: %s%s: more than %d of them\n", where, row->name, MAX_TEXTS);
+    else if (!good)
         fprintf(stderr, "sse_relay: %s%s: '%s' is not %s\n", where, row->name, value ? value : "",
                 row->value ? row->value : "yes or no");
     return good;
@@ -216,10 +219,17 @@ static bool from_file(options *o, const char *path, const bool *given) {
     bool good = file != NULL;
     if (!file) fprintf(stderr, "sse_relay: --config: cannot read %s\n", path);
     while (good && fgets(line, sizeof line, file)) {
+        bool whole = strchr(line, '\n') != NULL || feof(file);
         char *name = trim(line), *value = strchr(name, '=');
         const option_row *row;
         char where[64];
         number++;
+        if (!whole) {
+            fprintf(stderr, "sse_relay: config line %u: longer than %d bytes, or with a NUL in it\n",
+                    number, (int)sizeof line - 2);
+            good = false;
+            break;
+        }
         if (*name == '\0' || *name == '#') continue;
         if (value) *value++ = '\0', value = trim(value);
         name = trim(name);
@@ -234,6 +244,10 @@ static bool from_file(options *o, const char *path, const bool *given) {
             good = (own || !value) && set(o, row, own, where);
         }
     }
+    if (file && ferror(file)) {
+        fprintf(stderr, "sse_relay: --config: cannot read %s\n", path);
+        good = false;
+    }
     if (file) fclose(file);
     return good;
 }
@@ -244,6 +258,9 @@ static void defaults(options *o) {
     o->connect_ns = 5 * S;
     o->header_ns = o->first_ns = o->idle_ns = 300 * S;
     o->upstream_idle_ns = 4 * S;
+    o->client_head_ns = 10 * S;
+    o->client_body_ns = 30 * S;
+    o->client_idle_ns = 60 * S;
     o->send_ns = 30 * S; /* with a ping after 15, one that has vanished is left within 45 */
     o->drain_ns = 10 * S;
     o->linger_ns = 30 * S;
@@ -254,6 +271,32 @@ static void defaults(options *o) {
     o->ring_bytes = (size_t)4 << 20;
     o->client_bytes = (size_t)1 << 20;
     o->access_log = "-";
+}
+
+/* What a value must be besides being one of its kind. */
+static bool check(const options *o) {
+    static const char *const what[] = {
+        "--ping-event: a name of 1 to 128 characters, none of them a control character",
+        "--token: is empty",
+        "--conflate-key: a JSON pointer, which begins with a slash",
+        "--max-connections: at most 1000000",
+        "--ring-events: at most 10000000",
+        "--client-head-timeout, --client-body-timeout, --keep-alive, --send-timeout: not without end"};
+    const char *p = o->ping_event;
+    bool good[sizeof what / sizeof what[0]] = {false};
+    size_t i;
+    while (p && (unsigned char)*p >= 0x20) p++;
+    good[0] = !p || (!*p && p > o->ping_event && p - o->ping_event <= 128);
+    good[1] = !o->token || *o->token;
+    good[2] = !o->conflate_key || *o->conflate_key == '/';
+    good[3] = o->max_connections <= 1000000;
+    good[4] = o->ring_events <= 10000000;
+    good[5] = o->client_head_ns && o->client_body_ns && o->client_idle_ns && o->send_ns;
+    for (i = 0; i < sizeof what / sizeof what[0]; i++)
+        if (!good[i]) fprintf(stderr, "sse_relay: %s\n", what[i]);
+    for (i = 0; i < sizeof what / sizeof what[0]; i++)
+        if (!good[i]) return false;
+    return true;
 }
 
 static bool parse(options *o, int argc, char **argv, int *exit_code) {
@@ -311,12 +354,8 @@ static bool parse(options *o, int argc, char **argv, int *exit_code) {
         given[r] = true;
     }
     if (o->config && !from_file(o, o->config, given)) return false;
+    if (!check(o)) return false;
     if (o->listen.count == 0) o->listen.text[o->listen.count++] = "127.0.0.1:8080";
-    if (o->fanout && o->diff) {
-        fprintf(stderr,
-                "sse_relay: --diff: not with --fanout: who comes later has nothing to apply it to\n");
-        return false;
-    }
     if (o->fanout) {
         if ((o->upstream != NULL) + (o->exec != NULL) + o->standard_input != 1) {
             fprintf(stderr, "sse_relay: --fanout: needs one source: --upstream URL, --exec COMMAND or -\n");

@@ -199,16 +199,32 @@ static void cut_text(char *dst, size_t cap, stream_slice text) {
     dst[n] = '\0';
 }
 
+/* All values of a list that may stand in several fields, and our own behind them. One that is too long is
+   begun anew. */
+static void add_to_list(char *dst, size_t cap, stream_slice fields, const char *list, const char *own) {
+    size_t most = cap - strlen(own) - 3, len = 0;
+    stream_slice name, value;
+    while (http_field_next(&fields, &name, &value)) {
+        if (!http_same(name, list) || value.len == 0) continue;
+        if (len + value.len > most) {
+            len = 0;
+            break;
+        }
+        memcpy(dst + len, value.ptr, value.len);
+        memcpy(dst + len + value.len, ", ", 2);
+        len += value.len + 2;
+    }
+    strcpy(dst + len, own);
+}
+
 /* What the upstream gets to see, in e->request. */
 static bool write_request(exchange *e, const http_head *head) {
     static const char *const ours[] = {"accept-encoding", "via", "x-forwarded-for", NULL};
     relay *r = e->r;
     http_writer w;
-    stream_slice via = http_field(head->fields, "via"),
-                 before = http_field(head->fields, "x-forwarded-for");
     size_t prefix = strlen(r->to.prefix), size = prefix + head->path.len + 1;
     size_t need = head->fields.len + 2 * size + sizeof r->to.host + 512;
-    char peer[64], *text, line[600];
+    char own[64], *text, line[600];
     if (stream_pool_acquire(r->s.pool, need, &e->request) != STREAM_OK) return false;
     text = e->request->data + e->request->capacity - size;
     memcpy(text, r->to.prefix, prefix);
@@ -221,12 +237,11 @@ static bool write_request(exchange *e, const http_head *head) {
         http_write_text(&w, "Host", r->to.host);
     http_write_forwarded_but(&w, head->fields, ours);
     http_write_text(&w, "Accept-Encoding", "identity");
-    snprintf(line, sizeof line, "%.*s%s1.%d sse_relay", via.len < 400 ? (int)via.len : 0,
-             via.ptr ? via.ptr : "", via.ptr && via.len < 400 ? ", " : "", head->minor);
+    snprintf(own, sizeof own, "1.%d sse_relay", head->minor);
+    add_to_list(line, sizeof line, head->fields, "via", own);
     http_write_text(&w, "Via", line);
-    server_peer(e->c, peer);
-    snprintf(line, sizeof line, "%.*s%s%s", before.len < 400 ? (int)before.len : 0,
-             before.ptr ? before.ptr : "", before.ptr && before.len < 400 ? ", " : "", peer);
+    server_peer(e->c, own);
+    add_to_list(line, sizeof line, head->fields, "x-forwarded-for", own);
     http_write_text(&w, "X-Forwarded-For", line);
     if (head->framing == HTTP_LENGTH)
         http_write_number(&w, "Content-Length", head->length);
@@ -256,10 +271,32 @@ static void ask(exchange *e) {
     if (e->u) set_clock(e);
 }
 
-static bool wants_events(stream_slice fields) {
-    stream_slice rest = fields, name, value;
-    while (http_field_next(&rest, &name, &value))
-        if (http_same(name, "accept") && http_list_has(value, "text/event-stream")) return true;
+/* Whether the parameters behind a type have a q of nothing but zeros. */
+static bool refused_by(stream_slice parameters) {
+    size_t i = 0, digits = 0;
+    while (i + 1 < parameters.len &&
+           !((parameters.ptr[i] == 'q' || parameters.ptr[i] == 'Q') && parameters.ptr[i + 1] == '=' &&
+             (i == 0 || strchr("; \t", parameters.ptr[i - 1]))))
+        i++;
+    for (i += 2; i < parameters.len && strchr("0.", parameters.ptr[i]); i++) digits++;
+    return digits > 0 && (i == parameters.len || strchr("; \t", parameters.ptr[i]));
+}
+
+bool relay_accepts(stream_slice fields, const char *type) {
+    stream_slice name, value;
+    size_t len = strlen(type);
+    while (http_field_next(&fields, &name, &value)) {
+        if (!http_same(name, "accept")) continue;
+        while (value.len > 0) {
+            size_t end = stream_find_any(value.ptr, value.len, ",", 1);
+            const char *p = value.ptr, *over = value.ptr + end;
+            value = stream_slice_of(over + (end < value.len), value.len - end - (end < value.len));
+            while (p < over && (*p == ' ' || *p == '\t')) p++;
+            if ((size_t)(over - p) < len || !http_same(stream_slice_of(p, len), type)) continue;
+            p += len; /* its parameters say how much; q=0 is not at all */
+            if (p == over || strchr("; \t", *p)) return !refused_by(stream_slice_of(p, (size_t)(over - p)));
+        }
+    }
     return false;
 }
 
@@ -300,7 +337,7 @@ void proxy_head(server_conn *c) {
     e->id = ++r->next_exchange;
     e->began_ns = e->in_ns = e->out_ns = c->server->now_ns;
     e->is_head = c->head_only;
-    e->wants_events = wants_events(h->fields) && !c->head_only && h->minor > 0;
+    e->wants_events = relay_accepts(h->fields, "text/event-stream") && !c->head_only && h->minor > 0;
     cut_text(e->method, sizeof e->method, h->method);
     cut_text(e->target, sizeof e->target, h->path);
     cut_text(e->origin, sizeof e->origin, http_field(h->fields, "origin"));
@@ -613,8 +650,9 @@ void proxy_room(server_conn *c) {
 
 static void finish(exchange *e) {
     stream_item none;
-    bool again =
-        e->keeps && e->sent && e->u->out.count == 0 && http_next(&e->u->http, &none) == STREAM_MORE;
+    /* Bytes behind the answer, be it half a head, would become part of the next one. */
+    bool again = e->keeps && e->sent && e->u->out.count == 0 &&
+                 http_next(&e->u->http, &none) == STREAM_MORE && http_idle(&e->u->http);
     e->whole = true;
     leave_upstream(e, again);
     if (!e->c) {
@@ -626,6 +664,24 @@ static void finish(exchange *e) {
     server_end(e->c);
 }
 
+/* An answer before the answer (103) goes on to who can understand it. 100 does not: it was ours to give. */
+static void pass_interim(exchange *e) {
+    const http_head *h = &e->u->http.head;
+    stream_pool_buf *buf;
+    http_writer w;
+    if (!e->c || e->begun || e->c->http.head.minor == 0 || h->status == 100 ||
+        server_room(e->c) <= NEEDED ||
+        stream_pool_acquire(e->r->s.pool, h->fields.len + 128, &buf) != STREAM_OK)
+        return;
+    http_write_begin(&w, buf->data, buf->capacity);
+    http_write_response(&w, h->status, NULL);
+    http_write_forwarded(&w, h->fields);
+    if (http_write_end(&w) == STREAM_OK)
+        (void)server_send(e->c, buf, buf->data, w.len);
+    else
+        stream_pool_release(buf);
+}
+
 /* The items of what was fed; false: the exchange has ended, or is another. */
 static bool take_items(exchange *e) {
     stream_item item;
@@ -633,7 +689,10 @@ static bool take_items(exchange *e) {
     while ((st = http_next(&e->u->http, &item)) == STREAM_OK) {
         if (item.kind == HTTP_HEAD) {
             if (e->u->http.head.status < 200) {
-                if (e->u->http.head.status != 101) continue;
+                if (e->u->http.head.status != 101) {
+                    pass_interim(e);
+                    continue;
+                }
                 fail(e, 502, UPSTREAM_INVALID, "upstream_invalid",
                      "the upstream changes a protocol that nobody asked to");
                 return false;
@@ -660,8 +719,10 @@ static bool take_items(exchange *e) {
     if (st == STREAM_E_TRUNCATED)
         fail(e, 502, UPSTREAM_CUT, "upstream_cut",
              "the upstream closed the connection in the middle of its answer");
-    else
-        fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", "the upstream's answer is no HTTP");
+    else {
+        snprintf(e->why, sizeof e->why, "the upstream's answer is refused: %s", e->u->http.error);
+        fail(e, 502, UPSTREAM_INVALID, "upstream_invalid", e->why);
+    }
     return false;
 }
 

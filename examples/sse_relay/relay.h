@@ -128,6 +128,7 @@ struct exchange {
     uint64_t bytes_up, bytes_down, chunks, count;               /* count: events */
     uint64_t stalls, stalled_ns, stall_since; /* how often and long the client held it up */
     const char *error;
+    char why[128]; /* for `error` */
 };
 
 void proxy_head(server_conn *c);
@@ -145,6 +146,8 @@ size_t cors_fields(relay *r, stream_slice origin, bool preflight, char *dst, siz
 /* Answers a preflight, if it is one and ours to answer. */
 bool relay_preflight(relay *r, server_conn *c);
 void relay_write_fields(http_writer *w, stream_slice fields);
+/* Whether an Accept among the fields names that type itself. */
+bool relay_accepts(stream_slice fields, const char *type);
 
 /* ---- fanout.c, source.c ---- */
 
@@ -160,9 +163,13 @@ typedef struct frame {
 
 typedef struct slot {
     frame frame;
-    uint64_t topic;  /* hash */
-    uint64_t offset; /* bytes of all events before it */
-    bool outdated;   /* a newer one has its key */
+    frame patch;       /* --diff: the same for who has the event `previous`; no buffer: there is none */
+    uint64_t previous; /* number of the one before with its name and key */
+    uint64_t topic;    /* hash */
+    uint64_t offset;   /* bytes of all events before it */
+    bool outdated;     /* a newer one has its key */
+    bool foreign;      /* `previous` has another topic */
+    bool keyed;        /* it is one that --diff looks at */
 } slot;
 
 typedef struct subscriber {
@@ -173,6 +180,7 @@ typedef struct subscriber {
     server_conn *c;
     struct subscriber *next_one, *prev_one;
     uint64_t id, next, urgent; /* numbers of the events it gets next */
+    uint64_t since;            /* it has all events from this number on that it wanted */
     uint64_t gap;              /* lost, and to be told; UINT64_MAX: nobody knows how many */
     uint64_t began_ns, out_ns, events, bytes, chunks, lost, stalls, stalled_ns, stall_since;
     uint64_t client; /* hash of its name; 0: none */
@@ -191,6 +199,7 @@ typedef struct publication { /* POST /publish under way */
 typedef struct batch { /* events [from, to) as they are sent, with their chunk framing */
     stream_pool_buf *buf;
     uint64_t from, to, payload;
+    uint64_t since_least, since_most; /* it is for subscribers who have what its patches are against */
 } batch;
 
 typedef struct key_place { /* the last event of a key; keys that share a place push each other out */
@@ -208,7 +217,8 @@ struct fanout {
     slot urgent[URGENT];
     uint64_t urgent_next;
     key_place keys[KEYS];
-    batch batch; /* the last one that was made */
+    diff_state *diff; /* NULL: no --diff, or nothing yet */
+    batch batch;      /* the last one that was made */
     subscriber *subscribers;
     uint64_t count, published, unpublished, replay_hits, replay_misses, dropped[3]; /* dropped: by policy */
     uint64_t reconnects, superseded;
@@ -267,30 +277,52 @@ typedef struct filter {
     stream_sse sse; /* takes a block apart */
 } filter;
 
-typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_PATCHED, FILTER_FAILED } filter_verdict;
+typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_verdict;
 
-enum { DIFF_KEYS = 64 };
+enum { DIFF_KEYS = 64, DIFF_KEYS_SHARED = 1024, PATCH_NAME = 208 };
 
-/* What a client of --diff has: the last events by name and key. When there are more, the oldest goes, and
-   the next event of its key is sent whole. */
+/* What --diff compares with: the last events by name and key. When there are more, or more bytes, the
+   oldest goes, and the next event of its key has nothing that it could be compared with. */
+typedef struct diff_last {
+    uint64_t hash; /* of its name and key */
+    stream_pool_buf *json;
+    size_t key_at, key_len; /* in it */
+    uint64_t number, topic; /* the caller's */
+} diff_last;
+
 struct diff_state {
-    struct {
-        uint64_t name; /* hash */
-        stream_pool_buf *json;
-    } last[DIFF_KEYS];
-    unsigned turn;
+    unsigned keys, turn;
+    size_t bytes, most_bytes;
+    diff_last last[];
 };
 
+typedef struct diff_found {
+    bool keyed;             /* it has the member */
+    stream_pool_buf *patch; /* a reference of the caller's; NULL: it goes whole */
+    uint64_t number, topic; /* of the event that the patch is against */
+} diff_found;
+
+/* NULL: no memory. */
+diff_state *diff_new(unsigned keys, size_t most_bytes);
+/* NULL is fine. */
 void diff_free(diff_state *d);
+/* Whether --diff looks at it. */
+bool diff_keyed(const relay *r, const stream_sse_event *event);
+/* Compares it with the one before, and keeps it for the next. False: no memory; it is forgotten, so that
+   the next one goes whole. */
+bool diff_event(relay *r, diff_state *d, const stream_sse_event *event, uint64_t number, uint64_t topic,
+                diff_found *found);
+/* The event under its other name, with the patch for its data; the name is written into `name`. */
+stream_sse_event diff_patched(const stream_sse_event *event, const stream_pool_buf *patch,
+                              char name[PATCH_NAME]);
 
 /* NULL, or what is wrong with the rule *which. */
 const char *filter_init(filter *f, const options *o, const char **which);
-/* CHANGED: *data has the new data and its length, a reference of the caller's; PATCHED: and it is a merge
- *patch. d: the stream's, made when it is needed; NULL: no --diff. FAILED: no memory. */
-filter_verdict filter_event(relay *r, diff_state **d, const stream_sse_event *event,
-                            stream_pool_buf **data);
+/* --drop, --only, --set. CHANGED: *data has the new data and its length, a reference of the caller's.
+   FAILED: no memory. */
+filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data);
 /* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and
-   may be replaced. False: no memory. */
+   may be replaced. d: the stream's, made when it is needed. False: no memory. */
 bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out);
 /* Whether an event is one that --terminal names. */
 bool filter_terminal(const relay *r, const stream_sse_event *event);
@@ -330,8 +362,8 @@ typedef struct relay_counts {
     uint64_t requests, responses[6]; /* by hundreds; [0]: none could be given */
     uint64_t events, pings, bytes_up, bytes_down;
     uint64_t upstream_errors[6]; /* enum upstream_error */
-    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, backpressure, truncated,
-        early;
+    uint64_t connects, reused, cancelled, drained, oversize, filtered, rewritten, patched, backpressure,
+        truncated, early;
     stream_gauge queue_bytes;
 } relay_counts;
 

@@ -12,7 +12,6 @@
 
 #include "../common/child.h"
 #include "fanout.h"
-#include "stream_json.h"
 
 enum { MOST_FAILURES = 5 }; /* doublings of a second: at most half a minute */
 
@@ -23,33 +22,15 @@ static void start(fanout *f);
 /* ---- events ---------------------------------------------------------------------------------------------
  */
 
-static void lose_one(fanout *f, const char *why) {
-    log_complain(f->r, "source: an event is lost", why);
-    fanout_lose(f);
-}
-
-static void publish(fanout *f, const stream_sse_event *from) {
-    stream_sse_event changed = *from;
-    const stream_sse_event *event = &changed;
-    stream_slice key = event->event;
-    stream_pool_buf *data = NULL;
-    if (f->r->o.terminal.count && filter_terminal(f->r, from)) f->complete = true;
-    if (f->r->filter.active) {
-        filter_verdict verdict = filter_event(f->r, NULL, from, &data);
-        if (verdict == FILTER_FAILED) lose_one(f, "no memory, or it cannot be rewritten");
-        if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return;
-        if (data) changed.data = stream_slice_of(data->data, data->len);
+static void publish(fanout *f, const stream_sse_event *event) {
+    if (f->r->o.terminal.count && filter_terminal(f->r, event)) f->complete = true;
+    switch (fanout_offer(f, event, stream_sse_type(event), stream_slice_of(NULL, 0), false)) {
+    case FANOUT_PUBLISHED: f->r->counts.events++; break;
+    case FANOUT_LEFT_OUT: break;
+    case FANOUT_FAILED:
+        log_complain(f->r, "source: an event is lost", "no memory, or it cannot be rewritten");
+        fanout_lose(f);
     }
-    if (f->r->o.conflate_key) {
-        const char *pointer = f->r->o.conflate_key;
-        stream_json_value found;
-        key = stream_slice_of(NULL, 0);
-        if (stream_json_pick(event->data.ptr, event->data.len, &pointer, 1, &found) == STREAM_OK)
-            key = stream_slice_of(found.ptr, found.len);
-    }
-    if (!fanout_publish(f, event, stream_sse_type(event), key, false)) lose_one(f, stream_status_text(STREAM_E_NOMEM));
-    f->r->counts.events++;
-    stream_pool_release(data);
 }
 
 /* Tells the subscribers of what they do not get. */
@@ -173,9 +154,11 @@ void source_connected(exchange *e) {
 
 void source_failed(exchange *e, const char *why) {
     fanout *f = &e->r->fan;
+    char text[sizeof e->why];
+    snprintf(text, sizeof text, "%s", why);
     e->r->counts.upstream_errors[e->connected_ns ? UPSTREAM_CUT : UPSTREAM_CONNECT]++;
     drop(f);
-    later(f, why);
+    later(f, text);
 }
 
 void source_read(exchange *e, size_t bytes) {
@@ -210,9 +193,10 @@ void source_read(exchange *e, size_t bytes) {
             return;
         }
     }
-    if (st != STREAM_MORE)
-        source_failed(e, "it answers with no HTTP");
-    else
+    if (st != STREAM_MORE) {
+        snprintf(e->why, sizeof e->why, "its answer is refused: %s", u->http.error);
+        source_failed(e, e->why);
+    } else
         upstream_read(u);
 }
 

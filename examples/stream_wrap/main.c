@@ -12,6 +12,7 @@
 #define MOST_DELAY_NS UINT64_C(60000000000) /* before starting again */
 #define WIDE 4096 /* columns of a pseudo-terminal that nobody looks at */
 #define MAPPING_FILE ((size_t)1 << 16) /* bytes of a mapping at most */
+#define LATE_NS          UINT64_C(1000000000) /* after a wait that took so much longer, we had been stopped */
 #define LOOK_AT_ONCE 64 /* operations done before the clock and signals are looked at */
 
 /* Whether anything we started may still run. */
@@ -22,18 +23,20 @@ static bool is_stopping(const run *r) { return r->stopping && r->kills < 2 && ru
 
 void stop_child(run *r, int signal_number) {
     if (!runs(r)) return;
-    child_signal(&r->child, signal_number);
+    if (signal_number != CHILD_TOLD) child_signal(&r->child, signal_number);
     if (!r->stopping) r->kill_ns = stream_now_ns() + r->opt.grace_ns;
     r->stopping = true;
 }
 
 static void take_signals(run *r, uint64_t now_ns) {
     int number;
-    while ((number = console_signal()) != 0) {
+    bool typed;
+    while ((number = console_signal(&typed)) != 0) {
         /* Asked twice, we no longer wait for anyone. */
+        r->patience_ns = r->has_child && !r->stop_signal ? now_ns + r->opt.grace_ns : 0;
         if (r->stop_signal) stop_child(r, CHILD_KILL);
         r->stop_signal = number;
-        stop_child(r, number);
+        stop_child(r, typed && r->child_hears ? CHILD_TOLD : number);
         if (!runs(r)) r->give_up = true;
     }
     if (runs(r) && child_reap(&r->child) && !r->child_done) {
@@ -72,6 +75,7 @@ static uint64_t look_at_clock(run *r, uint64_t now_ns) {
         if (since_ns(now_ns, r->quiet_ns) >= linger) r->give_up = true;
         wait = least(wait, r->give_up ? 0 : linger - since_ns(now_ns, r->quiet_ns));
     }
+    if (r->stop_signal && r->patience_ns > now_ns) wait = least(wait, r->patience_ns - now_ns);
     if (r->tee.lane.busy) wait = least(wait, STDERR_PATIENCE_NS);
     if (r->retry_ns > now_ns) wait = least(wait, r->retry_ns - now_ns);
     if (pipes_stderr_waits(r, now_ns))
@@ -79,18 +83,20 @@ static uint64_t look_at_clock(run *r, uint64_t now_ns) {
     return wait;
 }
 
+/* A child that was told to end has last words. */
 static bool finished(const run *r, uint64_t now_ns) {
+    bool leave = r->give_up && r->stop_signal && now_ns >= r->patience_ns;
     if ((r->has_child && !r->child_done) || is_stopping(r)) return false;
-    if (pipes_blocked(r)) return r->stdout_closed || (r->give_up && r->stop_signal);
-    if (tee_waits(r, now_ns)) return r->give_up && r->stop_signal;
+    if (pipes_blocked(r)) return r->stdout_closed || leave;
+    if (tee_waits(r, now_ns)) return leave;
     return r->ended && !r->decoding && (!r->has_child || r->child_err.file.fd == -1) &&
            !pipes_stderr_waits(r, now_ns);
 }
 
 static void wake(void *ctx) { stream_io_wake((stream_io *)ctx); }
 
-/* An id comes from the stream: one that could be taken for an option, or for anything but a word, is not passed
-   on. */
+/* An id comes from the stream: one that could be taken for an option, or for anything but a word, is not
+   passed on. */
 static bool is_word(const char *id) {
     size_t i;
     for (i = 0; id[i]; i++) {
@@ -147,7 +153,8 @@ static bool start_child(run *r, int *exit_code) {
     desc.output = (child_stdout)r->opt.child_stdout;
     if (r->opt.pty) desc.output = CHILD_STDOUT_PTY;
     if (!child_offers(desc.output)) {
-        fprintf(stderr, "stream_wrap: %s: not on this system\n", r->opt.pty ? "--pty" : "--child-stdout socket");
+        fprintf(stderr, "stream_wrap: %s: not on this system\n",
+                r->opt.pty ? "--pty" : "--child-stdout socket");
         if (desc.file != -1) console_close(desc.file);
         return false;
     }
@@ -158,6 +165,7 @@ static bool start_child(run *r, int *exit_code) {
     desc.env_count = r->opt.env_count;
     desc.guarded = true;
     desc.foreground = desc.input == CHILD_STDIN_INHERIT && console_is_terminal(CONSOLE_IN);
+    r->child_hears = desc.foreground && desc.output != CHILD_STDOUT_PTY;
     result = child_start(&r->child, &desc, &error);
     if (desc.file != -1) console_close(desc.file);
     if (result == CHILD_STARTED) return true;
@@ -174,6 +182,7 @@ static bool read_mapping(run *r) {
     static text_buffer text; /* the mapping points into it */
     const char *map = r->opt.map, *wrong, *built_in = mapping_built_in(map);
     session *s = &r->session;
+    size_t at = 0, i, line = 1;
     s->detect = strcmp(map, "auto") == 0;
     s->mapped = !s->detect && strcmp(map, "claude") != 0;
     if (!s->mapped) return true;
@@ -181,9 +190,10 @@ static bool read_mapping(run *r) {
         fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
         return false;
     }
-    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in))
-                     : mapping_read(&s->map, text.ptr, text.len);
-    if (wrong) fprintf(stderr, "stream_wrap: --map %s: %s\n", map, wrong);
+    wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in), &at)
+                     : mapping_read(&s->map, text.ptr, text.len, &at);
+    for (i = 0; wrong && i < at; i++) line += text.ptr[i] == '\n';
+    if (wrong) fprintf(stderr, "stream_wrap: --map %s: line %zu: %s\n", map, line, wrong);
     return wrong == NULL;
 }
 
@@ -203,6 +213,7 @@ static bool start(run *r, int *exit_code) {
     memset(&pool, 0, sizeof pool);
     pool.tiers[0].size = r->opt.buffer;
     pool.tiers[0].count = r->opt.tee ? TEE_QUEUE + 2 : 2;
+    pool.pass_through = r->opt.unpooled;
     memset(&json, 0, sizeof json);
     json.max_len = r->opt.max_record;
     memset(&flow, 0, sizeof flow);
@@ -271,14 +282,17 @@ static int exit_code_of(const run *r) {
 
 static bool wants_restart(const run *r) {
     return r->has_child && r->restarts < r->opt.restart && !r->stop_signal && !r->stdout_closed &&
-           !r->write_failed && !r->read_failed && exit_code_of(r) != 0 && !(r->timed_out && r->watch.last == TIMER_TOTAL);
+           !r->write_failed && !r->read_failed && exit_code_of(r) != 0 &&
+           !(r->timed_out && r->watch.last == TIMER_TOTAL);
 }
 
-/* Twice as long each time, up to a minute. */
+/* Twice as long each time, up to a minute; a first one that is longer stays as it is. */
 static void plan_restart(run *r, uint64_t now_ns) {
-    uint64_t wait_ns = r->opt.restart_delay_ns << (r->restarts < 6 ? r->restarts : 6);
+    uint64_t delay_ns = r->opt.restart_delay_ns,
+             wait_ns =
+                 delay_ns < MOST_DELAY_NS ? delay_ns << (r->restarts < 6 ? r->restarts : 6) : delay_ns;
     bool resumes = r->opt.resume_arg && is_word(r->session.session_id);
-    if (wait_ns > MOST_DELAY_NS && r->opt.restart_delay_ns < MOST_DELAY_NS) wait_ns = MOST_DELAY_NS;
+    if (delay_ns < MOST_DELAY_NS) wait_ns = least(wait_ns, MOST_DELAY_NS);
     r->restart_ns = now_ns + wait_ns + 1;
     r->restarts++;
     view_say(r, "stream_wrap: exit code %d; starting again in %.1f s (%u of %u)%s%s", exit_code_of(r),
@@ -310,10 +324,18 @@ static bool restart(run *r, uint64_t now_ns) {
     return false;
 }
 
+/* The time. When it should not be later than due_ns by now, but is by far, we had been stopped. */
+static uint64_t look_at_time(run *r, uint64_t due_ns) {
+    uint64_t now_ns = stream_now_ns();
+    if (since_ns(now_ns, due_ns) > LATE_NS) r->back_ns = now_ns;
+    return now_ns;
+}
+
 static int run_loop(run *r) {
     uint64_t blocked_ns = 0; /* since when our standard output takes nothing */
+    uint64_t due_ns = UINT64_MAX; /* when the last wait was to end at the latest */
     for (;;) {
-        uint64_t now_ns = stream_now_ns(), wait_ns;
+        uint64_t now_ns = look_at_time(r, due_ns), wait_ns;
         stream_io_op *op;
         unsigned n;
         if (blocked_ns) r->blocked_ns += since_ns(now_ns, blocked_ns);
@@ -323,7 +345,7 @@ static int run_loop(run *r) {
             pipes_done(r, op);
             pipes_go(r, now_ns);
         }
-        now_ns = stream_now_ns();
+        now_ns = look_at_time(r, now_ns);
         wait_ns = least(look_at_clock(r, now_ns), watch_tick(r, now_ns));
         if (finished(r, now_ns)) {
             if (!r->restart_ns && !wants_restart(r)) break;
@@ -337,7 +359,9 @@ static int run_loop(run *r) {
         pipes_go(r, now_ns);
         endpoint_go(r);
         wait_ns = least(wait_ns, publish_go(r, now_ns));
-        blocked_ns = r->out.busy ? stream_now_ns() : 0;
+        now_ns = look_at_time(r, now_ns);
+        blocked_ns = r->out.busy ? now_ns : 0;
+        due_ns = wait_ns < UINT64_MAX - now_ns ? now_ns + wait_ns : UINT64_MAX;
         /* Nothing more is waited for, but what has come already is still taken. */
         if (!r->give_up || !pipes_reading(r)) stream_io_wait(r->io, wait_ns);
         else if (stream_io_wait(r->io, 0) == STREAM_EMPTY) pipes_stop_reading(r);
@@ -366,6 +390,8 @@ int main(int argc, char **argv) {
     if (!options_parse(&r.opt, argc, argv, &exit_code)) return exit_code;
     if (!start(&r, &exit_code)) return exit_code;
     exit_code = run_loop(&r);
+    if (pipes_blocked(&r) && !r.stdout_closed)
+        view_say(&r, "stream_wrap: standard output is not complete: nobody takes it");
     show_stderr_tail(&r);
     if (r.opt.child_stderr == STDERR_PASS) r.err_ring.dropped += r.err_ring.in - r.err_ring.passed;
     tee_close(&r);
@@ -383,5 +409,6 @@ int main(int argc, char **argv) {
     free((void *)r.argv);
     text_free(&r.scratch);
     text_free(&r.said);
+    text_free(&r.input_bytes);
     return exit_code;
 }

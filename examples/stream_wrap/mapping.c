@@ -123,17 +123,20 @@ static bool read_tests(mapping *m, stream_json_value v, size_t *from, size_t *en
     return true;
 }
 
-static const char *read_rule(mapping *m, stream_json_value v) {
+/* *at: where it stood when something was wrong. */
+static const char *read_rule(mapping *m, stream_json_value v, const char **at) {
     mapping_rule *rule = &m->rule[m->rules];
     stream_json_each each;
     stream_json_value key, value;
     size_t i;
+    *at = v.ptr;
     if (m->rules == MAPPING_RULES) return "more than 48 rules";
     memset(rule, 0, sizeof *rule);
     for (i = 0; i < MAPPING_FIELDS; i++) rule->field[i] = -1;
     if (v.type != STREAM_JSON_OBJECT || stream_json_each_init(&each, v) != STREAM_OK)
         return "a rule is no object";
     while (stream_json_each_next(&each, &key, &value) == STREAM_OK) {
+        *at = key.ptr;
         if (is(key, "when")) {
             if (!read_tests(m, value, &rule->when, &rule->when_end))
                 return "\"when\" is no object of pointers and texts";
@@ -160,30 +163,34 @@ static const char *read_rule(mapping *m, stream_json_value v) {
     return NULL;
 }
 
-const char *mapping_read(mapping *m, const char *json, size_t len) {
+const char *mapping_read(mapping *m, const char *json, size_t len, size_t *at) {
     static const char *const want[] = {"/type", "/first", "/rules"};
     static const char type[] = "\"/type\"";
     stream_json_value v[3];
     stream_json_each each;
     stream_json_value rule;
-    size_t at;
     memset(m, 0, sizeof *m);
     while (len > 0 && strchr(" \t\r\n", json[len - 1])) len--;
-    if (stream_json_check(json, len, &at) != STREAM_OK) return "no JSON";
-    if (stream_json_pick(json, len, want, 3, v) != STREAM_OK) return "no JSON";
+    if (stream_json_check(json, len, at) != STREAM_OK) return "no JSON";
+    *at = 0;
+    (void)stream_json_pick(json, len, want, 3, v);
     if (v[0].type == STREAM_JSON_NONE) {
         v[0].type = STREAM_JSON_STRING;
         v[0].ptr = type;
         v[0].len = sizeof type - 1;
     }
     m->type = pointer_of(m, v[0]);
+    if (v[0].ptr != type) *at = (size_t)(v[0].ptr - json);
     if (m->type < 0) return "\"type\" is no JSON pointer";
+    if (v[1].type != STREAM_JSON_NONE) *at = (size_t)(v[1].ptr - json);
     if (v[1].type != STREAM_JSON_NONE && !read_tests(m, v[1], &m->first, &m->first_end))
         return "\"first\" is no object of pointers and texts";
+    *at = v[2].type != STREAM_JSON_NONE ? (size_t)(v[2].ptr - json) : 0;
     if (v[2].type != STREAM_JSON_ARRAY || stream_json_each_init(&each, v[2]) != STREAM_OK)
         return "no \"rules\"";
     while (stream_json_each_next(&each, NULL, &rule) == STREAM_OK) {
-        const char *wrong = read_rule(m, rule);
+        const char *place, *wrong = read_rule(m, rule, &place);
+        *at = (size_t)(place - json);
         if (wrong) return wrong;
     }
     return NULL;

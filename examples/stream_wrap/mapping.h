@@ -82,8 +82,9 @@ typedef struct mapping {
     size_t names_len;
 } mapping;
 
-/* Reads a mapping from a JSON text that must stay. NULL, or what is wrong with it, constant text. */
-const char *mapping_read(mapping *m, const char *json, size_t len);
+/* Reads a mapping from a JSON text that must stay. NULL, or what is wrong with it, constant text, and in
+   *at where, its offset. */
+const char *mapping_read(mapping *m, const char *json, size_t len, size_t *at);
 
 /* The text of a mapping that comes with the tool: "codex", "gemini"; NULL: there is none of that name. */
 const char *mapping_built_in(const char *name);

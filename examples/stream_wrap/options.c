@@ -9,7 +9,20 @@
 #include "mapping.h"
 #include "stream.h"
 
-typedef enum { FLAG, CHOICE, SIZE, DURATION, PATH, LIST, TIMERS_LIST, HELP, VERSION } option_kind;
+/* PERIOD: a DURATION that is not 0. PATH: any text but the empty one; NAME: one that can be shown, too. */
+typedef enum {
+    FLAG,
+    CHOICE,
+    SIZE,
+    DURATION,
+    PERIOD,
+    PATH,
+    NAME,
+    LIST,
+    TIMERS_LIST,
+    HELP,
+    VERSION
+} option_kind;
 
 /* One row an option: what it takes, where it goes, what --help says. */
 typedef struct option_row {
@@ -34,7 +47,7 @@ static const option_row rows[] = {
     {"progress", CHOICE, FIELD(progress), "auto|line|plain|off",
      "on standard error: a status line, or a plain line every --interval;\n"
      "auto is line on a terminal and off elsewhere"},
-    {"interval", DURATION, FIELD(interval_ns), "TIME",
+    {"interval", PERIOD, FIELD(interval_ns), "TIME",
      "between plain progress lines, and at the most between status files (1s)"},
     {"summary", FLAG, FIELD(summary), NULL, "at the end, say on standard error what went by"},
     {"status-file", PATH, FIELD(status_file), "FILE",
@@ -59,13 +72,14 @@ static const option_row rows[] = {
      "how much is read at a time (64K, 256K, 8K, 16K) and asked for behind the child's pipe\n"
      "(1M, 1M, 64K, 256K)"},
     {"buffer", SIZE, FIELD(buffer), "SIZE",
-     "bytes read at a time, when not as the preset or $STREAM_RESPONSE_CHUNK_SIZE says"},
+     "bytes read at a time, when not as the preset or $STREAM_RESPONSE_CHUNK_SIZE says;\n"
+     "STREAM_BUFFER_POOL_ENABLED=0: each buffer from malloc, to look for leaks"},
     {"stderr", CHOICE, FIELD(child_stderr), "pass|tail|drop",
      "the child's standard error: passed on (the default); only its last 4 KiB,\n"
      "shown when it fails; or dropped. Always drained, never waited for"},
     {"stdin", PATH, FIELD(input), "null|inherit|-|FILE",
      "the child's standard input: empty (null, the default), ours as it is (inherit),\n"
-     "ours copied through a pipe (-), or a file"},
+     "ours copied through a pipe (-; 16K at a time, or $STREAM_REQUEST_CHUNK_SIZE), or a file"},
     {"closed-stdout", CHOICE, FIELD(drain_when_closed), "stop|drain",
      "when nobody reads our output any more: stop the child (exit 141), or let it\n"
      "finish unheard"},
@@ -93,7 +107,7 @@ static const option_row rows[] = {
     {"resume-arg", PATH, FIELD(resume_arg), "ARG",
      "then run it with ARG and the session id the stream has named as further arguments\n"
      "(for claude: --resume)"},
-    {"name", PATH, FIELD(name), "NAME",
+    {"name", NAME, FIELD(name), "NAME",
      "what this run is called in the status line, the state and the events"},
     {"timeout", TIMERS_LIST, 0, "TIMER=TIME[:stop],...",
      "report when nothing came for so long; with :stop, stop the child (exit 124). Timers:\n"
@@ -142,6 +156,7 @@ static const option_row *find(const char *name, size_t len) {
 /* "idle=2m,exit=5s:stop" */
 static bool parse_timers(options *o, const char *list) {
     static const char *const names[TIMERS] = {"startup", "idle", "tool", "total", "exit"};
+    if (!*list) return false;
     while (*list) {
         size_t len = strcspn(list, ","), equals = strcspn(list, "="), i, value_len;
         char value[32];
@@ -162,6 +177,16 @@ static bool parse_timers(options *o, const char *list) {
     return true;
 }
 
+/* It stands in lines on a terminal as it is. */
+static bool can_be_shown(const char *text) {
+    text_buffer safe = {NULL, 0, 0};
+    size_t len = strlen(text);
+    bool same = len > 0 && text_add_safe(&safe, text, len, true) && safe.len == len &&
+                memcmp(safe.ptr, text, len) == 0;
+    text_free(&safe);
+    return same;
+}
+
 static bool set(options *o, const option_row *row, const char *value) {
     char *field = (char *)o + row->field;
     bool good = true;
@@ -175,35 +200,56 @@ static bool set(options *o, const option_row *row, const char *value) {
     }
     case SIZE: good = parse_size(value, (size_t *)(void *)field) && *(size_t *)(void *)field > 0; break;
     case DURATION: good = parse_duration(value, (uint64_t *)(void *)field); break;
+    case PERIOD:
+        good = parse_duration(value, (uint64_t *)(void *)field) && *(uint64_t *)(void *)field > 0;
+        break;
     case LIST: {
         const char ***list = (const char ***)(void *)field;
         size_t *count = &o->env_count;
-        const char **grown = (const char **)realloc((void *)(uintptr_t)*list, (*count + 1) * sizeof *grown);
+        const char **grown;
+        good = *value != '\0' && *value != '=';
+        if (!good) break;
+        grown = (const char **)realloc((void *)(uintptr_t)*list, (*count + 1) * sizeof *grown);
         if (!grown) return false;
         grown[(*count)++] = value;
         *list = grown;
         break;
     }
     case TIMERS_LIST: good = parse_timers(o, value); break;
-    default: *(const char **)(void *)field = value; break;
+    default:
+        good = row->kind == NAME ? can_be_shown(value) : *value != '\0';
+        *(const char **)(void *)field = value;
+        break;
     }
     if (!good) fprintf(stderr, "stream_wrap: --%s: '%s' is not %s\n", row->name, value, row->value);
     return good;
+}
+
+/* A size in the environment, when there is one and nothing else was asked for. */
+static bool size_from(const char *name, size_t *size) {
+    const char *given = *size == 0 ? getenv(name) : NULL;
+    if (!given || (parse_size(given, size) && *size > 0)) return true;
+    fprintf(stderr, "stream_wrap: %s: '%s' is not a size\n", name, given);
+    return false;
 }
 
 /* What was asked for, else the environment, else the preset. */
 static bool settle_buffers(options *o) {
     static const size_t buffer[] = {65536, 262144, 8192, 16384},
                         pipe_len[] = {1048576, 1048576, 65536, 262144};
-    const char *given = getenv("STREAM_RESPONSE_CHUNK_SIZE");
+    const char *pooled = getenv("STREAM_BUFFER_POOL_ENABLED");
     o->pipe_len = pipe_len[o->preset];
-    if (o->buffer == 0 && given && (!parse_size(given, &o->buffer) || o->buffer == 0)) {
-        fprintf(stderr, "stream_wrap: STREAM_RESPONSE_CHUNK_SIZE: '%s' is not a size\n", given);
+    o->unpooled = pooled && strcmp(pooled, "0") == 0;
+    if (!size_from("STREAM_RESPONSE_CHUNK_SIZE", &o->buffer) ||
+        !size_from("STREAM_REQUEST_CHUNK_SIZE", &o->input_chunk))
         return false;
-    }
     if (o->buffer == 0) o->buffer = buffer[o->preset];
+    if (o->input_chunk == 0) o->input_chunk = 16384;
     return true;
 }
+
+/* How a run ends that was to print something and no more. */
+static int printed(void) { return fflush(stdout) == 0 && !ferror(stdout) ? 0 : EXIT_OWN; }
 
 bool options_parse(options *o, int argc, char **argv, int *exit_code) {
     int i;
@@ -230,12 +276,12 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
         }
         if (row && row->kind == HELP) {
             print_help();
-            *exit_code = 0;
+            *exit_code = printed();
             return false;
         }
         if (row && row->kind == VERSION) {
             puts("stream_wrap " STREAM_VERSION);
-            *exit_code = 0;
+            *exit_code = printed();
             return false;
         }
         if (row && row->kind != FLAG && !value && i + 1 < argc) value = argv[++i];
@@ -259,7 +305,7 @@ bool options_parse(options *o, int argc, char **argv, int *exit_code) {
             fputs(text, stdout);
         else
             fprintf(stderr, "stream_wrap: --show-map: there is no mapping '%s'\n", o->show_map);
-        *exit_code = text ? 0 : EXIT_OWN;
+        *exit_code = text ? printed() : EXIT_OWN;
         return false;
     }
     if (o->metrics_file && o->metrics == METRICS_NONE) {

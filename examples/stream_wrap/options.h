@@ -55,6 +55,8 @@ typedef struct options {
     timer_option timer[TIMERS];
     int preset;
     size_t max_record, buffer, pipe_len;
+    size_t input_chunk; /* bytes of our standard input read at a time, for the child's */
+    bool unpooled;      /* STREAM_BUFFER_POOL_ENABLED=0 */
     const char *status_file, *metrics_file;
     char *const *command; /* NULL: read standard input */
 } options;

@@ -180,8 +180,7 @@ static void text_of_record(run *r, const session_event *e) {
         if (!text_add_safe(&r->made, r->scratch.ptr, len, false)) cut_short(r);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
-    if ((e->kind == SESSION_TEXT_END || other ||
-         (e->kind == SESSION_TEXT && !r->session.partial && !e->piece)) &&
+    if ((e->kind == SESSION_TEXT_END || other || (e->kind == SESSION_TEXT && !e->repeated && !e->piece)) &&
         r->text_line_open && text_room(&r->made, 1)) {
         r->made.ptr[r->made.len++] = '\n';
         r->text_line_open = false;
@@ -199,6 +198,8 @@ void output_record(run *r, const stream_item *record, uint64_t now_ns) {
         output_lost(r, STREAM_E_INVALID, record, now_ns);
         events = false;
         if (r->opt.output == OUTPUT_EVENTS) return;
+    } else if (reading.invalid) {
+        r->session.invalid++;
     }
     while (session_next(&r->session, &reading, &event)) {
         if (events) event_of_record(r, &event, record->offset, now_ns);

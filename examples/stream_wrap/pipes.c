@@ -22,7 +22,9 @@ bool pipes_open_child(run *r) {
 bool pipes_open(run *r) {
     bool good =
         open_lane(r, &r->out, console_fd(CONSOLE_OUT)) && open_lane(r, &r->err, console_fd(CONSOLE_ERR));
-    if (good && r->has_child && r->child.in != -1) good = open_lane(r, &r->input, console_fd(CONSOLE_IN));
+    if (good && r->has_child && r->child.in != -1)
+        good = open_lane(r, &r->input, console_fd(CONSOLE_IN)) &&
+               text_room(&r->input_bytes, r->opt.input_chunk);
     if (good) good = r->has_child ? pipes_open_child(r) : open_lane(r, &r->source, console_fd(CONSOLE_IN));
     if (!good || (r->opt.output != OUTPUT_RAW && !text_room(&r->made, 2 * MADE_AT_ONCE))) return false;
     r->same_terminal = console_is_one();
@@ -127,7 +129,8 @@ static void source_go(run *r) {
         r->shared = false;
     }
     if (!r->buf && stream_pool_acquire(&r->pool, r->opt.buffer, &r->buf) != STREAM_OK) {
-        view_say(r, "stream_wrap: %s", stream_status_text(STREAM_E_NOMEM));
+        view_say(r, "stream_wrap: --buffer %llu: %s", (unsigned long long)r->opt.buffer,
+                 stream_status_text(STREAM_E_NOMEM));
         output_lost_for_good(r, true, 0);
         r->ended = r->give_up = true;
         return;
@@ -289,15 +292,15 @@ void pipes_flush_said(run *r) {
    the same. */
 static void input_go(run *r) {
     if (!is_open(&r->child_in) || r->input.busy || r->child_in.busy) return;
-    r->input.busy = stream_io_read(r->io, &r->input.op, &r->input.file, r->input_bytes,
-                                   sizeof r->input_bytes) == STREAM_OK;
+    r->input.busy = stream_io_read(r->io, &r->input.op, &r->input.file, r->input_bytes.ptr,
+                                   r->opt.input_chunk) == STREAM_OK;
 }
 
 static void input_done(run *r) {
     r->input.busy = false;
     if (!is_open(&r->child_in)) return;
     if (r->input.op.status == STREAM_OK)
-        r->child_in.busy = stream_io_write(r->io, &r->child_in.op, &r->child_in.file, r->input_bytes,
+        r->child_in.busy = stream_io_write(r->io, &r->child_in.op, &r->child_in.file, r->input_bytes.ptr,
                                            r->input.op.bytes) == STREAM_OK;
     else
         close_lane(r, &r->child_in); /* the end for us is the end for the child */

@@ -61,6 +61,7 @@ static struct {
     char answer[2048];
     int status;
     bool keep, refused, lost;
+    bool reused; /* the connection has served before, and may be closed by now */
     unsigned failures;
     uint64_t retry_ns, dropped;
 } p;
@@ -172,7 +173,7 @@ static void disconnect(run *r, const char *why) {
     }
     p.at %= p.addresses;
     p.state = CLOSED;
-    if (!why) return;
+    if (!why || p.reused) return; /* a relay closes what was idle for long: another one, at once */
     if (p.failures == 0) view_say(r, "stream_wrap: --publish %s: %s; trying again", r->opt.publish, why);
     p.retry_ns = stream_now_ns() + (SECOND << (p.failures < 5 ? p.failures : 5));
     p.failures++;
@@ -232,6 +233,7 @@ static void answered(run *r) {
     drop_first();
     p.failures = 0;
     p.state = IDLE;
+    p.reused = true;
     if (p.status / 100 != 2) {
         p.dropped++;
         if (!p.refused) view_say(r, "stream_wrap: --publish %s: answered %d", r->opt.publish, p.status);
@@ -280,6 +282,7 @@ uint64_t publish_go(run *r, uint64_t now_ns) {
             return SECOND;
         }
         p.state = CONNECTING;
+        p.reused = false;
         if (stream_io_connect(r->io, &p.op, &p.file, &p.address[p.at], p.address_len[p.at]) != STREAM_OK)
             disconnect(r, "no connection");
     } else if (p.state == IDLE) {

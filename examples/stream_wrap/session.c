@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT-0 */
 #include "session.h"
 
+#include <stdio.h>
+
 #include "../common/text.h"
+
+#define MOST_COST 1e9 /* US dollars: what is more is no cost */
 
 static const char *const state_text[] = {"start", "streaming", "tool", "result", "exit"};
 
@@ -28,20 +32,19 @@ static uint64_t count_of(stream_json_value value) {
     return stream_json_int64(value, &n) == STREAM_OK && n > 0 ? (uint64_t)n : 0;
 }
 
+static size_t find_type(const session *s, const char *name) {
+    size_t i = 0;
+    while (i < s->types && strcmp(s->type[i].name, name) != 0) i++;
+    return i;
+}
+
 static void count_type(session *s, const char *name) {
-    size_t i;
-    for (i = 0; i < s->types; i++) {
-        if (strcmp(s->type[i].name, name) == 0) {
-            s->type[i].count++;
-            return;
-        }
+    size_t i = find_type(s, name);
+    if (i == s->types && i >= SESSION_TYPES - 1) {
+        name = "(others)";
+        i = find_type(s, name);
     }
-    if (s->types == SESSION_TYPES) {
-        i = SESSION_TYPES - 1;
-    } else {
-        if (++s->types == SESSION_TYPES) name = "(others)";
-        memcpy(s->type[i].name, name, strlen(name) + 1);
-    }
+    if (i == s->types) memcpy(s->type[s->types++].name, name, strlen(name) + 1);
     s->type[i].count++;
 }
 
@@ -133,33 +136,56 @@ static session_usage read_usage(stream_json_value usage) {
     return u;
 }
 
-static void message_done(session *s) {
-    s->done.input += s->now.input;
-    s->done.output += s->now.output;
-    s->done.cache_read += s->now.cache_read;
-    s->done.cache_write += s->now.cache_write;
-    memset(&s->now, 0, sizeof s->now);
+static void add(session_usage *sum, const session_usage *u) {
+    sum->input += u->input;
+    sum->output += u->output;
+    sum->cache_read += u->cache_read;
+    sum->cache_write += u->cache_write;
 }
 
-/* A message announces itself: in a message_start, or by its id on each of its whole blocks. */
-static void message_seen(session *s, stream_json_value id, stream_json_value usage) {
+/* Of all the open messages: what they used is part of done now, or is told otherwise. */
+static void close_messages(session *s, bool counted) {
+    size_t i;
+    for (i = 0; i < SESSION_OPEN; i++) {
+        if (counted) add(&s->done, &s->open[i].usage);
+        memset(&s->open[i].usage, 0, sizeof s->open[i].usage);
+    }
+}
+
+/* A message announces itself: in a message_start, or by its id on each of its whole blocks. Its place. */
+static size_t message_seen(session *s, stream_json_value id, stream_json_value usage) {
     char key[SESSION_NAME];
+    size_t i;
     keep_name(key, id);
-    if (strcmp(key, s->message_id) != 0 || key[0] == '\0') {
-        message_done(s);
-        memcpy(s->message_id, key, sizeof key);
+    for (i = 0; i < SESSION_OPEN && (key[0] == '\0' || strcmp(key, s->open[i].id) != 0); i++) {
+    }
+    if (i == SESSION_OPEN) { /* a new one takes the place of the oldest */
+        i = s->opens++ % SESSION_OPEN;
+        add(&s->done, &s->open[i].usage);
+        memset(&s->open[i].usage, 0, sizeof s->open[i].usage);
+        memcpy(s->open[i].id, key, sizeof key);
         s->messages++;
     }
-    s->now = read_usage(usage);
+    if (usage.type == STREAM_JSON_OBJECT) s->open[i].usage = read_usage(usage);
+    return i;
 }
 
 session_usage session_tokens(const session *s) {
-    session_usage u = s->done;
-    u.input += s->now.input;
-    u.output += s->now.output;
-    u.cache_read += s->now.cache_read;
-    u.cache_write += s->now.cache_write;
+    session_usage u = s->before;
+    size_t i;
+    add(&u, &s->done);
+    for (i = 0; i < SESSION_OPEN; i++) add(&u, &s->open[i].usage);
     return u;
+}
+
+double session_cost(const session *s) {
+    stream_json_value cost;
+    double dollars = 0;
+    memset(&cost, 0, sizeof cost);
+    cost.ptr = s->cost;
+    cost.len = strlen(s->cost);
+    cost.type = cost.len > 0 ? STREAM_JSON_NUMBER : STREAM_JSON_NONE;
+    return stream_json_double(cost, &dollars) == STREAM_OK ? dollars : 0;
 }
 
 /* {"type":"stream_event","event":{...}}: a piece of the message that is arriving */
@@ -198,6 +224,7 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
         if (is(v[DELTA_TYPE], "text_delta")) {
             first->kind = SESSION_TEXT;
             first->value = v[TEXT];
+            first->piece = true;
         } else if (is(v[DELTA_TYPE], "thinking_delta")) {
             first->kind = SESSION_THINKING;
             first->value = v[THINKING];
@@ -209,6 +236,7 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
             first->kind = SESSION_TOOL_START;
             first->id = v[BLOCK_ID];
             first->name = v[BLOCK_NAME];
+            first->value.type = STREAM_JSON_NONE; /* its input comes */
             r->has_first = true;
         }
         s->text_open = is(v[BLOCK_TYPE], "text");
@@ -217,11 +245,13 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
         r->has_first = s->text_open;
         s->text_open = false;
     } else if (is(v[TYPE], "message_start")) {
-        message_seen(s, v[MESSAGE_ID], v[MESSAGE_USAGE]);
+        s->streamed = message_seen(s, v[MESSAGE_ID], v[MESSAGE_USAGE]);
     } else if (is(v[TYPE], "message_delta")) {
         session_usage u = read_usage(v[USAGE]); /* cumulative for this message */
-        if (u.output) s->now.output = u.output;
-        if (u.input) s->now.input = u.input;
+        if (u.output) s->open[s->streamed].usage.output = u.output;
+        if (u.input) s->open[s->streamed].usage.input = u.input;
+    } else if (!is(v[TYPE], "message_stop") && !is(v[TYPE], "ping")) {
+        r->has_first = true; /* an error, or what is not known here */
     }
 }
 
@@ -231,15 +261,29 @@ static void read_message(session *s, session_reading *r, const stream_item *reco
     static const char *const want[COUNT] = {"/message/id", "/message/content", "/message/usage",
                                             "/parent_tool_use_id"};
     stream_json_value v[COUNT];
+    char key[SESSION_NAME];
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
     r->subagent = v[PARENT].type == STREAM_JSON_STRING;
-    if (assistant && !s->partial) message_seen(s, v[ID], v[USAGE]);
+    /* After its deltas a message comes whole, block by block. One that never streamed (a subagent's, an
+       error that the CLI words itself) says something new. */
+    keep_name(key, v[ID]);
+    r->repeated = s->partial && (key[0] == '\0' || s->open[s->streamed].id[0] == '\0' ||
+                                 strcmp(key, s->open[s->streamed].id) == 0);
+    if (assistant && !r->repeated) message_seen(s, v[ID], v[USAGE]);
     if (v[CONTENT].type == STREAM_JSON_ARRAY)
         r->walking = stream_json_each_init(&r->each, v[CONTENT]) == STREAM_OK;
 }
 
+/* As written, while it is the only one: nothing is lost to arithmetic. */
 static void keep_cost(session *s, stream_json_value cost) {
-    if (cost.type != STREAM_JSON_NUMBER || cost.len >= sizeof s->cost) return;
+    double dollars;
+    if (cost.type != STREAM_JSON_NUMBER || cost.len >= sizeof s->cost ||
+        stream_json_double(cost, &dollars) != STREAM_OK || dollars < 0 || dollars > MOST_COST)
+        return;
+    if (s->cost_before > 0) {
+        snprintf(s->cost, sizeof s->cost, "%.12g", s->cost_before + dollars);
+        return;
+    }
     memcpy(s->cost, cost.ptr, cost.len);
     s->cost[cost.len] = '\0';
 }
@@ -266,10 +310,12 @@ static void read_result(session *s, session_reading *r, const stream_item *recor
     enum { USAGE, COST, ERROR, COUNT };
     static const char *const want[COUNT] = {"/usage", "/total_cost_usd", "/is_error"};
     stream_json_value v[COUNT];
+    session_usage usage;
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
-    if (v[USAGE].type == STREAM_JSON_OBJECT) {
-        s->done = read_usage(v[USAGE]);
-        memset(&s->now, 0, sizeof s->now);
+    usage = read_usage(v[USAGE]); /* of the whole run of the CLI; one that failed may not know */
+    if (usage.input + usage.output + usage.cache_read + usage.cache_write > 0) {
+        close_messages(s, false);
+        s->done = usage;
     }
     keep_cost(s, v[COST]);
     s->result_is_error = v[ERROR].type == STREAM_JSON_TRUE;
@@ -286,7 +332,10 @@ static void read_system(session *s, session_reading *r, const stream_item *recor
     static const char *const want[] = {"/subtype", "/session_id", "/model"};
     stream_json_value v[3];
     stream_json_pick(record->ptr, record->len, want, 1, v);
-    if (!is(v[0], "init")) return;
+    if (!is(v[0], "init")) { /* but for signs of life, it may be worth knowing: a retry, a compaction */
+        r->has_first = !is(v[0], "status") && !is(v[0], "thinking_tokens");
+        return;
+    }
     stream_json_pick(record->ptr, record->len, want, 3, v);
     keep_name(s->session_id, v[1]);
     keep_name(s->model, v[2]);
@@ -327,8 +376,7 @@ static void add_usage(session *s, const mapping_rule *rule, const stream_json_va
     for (i = 0; i < 4; i++)
         if (rule->field[FIELD_INPUT + i] >= 0) *to[i] = count_of(v[rule->field[FIELD_INPUT + i]]);
     if (rule->input_includes_cache) u.input -= u.input < u.cache_read ? u.input : u.cache_read;
-    s->now = u;
-    message_done(s);
+    add(&s->done, &u);
 }
 
 static void read_mapped(session *s, session_reading *r, const stream_item *record) {
@@ -388,10 +436,10 @@ static void read_mapped(session *s, session_reading *r, const stream_item *recor
 /* What writes a stream is told by its first record. */
 static void detect(session *s, const stream_item *record) {
     const char *name, *text;
-    size_t i;
+    size_t i, at;
     for (i = 0; !s->mapped && (name = mapping_name(i)) != NULL; i++) {
         text = mapping_built_in(name);
-        s->mapped = mapping_read(&s->map, text, strlen(text)) == NULL &&
+        s->mapped = mapping_read(&s->map, text, strlen(text), &at) == NULL &&
                     mapping_begins(&s->map, record->ptr, record->len);
     }
     s->detect = false;
@@ -421,13 +469,12 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
         read_mapped(s, r, record);
         return;
     }
-    if (stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID) s->invalid++;
+    r->invalid = stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID;
     if (!count_known_type(s, type)) {
         keep_name(name, type);
         count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
     }
     if (is(type, "stream_event")) {
-        r->first.value.type = STREAM_JSON_NONE;
         read_delta(s, r, record);
     } else if (is(type, "assistant")) {
         read_message(s, r, record, true);
@@ -454,7 +501,7 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     }
     memset(event, 0, sizeof *event);
     event->subagent = r->subagent;
-    event->repeated = s->partial && !r->subagent;
+    event->repeated = r->repeated;
     while (r->walking) {
         block = r->pending;
         if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK)
@@ -511,7 +558,10 @@ void session_restart(session *s) {
     s->tools = 0;
     s->tools_untracked = 0;
     s->truncated_before = s->truncated;
-    message_done(s);
+    close_messages(s, true);
+    add(&s->before, &s->done);
+    memset(&s->done, 0, sizeof s->done);
+    s->cost_before = session_cost(s);
 }
 
 void session_count_lost(session *s, stream_status status, const stream_item *item) {

@@ -12,6 +12,7 @@
 #define SESSION_TYPES 24 /* distinct "type"s counted by name; the rest share the last row */
 #define SESSION_TOOLS 16 /* tools in flight at once that are followed by name */
 #define SESSION_NAME  64 /* bytes kept of a type, a tool name, an id */
+#define SESSION_OPEN  8  /* messages that may go on at a time: the assistant's, and its subagents' */
 
 typedef struct session_tool {
     char id[SESSION_NAME], name[SESSION_NAME];
@@ -32,6 +33,12 @@ typedef struct session_type {
 typedef struct session_usage {
     uint64_t input, output, cache_read, cache_write;
 } session_usage;
+
+/* A message comes in pieces, block by block, and others may come between. */
+typedef struct session_message {
+    char id[SESSION_NAME];
+    session_usage usage; /* as its last piece told */
+} session_message;
 
 /* start -> streaming <-> tool -> result -> exit; what was missed on the way shows at the end. */
 typedef enum session_state {
@@ -56,10 +63,12 @@ typedef struct session {
     session_tool_kind tool_kind[SESSION_TOOLS]; /* the rest share the last row */
     size_t tool_kinds;
     uint64_t messages;       /* assistant messages */
-    session_usage done, now; /* finished messages; the message that is arriving */
-    bool final_usage;        /* done is the result's own sum */
-    char message_id[SESSION_NAME], session_id[SESSION_NAME], model[SESSION_NAME];
-    char cost[32]; /* US dollars as written in the result; "" unknown */
+    session_usage before, done; /* of children before this one; of its messages that are not open */
+    session_message open[SESSION_OPEN];
+    size_t opens, streamed; /* the next place in open, counted on; the message that arrives in deltas */
+    char session_id[SESSION_NAME], model[SESSION_NAME];
+    char cost[32];      /* US dollars as written in the result, or a sum; "" unknown */
+    double cost_before; /* of children before this one */
     bool result_is_error;
     mapping map; /* set before, with mapped; or detect: by the first record */
     bool mapped, detect;
@@ -94,12 +103,13 @@ typedef struct session_event {
 /* Takes one framed record, and hands out what it says, event by event:
        for (session_begin(s, &read, item, now_ns); session_next(s, &read, &event);) ...  */
 typedef struct session_reading {
+    bool invalid; /* it is no JSON, as far as it was looked at; not counted yet */
     /* private */
     session_event first;       /* at most one event that needs no walk */
     stream_json_each each;     /* the content blocks of a whole message */
     stream_json_value pending; /* the tool_use block whose input is the next event */
     uint64_t now_ns;
-    bool has_first, walking, subagent;
+    bool has_first, walking, subagent, repeated;
 } session_reading;
 
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns);
@@ -111,8 +121,9 @@ void session_restart(session *s);
 /* Counts an item that is no whole record. */
 void session_count_lost(session *s, stream_status status, const stream_item *item);
 
-/* Tokens so far: finished messages and the one arriving. */
+/* Tokens so far, and the cost, US dollars. */
 session_usage session_tokens(const session *s);
+double session_cost(const session *s);
 const char *session_state_text(session_state state);
 /* Why the stream is not whole, in words, or NULL. */
 const char *session_missing(const session *s);

@@ -4,11 +4,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SECOND  UINT64_C(1000000000)
-#define LINE_NS (SECOND / 10) /* the status line is redrawn at most ten times a second */
-
+#define LINE_NS  (SECOND / 10) /* the status line is redrawn at most ten times a second, */
+#define AGAIN_NS (SECOND / 50) /* or this often when it had to give way to output */
 #define DUMB_NS (SECOND * 10)
 
 typedef struct view {
@@ -16,7 +15,7 @@ typedef struct view {
     bool drawn;           /* the status line stands on the terminal */
     bool file_failed;     /* said once */
     uint64_t interval_ns; /* between plain lines */
-    uint64_t next_line_ns, next_plain_ns, next_file_ns;
+    uint64_t drawn_ns, next_line_ns, next_plain_ns, next_file_ns;
     char last[512]; /* the line as drawn, so that an unchanged one is not sent again */
     text_buffer json;
 } view;
@@ -49,16 +48,19 @@ static const char *clock_text(char out[24], uint64_t ns) {
 
 /* The cost as written in the record, to four decimals: enough for eyes; files have all of it. */
 static const char *cost_text(const run *r, char out[24]) {
-    snprintf(out, 24, "$%.4f", atof(r->session.cost));
+    snprintf(out, 24, "$%.4f", session_cost(&r->session));
     return out;
 }
 
-static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
+/* What matters most comes first: a narrow terminal cuts the rest off. */
+static void describe(run *r, char *out, size_t cap, unsigned columns, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     char a[24], b[24], c[16], d[16], e[16], f[24];
     uint64_t lag = stream_flow_lag(&r->flow);
-    int n = snprintf(out, cap, "%s%s%s  ", r->opt.name ? r->opt.name : "", r->opt.name ? " " : "",
+    const char *name = r->opt.name ? r->opt.name : "";
+    size_t name_len = strlen(name) <= columns / 3 ? strlen(name) : stream_utf8_cut(name, columns / 3);
+    int n = snprintf(out, cap, "%.*s%s%s  ", (int)name_len, name, name_len ? " " : "",
                      clock_text(a, since_ns(now_ns, r->started_ns)));
 #define ADD(...)                                                                                           \
     do {                                                                                                   \
@@ -70,16 +72,16 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
     } else {
         ADD("%s", session_state_text(s->state));
     }
-    ADD("  last %s ago", clock_text(b, since_ns(now_ns, r->last_ns)));
-    ADD("  %s msg", short_count(c, s->messages));
-    ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
-    if (s->cost[0]) ADD("  %s", cost_text(r, f));
-    ADD("  %sB", short_count(c, r->bytes));
     if (watch_stalled(r)) {
         char what[160];
         watch_describe(r, what, sizeof what, now_ns);
         ADD("  %s", what);
     }
+    ADD("  last %s ago", clock_text(b, since_ns(now_ns, r->last_ns)));
+    ADD("  %s msg", short_count(c, s->messages));
+    ADD("  %s in %s out", short_count(d, u.input + u.cache_read + u.cache_write), short_count(e, u.output));
+    if (s->cost[0]) ADD("  %s", cost_text(r, f));
+    ADD("  %sB", short_count(c, r->bytes));
     if (lag)
         ADD("  %sB waiting%s", short_count(c, lag), stream_flow_slow(&r->flow) ? " (slow reader)" : "");
     if (s->noise + s->oversize + s->truncated + s->invalid)
@@ -87,32 +89,43 @@ static void describe(run *r, char *out, size_t cap, uint64_t now_ns) {
 #undef ADD
 }
 
+/* The cursor stays at the beginning of the line, and the line is taken away with all that is below it: a
+   terminal that was made narrower has folded it, and keeps the cursor on the first of the rows it became.
+   (What \033[J finds on the first row of the screen, tmux keeps for its history: so \033[K comes first.) */
 void view_hide(run *r) {
     if (!v.drawn) return;
-    pipes_say(r, "\r\033[K", 4);
+    if (console_in_front()) pipes_say(r, "\r\033[K\033[J", 7); /* else a prompt may stand there by now */
     v.drawn = false;
+    v.next_line_ns = v.drawn_ns + AGAIN_NS;
     v.last[0] = '\0';
 }
 
 void view_resized(void) { v.last[0] = '\0'; }
 
-/* A frame that its terminal has not taken yet is not followed by another. */
-static void draw(run *r, uint64_t now_ns) {
+/* A frame that its terminal has not taken yet is not followed by another. It does not fold at the margin
+   either (\033[?7l): the terminal may have been made narrower just now. False: this is not the moment. */
+static bool draw(run *r, uint64_t now_ns) {
     char out[512], frame[640];
     unsigned columns, rows;
     size_t len;
     if (!r->err_at_line_start || r->err.busy || (r->same_terminal && (!r->at_line_start || r->out.busy)))
-        return;
+        return false;
+    if (!console_in_front()) {
+        v.drawn = false;
+        return true;
+    }
     console_size(CONSOLE_ERR, &columns, &rows);
-    describe(r, out, sizeof out, now_ns);
+    describe(r, out, sizeof out, columns, now_ns);
     len = strlen(out);
     if (len > columns - 1)
         len = stream_utf8_cut(out, columns - 1); /* a byte is at least a column's worth */
     out[len] = '\0';
-    if (v.drawn && strcmp(out, v.last) == 0) return;
-    pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r%s\033[K", out));
+    if (v.drawn && strcmp(out, v.last) == 0) return true;
+    pipes_say(r, frame, (size_t)snprintf(frame, sizeof frame, "\r\033[?7l%s\033[J\033[?7h\r", out));
     memcpy(v.last, out, len + 1);
     v.drawn = true;
+    v.drawn_ns = now_ns;
+    return true;
 }
 
 void view_say(run *r, const char *format, ...) {
@@ -285,16 +298,13 @@ static uint64_t sooner(uint64_t wait, uint64_t due_ns, uint64_t now_ns) {
 uint64_t view_tick(run *r, uint64_t now_ns) {
     uint64_t wait = UINT64_MAX;
     if (v.line) {
-        if (now_ns >= v.next_line_ns) {
-            draw(r, now_ns);
-            v.next_line_ns = now_ns + LINE_NS;
-        }
+        if (now_ns >= v.next_line_ns) v.next_line_ns = now_ns + (draw(r, now_ns) ? LINE_NS : AGAIN_NS);
         wait = sooner(wait, v.next_line_ns, now_ns);
     }
     if (v.plain) {
         if (now_ns >= v.next_plain_ns) {
             char out[512];
-            describe(r, out, sizeof out, now_ns);
+            describe(r, out, sizeof out, 3 * sizeof out, now_ns);
             view_say(r, "stream_wrap: %s", out);
             v.next_plain_ns = now_ns + v.interval_ns;
         }
@@ -319,14 +329,15 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     const session *s = &r->session;
     session_usage u = session_tokens(s);
     stream_pool_usage pool;
-    uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_max_lag(&r->flow),
+    uint64_t elapsed = since_ns(now_ns, r->started_ns), lag = stream_flow_lag(&r->flow),
+             max_lag = stream_flow_max_lag(&r->flow), slow = stream_flow_slow(&r->flow),
              code = (uint64_t)r->exit_code, dropped = endpoint_dropped(), restarts = r->restarts,
-             unpublished = publish_dropped(), cost = (uint64_t)(atof(s->cost) * 1e9 + 0.5);
+             unpublished = publish_dropped(), cost = (uint64_t)(session_cost(s) * 1e9 + 0.5);
     static const char *const token_kind[] = {"input", "output", "cache_read", "cache_write"};
     static const char *const odd_kind[] = {"noise", "invalid", "oversize", "truncated"};
     const uint64_t *tokens[4] = {&u.input, &u.output, &u.cache_read, &u.cache_write};
     const uint64_t *odd[4] = {&s->noise, &s->invalid, &s->oversize, &s->truncated};
-    stream_metric m[SESSION_TYPES + 32];
+    stream_metric m[SESSION_TYPES + 40];
     size_t n = 0, i, len;
     memset(m, 0, sizeof m);
 #define ROW(NAME, HELP, KIND, VALUE)                                                                       \
@@ -369,7 +380,10 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
     ROW("unpublished_events_total", "Events that could not be published.", STREAM_METRIC_TOTAL,
         &unpublished);
     ROW("stalls_total", "How often a timer ran out.", STREAM_METRIC_TOTAL, &r->watch.count);
-    ROW("max_lag_bytes", "Most bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
+    ROW("lag_bytes", "Bytes read and not yet written.", STREAM_METRIC_VALUE, &lag);
+    ROW("max_lag_bytes", "Most of them there ever were.", STREAM_METRIC_VALUE, &max_lag);
+    ROW("slow_reader", "Whether the reader of standard output is slow (1) or not.", STREAM_METRIC_VALUE,
+        &slow);
     ROW("latency_seconds", "From a read to the end of the records in it.", STREAM_METRIC_HISTOGRAM,
         &r->latency);
     ROW("buffers_allocated_total", "Read buffers allocated.", STREAM_METRIC_TOTAL, &pool.total.allocated);

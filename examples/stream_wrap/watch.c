@@ -3,7 +3,8 @@
    with what is known of the child; it is stopped only if that was asked for.
 
    A timer is a moment from which it counts. When that moment moves on (a byte came, the tool ended) the
-   timer starts over by itself; nothing of our own moves one. */
+   timer starts over by itself; nothing of our own moves one, but that we were stopped ourselves: what the
+   child said meanwhile was not heard, so all but the total one start over then. */
 #include <stdio.h>
 
 #include "wrap.h"
@@ -12,17 +13,23 @@ static const char *const name[TIMERS] = {"startup", "idle", "tool", "total", "ex
 
 const char *watch_name(int timer) { return name[timer]; }
 
+static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 /* Since when the timer counts; 0: it does not. */
 static uint64_t counts_from(const run *r, int timer) {
     const session *s = &r->session;
     bool heard = r->bytes + r->err_ring.in > r->run_bytes, tool = s->tools > 0;
     if (r->ended && timer != TIMER_EXIT && timer != TIMER_TOTAL) return 0;
     switch (timer) {
-    case TIMER_STARTUP: return heard ? 0 : r->run_ns;
-    case TIMER_IDLE: return heard && !tool && s->state != SESSION_RESULT ? r->active_ns : 0;
-    case TIMER_TOOL: return tool ? s->tool[0].since_ns : 0;
+    case TIMER_STARTUP: return heard ? 0 : later(r->run_ns, r->back_ns);
+    case TIMER_IDLE:
+        return heard && !tool && s->state != SESSION_RESULT ? later(r->active_ns, r->back_ns) : 0;
+    case TIMER_TOOL: return tool ? later(s->tool[0].since_ns, r->back_ns) : 0;
     case TIMER_TOTAL: return r->started_ns;
-    default: return s->state == SESSION_RESULT && r->has_child && !r->child_done ? r->active_ns : 0;
+    default:
+        return s->state == SESSION_RESULT && r->has_child && !r->child_done
+                   ? later(r->active_ns, r->back_ns)
+                   : 0;
     }
 }
 

@@ -79,12 +79,15 @@ typedef struct run {
     uint64_t active_ns;           /* when the child was last heard, or could not be */
     uint64_t silence_ns;          /* the longest time nothing came, but for our own slowness */
     uint64_t quiet_ns;            /* since when nothing came, or could be read */
+    uint64_t back_ns;             /* when we last ran again after we had been stopped (^Z); 0: never */
     bool give_up;                 /* nothing more is waited for */
-    int stop_signal;              /* a signal that asked us to end */
+    int stop_signal;              /* a signal that asked us to end; */
+    uint64_t patience_ns;         /* until then, whoever takes our output may still take it */
     bool stopping;                /* what was started is to end; */
     uint64_t kill_ns;             /* by force, from then on */
     unsigned kills;
-    char **argv; /* of the child */
+    char **argv;      /* of the child */
+    bool child_hears; /* what is typed at our terminal to interrupt us reaches it, too */
     unsigned restarts;
     uint64_t restart_ns;        /* when it is started again; 0: it is not */
     uint64_t run_ns, run_bytes; /* when the present child was started, and how much had come before it */
@@ -130,7 +133,7 @@ typedef struct run {
 
     /* our standard input on its way to the child's */
     lane input, child_in;
-    char input_bytes[16384];
+    text_buffer input_bytes; /* opt.input_chunk of them */
 
     tee tee;
 
@@ -144,6 +147,7 @@ static inline uint64_t since_ns(uint64_t now_ns, uint64_t then_ns) {
 }
 
 /* main.c */
+enum { CHILD_TOLD = 0 }; /* in place of a signal: it has it already */
 /* Asks the child to end, and sees to it that it does. */
 void stop_child(run *r, int signal_number);
 

@@ -183,6 +183,12 @@ bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first
 /* While nobody watches there is nothing to be known. */
 static bool is_watched(const terminal *t) { return t->viewing || t->bridge->options.record; }
 
+static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
+
+static void start_timer(terminal *t) {
+    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK) t->timing = true;
+}
+
 static void capture(terminal *t) {
     bridge *b = t->bridge;
     if (!ready(t) || t->capturing || !t->dirty) return;
@@ -193,7 +199,7 @@ static void capture(terminal *t) {
     if (b->capturing >= MAX_CAPTURES || t->control.queued + 3 > t->control.max_queue) {
         /* Soon there is room. */
         t->captured_ns = stream_now_ns();
-        set_timer(t);
+        if (!t->timing) start_timer(t);
         return;
     }
     if (t->paused) {
@@ -239,13 +245,9 @@ static void on_timer(server_op *op) {
 }
 
 static void set_timer(terminal *t) {
-    uint64_t when = t->captured_ns + t->bridge->options.interval_ns;
     if (t->timing) return;
-    if (stream_now_ns() >= when) {
-        capture(t);
-        return;
-    }
-    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, when) == STREAM_OK) t->timing = true;
+    if (stream_now_ns() >= next_capture_ns(t)) capture(t);
+    else start_timer(t);
 }
 
 static void changed(terminal *t) {

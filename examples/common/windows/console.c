@@ -73,7 +73,8 @@ static bool take(volatile LONG *count) {
     return true;
 }
 
-int console_signal(void) {
+int console_signal(bool *typed) {
+    *typed = false; /* a child has a group of its own, which no event of ours reaches */
     if (take(&interrupts)) return 2;
     if (take(&terminations)) return 15;
     return take(&hangups) ? 1 : 0;
@@ -108,6 +109,8 @@ bool console_can_draw(void) {
     mode_changed = true;
     return true;
 }
+
+bool console_in_front(void) { return true; }
 
 void console_size(int stream, unsigned *columns, unsigned *rows) {
     CONSOLE_SCREEN_BUFFER_INFO info;
