@@ -365,6 +365,15 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
     if (item->kind == CONTROL_REPLY) {
         if (status != STREAM_OK) t->bridge->metrics.replies_lost++;
         replied(t, item, status == STREAM_OK && !t->control.reply_error);
+        if (status == STREAM_E_NOMEM && (t->control.reply_to & ((1 << TAG_BITS) - 1)) == TAG_PANE) {
+            t->asked = false;
+            again(t);
+        }
+        return;
+    }
+    if (status == STREAM_E_NOMEM && item->kind == CONTROL_OTHER) { /* it may have been anything */
+        if (t->state != TERMINAL_UP) terminal_lost(t, "no memory");
+        else find_pane(t);
         return;
     }
     switch (item->kind) {
