@@ -37,6 +37,16 @@ if command -v python3 >/dev/null; then
 else
     job wrap_totals "echo 'skip wrap_totals: no python3 here'"
 fi
+# The tools with every call of the system and of malloc failing in turn, a sample of them: `make faults` has all.
+if $CC -shared -fPIC -O1 tests/faults_inject.c -o "$out/faults_inject.so" 2>/dev/null &&
+    $CC -O1 $W -D_GNU_SOURCE tests/faults.c -o "$out/faults" 2>/dev/null; then
+    job faults_wrap "$out/faults wrap"
+    job faults_relay "$out/faults relay"
+    if command -v tmux >/dev/null; then job faults_bridge "$out/faults bridge"
+    else job faults_bridge "echo 'skip faults.bridge: no tmux here'"; fi
+else
+    job faults "echo 'skip faults: no library can be loaded before the C library here, which has to be glibc'"
+fi
 # Children, and what they inherit: nothing, however many are started at once.
 for pair in ":-O2" ".asan:-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"; do
     v=${pair%%:*} flags=${pair#*:}

@@ -119,13 +119,16 @@ enum { RAN = 1, NOT_RUN, NOT_THERE, EXITED, ALONE };
 
 static bool send_report(int fd, int kind, int value) {
     report r;
-    ssize_t n;
+    size_t done = 0;
     memset(&r, 0, sizeof r);
     r.kind = kind;
     r.value = value;
-    do n = write(fd, &r, sizeof r);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof r;
+    while (done < sizeof r) {
+        ssize_t n = write(fd, (const char *)&r + done, sizeof r - done);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0) done += (size_t)n;
+    }
+    return true;
 }
 
 /* Between fork and exec, in a process with one thread. Never returns. */
@@ -270,17 +273,43 @@ enum { LEAVE = 0 }; /* beside signal numbers */
 
 static void on_child(int number) { (void)number; }
 
-/* To the group while it has a member we know of, and to whoever left it. SIGCONT, so that a stopped one can
-   do as it is told. */
+/* SIGCONT, so that a stopped one can do as it is told. */
+static void signal_one(long pid, int number) {
+    if (pid <= 0 || pid == getpid()) return;
+    kill((pid_t)pid, number);
+    if (number != SIGKILL && number != SIGSTOP) kill((pid_t)pid, SIGCONT);
+}
+
+/* Those right below us, found without memory; what is below them comes to us when they are gone. */
+static void signal_children(int number) {
+#if defined(__linux__)
+    char path[64], text[4096], *p = text, *end;
+    ssize_t n;
+    int fd;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    for (;; p = end) {
+        long pid = strtol(p, &end, 10);
+        if (end == p || (*end != ' ' && *end)) break;
+        if (*end) signal_one(pid, number); /* a number without its space may be cut off */
+    }
+#else
+    (void)number;
+#endif
+}
+
+/* To the group while it has a member we know of, and to whoever left it. */
 static void signal_tree(pid_t group, int number) {
     process *list;
     size_t count = processes_below(getpid(), &list), i;
-    for (i = 0; i < count; i++) {
-        if (list[i].pid == getpid()) continue;
-        kill((pid_t)list[i].pid, number);
-        if (number != SIGKILL && number != SIGSTOP) kill((pid_t)list[i].pid, SIGCONT);
+    for (i = 0; i < count; i++) signal_one(list[i].pid, number);
+    if (count == 0) {
+        if (kill(-group, number) != 0) kill(group, number);
+        signal_children(number);
     }
-    if (count == 0 && kill(-group, number) != 0) kill(group, number);
     free(list);
 }
 
@@ -331,15 +360,20 @@ static void guard(const child_desc *desc, int in, int out, int err, int control)
         int status;
         pid_t pid;
         ssize_t n, i;
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        bool told = true;
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno == EINTR)) {
             if (pid != r.value) continue;
-            send_report(control, EXITED, status);
+            told = told && send_report(control, EXITED, status);
             kill(us, SIGCHLD);
         }
         if (pid < 0 && errno == ECHILD && !alone) {
             alone = true;
-            send_report(control, ALONE, 0);
+            told = told && send_report(control, ALONE, 0);
             kill(us, SIGCHLD);
+        }
+        if (!told) { /* our own end says that it is over, if not how */
+            kill_all(r.value);
+            _exit(0);
         }
         FD_ZERO(&ready);
         FD_SET(control, &ready);
@@ -364,9 +398,12 @@ static void no_child(child *c) {
     c->os[CONTROL] = -1;
 }
 
-/* The next report; false when there is none, or its end. */
+/* The next report; false when there is none, not all of it yet, or its end. */
 static bool receive(int fd, report *r, int flags) {
     ssize_t n;
+    do n = recv(fd, r, sizeof *r, flags | MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof *r) return false;
     do n = recv(fd, r, sizeof *r, flags);
     while (n < 0 && errno == EINTR);
     return n == (ssize_t)sizeof *r;
@@ -390,7 +427,10 @@ static report start_guarded(child *c, const child_desc *desc, int in, int out, i
         guard(desc, in, out, err, control[1]);
     }
     close(control[1]);
-    if (!receive(control[0], &r, 0)) memset(&r, 0, sizeof r);
+    if (!receive(control[0], &r, MSG_WAITALL)) {
+        memset(&r, 0, sizeof r);
+        r.value = ECHILD; /* the guardian was lost */
+    }
     if (r.kind != RAN) {
         close(control[0]);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
@@ -461,18 +501,31 @@ static void take_status(child *c, int status) {
     c->code = WIFEXITED(status) ? WEXITSTATUS(status) : WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 125;
 }
 
+static bool has_ended(pid_t pid, int *status) {
+    pid_t n;
+    do n = waitpid(pid, status, WNOHANG);
+    while (n < 0 && errno == EINTR);
+    return n == pid;
+}
+
+static void take_reports(child *c) {
+    report r;
+    while (receive((int)c->os[CONTROL], &r, MSG_DONTWAIT)) {
+        if (r.kind == EXITED) take_status(c, r.value);
+        if (r.kind == ALONE) c->tree_gone = true;
+    }
+}
+
 bool child_reap(child *c) {
     int status;
     if (c->pid <= 0) return c->exited;
     if (c->os[CONTROL] >= 0) {
-        report r;
-        while (receive((int)c->os[CONTROL], &r, MSG_DONTWAIT)) {
-            if (r.kind == EXITED) take_status(c, r.value);
-            if (r.kind == ALONE) c->tree_gone = true;
-        }
-        if (!c->exited && waitpid((pid_t)c->os[GUARDIAN], &status, WNOHANG) == (pid_t)c->os[GUARDIAN]) {
+        take_reports(c);
+        if (!c->tree_gone && c->os[GUARDIAN] > 0 && has_ended((pid_t)c->os[GUARDIAN], &status)) {
             /* Somebody killed the guardian, and the child went with it; what else there was is ours now. */
-            take_status(c, SIGKILL);
+            take_reports(c); /* its last words may have come only now */
+            c->unknown = !c->exited;
+            if (!c->exited) take_status(c, SIGKILL);
             (void)kill(-(pid_t)c->pid, SIGKILL);
             kill_all((pid_t)c->pid);
             c->os[GUARDIAN] = 0;
@@ -480,7 +533,7 @@ bool child_reap(child *c) {
         }
         return c->exited;
     }
-    if (!c->exited && waitpid((pid_t)c->pid, &status, WNOHANG) == (pid_t)c->pid) {
+    if (!c->exited && has_ended((pid_t)c->pid, &status)) {
         take_status(c, status);
         c->tree_gone = true;
     }

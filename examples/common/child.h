@@ -55,6 +55,7 @@ typedef struct child {
     stream_fd in;       /* write end of its stdin with CHILD_STDIN_PIPE, else -1; close it to say EOF */
     bool exited;
     int code;       /* for a shell, once exited: the child's own, or 128 + the signal that ended it */
+    bool unknown;   /* ... but how it ended was lost with its guardian; code is then that of a SIGKILL */
     bool tree_gone; /* nothing it started is left either, as far as can be told */
     intptr_t os[4]; /* private */
 } child;

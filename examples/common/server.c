@@ -758,10 +758,20 @@ static const char *listen_unix(server *s, stream_slice path) {
     return add_listener(s, fd, a.sun_path);
 }
 
+static unsigned port_of(int fd) {
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+    if (getsockname(fd, (struct sockaddr *)(void *)&a, &len) != 0) return 0;
+    if (a.ss_family == AF_INET) return ntohs(((const struct sockaddr_in *)(const void *)&a)->sin_port);
+    if (a.ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)(const void *)&a)->sin6_port);
+    return 0;
+}
+
 const char *server_listen(server *s, const char *address) {
     http_address a;
     struct addrinfo hints, *found = NULL, *one;
     char host[256] = "127.0.0.1", port[8];
+    int failed;
     stream_slice text = stream_slice_text(address);
     /* Port 0 is none that could be written anywhere but here. */
     bool any = text.len > 2 && memcmp(text.ptr + text.len - 2, ":0", 2) == 0;
@@ -779,7 +789,8 @@ const char *server_listen(server *s, const char *address) {
     memset(&hints, 0, sizeof hints);
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE;
-    if (getaddrinfo(host, port, &hints, &found) != 0) return "there is no such host";
+    failed = getaddrinfo(host, port, &hints, &found);
+    if (failed != 0) return failed == EAI_NONAME ? "there is no such host" : gai_strerror(failed);
     error = "cannot listen there";
     for (one = found; one && error; one = one->ai_next) {
         int fd = open_socket(one->ai_family);
@@ -797,20 +808,15 @@ const char *server_listen(server *s, const char *address) {
             continue;
         }
         error = add_listener(s, fd, NULL);
+        if (!error && (s->listeners[s->listening - 1].port = port_of(fd)) == 0)
+            error = "the system does not tell the port";
     }
     freeaddrinfo(found);
     return error;
 }
 
 unsigned server_port(const server *s, unsigned listener) {
-    struct sockaddr_storage a;
-    socklen_t len = sizeof a;
-    if (listener >= s->listening ||
-        getsockname(s->listeners[listener].file.fd, (struct sockaddr *)(void *)&a, &len) != 0)
-        return 0;
-    if (a.ss_family == AF_INET) return ntohs(((const struct sockaddr_in *)(const void *)&a)->sin_port);
-    if (a.ss_family == AF_INET6) return ntohs(((const struct sockaddr_in6 *)(const void *)&a)->sin6_port);
-    return 0;
+    return listener < s->listening ? s->listeners[listener].port : 0;
 }
 
 void server_peer(const server_conn *c, char text[64]) {

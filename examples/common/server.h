@@ -191,6 +191,7 @@ typedef struct server_listener {
     struct server *server;
     server_op accept, retry;
     char *unix_path; /* to be removed */
+    unsigned port;   /* of TCP */
     bool accepting, retrying;
 } server_listener;
 

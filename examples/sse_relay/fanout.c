@@ -84,14 +84,16 @@ static void send_frame(subscriber *s, const frame *m) {
     }
 }
 
-static void send_text(subscriber *s, const stream_sse_event *event) {
+/* False: no memory. */
+static bool send_text(subscriber *s, const stream_sse_event *event) {
     frame m;
-    if (!encode(s->f, event, &m)) return;
+    if (!encode(s->f, event, &m)) return false;
     send_frame(s, &m);
     stream_pool_release(m.buf);
+    return true;
 }
 
-static void send_gap(subscriber *s, uint64_t lost) {
+static bool send_gap(subscriber *s, uint64_t lost) {
     stream_sse_event e;
     char data[96];
     int n = lost == UINT64_MAX
@@ -102,7 +104,13 @@ static void send_gap(subscriber *s, uint64_t lost) {
     memset(&e, 0, sizeof e);
     e.event = stream_slice_text("gap");
     e.data = stream_slice_of(data, (size_t)n);
-    send_text(s, &e);
+    return send_text(s, &e);
+}
+
+/* The end of its stream: a whole one, unless it was not told yet what it has lost. */
+static void end_one(subscriber *s) {
+    if (s->gap && !send_gap(s, s->gap)) server_abort(s->c, SERVER_NO_MEMORY);
+    else server_end(s->c);
 }
 
 static slot *slot_of(fanout *f, uint64_t number) { return &f->ring[number % f->ring_len]; }
@@ -231,7 +239,7 @@ static void pull(subscriber *s) {
     while (server_room(s->c) >= LEAST_ROOM && (s->gap || s->next < f->next)) {
         slot *m;
         if (s->gap) {
-            send_gap(s, s->gap);
+            if (!send_gap(s, s->gap)) break; /* with the next event, then */
             s->gap = 0;
             continue;
         }
@@ -257,7 +265,7 @@ static void pull(subscriber *s) {
     } else {
         if (s->stalled) s->stalled_ns += f->r->s.now_ns - s->stall_since;
         s->stalled = false;
-        if (f->ended) server_end(s->c);
+        if (f->ended) end_one(s);
     }
 }
 
@@ -304,6 +312,17 @@ void fanout_serve(fanout *f) {
     f->served_offset = f->offset;
     for (s = f->subscribers; s; s = next) {
         next = s->next_one;
+        pull(s);
+    }
+}
+
+void fanout_lose(fanout *f) {
+    subscriber *s, *next;
+    fanout_serve(f); /* what came before it */
+    for (s = f->subscribers; s; s = next) {
+        next = s->next_one;
+        s->lost++;
+        if (s->gap != UINT64_MAX) s->gap++;
         pull(s);
     }
 }
@@ -708,7 +727,7 @@ bool fanout_retire_one(fanout *f) {
     bye.has_retry = true;
     bye.retry_ms = 1000 + random_below(f, 9000);
     if (server_room(last->c) > 1) send_text(last, &bye);
-    server_end(last->c);
+    end_one(last);
     return true;
 }
 

@@ -23,6 +23,8 @@ fanout_outcome fanout_offer(fanout *f, const stream_sse_event *event, stream_sli
 /* One event to everybody as it is. False: it cannot be encoded, or no memory. */
 bool fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
                     bool urgent);
+/* An event of the source is lost, and everybody is told as soon as there is memory for it. */
+void fanout_lose(fanout *f);
 /* Nothing more will come: streams end when they have got what there is. */
 void fanout_end(fanout *f);
 

@@ -278,7 +278,10 @@ int main(int argc, char **argv) {
         return EXIT_SOURCE;
     }
     r.began_ns = stream_now_ns();
-    if (!start_listening(&r)) return EXIT_LISTEN;
+    if (!start_listening(&r)) {
+        fanout_free(&r.fan); /* it has started its command */
+        return EXIT_LISTEN;
+    }
     for (;;) {
         stream_status st = server_run(&r.s, STREAM_FOREVER);
         if (st < 0) {

@@ -230,7 +230,7 @@ struct fanout {
     stream_sse sse;
     stream_io_file file, errors; /* of a child, or standard input */
     server_op in, in_errors, timer;
-    bool reading, reading_errors, timing, running, lingering;
+    bool reading, reading_errors, timing, running, lingering, rereading;
     unsigned failures; /* in a row */
     uint64_t due_ns;   /* when the timer is really wanted */
     void *child;

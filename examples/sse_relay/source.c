@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,8 +24,13 @@ static void start(fanout *f);
 
 static void publish(fanout *f, const stream_sse_event *event) {
     if (f->r->o.terminal.count && filter_terminal(f->r, event)) f->complete = true;
-    if (fanout_offer(f, event, stream_sse_type(event), stream_slice_of(NULL, 0), false) == FANOUT_PUBLISHED)
-        f->r->counts.events++;
+    switch (fanout_offer(f, event, stream_sse_type(event), stream_slice_of(NULL, 0), false)) {
+    case FANOUT_PUBLISHED: f->r->counts.events++; break;
+    case FANOUT_LEFT_OUT: break;
+    case FANOUT_FAILED:
+        log_complain(f->r, "source: an event is lost", "no memory, or it cannot be rewritten");
+        fanout_lose(f);
+    }
 }
 
 /* Tells the subscribers of what they do not get. */
@@ -197,6 +203,12 @@ void source_read(exchange *e, size_t bytes) {
 /* ---- a child, or standard input -------------------------------------------------------------------------
  */
 
+/* The system had nothing to give: it may have later. */
+static bool may_pass(int os_error) {
+    return os_error == ENOMEM || os_error == ENOSPC || os_error == ENOBUFS || os_error == EMFILE ||
+           os_error == ENFILE;
+}
+
 static void read_on(fanout *f) {
     if (!f->reading &&
         stream_io_read(&f->r->s.io, &f->in.op, &f->file, f->input, sizeof f->input) == STREAM_OK)
@@ -259,7 +271,18 @@ static void input_done(server_op *op) {
     if (op->op.status == STREAM_OK) {
         take(f, f->input, op->op.bytes);
         read_on(f);
-    } else if (f->r->o.standard_input) {
+        return;
+    }
+    if (op->op.status == STREAM_E_IO) {
+        log_complain(f->r, "source: reading", strerror(op->op.os_error));
+        if (may_pass(op->op.os_error)) {
+            f->rereading = true;
+            set_timer(f, second / 10);
+            return;
+        }
+        lose(f, "source_failed", "it cannot be read", 0);
+    }
+    if (f->r->o.standard_input) {
         stream_io_detach(&f->r->s.io, &f->file);
         f->running = false;
         log_complain(f->r, "source", f->complete ? "complete" : "standard input ended");
@@ -281,6 +304,8 @@ static void errors_on(fanout *f) {
 static void errors_done(server_op *op) {
     fanout *f = (fanout *)op->owner;
     f->reading_errors = false;
+    if (op->op.status == STREAM_E_IO)
+        log_complain(f->r, "source: reading its standard error", strerror(op->op.os_error));
     if (op->op.status != STREAM_OK) return;
     log_pass(f->error_text, op->op.bytes);
     errors_on(f);
@@ -330,6 +355,11 @@ static void timer_done(server_op *op) {
     uint64_t now = stream_now_ns();
     f->timing = false;
     if (f->r->retiring) return;
+    if (f->rereading) {
+        f->rereading = false;
+        read_on(f);
+        return;
+    }
     if (f->due_ns > now) {
         set_timer(f, f->due_ns - now);
     } else if (f->e && f->count == 0 && f->lingering) {

@@ -16,6 +16,7 @@ bool endpoint_wants(const run *r) { return (void)r, false; }
 void endpoint_event(run *r, const char *name, const char *json, size_t len) {
     (void)r, (void)name, (void)json, (void)len;
 }
+void endpoint_lost(run *r) { (void)r; }
 void endpoint_go(run *r) { (void)r; }
 void endpoint_close(run *r) { (void)r; }
 uint64_t endpoint_dropped(void) { return 0; }
@@ -188,6 +189,11 @@ uint64_t endpoint_dropped(void) { return e.dropped; }
 bool endpoint_wants(const run *r) { return r->opt.listen != NULL && e.first != NULL; }
 void endpoint_done(run *r, stream_io_op *op) { (void)r, server_take(&e.s, op); }
 
+static void miss(subscriber *one, uint64_t events) {
+    one->missed += events;
+    e.dropped += events;
+}
+
 /* What was gathered goes to everyone who has a place for it. */
 static void send_gathered(void) {
     subscriber *one, *next;
@@ -199,15 +205,17 @@ static void send_gathered(void) {
         int n = 0;
         next = one->next;
         if (server_room(one->c) < 3) {
-            one->missed += e.events;
-            e.dropped += e.events;
+            miss(one, e.events);
             continue;
         }
         if (one->missed) {
             stream_pool_buf *told;
             n = snprintf(gap, sizeof gap, "event: gap\ndata: {\"event\":\"gap\",\"missed\":%llu}\n\n",
                          (unsigned long long)one->missed);
-            if (stream_pool_acquire(&e.pool, sizeof gap, &told) != STREAM_OK) continue;
+            if (stream_pool_acquire(&e.pool, sizeof gap, &told) != STREAM_OK) {
+                miss(one, e.events);
+                continue;
+            }
             memcpy(told->data, gap, (size_t)n);
             (void)server_body(one->c, told, told->data, (size_t)n);
             one->missed = 0;
@@ -219,6 +227,13 @@ static void send_gathered(void) {
     stream_pool_release(buf);
 }
 
+void endpoint_lost(run *r) {
+    subscriber *one;
+    if (!endpoint_wants(r)) return;
+    send_gathered(); /* what came before it */
+    for (one = e.first; one; one = one->next) miss(one, 1);
+}
+
 void endpoint_event(run *r, const char *name, const char *json, size_t len) {
     size_t room = len + 64;
     if (!endpoint_wants(r)) return;
@@ -226,7 +241,7 @@ void endpoint_event(run *r, const char *name, const char *json, size_t len) {
     if (room < GATHER) room = GATHER;
     if (!e.gathered && stream_pool_acquire(&e.pool, room, &e.gathered) != STREAM_OK) {
         e.gathered = NULL;
-        e.dropped++;
+        endpoint_lost(r);
         return;
     }
     e.gathered->len += format(e.gathered->data + e.gathered->len, name, json, len);

@@ -42,6 +42,8 @@ static void take_signals(run *r, uint64_t now_ns) {
     if (runs(r) && child_reap(&r->child) && !r->child_done) {
         r->child_done = true;
         r->quiet_ns = now_ns;
+        r->retry_ns = 0; /* what it has left is all there */
+        if (r->child.unknown) view_say(r, "stream_wrap: the child was lost: how it ended is not known");
         if (r->opt.stop_orphans) stop_child(r, CHILD_TERMINATE);
     }
     if (console_resized()) {
@@ -129,7 +131,10 @@ static bool start_child(run *r, int *exit_code) {
     memset(&desc, 0, sizeof desc);
     if (r->argv) free((void *)r->argv);
     r->argv = command_line(r);
-    if (!r->argv) return false;
+    if (!r->argv) {
+        fprintf(stderr, "stream_wrap: cannot run %s: %s\n", r->opt.command[0], stream_status_text(STREAM_E_NOMEM));
+        return false;
+    }
     desc.argv = r->argv;
     desc.wake = wake;
     desc.ctx = r->io;
@@ -192,6 +197,11 @@ static bool read_mapping(run *r) {
     return wrong == NULL;
 }
 
+/* Why a stream could not be attached. */
+static const char *io_error(const run *r) {
+    return r->io->os_error ? console_error_text(r->io->os_error) : stream_status_text(STREAM_E_NOMEM);
+}
+
 static bool start(run *r, int *exit_code) {
     stream_pool_desc pool;
     stream_json_desc json;
@@ -214,6 +224,10 @@ static bool start(run *r, int *exit_code) {
                 r->opt.max_record);
         return false;
     }
+    if (!text_room(&r->said, 1)) { /* so that there are words for what comes later */
+        fprintf(stderr, "stream_wrap: %s\n", stream_status_text(STREAM_E_NOMEM));
+        return false;
+    }
     if (!read_mapping(r)) return false;
     r->io = &r->own_io;
     if (r->opt.listen) {
@@ -231,7 +245,7 @@ static bool start(run *r, int *exit_code) {
         }
     }
     if (!r->opt.listen && stream_io_init(r->io, NULL) != STREAM_OK) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
+        fprintf(stderr, "stream_wrap: %s\n", io_error(r));
         return false;
     }
     if (!console_catch(wake, r->io)) {
@@ -247,7 +261,7 @@ static bool start(run *r, int *exit_code) {
         r->has_child = true;
     }
     if (!pipes_open(r)) {
-        fprintf(stderr, "stream_wrap: %s\n", console_error_text(r->io->os_error));
+        fprintf(stderr, "stream_wrap: %s\n", io_error(r));
         return false;
     }
     view_start(r);
@@ -287,9 +301,13 @@ static void plan_restart(run *r, uint64_t now_ns) {
     output_restart(r, exit_code_of(r), wait_ns, now_ns);
 }
 
+/* False: said why, and r->exit_code is ours. */
 static bool restart(run *r, uint64_t now_ns) {
-    int exit_code;
-    if (!pipes_close_child(r)) return false;
+    r->exit_code = EXIT_OWN;
+    if (!pipes_close_child(r)) {
+        view_say(r, "stream_wrap: cannot start again: the last child's streams are still in use");
+        return false;
+    }
     child_free(&r->child, false);
     r->restart_ns = r->retry_ns = 0;
     r->child_done = r->give_up = r->stopping = r->timed_out = r->ended = r->decoding = false;
@@ -299,7 +317,11 @@ static bool restart(run *r, uint64_t now_ns) {
     memset(r->watch.fired, 0, sizeof r->watch.fired);
     r->run_ns = r->last_ns = r->active_ns = r->quiet_ns = now_ns;
     r->run_bytes = r->bytes + r->err_ring.in;
-    return start_child(r, &exit_code) && pipes_open_child(r);
+    if (!start_child(r, &r->exit_code)) return false;
+    if (pipes_open_child(r)) return true;
+    view_say(r, "stream_wrap: cannot start again: %s", io_error(r));
+    r->stopping = true; /* so that it is not left running */
+    return false;
 }
 
 /* The time. When it should not be later than due_ns by now, but is by far, we had been stopped. */
@@ -329,7 +351,7 @@ static int run_loop(run *r) {
             if (!r->restart_ns && !wants_restart(r)) break;
             if (r->stop_signal) break;
             if (!r->restart_ns) plan_restart(r, now_ns);
-            else if (now_ns >= r->restart_ns && !restart(r, now_ns)) break;
+            else if (now_ns >= r->restart_ns && !restart(r, now_ns)) return r->exit_code;
             if (r->restart_ns) wait_ns = least(wait_ns, r->restart_ns > now_ns ? r->restart_ns - now_ns : 0);
             else wait_ns = 0;
         }

@@ -63,6 +63,13 @@ static bool wants_events(const run *r) {
     return r->opt.output == OUTPUT_EVENTS || endpoint_wants(r) || publish_wants(r);
 }
 
+/* What there is no memory for is not passed over in silence. */
+static void cut_short(run *r) {
+    if (!r->write_failed)
+        view_say(r, "stream_wrap: standard output is not complete: %s", stream_status_text(STREAM_E_NOMEM));
+    r->write_failed = true;
+}
+
 /* Makes one event, and gives it to whoever wants it; what does not fit in the buffer makes it grow once. */
 static void put_event(run *r, const char *name, uint64_t now_ns, const field *fields) {
     stream_json_writer w;
@@ -93,11 +100,20 @@ static void put_event(run *r, const char *name, uint64_t now_ns, const field *fi
         stream_json_write_end(&w);
         if (stream_json_writer_finish(&w, &len) == STREAM_OK) break;
         r->event.len = 0;
-        if (!text_room(&r->event, len + 1)) return;
+        if (!text_room(&r->event, len + 1)) {
+            endpoint_lost(r);
+            publish_lost(r);
+            if (r->opt.output == OUTPUT_EVENTS) cut_short(r);
+            return;
+        }
     }
     endpoint_event(r, name, r->event.ptr, len);
     publish_event(r, name, r->event.ptr, len);
-    if (r->opt.output != OUTPUT_EVENTS || !text_room(&r->made, len + 1)) return;
+    if (r->opt.output != OUTPUT_EVENTS) return;
+    if (!text_room(&r->made, len + 1)) {
+        cut_short(r);
+        return;
+    }
     memcpy(r->made.ptr + r->made.len, r->event.ptr, len);
     r->made.len += len;
     r->made.ptr[r->made.len++] = '\n';
@@ -156,10 +172,12 @@ static void text_of_record(run *r, const session_event *e) {
     if (e->kind == SESSION_TEXT && !e->repeated) {
         size_t len, from = r->made.len;
         r->scratch.len = 0;
-        if (!text_room(&r->scratch, e->value.len) ||
-            stream_json_string(e->value, STREAM_JSON_REPLACE, r->scratch.ptr, r->scratch.cap, &len) < 0)
+        if (!text_room(&r->scratch, e->value.len)) {
+            cut_short(r);
             return;
-        text_add_safe(&r->made, r->scratch.ptr, len, false);
+        }
+        if (stream_json_string(e->value, STREAM_JSON_REPLACE, r->scratch.ptr, r->scratch.cap, &len) < 0) return;
+        if (!text_add_safe(&r->made, r->scratch.ptr, len, false)) cut_short(r);
         if (r->made.len > from) r->text_line_open = r->made.ptr[r->made.len - 1] != '\n';
     }
     if ((e->kind == SESSION_TEXT_END || other || (e->kind == SESSION_TEXT && !e->repeated && !e->piece)) &&

@@ -7,7 +7,7 @@
    it waits. Pressure goes back to where it belongs, and memory stays where it was. */
 #include "wrap.h"
 
-#define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at the end of the child's output file */
+#define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at what has ended for now */
 #define MADE_AT_ONCE  65536 /* bytes of text or events after which decoding waits for them to be written */
 
 static bool open_lane(run *r, lane *l, stream_fd fd) {
@@ -142,8 +142,9 @@ static void source_go(run *r) {
 static void source_done(run *r) {
     const stream_io_op *op = &r->source.op;
     r->source.busy = false;
-    if (op->status == STREAM_END && r->has_child && !r->give_up && !r->opt.pty &&
-        r->opt.child_stdout == CHILD_STDOUT_FILE) { /* for now */
+    if (op->status == STREAM_END && r->has_child && !r->give_up &&
+        (r->opt.pty ? !r->child_done : r->opt.child_stdout == CHILD_STDOUT_FILE)) { /* for now */
+        /* A terminal that nobody has open ends, too, and a child may open its own again. */
         r->retry_ns = stream_now_ns() + FILE_AGAIN_NS;
         if (r->child_done && r->child.tree_gone) r->give_up = true;
         return;
@@ -205,6 +206,8 @@ static void child_err_go(run *r, uint64_t now_ns) {
 static void child_err_done(run *r) {
     r->child_err.busy = false;
     if (r->child_err.op.status != STREAM_OK) {
+        if (r->child_err.op.status == STREAM_E_IO)
+            view_say(r, "stream_wrap: reading standard error: %s", console_error_text(r->child_err.op.os_error));
         close_lane(r, &r->child_err);
         return;
     }

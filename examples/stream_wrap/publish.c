@@ -14,6 +14,7 @@ bool publish_wants(const run *r) { return (void)r, false; }
 void publish_event(run *r, const char *name, const char *json, size_t len) {
     (void)r, (void)name, (void)json, (void)len;
 }
+void publish_lost(run *r) { (void)r; }
 uint64_t publish_go(run *r, uint64_t now_ns) { return (void)r, (void)now_ns, UINT64_MAX; }
 void publish_close(run *r) { (void)r; }
 uint64_t publish_dropped(void) { return 0; }
@@ -149,6 +150,11 @@ void publish_event(run *r, const char *name, const char *json, size_t len) {
     memcpy(p.queue.ptr + p.queue.len, &w, sizeof w);
     memcpy(p.queue.ptr + p.queue.len + sizeof w, json, len);
     p.queue.len += sizeof w + len;
+}
+
+void publish_lost(run *r) {
+    (void)r;
+    if (p.open) p.dropped++;
 }
 
 static void drop_first(void) {

@@ -185,6 +185,8 @@ void endpoint_done(run *r, stream_io_op *op);
 /* Whether anybody is to be told of events. */
 bool endpoint_wants(const run *r);
 void endpoint_event(run *r, const char *name, const char *json, size_t len);
+/* ... and of one that there was no memory to make. */
+void endpoint_lost(run *r);
 /* Sends what was put off; before each wait. */
 void endpoint_go(run *r);
 /* The end: subscribers get what is theirs, as long as they take it. */
@@ -199,6 +201,7 @@ const char *publish_open(run *r);
 bool publish_done(run *r, const stream_io_op *op);
 bool publish_wants(const run *r);
 void publish_event(run *r, const char *name, const char *json, size_t len);
+void publish_lost(run *r);
 /* Goes on; returns how long it may be left alone. */
 uint64_t publish_go(run *r, uint64_t now_ns);
 void publish_close(run *r);

@@ -59,6 +59,9 @@ typedef struct terminal {
     char name[MAX_NAME];
     uint32_t session, pane;     /* $n, %n */
     terminal_state state;
+    uint64_t lost_ns;    /* when its tmux was left */
+    bool in_want;        /* of memory, and it was said */
+    bool asked, unbound; /* for the pane; the session would outlive us: see bind_to_us */
     bool pane_known, was_up;
     bool wanted;                /* named on the command line, so it is waited for */
     /* the connection */
@@ -130,6 +133,8 @@ typedef struct bridge {
 /* Begins to find sessions and to attach to them; again when there is reason to. */
 void terminals_find(bridge *b);
 terminal *terminal_named(bridge *b, const char *name, size_t len);
+/* The connections to tmux; all of it. */
+void terminals_close(bridge *b);
 void terminals_free(bridge *b);
 /* Text as it is, UTF-8; a key by its name; both after they were looked at. */
 bool terminal_type(terminal *t, const char *text, size_t len);

@@ -54,8 +54,14 @@ void bridge_log(const char *format, ...) {
     va_start(arguments, format);
     n = vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    if (n > 0 && text_add_safe(&safe, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1, true))
+    if (n <= 0) return;
+    if (text_add_safe(&safe, line, strlen(line), true)) {
         fprintf(stderr, "tmux_bridge: %.*s\n", (int)safe.len, safe.ptr);
+    } else { /* no memory to say it as it is */
+        for (n = 0; line[n]; n++)
+            if (line[n] < ' ' || line[n] > '~') line[n] = '?';
+        fprintf(stderr, "tmux_bridge: %s\n", line);
+    }
     text_free(&safe);
 }
 
@@ -222,7 +228,7 @@ static void show_addresses(const bridge *b) {
     else snprintf(host, sizeof host, "127.0.0.1:%u", b->port);
     printf("watch: http://%s/?token=%s\n", host, b->token);
     if (b->write_token[0]) printf("watch and type: http://%s/?token=%s\n", host, b->write_token);
-    fflush(stdout);
+    if (fflush(stdout) != 0 || ferror(stdout)) bridge_log("standard output: the addresses could not be written");
 }
 
 /* Says good-bye to viewers, and lets tmux see that we leave, for half a second. */
@@ -239,6 +245,7 @@ static void stop(bridge *b) {
         if (left == 0) break;
         server_run(&b->server, UINT64_C(10000000));
     }
+    terminals_close(b);
     server_free(&b->server);
     for (i = 0; i < b->count; i++)
         if (b->terminals[i].tmux.pid && !child_reap(&b->terminals[i].tmux)) {
@@ -276,7 +283,7 @@ static int run(bridge *b) {
     if (!o->hosts && !is_loopback(o->listen))
         bridge_log("--listen %s: browsers elsewhere are let in by a name given with --host only", o->listen);
     terminals_find(b);
-    show_addresses(b);
+    if (!b->stop) show_addresses(b);
     while (!b->stop && server_run(&b->server, STREAM_FOREVER) >= 0) {
     }
     stop(b);

@@ -78,9 +78,22 @@ bool terminal_takes_input(const terminal *t) {
            (t->out.len + t->typed.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue);
 }
 
+static void say_want(terminal *t) {
+    if (!t->in_want) bridge_log("session %s: no memory; trying again", t->name);
+    t->in_want = true;
+}
+
+/* What there was no memory for is done again after an interval. */
+static void again(terminal *t) {
+    say_want(t);
+    t->captured_ns = stream_now_ns();
+    set_timer(t);
+}
+
 static void find_pane(terminal *t) {
-    control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'",
-                    (unsigned)t->session);
+    t->asked = control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'",
+                               (unsigned)t->session) == STREAM_OK;
+    if (!t->asked) again(t);
     flush(t);
 }
 
@@ -195,11 +208,12 @@ static void capture(terminal *t) {
                         (unsigned)t->pane);
     }
     if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
-                        screen_format) != STREAM_OK)
+                        screen_format) != STREAM_OK ||
+        control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u",
+                        (unsigned)t->pane) != STREAM_OK) {
+        again(t);
         return;
-    if (control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u",
-                        (unsigned)t->pane) != STREAM_OK)
-        return;
+    }
     t->dirty = false;
     t->capturing = true;
     b->capturing++;
@@ -213,10 +227,21 @@ void terminal_watched(terminal *t) {
     if (t->dirty && !t->capturing) set_timer(t);
 }
 
+/* Our own server is not to outlive us, however we end. */
+static void bind_to_us(terminal *t) {
+    t->unbound = control_command(&t->control, &t->out, TAG_IGNORE, "set-option -t '$%u:' destroy-unattached on",
+                                 (unsigned)t->session) != STREAM_OK;
+    if (t->unbound) again(t);
+    flush(t);
+}
+
 static void on_timer(server_op *op) {
     terminal *t = (terminal *)op->owner;
     t->timing = false;
-    if (op->op.status == STREAM_OK) capture(t);
+    if (op->op.status != STREAM_OK || t->state != TERMINAL_UP) return;
+    if (t->unbound) bind_to_us(t);
+    if (!t->asked) find_pane(t);
+    capture(t);
 }
 
 static void set_timer(terminal *t) {
@@ -245,7 +270,8 @@ static void publish(terminal *t) {
         return;
     }
     if (status == STREAM_E_NOMEM) {
-        t->dirty = true; /* and again the next time */
+        t->dirty = true;
+        again(t);
         return;
     }
     record_screen(&b->record, t->number ? &t->now : NULL, &t->next, &b->metrics);
@@ -263,6 +289,7 @@ static void captured(terminal *t, stream_slice text, bool good) {
     size_t cols, rows;
     stream_slice state = stream_slice_of(t->state_text.ptr, t->state_text.len);
     bool was_stale = t->stale;
+    stream_status status;
     viewer *v;
     t->capturing = t->stale = false;
     t->bridge->capturing--;
@@ -272,7 +299,14 @@ static void captured(terminal *t, stream_slice text, bool good) {
         find_pane(t);
         return;
     }
-    if (screen_capture(&t->next, text.ptr, text.len, cols, rows) == STREAM_OK) publish(t);
+    status = screen_capture(&t->next, text.ptr, text.len, cols, rows);
+    if (status == STREAM_OK) {
+        t->in_want = false;
+        publish(t);
+    } else if (status == STREAM_E_NOMEM) {
+        t->dirty = true;
+        again(t);
+    }
     /* Also when it was the same after all. */
     for (v = t->viewers; v && was_stale; v = v->next) viewer_pump(v);
     if (t->dirty) set_timer(t);
@@ -362,9 +396,7 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
         }
         t->state = TERMINAL_UP;
         t->was_up = true;
-        if (t->bridge->options.exec) /* our own server: it is not to outlive us, however we end */
-            control_command(&t->control, &t->out, TAG_IGNORE, "set-option -t '$%u:' destroy-unattached on",
-                            (unsigned)t->session);
+        if (t->bridge->options.exec) bind_to_us(t);
         find_pane(t);
         break;
     case CONTROL_WINDOW:
@@ -440,10 +472,13 @@ static void find_later(bridge *b) {
     set_list_timer(b);
 }
 
+/* A tmux that was not attached yet does not notice that nobody talks to it any more: it is told. */
 static void on_reap(server_op *op) {
     terminal *t = (terminal *)op->owner;
+    uint64_t waited_ns = stream_now_ns() - t->lost_ns;
     t->reaping = false;
     if (op->op.status != STREAM_OK) return;
+    if (waited_ns >= SETTLE_NS) child_signal(&t->tmux, waited_ns < RETRY_NS ? SIGTERM : SIGKILL);
     if (child_reap(&t->tmux)) {
         t->tmux.pid = 0;
         if (t->was_up) find_settled(t->bridge);
@@ -459,6 +494,7 @@ static void terminal_lost(terminal *t, const char *why) {
     if (t->state == TERMINAL_DOWN) return;
     if (!t->bridge->stop) bridge_log("session %s: %s", t->name, why);
     t->state = TERMINAL_DOWN;
+    t->lost_ns = stream_now_ns();
     t->pane_known = false;
     if (t->capturing) t->bridge->capturing--;
     t->capturing = t->dirty = t->stale = false;
@@ -499,11 +535,19 @@ static bool start(child *c, const char *const *argv, child_stdin input) {
     return child_start(c, &desc, &error) == CHILD_STARTED;
 }
 
+/* It is io's, or closed. */
+static bool take_file(bridge *b, stream_io_file *file, stream_fd fd) {
+    if (stream_io_attach(&b->server.io, file, fd) == STREAM_OK) return true;
+    close(fd);
+    return false;
+}
+
 static void attach(terminal *t) {
     bridge *b = t->bridge;
     const char *argv[24];
     char target[16];
     size_t n;
+    bool taken;
     memset(argv, 0, sizeof argv);
     if (t->state != TERMINAL_DOWN || t->tmux.pid || t->reading || t->writing || t->reading_err || t->timing)
         return;
@@ -516,20 +560,27 @@ static void attach(terminal *t) {
     argv[n++] = "ignore-size,pause-after=1";
     argv[n++] = "-t";
     argv[n++] = target;
+    control_free(&t->control);
+    if (control_init(&t->control, NULL) != STREAM_OK) {
+        say_want(t);
+        return;
+    }
     if (!start(&t->tmux, argv, CHILD_STDIN_PIPE)) {
         bridge_log("tmux: %s", strerror(errno));
         return;
     }
     b->metrics.attaches++;
-    control_free(&t->control);
-    if (control_init(&t->control, NULL) != STREAM_OK) return;
     t->out.len = t->flying.len = t->typed.len = 0;
     t->history_numbers = t->paused = false;
     t->state = TERMINAL_ATTACHING;
     t->was_up = false;
-    stream_io_attach(&b->server.io, &t->in_file, t->tmux.in);
-    stream_io_attach(&b->server.io, &t->out_file, t->tmux.out);
-    stream_io_attach(&b->server.io, &t->err_file, t->tmux.err);
+    taken = take_file(b, &t->in_file, t->tmux.in);
+    taken = take_file(b, &t->out_file, t->tmux.out) && taken;
+    taken = take_file(b, &t->err_file, t->tmux.err) && taken;
+    if (!taken) {
+        terminal_lost(t, "no memory, or no descriptors");
+        return;
+    }
     read_more(t);
     t->reading_err =
         stream_io_read(&b->server.io, &t->err_op.op, &t->err_file, t->err, sizeof t->err) == STREAM_OK;
@@ -648,6 +699,14 @@ static void list_complaint(bridge *b) {
     memcpy(b->list_said, text, strlen(text) + 1);
 }
 
+static void end_lister(bridge *b) {
+    close(b->lister.err);
+    child_signal(&b->lister, SIGKILL); /* its output has ended: it is gone, or as good as gone */
+    while (waitpid((pid_t)b->lister.pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    b->listing = false;
+}
+
 static void on_list(server_op *op) {
     bridge *b = (bridge *)op->owner;
     stream_io *io = &b->server.io;
@@ -662,11 +721,13 @@ static void on_list(server_op *op) {
     }
     stream_io_close(io, &b->list_file);
     list_complaint(b);
-    close(b->lister.err);
-    child_signal(&b->lister, SIGKILL); /* its output has ended: it is gone, or as good as gone */
-    while (waitpid((pid_t)b->lister.pid, NULL, 0) < 0 && errno == EINTR) {
+    end_lister(b);
+    if (op->op.status != STREAM_END) { /* a part of it tells nothing of who is not there */
+        bridge_log("tmux: the list of sessions: %s",
+                   op->op.status == STREAM_E_IO ? strerror(op->op.os_error) : stream_status_text(STREAM_E_NOMEM));
+        find_later(b);
+        return;
     }
-    b->listing = false;
     if (b->options.exec && b->list.len == 0) {
         bridge_log("the command has ended");
         b->stop = SIGTERM;
@@ -689,17 +750,30 @@ static void on_list(server_op *op) {
     }
 }
 
+/* At the start only: later there is always another time. */
+static void give_up(bridge *b) {
+    bridge_log("starting: %s", stream_status_text(STREAM_E_NOMEM));
+    b->stop = STOP_FAILED;
+}
+
 void terminals_find(bridge *b) {
     const char *argv[24];
     size_t n, i;
     if (!b->terminals) {
         b->terminals = (terminal *)calloc(MAX_SESSIONS, sizeof *b->terminals);
-        if (!b->terminals) return;
+        if (!b->terminals) {
+            give_up(b);
+            return;
+        }
         server_op_init(&b->list_op, on_list, b);
         server_op_init(&b->list_timer, on_list_timer, b);
         for (i = 0; i < b->options.sessions; i++) {
             terminal *t = terminal_add(b, b->options.session[i], strlen(b->options.session[i]));
-            if (t) t->wanted = true;
+            if (!t) {
+                give_up(b);
+                return;
+            }
+            t->wanted = true;
         }
     }
     if (b->stop) return;
@@ -721,8 +795,28 @@ void terminals_find(bridge *b) {
         return;
     }
     b->listing = true;
-    stream_io_attach(&b->server.io, &b->list_file, b->lister.out);
+    if (!take_file(b, &b->list_file, b->lister.out)) {
+        bridge_log("tmux: no memory, or no descriptors");
+        end_lister(b);
+        find_later(b);
+        return;
+    }
     stream_io_read(&b->server.io, &b->list_op.op, &b->list_file, b->list.ptr, 4096);
+}
+
+void terminals_close(bridge *b) {
+    stream_io *io = &b->server.io;
+    size_t i;
+    if (b->listing) {
+        stream_io_close(io, &b->list_file);
+        end_lister(b);
+    }
+    for (i = 0; i < b->count; i++) {
+        terminal *t = &b->terminals[i];
+        stream_io_close(io, &t->in_file);
+        stream_io_close(io, &t->out_file);
+        stream_io_close(io, &t->err_file);
+    }
 }
 
 void terminals_free(bridge *b) {

@@ -70,11 +70,17 @@ static void note_sent(viewer *v, uint64_t number, size_t bytes) {
     v->number = number;
 }
 
+/* It comes back, and begins with a whole screen. */
+static void no_memory(viewer *v) { close_with(v, 1013, "no memory"); }
+
 static void send_snapshot(viewer *v) {
     terminal *t = v->terminal;
     metrics *m = &t->bridge->metrics;
     t->made.len = 0;
-    if (screen_write_snapshot(&t->now, t->number, &t->made) != STREAM_OK) return;
+    if (screen_write_snapshot(&t->now, t->number, &t->made) != STREAM_OK) {
+        no_memory(v);
+        return;
+    }
     if (messages_in(t->made.len) > server_room(v->conn) && v->conn->out.count) return; /* room comes */
     v->fresh = !send_frames(v, t->made.ptr, t->made.len);
     if (v->fresh) {
@@ -98,11 +104,19 @@ static void send_updates(viewer *v) {
     if (!v->fresh && (bytes > t->bridge->options.viewer_cap || (items > 4 && bytes > t->now.text.len + 512)))
         v->fresh = true;
     t->made.len = 0;
-    while (!v->fresh && text_room(&t->made, 4096)) {
-        size_t room = t->made.cap - t->made.len;
+    while (!v->fresh) {
+        size_t room;
+        if (!text_room(&t->made, 4096)) {
+            no_memory(v);
+            return;
+        }
+        room = t->made.cap - t->made.len;
         status = stream_broadcast_read(&v->reader, t->made.ptr + t->made.len, room, &len);
         if (status == STREAM_FULL) {
-            if (!text_room(&t->made, len)) return;
+            if (!text_room(&t->made, len)) {
+                no_memory(v);
+                return;
+            }
             continue;
         }
         if (status != STREAM_OK) {
@@ -153,6 +167,7 @@ void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint
     screen_style style;
     char head[8];
     uint32_t line = first;
+    bool good = true;
     memset(&style, 0, sizeof style);
     while (v && v->conn->id != id) v = v->next;
     if (!v) return;
@@ -160,29 +175,31 @@ void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint
     while (capture.len) {
         size_t n = stream_find_newline(capture.ptr, capture.len), step = n < capture.len ? n + 1 : n;
         row.len = 0;
-        if (screen_line(&style, capture.ptr, n, SCREEN_MAX_SIDE, &row) != STREAM_OK) break;
+        good = screen_line(&style, capture.ptr, n, SCREEN_MAX_SIDE, &row) == STREAM_OK;
+        if (!good) break;
         if (row.len > SCREEN_MAX_ROW) row.len = 0;
         wire_put32(head, request);
         wire_put32(head + 4, line++);
-        if (screen_write_frame('L', head, 8, row.ptr, row.len, &v->old) != STREAM_OK) break;
+        good = screen_write_frame('L', head, 8, row.ptr, row.len, &v->old) == STREAM_OK;
+        if (!good) break;
         capture = stream_slice_of(capture.ptr + step, capture.len - step);
     }
     text_free(&row);
     wire_put32(head, request);
     wire_put32(head + 4, total);
-    screen_write_frame('E', head, 8, NULL, 0, &v->old);
-    viewer_pump(v);
+    if (good && screen_write_frame('E', head, 8, NULL, 0, &v->old) == STREAM_OK) viewer_pump(v);
+    else no_memory(v);
 }
 
 void viewers_over(terminal *t, over_reason reason, const char *text) {
     text_buffer out = {NULL, 0, 0};
     char head = (char)reason;
     viewer *v;
-    if (screen_write_frame('X', &head, 1, text, strlen(text), &out) == STREAM_OK)
-        for (v = t->viewers; v; v = v->next) {
-            if (v->greeted && !v->closing) send_message(v, WS_BINARY, out.ptr, out.len);
-            if (reason == OVER_STOPPING) close_with(v, 1001, "stopping");
-        }
+    bool made = screen_write_frame('X', &head, 1, text, strlen(text), &out) == STREAM_OK;
+    for (v = t->viewers; v; v = v->next) {
+        if (v->greeted && !v->closing && (!made || !send_message(v, WS_BINARY, out.ptr, out.len))) no_memory(v);
+        if (reason == OVER_STOPPING) close_with(v, 1001, "stopping");
+    }
     text_free(&out);
 }
 
@@ -241,8 +258,12 @@ static void greet(viewer *v, stream_slice p) {
     head[0] = WIRE_VERSION;
     head[1] = rights_of(v);
     wire_put32(head + 2, t->bridge->run);
-    if (screen_write_frame('H', head, sizeof head, t->name, strlen(t->name), &out) == STREAM_OK)
-        send_message(v, WS_BINARY, out.ptr, out.len);
+    if (screen_write_frame('H', head, sizeof head, t->name, strlen(t->name), &out) != STREAM_OK ||
+        !send_message(v, WS_BINARY, out.ptr, out.len)) {
+        text_free(&out);
+        no_memory(v);
+        return;
+    }
     text_free(&out);
     v->greeted = true;
     v->fresh = true;
