@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: a mapping of stream_wrap, read from any text, and applied to any record. What was read stays
-   within its bounds, what a rule finds is there, and reading it again says the same. The input is the mapping, a
-   NUL, the record. */
+   Fuzz target: a mapping of stream_wrap, read from any text, and applied to any record. What was read
+   stays within its bounds, what a rule finds is there, and reading it again says the same. The input is
+   the mapping, a NUL, the record. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #define STREAM_JSON_IMPLEMENTATION
@@ -16,7 +16,8 @@ static void apply(const mapping *m, const char *record, size_t len) {
     const mapping_rule *rule = mapping_apply(m, record, len, v);
     size_t i;
     for (i = 0; i < m->pointers; i++) {
-        FUZZ_CHECK(v[i].type == STREAM_JSON_NONE || (v[i].ptr >= record && v[i].ptr + v[i].len <= record + len));
+        FUZZ_CHECK(v[i].type == STREAM_JSON_NONE ||
+                   (v[i].ptr >= record && v[i].ptr + v[i].len <= record + len));
         if (stream_json_pick(record, len, &m->pointer[i], 1, &again) != STREAM_E_INVALID && v[i].ptr)
             FUZZ_CHECK(again.ptr == v[i].ptr && again.len == v[i].len);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about
-   output only that there was some is used. Then, at most once in an interval, the pane is captured, whatever
-   happened in between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
+   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says
+   about output only that there was some is used. Then, at most once in an interval, the pane is captured,
+   whatever happened in between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -186,7 +186,8 @@ static bool is_watched(const terminal *t) { return t->viewing || t->bridge->opti
 static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
 
 static void start_timer(terminal *t) {
-    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK) t->timing = true;
+    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
+        t->timing = true;
 }
 
 static void capture(terminal *t) {
@@ -314,7 +315,8 @@ static void captured(terminal *t, stream_slice text, bool good) {
 
 /* ---- what tmux says ------------------------------------------------------------------------------------ */
 
-/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines. */
+/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines.
+   */
 static void history_came(terminal *t, stream_slice text) {
     unsigned request, distance, total;
     if (!t->history_numbers) {
@@ -455,9 +457,9 @@ static void on_list_timer(server_op *op) {
     else if (!b->stop) set_list_timer(b);
 }
 
-/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux 3.3a
-   only in part when a session comes or goes takes the server down with it (tmux writes to a client that it
-   has not set up yet), so one is never started while sessions come and go. */
+/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux
+   3.3a only in part when a session comes or goes takes the server down with it (tmux writes to a client
+   that it has not set up yet), so one is never started while sessions come and go. */
 static void find_settled(bridge *b) {
     uint64_t when = stream_now_ns() + SETTLE_NS;
     bool sooner = b->list_timing && b->find_ns > when;
