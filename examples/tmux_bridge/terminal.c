@@ -83,11 +83,19 @@ static void say_want(terminal *t) {
     t->in_want = true;
 }
 
+static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
+
+static void start_timer(terminal *t) {
+    if (!t->timing &&
+        stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
+        t->timing = true;
+}
+
 /* What there was no memory for is done again after an interval. */
 static void again(terminal *t) {
     say_want(t);
     t->captured_ns = stream_now_ns();
-    set_timer(t);
+    start_timer(t);
 }
 
 static void find_pane(terminal *t) {
@@ -183,13 +191,6 @@ bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first
 /* While nobody watches there is nothing to be known. */
 static bool is_watched(const terminal *t) { return t->viewing || t->bridge->options.record; }
 
-static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
-
-static void start_timer(terminal *t) {
-    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
-        t->timing = true;
-}
-
 static void capture(terminal *t) {
     bridge *b = t->bridge;
     if (!ready(t) || t->capturing || !t->dirty) return;
@@ -200,7 +201,7 @@ static void capture(terminal *t) {
     if (b->capturing >= MAX_CAPTURES || t->control.queued + 3 > t->control.max_queue) {
         /* Soon there is room. */
         t->captured_ns = stream_now_ns();
-        if (!t->timing) start_timer(t);
+        start_timer(t);
         return;
     }
     if (t->paused) {
