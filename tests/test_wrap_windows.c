@@ -862,7 +862,7 @@ static void status_file_is_always_whole_1_17(void) {
                           A("--records=200"), A("--rate=400")));
     CHECK_EQ(r.code, 0);
     CHECK_TEXT(r.err.ptr, r.err.len, "");
-    CHECK(status.reads > 10);
+    CHECK(status.reads > 0);
     CHECK_EQ(status.whole, status.reads);
     b = read_file(status.path);
     CHECK_EQ(number_at(&b, "/exit_code"), 0);

@@ -66,5 +66,7 @@ int console_error(void);
 const char *console_error_text(int os_error);
 /* Whether such an error of a write says that nobody reads any more. */
 bool console_gone(int os_error);
+/* Whether such an error of a replaced file may be gone the next time: somebody else has it open just now. */
+bool console_busy(int os_error);
 
 #endif

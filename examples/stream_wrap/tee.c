@@ -3,7 +3,7 @@
    them; when they are all waiting, or the disk is full, --tee-policy says who gives way. */
 #include "wrap.h"
 
-static bool is_open(const tee *t) { return t->lane.file.io != NULL && t->lane.file.fd != -1; }
+static bool is_open(const tee_state *t) { return t->lane.file.io != NULL && t->lane.file.fd != -1; }
 
 bool tee_open(run *r) {
     stream_fd fd = console_create(r->opt.tee);
@@ -14,20 +14,20 @@ bool tee_open(run *r) {
 }
 
 static void start(run *r) {
-    tee *t = &r->tee;
+    tee_state *t = &r->tee;
     if (t->count == 0 || t->lane.busy || !is_open(t)) return;
     t->lane.busy = stream_io_write(r->io, &t->lane.op, &t->lane.file, t->queue[0].buf->data,
                                    t->queue[0].len) == STREAM_OK;
 }
 
-static void drop_first(tee *t) {
+static void drop_first(tee_state *t) {
     stream_pool_release(t->queue[0].buf);
     t->count--;
     memmove(t->queue, t->queue + 1, t->count * sizeof t->queue[0]);
 }
 
 bool tee_take(run *r, stream_pool_buf *buf, size_t len) {
-    tee *t = &r->tee;
+    tee_state *t = &r->tee;
     if (!r->opt.tee) return false;
     if (!is_open(t) || t->count == TEE_QUEUE) {
         t->dropped += len;
@@ -44,7 +44,7 @@ bool tee_full(const run *r) {
 }
 
 void tee_done(run *r) {
-    tee *t = &r->tee;
+    tee_state *t = &r->tee;
     const stream_io_op *op = &t->lane.op;
     t->lane.busy = false;
     t->bytes += op->bytes;
@@ -70,13 +70,13 @@ void tee_done(run *r) {
 
 /* With `drop` a reader that takes nothing is not waited for at the end either. */
 bool tee_waits(const run *r, uint64_t now_ns) {
-    const tee *t = &r->tee;
+    const tee_state *t = &r->tee;
     if (!t->lane.busy) return false;
     return r->opt.tee_policy != TEE_DROP || since_ns(now_ns, t->moved_ns) < STDERR_PATIENCE_NS;
 }
 
 void tee_close(run *r) {
-    tee *t = &r->tee;
+    tee_state *t = &r->tee;
     stream_io_op *op;
     unsigned tries = 0;
     if (t->lane.busy) stream_io_cancel(r->io, &t->lane.op); /* how far did it come? */

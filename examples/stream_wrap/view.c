@@ -9,6 +9,7 @@
 #define LINE_NS  (SECOND / 10) /* the status line is redrawn at most ten times a second, */
 #define AGAIN_NS (SECOND / 50) /* or this often when it had to give way to output */
 #define DUMB_NS (SECOND * 10)
+#define BUSY_NS (SECOND * 5) /* readers of the status file are done by then */
 
 typedef struct view {
     bool line, plain;     /* what is shown */
@@ -16,6 +17,7 @@ typedef struct view {
     bool file_failed;     /* said once */
     uint64_t interval_ns; /* between plain lines */
     uint64_t drawn_ns, next_line_ns, next_plain_ns, next_file_ns;
+    uint64_t busy_ns; /* since when the status file cannot be replaced; 0: it can */
     char last[512]; /* the line as drawn, so that an unchanged one is not sent again */
     text_buffer json;
 } view;
@@ -267,9 +269,21 @@ static void build_status(run *r, uint64_t now_ns) {
 #undef TEXT
 }
 
-static void write_status(run *r, uint64_t now_ns) {
+/* Somebody who reads the old file may keep it from being replaced, on Windows: the next turn is soon enough, but the
+   last one has to succeed. */
+static void write_status(run *r, uint64_t now_ns, bool last) {
+    int tries = last ? 50 : 1;
     build_status(r, now_ns);
-    if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len, true)) return;
+    do {
+        if (v.json.len > 0 && console_put_file(r->opt.status_file, v.json.ptr, v.json.len, true)) {
+            v.busy_ns = 0;
+            return;
+        }
+    } while (--tries > 0 && v.json.len > 0 && console_busy(console_error()));
+    if (!last && v.json.len > 0 && console_busy(console_error())) {
+        if (v.busy_ns == 0) v.busy_ns = now_ns;
+        if (since_ns(now_ns, v.busy_ns) < BUSY_NS) return;
+    }
     if (!v.file_failed)
         view_say(r, "stream_wrap: --status-file %s: %s", r->opt.status_file,
                  console_error_text(console_error()));
@@ -312,7 +326,7 @@ uint64_t view_tick(run *r, uint64_t now_ns) {
     }
     if (r->opt.status_file) {
         if (now_ns >= v.next_file_ns) {
-            write_status(r, now_ns);
+            write_status(r, now_ns, false);
             v.next_file_ns = now_ns + r->opt.interval_ns;
         }
         wait = sooner(wait, v.next_file_ns, now_ns);
@@ -458,7 +472,7 @@ static void print_summary(run *r, uint64_t now_ns) {
 
 void view_end(run *r, uint64_t now_ns) {
     view_hide(r);
-    if (r->opt.status_file) write_status(r, now_ns);
+    if (r->opt.status_file) write_status(r, now_ns, true);
     if (r->opt.summary) print_summary(r, now_ns);
     if (r->opt.metrics) print_metrics(r, now_ns);
     pipes_flush_said(r);

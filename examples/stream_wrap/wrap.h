@@ -57,7 +57,7 @@ typedef struct watch {
 
 #define TEE_QUEUE 16 /* read buffers that wait for the tee at most */
 
-typedef struct tee {
+typedef struct tee_state {
     lane lane;
     struct {
         stream_pool_buf *buf;
@@ -67,7 +67,7 @@ typedef struct tee {
     uint64_t bytes, dropped; /* written; not written, for whatever reason */
     uint64_t moved_ns;
     bool failed;
-} tee;
+} tee_state;
 
 typedef struct run {
     options opt;
@@ -135,7 +135,7 @@ typedef struct run {
     lane input, child_in;
     text_buffer input_bytes; /* opt.input_chunk of them */
 
-    tee tee;
+    tee_state tee;
 
     int exit_code;
 } run;

@@ -208,7 +208,7 @@ static DWORD move_over(const wchar_t *from, const wchar_t *to) {
     for (tries = 0; tries < 10; tries++) {
         if (MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING)) return NO_ERROR;
         error = GetLastError();
-        if (error != ERROR_ACCESS_DENIED && error != ERROR_SHARING_VIOLATION) break;
+        if (!console_busy((int)error)) break;
         Sleep((DWORD)tries);
     }
     return error;
@@ -255,6 +255,10 @@ const char *console_error_text(int os_error) {
         snprintf(text, sizeof text, "error %d", os_error);
     free(utf8);
     return text;
+}
+
+bool console_busy(int os_error) {
+    return os_error == ERROR_ACCESS_DENIED || os_error == ERROR_SHARING_VIOLATION;
 }
 
 bool console_gone(int os_error) {
