@@ -869,7 +869,8 @@ STREAM_API void stream_ring_publish(stream_ring *ring);
 STREAM_API void stream_ring_abort(stream_ring *ring);
 /* Bytes that write would take now; a lower bound, for the consumer may be making more. */
 STREAM_API size_t stream_ring_writable(stream_ring *ring);
-/* Publishes what is staged; nothing comes after it. The consumer gets END when it has taken all. */
+/* Publishes what is staged and drops an open reservation; nothing comes after it. The consumer gets END when it
+   has taken all. */
 STREAM_API void stream_ring_close(stream_ring *ring);
 
 /* The consumer's. None of them waits.
@@ -2790,6 +2791,7 @@ STREAM_API void stream_ring_abort(stream_ring *ring) { ring->reserved = 0; }
 STREAM_API size_t stream_ring_writable(stream_ring *ring) { return stream__ring_room(ring, SIZE_MAX); }
 
 STREAM_API void stream_ring_close(stream_ring *ring) {
+    ring->reserved = 0;
     stream_ring_publish(ring);
     stream__a64_store_release(&ring->closed, 1); /* release: see closed above */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: what a browser sends to tmux_bridge, whole against split, and whether or not it has to wait now
-   and then. Who may not write does nothing to a session, whatever is sent; what reaches a session is what may.
-   The first byte of the input chooses rights and framing, the next two the cuts. */
+   Fuzz target: what a browser sends to tmux_bridge, whole against split, and whether or not it has to
+   wait now and then. Who may not write does nothing to a session, whatever is sent; what reaches a
+   session is what may. The first byte of the input chooses rights and framing, the next two the cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #define STREAM_POOL_IMPLEMENTATION

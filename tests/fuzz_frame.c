@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: binary frames whole and split, in memory of the caller's and where memory gives out, beside a
-   naive reader; and written anew from what was read, which must give the input back. The first three bytes of
-   the input choose the limit and the cuts. */
+   Fuzz target: binary frames whole and split, in memory of the caller's and where memory gives out,
+   beside a naive reader; and written anew from what was read, which must give the input back. The first
+   three bytes of the input choose the limit and the cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"
@@ -44,7 +44,7 @@ static trace naive(const uint8_t *data, size_t len, size_t max_len) {
         FUZZ_CHECK(n == STREAM_FRAME_HEAD + item.len);
         again = (char *)malloc(n);
         if (!again) exit(1);
-        FUZZ_CHECK(stream_frame_write((uint8_t)item.kind, item.ptr, item.len, again, n - 1, &n) == STREAM_FULL);
+        FUZZ_CHECK(stream_frame_write(data[at - n], item.ptr, item.len, again, n - 1, &n) == STREAM_FULL);
         FUZZ_CHECK(stream_frame_write((uint8_t)item.kind, item.ptr, item.len, again, n, &n) == STREAM_OK);
         FUZZ_CHECK(memcmp(again, data + at - n, n) == 0);
         free(again);

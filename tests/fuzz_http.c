@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: HTTP/1.1 messages, whole against split, as requests and as responses; bodies are compared in
-   their bytes, not in their pieces, and are as long as was announced. What is in a head is well-formed enough
-   to be forwarded, read again, and found to be the same. What is written is read back: no name and no value
-   makes a second line, chunks come to the bytes that went in. The first four bytes of the input choose role,
-   limits and cuts. */
+   Fuzz target: HTTP/1.1 messages, whole against split, as requests and as responses; bodies are compared
+   in their bytes, not in their pieces, and are as long as was announced. What is in a head is well-formed
+   enough to be forwarded, read again, and found to be the same. What is written is read back: no name and
+   no value makes a second line, chunks come to the bytes that went in. The first four bytes of the input
+   choose role, limits and cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"
@@ -121,7 +121,8 @@ static trace run(http *h, const http_desc *desc, const uint8_t *data, size_t len
                 head_ok(h, &item, desc, data);
                 body = 0;
                 open = h->head.status >= 200 || h->head.status == 101 || desc->role == HTTP_REQUESTS;
-                trace_add(&t, (uint64_t)h->head.framing << 4 | (uint64_t)h->head.keep_alive << 1 | h->head.upgrade);
+                trace_add(&t, (uint64_t)h->head.framing << 4);
+                trace_add(&t, (uint64_t)h->head.keep_alive << 1 | h->head.upgrade);
                 trace_add(&t, h->head.length);
             } else if (st == STREAM_OK && item.kind == HTTP_DONE) {
                 FUZZ_CHECK(open && (h->head.framing != HTTP_LENGTH || body == h->head.length));
@@ -136,7 +137,7 @@ static trace run(http *h, const http_desc *desc, const uint8_t *data, size_t len
     return t;
 }
 
-/* ---- what is written ------------------------------------------------------------------------------------ */
+/* ---- what is written ------------------------------------------------------------------------------  */
 
 /* A request with the input's pieces as target, field name and value, and the rest as chunks of its body. */
 static void round_trip(const uint8_t *data, size_t len, size_t chunk) {
@@ -164,7 +165,8 @@ static void round_trip(const uint8_t *data, size_t len, size_t chunk) {
         size_t lines = 0;
         n = w.len;
         while (p < e) {
-            size_t take = (size_t)(e - p) < chunk ? (size_t)(e - p) : chunk, head = http_chunk_head(take, line);
+            const size_t take = (size_t)(e - p) < chunk ? (size_t)(e - p) : chunk;
+            const size_t head = http_chunk_head(take, line);
             memcpy(out + n, line, head);
             memcpy(out + n + head, p, take);
             memcpy(out + n + head + take, HTTP_CHUNK_TAIL, 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: framing and checking, whole and split, beside naive ones that have the whole input before them;
-   and every reader over every framed value, each beside another way to the same answer. All of it alike with
-   every kernel. The first four bytes of the input choose mode, limits and cuts. */
+   Fuzz target: framing and checking, whole and split, beside naive ones that have the whole input before
+   them; and every reader over every framed value, each beside another way to the same answer. All of it
+   alike with every kernel. The first four bytes of the input choose mode, limits and cuts. */
 #include "fuzz_kernels.h"
 
 #define reference_item trace_item
@@ -170,7 +170,8 @@ static void read_string(trace *t, stream_json_value v) {
         FUZZ_CHECK(n == 0 || !stream_json_equals(v, text, n - 1));
         cap = n / 2; /* less room: the head, and how much it takes */
         status = stream_json_string(v, as, again, cap, &need);
-        FUZZ_CHECK(need == n && status == (cap < n ? STREAM_FULL : STREAM_OK) && memcmp(text, again, cap) == 0);
+        FUZZ_CHECK(need == n && status == (cap < n ? STREAM_FULL : STREAM_OK));
+        FUZZ_CHECK(memcmp(text, again, cap) == 0);
         if (v.len <= sizeof again) { /* in its own memory */
             stream_json_value own = v;
             memcpy(again, v.ptr, v.len);
@@ -249,7 +250,8 @@ static void read_everything(trace *t, const char *ptr, size_t len) {
     trace_status(t, valid);
     trace_status(t, status);
     for (n = 0; n < WANT; n++) {
-        const stream_status alone = stream_json_pick(ptr, len, want + n, 1, &one); /* each for itself as well */
+        /* Each for itself as well. */
+        const stream_status alone = stream_json_pick(ptr, len, want + n, 1, &one);
         seen(t, ptr, len, v[n]);
         if (status == STREAM_E_INVALID) continue; /* somewhere it alone may not have come to */
         FUZZ_CHECK(one.ptr == v[n].ptr && one.len == v[n].len && one.type == v[n].type);
@@ -273,6 +275,7 @@ static uint64_t fuzz_outcome(const uint8_t *data, size_t len) {
     const uint8_t *cuts = data + 2;
     uint8_t choice;
     unsigned values = 0;
+    size_t most;
     if (len < 4) return 0;
     choice = data[0];
     memset(&desc, 0, sizeof desc);
@@ -313,7 +316,8 @@ static uint64_t fuzz_outcome(const uint8_t *data, size_t len) {
         free(copy);
     }
     stream_json_free(&json);
-    fuzz_memory_done(&h, desc.memory ? 0 : 2 * ((desc.max_len ? desc.max_len : 2 * len + 16) + STREAM_JSON_SLACK));
+    most = (desc.max_len ? desc.max_len : 2 * len + 16) + STREAM_JSON_SLACK;
+    fuzz_memory_done(&h, desc.memory ? 0 : 2 * most);
 
     /* Where memory gives out items are lost, and said to be; what is handed out is as it should be. */
     if (desc.memory) return t.sum;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: a partial view whole, in fragments and beside pick; rewriting, whose result is looked up again;
-   diff and merge, each undone by the other. All of it alike with every kernel. The input is one byte of choices,
-   one of cuts, three rules (an operation's letter, a pointer, a NUL each, a value, a NUL), one document, a NUL,
-   another document. */
+   Fuzz target: a partial view whole, in fragments and beside pick; rewriting, whose result is looked up
+   again; diff and merge, each undone by the other. All of it alike with every kernel. The input is one
+   byte of choices, one of cuts, three rules (an operation's letter, a pointer, a NUL each, a value, a
+   NUL), one document, a NUL, another document. */
 #include "fuzz_kernels.h"
 
 static trace said; /* of one input with one kernel */
@@ -21,7 +21,8 @@ static stream_status to_sum(void *ctx, const char *ptr, size_t len) {
     return STREAM_OK;
 }
 
-/* What is safe of a string, taken part by part, is the beginning of the string, and valid text by itself. */
+/* What is safe of a string, taken part by part, is the beginning of the string, and valid text by itself.
+   */
 static void shown(const char *json, const stream_json_field *f) {
     static char text[4096], part[4096];
     const char *raw = json + f->offset + 1;

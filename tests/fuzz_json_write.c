@@ -91,7 +91,8 @@ static size_t mended(const char *text, size_t len, char *dst) {
         size_t take = 0;
         stream_status status = STREAM_MORE;
         memset(&state, 0, sizeof state);
-        while (at + take < len && status == STREAM_MORE) status = stream_utf8_feed(&state, text + at + take++, 1);
+        while (at + take < len && status == STREAM_MORE)
+            status = stream_utf8_feed(&state, text + at + take++, 1);
         if (status == STREAM_OK) {
             memcpy(dst + n, text + at, take);
             n += take;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: lines whole, split, through a pipeline, in memory of the caller's and where memory gives out,
-   beside a naive splitter. The first three bytes of the input choose the limit and the cuts. */
+   Fuzz target: lines whole, split, through a pipeline, in memory of the caller's and where memory gives
+   out, beside a naive splitter. The first three bytes of the input choose the limit and the cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: a mapping of stream_wrap, read from any text, and applied to any record. What was read stays
-   within its bounds, what a rule finds is there, and reading it again says the same. The input is the mapping, a
-   NUL, the record. */
+   Fuzz target: a mapping of stream_wrap, read from any text, and applied to any record. What was read
+   stays within its bounds, what a rule finds is there, and reading it again says the same. The input is
+   the mapping, a NUL, the record. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #define STREAM_JSON_IMPLEMENTATION
@@ -16,7 +16,8 @@ static void apply(const mapping *m, const char *record, size_t len) {
     const mapping_rule *rule = mapping_apply(m, record, len, v);
     size_t i;
     for (i = 0; i < m->pointers; i++) {
-        FUZZ_CHECK(v[i].type == STREAM_JSON_NONE || (v[i].ptr >= record && v[i].ptr + v[i].len <= record + len));
+        FUZZ_CHECK(v[i].type == STREAM_JSON_NONE ||
+                   (v[i].ptr >= record && v[i].ptr + v[i].len <= record + len));
         if (stream_json_pick(record, len, &m->pointer[i], 1, &again) != STREAM_E_INVALID && v[i].ptr)
             FUZZ_CHECK(again.ptr == v[i].ptr && again.len == v[i].len);
     }
@@ -44,9 +45,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     const uint8_t *end = (const uint8_t *)memchr(data, 0, len);
     const size_t text_len = end ? (size_t)(end - data) : len, record_len = end ? len - text_len - 1 : 0;
     char *text = fuzz_copy(data, text_len), *record = fuzz_copy(end ? end + 1 : data, record_len);
-    const char *wrong = mapping_read(&m, text, text_len), *name;
-    size_t i, k;
-    FUZZ_CHECK(mapping_read(&twice, text, text_len) == wrong);
+    size_t i, k, at, again;
+    const char *wrong = mapping_read(&m, text, text_len, &at), *name;
+    FUZZ_CHECK(mapping_read(&twice, text, text_len, &again) == wrong);
+    if (wrong) FUZZ_CHECK(at <= text_len && at == again);
     if (!wrong) {
         FUZZ_CHECK(m.pointers <= MAPPING_POINTERS && m.tests <= MAPPING_TESTS && m.rules <= MAPPING_RULES);
         FUZZ_CHECK(m.pointers == twice.pointers && m.tests == twice.tests && m.rules == twice.rules);
@@ -67,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     }
     for (i = 0; (name = mapping_name(i)) != NULL; i++) { /* those that come with the tool take any record */
         const char *built_in_text = mapping_built_in(name);
-        FUZZ_CHECK(built_in_text && mapping_read(&m, built_in_text, strlen(built_in_text)) == NULL);
+        FUZZ_CHECK(built_in_text && mapping_read(&m, built_in_text, strlen(built_in_text), &at) == NULL);
         apply(&m, record, record_len);
     }
     free(text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: the input is a list of calls on a byte ring and on a ring of pointers, by one thread, each beside
-   a plain list of what must be in it. The first three bytes choose the capacities and where the counters begin:
-   shortly before their end, too. */
+   Fuzz target: the input is a list of calls on a byte ring and on a ring of pointers, by one thread, each
+   beside a plain list of what must be in it. The first three bytes choose the capacities and where the
+   counters begin: shortly before their end, too. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"
@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { MOST = 1 << 14 };
 
-/* Bytes in the order they were written: [read, published) can be read, [published, staged) cannot be yet. */
+/* Bytes in the order they were written: [read, published) can be read, [published, staged) cannot be yet.
+   */
 typedef struct model {
     char bytes[MOST];
     size_t read, published, staged, reserved;

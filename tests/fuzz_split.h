@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   What the fuzz targets of the decoders share: run one decoder over the input whole, and over the input cut
-   where the input itself says, and trap when the items differ; or when one is not what a decoder may hand out. */
+   What the fuzz targets of the decoders share: run one decoder over the input whole, and over the input
+   cut where the input itself says, and trap when the items differ; or when one is not what a decoder may
+   hand out. */
 #ifndef FUZZ_SPLIT_H
 #define FUZZ_SPLIT_H
 
@@ -62,8 +63,8 @@ static inline void trace_item(trace *t, stream_status status, const stream_item 
 #include <sanitizer/asan_interface.h>
 #endif
 
-/* Memory of just these bytes, which is gone when it was taken back: with AddressSanitizer always the same, of
-   which all but the loan is poisoned (twenty times as fast as malloc and free). */
+/* Memory of just these bytes, which is gone when it was taken back: with AddressSanitizer always the
+   same, of which all but the loan is poisoned (twenty times as fast as malloc and free). */
 static inline char *lend(const void *bytes, size_t n) {
     char *loan;
 #ifdef FUZZ_POISON
@@ -118,8 +119,8 @@ static inline size_t fuzz_next_cut(fuzz_cuts *c, size_t left) {
     return n < left ? n : left;
 }
 
-/* What every item is: its bytes are the input's own where `verbatim`, in the loan unless it was assembled; it
-   begins where the one before has ended or later, and ends before what was fed does. */
+/* What every item is: its bytes are the input's own where `verbatim`, in the loan unless it was
+   assembled; it begins where the one before has ended or later, and ends before what was fed does. */
 static inline void fuzz_item_ok(const stream_item *item, const uint8_t *data, size_t fed, const char *loan,
                                 size_t loan_len, uint64_t *behind, bool verbatim) {
     if (item->len && !(item->flags & STREAM_COPIED))
@@ -131,10 +132,10 @@ static inline void fuzz_item_ok(const stream_item *item, const uint8_t *data, si
     *behind = item->offset + item->size;
 }
 
-/* A whole stream through a decoder, by the protocol and a little beside it, which must be refused. `verbatim`:
-   items are the input's bytes, unchanged. */
-static inline trace fuzz_run_as(stream_decoder d, const uint8_t *data, size_t len, const uint8_t *cuts, size_t count,
-                                bool verbatim) {
+/* A whole stream through a decoder, by the protocol and a little beside it, which must be refused.
+   `verbatim`: items are the input's bytes, unchanged. */
+static inline trace fuzz_run_as(stream_decoder d, const uint8_t *data, size_t len, const uint8_t *cuts,
+                                size_t count, bool verbatim) {
     trace t = {0, 0, 0};
     fuzz_cuts c = {NULL, 0, 0};
     uint64_t behind = 0;
@@ -173,7 +174,8 @@ static inline trace fuzz_run_as(stream_decoder d, const uint8_t *data, size_t le
     return t;
 }
 
-static inline trace fuzz_run(stream_decoder d, const uint8_t *data, size_t len, const uint8_t *cuts, size_t count) {
+static inline trace fuzz_run(stream_decoder d, const uint8_t *data, size_t len, const uint8_t *cuts,
+                             size_t count) {
     return fuzz_run_as(d, data, len, cuts, count, true);
 }
 

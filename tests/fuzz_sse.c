@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: server-sent events, whole and split, in every mode, and beside a naive parser; and the encoder,
-   whose output must read back as what went in, or which must have a reason to refuse. The first four bytes of
-   the input choose mode, limits and cuts. */
+   Fuzz target: server-sent events, whole and split, in every mode, and beside a naive parser; and the
+   encoder, whose output must read back as what went in, or which must have a reason to refuse. The first
+   four bytes of the input choose mode, limits and cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"
@@ -36,7 +36,7 @@ static stream_status watched_next(void *self, stream_item *item) {
 }
 static stream_status watched_finish(void *self) { return stream_sse_finish(((watched *)self)->sse); }
 
-/* ---- the standard, read naively: the whole stream in memory, line by line -------------------------------- */
+/* ---- the standard, read naively: the whole stream in memory, line by line ---------------------------- */
 
 static void add_slice(trace *t, bool there, const char *ptr, size_t len) {
     trace_add(t, there);
@@ -89,9 +89,10 @@ static trace naive(const char *p, size_t len) {
         } else if (line_is(p + at, colon - at, "retry") && value < end) {
             uint64_t n = 0;
             size_t i = value;
-            for (; i < end && p[i] >= '0' && p[i] <= '9'; i++)
-                n = n > UINT64_MAX / 10 || n * 10 > UINT64_MAX - (uint64_t)(p[i] - '0') ? UINT64_MAX
-                                                                              : n * 10 + (uint64_t)(p[i] - '0');
+            for (; i < end && p[i] >= '0' && p[i] <= '9'; i++) {
+                const uint64_t digit = (uint64_t)(p[i] - '0');
+                n = n > (UINT64_MAX - digit) / 10 ? UINT64_MAX : n * 10 + digit;
+            }
             if (i == end) {
                 retry = n;
                 has_retry = true;
@@ -194,7 +195,8 @@ static void written(const uint8_t *data, size_t len, uint64_t retry) {
     e.has_retry = (retry & 1) != 0;
     e.retry_ms = retry;
     status = stream_sse_write(&e, NULL, 0, &n);
-    FUZZ_CHECK(status == (breaks(e.event) || breaks(e.id) || breaks(e.comment) ? STREAM_E_INVALID : STREAM_FULL));
+    if (breaks(e.event) || breaks(e.id) || breaks(e.comment)) FUZZ_CHECK(status == STREAM_E_INVALID);
+    else FUZZ_CHECK(status == STREAM_FULL);
     if (status != STREAM_FULL) return;
     FUZZ_CHECK(n <= 7 * len + 64);
     out = (char *)malloc(n);

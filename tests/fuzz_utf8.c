@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   Fuzz target: UTF-8 whole, split, and beside a naive decoder that works out the code points; with vectors and
-   without. The first byte of the input chooses the cuts, the second how often the rest is repeated, so that
-   blocks of 64 bytes are filled. */
+   Fuzz target: UTF-8 whole, split, and beside a naive decoder that works out the code points; with
+   vectors and without. The first byte of the input chooses the cuts, the second how often the rest is
+   repeated, so that blocks of 64 bytes are filled. */
 #define STREAM_IMPLEMENTATION
 #define FUZZ_NO_JSON
 #include "fuzz_kernels.h"
@@ -27,7 +27,8 @@ static stream_status naive(const uint8_t *p, size_t len, size_t *offset, size_t 
             code = k ? code << 6 | (p[i + k] & 0x3F) : need ? p[i] & (0x3Fu >> need) : p[i];
             least = code << 6 * (need - k);
             most = least | ((1u << 6 * (need - k)) - 1);
-            if (most < lowest[need] || least > 0x10FFFF || (least >= 0xD800 && most <= 0xDFFF)) return STREAM_E_INVALID;
+            if (most < lowest[need] || least > 0x10FFFF || (least >= 0xD800 && most <= 0xDFFF))
+                return STREAM_E_INVALID;
         }
         i += need + 1;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
    Fuzz target: WebSocket frames, whole against split, as a server and as a client read them; messages are
-   compared in their bytes, not in their pieces. And a message that is written in frames of any length, masked
-   or not, with pings between them, is read back. The first four bytes of the input choose role, limit and cuts. */
+   compared in their bytes, not in their pieces. And a message that is written in frames of any length,
+   masked or not, with pings between them, is read back. The first four bytes of the input choose role,
+   limit and cuts. */
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
 #include "fuzz_split.h"

@@ -392,6 +392,26 @@ static void ring_arguments(void) {
     heap_check_empty(&h);
 }
 
+/* What was reserved when the ring was closed comes too late: after END there is nothing. */
+static void ring_closed_drops_a_reservation(void) {
+    stream_ring ring;
+    stream_ring_desc desc;
+    char got[4];
+    size_t n;
+    void *span;
+    memset(&desc, 0, sizeof desc);
+    desc.capacity = 4;
+    CHECK_EQ(stream_ring_init(&ring, &desc), STREAM_OK);
+    CHECK_EQ(stream_ring_reserve(&ring, 2, &span), STREAM_OK);
+    memcpy(span, "ab", 2);
+    stream_ring_close(&ring);
+    CHECK_EQ(stream_ring_read(&ring, got, sizeof got, &n), STREAM_END);
+    CHECK_EQ(stream_ring_stage(&ring, 1), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_ring_commit(&ring, 2), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_ring_read(&ring, got, sizeof got, &n), STREAM_END);
+    stream_ring_free(&ring);
+}
+
 /* A consumer that saw the part given up, and fewer bytes behind it, gets those of since as well. */
 static void ring_reads_all_there_is_behind_a_part_given_up(void) {
     char buffer[8];
@@ -2419,6 +2439,7 @@ int main(void) {
     RUN(ring_contiguous);
     RUN(ring_staged_together);
     RUN(ring_arguments);
+    RUN(ring_closed_drops_a_reservation);
     RUN(ring_reads_all_there_is_behind_a_part_given_up);
     RUN(ring_feeds_pipeline);
     RUN_THREADED(ring_between_threads);

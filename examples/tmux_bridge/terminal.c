@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0
-   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says about
-   output only that there was some is used. Then, at most once in an interval, the pane is captured, whatever
-   happened in between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
+   One tmux session. Its control connection is always read, so tmux never waits for us; of what it says
+   about output only that there was some is used. Then, at most once in an interval, the pane is captured,
+   whatever happened in between: a flood costs as much as a clock. A pane that is quiet costs nothing. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -83,11 +83,19 @@ static void say_want(terminal *t) {
     t->in_want = true;
 }
 
+static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
+
+static void start_timer(terminal *t) {
+    if (!t->timing &&
+        stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
+        t->timing = true;
+}
+
 /* What there was no memory for is done again after an interval. */
 static void again(terminal *t) {
     say_want(t);
     t->captured_ns = stream_now_ns();
-    set_timer(t);
+    start_timer(t);
 }
 
 static void find_pane(terminal *t) {
@@ -183,12 +191,6 @@ bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first
 /* While nobody watches there is nothing to be known. */
 static bool is_watched(const terminal *t) { return t->viewing || t->bridge->options.record; }
 
-static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
-
-static void start_timer(terminal *t) {
-    if (stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK) t->timing = true;
-}
-
 static void capture(terminal *t) {
     bridge *b = t->bridge;
     if (!ready(t) || t->capturing || !t->dirty) return;
@@ -199,7 +201,7 @@ static void capture(terminal *t) {
     if (b->capturing >= MAX_CAPTURES || t->control.queued + 3 > t->control.max_queue) {
         /* Soon there is room. */
         t->captured_ns = stream_now_ns();
-        if (!t->timing) start_timer(t);
+        start_timer(t);
         return;
     }
     if (t->paused) {
@@ -314,7 +316,8 @@ static void captured(terminal *t, stream_slice text, bool good) {
 
 /* ---- what tmux says ------------------------------------------------------------------------------------ */
 
-/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines. */
+/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines.
+   */
 static void history_came(terminal *t, stream_slice text) {
     unsigned request, distance, total;
     if (!t->history_numbers) {
@@ -464,9 +467,9 @@ static void on_list_timer(server_op *op) {
     else if (!b->stop) set_list_timer(b);
 }
 
-/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux 3.3a
-   only in part when a session comes or goes takes the server down with it (tmux writes to a client that it
-   has not set up yet), so one is never started while sessions come and go. */
+/* When nothing has told of sessions for a while. A control client whose first messages have reached tmux
+   3.3a only in part when a session comes or goes takes the server down with it (tmux writes to a client
+   that it has not set up yet), so one is never started while sessions come and go. */
 static void find_settled(bridge *b) {
     uint64_t when = stream_now_ns() + SETTLE_NS;
     bool sooner = b->list_timing && b->find_ns > when;
