@@ -28,16 +28,19 @@ run() { # label, command...: sums, resident pages at each look, metrics
     while kill -0 $! 2>/dev/null; do
         sleep 0.5
         pid=$(number pid "$dir/status" 2>/dev/null)
-        [ "$pid" ] && sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" >>"$dir/rss" 2>/dev/null
+        [ "$pid" ] && sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" >>"$dir/rss" 2>/dev/null
     done
     wait $!
     check "$label.bytes" cmp -s "$dir/want" "$dir/got"
-    sed -i "1,$(($(wc -l <"$dir/rss") / 3 + 1))d" "$dir/rss" # until everything was touched once
-    low=$(sort -n "$dir/rss" | head -1) high=$(sort -n "$dir/rss" | tail -1)
+    # Its own pages, without those of the program's file. The first third: until everything was touched once. The
+    # second says how much that is; nothing in the last is more. Less is the system's doing: it takes pages back.
+    third=$(($(wc -l <"$dir/rss") / 3))
+    low=$(sed "1,${third}d" "$dir/rss" | head -n "$third" | sort -n | tail -1)
+    high=$(tail -n "$third" "$dir/rss" | sort -n | tail -1)
     p99=$(sed -n 's/.*latency_seconds":{[^}]*"p99":\([0-9.e-]*\).*/\1/p' "$dir/metrics")
     bytes=$(number stream_wrap_bytes_total "$dir/metrics")
-    echo "  $label: $bytes bytes, ${low:-?} to ${high:-?} KiB, p99 ${p99:-?} s"
-    check "$label.memory" [ "${low:-1}" = "${high:-2}" ]
+    echo "  $label: $bytes bytes, ${low:-?}, then ${high:-?} KiB, p99 ${p99:-?} s"
+    check "$label.memory" [ "${high:-1}" -le "${low:-0}" ]
 }
 
 run fast "$BUILD/fake_llm" --total "${mib}M" --seed 3
