@@ -23,6 +23,11 @@ if command -v node >/dev/null; then
 else
     missing="$missing node"
 fi
+if command -v python3 >/dev/null; then
+    set -- "$@" -n "python json.loads" "python3 bench/readlines.py <$file 2>$out/python.counts"
+else
+    missing="$missing python3"
+fi
 [ -z "$missing" ] || echo "bench: not here, so not measured:$missing"
 
 # Output goes through a pipe, so that `cat` cannot hand pages over without a copy (hyperfine's default is
