@@ -2479,11 +2479,13 @@ static void records_that_meet_in_a_block_are_judged_apart(void) {
 
 static void depth_is_limited_where_records_meet_in_a_block(void) {
     static const char *const deep = "{\"g\":[[[[0]]]]}\n";
+    static const char *const after =
+        "{\"text\":\"so long that it ends in another block than it begins in, wherever it begins\"}\n";
     size_t pad, strict, first;
     for (pad = 0; pad < 64; pad++) {
         for (strict = 0; strict < 2; strict++) {
             for (first = 0; first < 2; first++) {
-                char text[256];
+                char text[512];
                 size_t n = 0, i;
                 stream_json_desc desc;
                 stream_json json;
@@ -2496,9 +2498,9 @@ static void depth_is_limited_where_records_meet_in_a_block(void) {
                 n = add_many(text, n, sizeof text, 'x', pad);
                 n = add_text(text, n, sizeof text, "\"]]]}\n");
                 if (first) n = add_text(text, n, sizeof text, deep);
-                n = add_text(text, n, sizeof text, "{\"text\":\"of a length that fills most of a block, or all\"}\n");
+                n = add_text(text, n, sizeof text, after);
                 if (!first) n = add_text(text, n, sizeof text, deep);
-                n = add_text(text, n, sizeof text, "{\"text\":\"of a length that fills most of a block, or all\"}\n");
+                n = add_text(text, n, sizeof text, after);
                 stream_json_feed(&json, text, n);
                 for (i = 0; i < 4; i++)
                     CHECK_EQ(stream_json_next(&json, &item), i == (first ? 1u : 2u) ? STREAM_E_TOO_DEEP : STREAM_OK);
