@@ -80,14 +80,19 @@ static long rss_kib(int pid) {
     return kib;
 }
 
-/* -1: nobody listens there. */
-static int try_dial(int port) {
+static struct sockaddr_in loopback(int port) {
     struct sockaddr_in a;
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     memset(&a, 0, sizeof a);
     a.sin_family = AF_INET;
     a.sin_port = htons((uint16_t)port);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return a;
+}
+
+/* -1: nobody listens there. */
+static int try_dial(int port) {
+    struct sockaddr_in a = loopback(port);
+    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) fail("socket");
     if (connect(fd, (struct sockaddr *)(void *)&a, sizeof a) != 0) {
         close(fd);
@@ -302,12 +307,8 @@ static int fanout(int pid, int port, const char *path, const char *to, const cha
 enum { BARE = 16384 }; /* descriptors */
 
 static int listen_at(int port) {
-    struct sockaddr_in a;
+    struct sockaddr_in a = loopback(port);
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    memset(&a, 0, sizeof a);
-    a.sin_family = AF_INET;
-    a.sin_port = htons((uint16_t)port);
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(fd, (struct sockaddr *)(void *)&a, sizeof a) != 0 || listen(fd, 1024) != 0) fail("listen");
     return fd;
