@@ -2755,12 +2755,11 @@ STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
     return p;
 }
 
-/* From the opening quote: past the closing one, or NULL when the bytes end before it. A long string is left to
-   memchr, and a quote it finds closes the string unless an odd number of backslashes stands before it. Every byte
-   is passed once, but for the backslashes before a quote. *escapes: whether one may be in it. */
-STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e, bool *escapes) {
-    const char *const begin = ++p, *soon = e - p > 64 ? p + 64 : e;
-    *escapes = false;
+/* From p inside a string that begins at `begin`: past the closing quote, or NULL when the bytes end before it. A
+   long string is left to memchr, and a quote it finds closes the string unless an odd number of backslashes stands
+   before it. Every byte is passed once, but for the backslashes before a quote. */
+STREAM__NOINLINE static const char *stream_json__string_rest(const char *begin, const char *p, const char *e) {
+    const char *const soon = e - p > 64 ? p + 64 : e;
 #if STREAM__SIMD_X86
     while (soon - p >= 16) {
         const unsigned hit = stream_json__mark16(p);
@@ -2770,7 +2769,6 @@ STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e,
         }
         p += stream_json__lowest(hit);
         if (*p == '"') return p + 1;
-        *escapes = true;
         p += 2;
     }
 #endif
@@ -2778,13 +2776,10 @@ STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e,
         p = stream_json__mark(p, soon);
         if (p == soon) break;
         if (*p == '"') return p + 1;
-        *escapes = true;
         p += 2;
     }
-    if (p > e) return NULL;
     while (p < e) {
         const char *quote = (const char *)memchr(p, '"', (size_t)(e - p)), *run = quote;
-        *escapes = true;
         if (!quote) return NULL;
         while (run > begin && run[-1] == '\\') run--;
         if ((quote - run) % 2 == 0) return quote + 1;
@@ -2793,15 +2788,28 @@ STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e,
     return NULL;
 }
 
+/* From the opening quote: past the closing one, or NULL when the bytes end before it. */
+STREAM__INLINE const char *stream_json__string_end(const char *p, const char *e) {
+    const char *const begin = ++p;
+#if STREAM__SIMD_X86
+    if (e - p >= 16) { /* most are short */
+        const unsigned hit = stream_json__mark16(p);
+        if (!hit) return stream_json__string_rest(begin, p + 16, e);
+        p += stream_json__lowest(hit);
+        if (*p == '"') return p + 1;
+    }
+#endif
+    return stream_json__string_rest(begin, p, e);
+}
+
 /* Past `depth` closing brackets, or NULL when the bytes end before them. What is not closed soon is left to the
    framing kernel. */
 static const char *stream_json__closed(const char *p, const char *e, size_t depth) {
     const char *soon = e - p > 256 ? p + 256 : e;
-    bool escapes;
     while (p < soon) {
         const char c = *p;
         if (c == '"') {
-            p = stream_json__string_end(p, e, &escapes);
+            p = stream_json__string_end(p, e);
             if (!p) return NULL;
             continue;
         }
@@ -2839,6 +2847,9 @@ static const char *stream_json__bare_end(const char *p, const char *e, bool *who
         return p;
     } else {
         const char *word = stream_json__literal(first);
+        const size_t f = first == 'f';
+        *whole = true;
+        if (e - p > 4 && memcmp(p + f, f ? "alse" : word, 4) == 0) return p + 4 + f;
         while (p < e && *word && *p == *word) p++, word++;
         *whole = *word == '\0';
         return p;
@@ -2851,9 +2862,9 @@ STREAM__INLINE stream_status stream_json__value_at(const char *p, const char *e,
                                                    stream_json_value *value) {
     const char *begin = p;
     const stream_json_type type = stream_json__type_of(*p);
-    bool escapes, whole;
+    bool whole;
     if (type == STREAM_JSON_STRING) {
-        p = stream_json__string_end(p, e, &escapes);
+        p = stream_json__string_end(p, e);
     } else if (type >= STREAM_JSON_ARRAY) {
         p = stream_json__closed(p + 1, e, 1);
     } else {
@@ -3109,9 +3120,9 @@ typedef struct stream_json__level {
    pointer's end; else NULL. Byte by byte, as most keys differ in the first; ~ and escapes are spelled out first. */
 STREAM__INLINE const char *stream_json__step_over(const char *name, size_t len, const char *step) {
     size_t n;
-    for (n = 0; n < len && name[n] == step[n]; n++) {
-        if (name[n] >= '0' && name[n] <= 'z') continue; /* nearly all are */
-        if (name[n] == '~' || name[n] == '/' || name[n] == '\0') break;
+    for (n = 0; name[n] == step[n]; n++) {
+        if ((unsigned char)(name[n] - '_') <= 'z' - '_') continue; /* nearly all are */
+        if (n == len || name[n] == '~' || name[n] == '/' || name[n] == '\\' || name[n] == '\0') break;
     }
     if (n == len) {
         if (step[n] == '/' || step[n] == '\0') return step + n;
@@ -3135,52 +3146,58 @@ static const char *stream_json__index_over(size_t index, const char *step) {
 
 /* The next member that steps of the pointers in `open` name, from *at on: behind the opening brace, or behind a
    value. OK with *at at its value, END past the closing brace, MORE, E_INVALID. */
-STREAM__NOINLINE static stream_status stream_json__find_member(const char **at, const char *e, bool first,
-                                                               const char **step, uint64_t open, uint64_t *whole,
-                                                               uint64_t *inside) {
+STREAM__INLINE stream_status stream_json__find_member(const char **at, const char *e, bool first, const char **step,
+                                                      uint64_t open, uint64_t *whole, uint64_t *inside) {
     const char *p = *at, *name;
     uint64_t set, hits = 0;
     stream_json_value value;
-    bool escapes;
+    bool plain;
     for (;; first = false) {
-        if (p == e || *p != (first ? '"' : ',')) {
+        if (!first && e - p > 1 && *p == ',' && p[1] == '"') { /* mostly */
+            p++;
+        } else {
             p = stream_json__spaces(p, e);
             if (p == e) return STREAM_MORE;
             if (*p == '}') {
                 *at = p + 1;
                 return STREAM_END;
             }
-            if (!first && *p != ',') return STREAM_E_INVALID;
+            if (!first) {
+                if (*p != ',') return STREAM_E_INVALID;
+                p = stream_json__spaces(p + 1, e);
+                if (p == e) return STREAM_MORE;
+            }
+            if (*p != '"') return STREAM_E_INVALID;
         }
-        if (!first) {
-            p = stream_json__spaces(p + 1, e);
-            if (p == e) return STREAM_MORE;
-        }
-        if (*p != '"') return STREAM_E_INVALID;
         name = p + 1;
-        p = stream_json__string_end(p, e, &escapes);
+        p = stream_json__string_end(p, e);
         if (!p) return STREAM_MORE;
+        plain = *name != '\\' && *name != '"'; /* and not empty */
         for (set = open; set; set &= set - 1) {
             const unsigned i = stream_json__lowest(set);
             const char *behind;
-            if (*step[i] != *name && *step[i] != '~' && *name != '\\' && p - name > 1) continue;
+            if (plain && *step[i] != *name && *step[i] != '~') continue;
             behind = stream_json__step_over(name, (size_t)(p - 1 - name), step[i]);
             if (!behind) continue;
             hits |= set & (0 - set);
             *(*behind ? inside : whole) |= set & (0 - set);
             if (*behind) step[i] = behind + 1;
         }
-        if (p == e || *p != ':') p = stream_json__spaces(p, e);
-        if (p == e) return STREAM_MORE;
-        if (*p != ':') return STREAM_E_INVALID;
-        p = stream_json__spaces(p + 1, e);
-        if (p == e) return STREAM_MORE;
+        if (e - p > 1 && *p == ':' && (unsigned char)p[1] > ' ') {
+            p++;
+        } else {
+            p = stream_json__spaces(p, e);
+            if (p == e) return STREAM_MORE;
+            if (*p != ':') return STREAM_E_INVALID;
+            p = stream_json__spaces(p + 1, e);
+            if (p == e) return STREAM_MORE;
+        }
         if (hits) {
             *at = p;
             return STREAM_OK;
         }
         if (*p == '"') {
-            p = stream_json__string_end(p, e, &escapes);
+            p = stream_json__string_end(p, e);
             if (!p) return STREAM_MORE;
         } else {
             const stream_status status = stream_json__value_at(p, e, false, &value);
@@ -3292,7 +3309,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
             open = level->inside & wanted;
             whole = inside = 0;
             if (open == 0) { /* all found in here: only its end is of interest */
-                p = stream_json__closed(p, e, 1);
+                p = p < e && (*p | 0x20) == '}' ? p + 1 : stream_json__closed(p, e, 1);
                 status = p ? STREAM_END : STREAM_MORE;
             } else if (*level->begin == '{') {
                 status = stream_json__find_member(&p, e, level->index++ == 0, step, open, &whole, &inside);
@@ -5015,9 +5032,8 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
         } else if (status == STREAM_OK && !stream_json__equal(x, y)) {
             for (; written < k.depth; written++) {
                 stream_json_value name = key;
-                bool escapes;
                 name.ptr = at[written];
-                name.len = (size_t)(stream_json__string_end(name.ptr, k.x_end, &escapes) - name.ptr);
+                name.len = (size_t)(stream_json__string_end(name.ptr, k.x_end) - name.ptr);
                 stream_json__write_member(writer, name);
                 stream_json_write_object(writer);
             }

@@ -1681,6 +1681,42 @@ static void pick_follows_rfc_6901(void) {
     CHECK_PICK(json, "/k\"l", "0 6");
     CHECK_PICK(json, "/ ", "0 7");
     CHECK_PICK(json, "/m~0n", "0 8");
+    /* A backslash in a pointer stands for itself, in a name it does not. */
+    CHECK_PICK("{\"a\\nb\":1,\"a\\\\nb\":2}", "/a\nb", "0 1");
+    CHECK_PICK("{\"a\\nb\":1,\"a\\\\nb\":2}", "/a\\nb", "0 2");
+    CHECK_PICK("{\"a\\nb\":1}", "/a\\nb", "0 none");
+    CHECK_PICK("{\"a\":1}", "/a\"", "0 none");
+    CHECK_PICK("{\"a/b\":1,\"a~b\":2,\"a~0b\":3}", "/a/b", "0 none");
+    CHECK_PICK("{\"a/b\":1,\"a~b\":2,\"a~0b\":3}", "/a~0b", "0 2");
+}
+
+/* Names and values of every length around those that are looked at together, an escaped quote at every place. */
+static void pick_finds_the_end_of_every_string(void) {
+    char text[300], step[96];
+    int n, at;
+    for (n = 0; n < 70; n++) {
+        for (at = -1; at + 1 < n; at++) {
+            char name[80], *bytes;
+            stream_json_value out[2];
+            const char *want[2];
+            size_t len;
+            memset(name, 'x', sizeof name);
+            name[n] = '\0';
+            if (at >= 0) name[at] = '\\', name[at + 1] = '"';
+            len = (size_t)snprintf(text, sizeof text, "{\"%s\":\"%s\",\"z\":\"%s\"}", name, name, name);
+            snprintf(step, sizeof step, "/%s", name);
+            if (at >= 0) memmove(step + 1 + at, step + 2 + at, strlen(step + 2 + at) + 1);
+            want[0] = step;
+            want[1] = "/z";
+            bytes = exact(text, len);
+            CHECK_EQ(stream_json_pick(bytes, len, want, 2, out), STREAM_OK);
+            CHECK_EQ(out[0].ptr - bytes, n + 4);
+            CHECK_EQ(out[0].len, n + 2);
+            CHECK_EQ(out[1].ptr - bytes, 2 * n + 11);
+            CHECK_EQ(out[1].len, n + 2);
+            free(bytes);
+        }
+    }
 }
 
 static void pick_is_strict_about_indices(void) {
@@ -1739,6 +1775,12 @@ static void pick_stops_where_the_structure_breaks(void) {
     CHECK_PICK("[1 2]", "/1", "-1 none");
     CHECK_PICK("[01]", "/1", "-1 none");
     CHECK_PICK("[truth,1]", "/1", "-1 none");
+    CHECK_PICK("{\"a\":nulx,\"b\":2}", "/b", "-1 none");
+    CHECK_PICK("{\"a\":falsy,\"b\":2}", "/b", "-1 none");
+    CHECK_PICK("{\"a\":nulls,\"b\":2}", "/b", "-1 none");
+    CHECK_PICK("{\"a\":[false,null,true],\"b\":2}", "/b", "0 2");
+    CHECK_PICK("{\"a\":[false,null,true],\"b\":2}", "/a/2", "0 true");
+    CHECK_PICK("{\"a\":false,\"b\":null,\"c\":true}", "/c", "0 true");
     CHECK_PICK("[x]", "/0", "-1 none");
     CHECK_PICK("[1}", "/1", "-1 none");
     CHECK_PICK("nothing", "", "-1 none");
@@ -3283,6 +3325,7 @@ int main(void) {
     RUN(the_decoder_behind_pointers_is_the_same);
     RUN(pick_finds_what_a_tree_would);
     RUN(pick_follows_rfc_6901);
+    RUN(pick_finds_the_end_of_every_string);
     RUN(pick_is_strict_about_indices);
     RUN(pick_takes_the_first_duplicate_that_leads_to_a_value);
     RUN(pick_reads_the_head_of_a_cut_record);
