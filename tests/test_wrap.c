@@ -1315,14 +1315,21 @@ static void mapping_of_ones_own(void) {
                {"{\n\n\"type\":\"no\",\"rules\":[]}", "line 3: \"type\""},
                {"{\n\"first\":[],\"rules\":[]}", "line 2: \"first\""},
                {"{\n\n\"rules\":[}", "line 3: no JSON"},
-               {"{\"rules\":", "line 1: no JSON"}};
-    const char *file = path_of("map.json");
+               {"{\"rules\":", "line 1: no JSON"},
+               {"\xEF\xBB\xBF{\n7}", "line 2: no JSON"},
+               {"\xFF\xFE{\n", "line 1: UTF-16"}};
+    const char *file = path_of("map.json"), *marked;
     bytes state;
     size_t i;
     result r;
     write_text(file, map, strlen(map));
     r = run(stream, ARGS(A("--map"), A(file), A("--output=text")));
     CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "one\ntwo\n");
+    forget(&r);
+    marked = format("\xEF\xBB\xBF%s\r\n", map); /* as editors on Windows save it */
+    write_text(file, marked, strlen(marked));
+    r = run(stream, ARGS(A("--map"), A(file), A("--output=text")));
     CHECK_TEXT(r.out.ptr, r.out.len, "one\ntwo\n");
     forget(&r);
     state = status_of(stream, strlen(stream), &r, format("--map=%s", file));
@@ -1659,6 +1666,16 @@ static void restarts_and_resumes(void) {
                        A("--"), A("/bin/sh"), A("-c"), A("exit 9")));
     CHECK_EQ(r.code, 9);
     CHECK_EQ(count_text(&r.out, "{\"event\":\"restart\",\"wrap\":\"job\""), 2);
+    forget(&r);
+    /* Option and session as one word. */
+    r = run(NULL, ARGS(A("--restart=2"), A("--restart-delay=20ms"), A("--resume-arg=--resume="), A("--"),
+                       A("/bin/sh"), A("-c"),
+                       A("echo \"args:$#$*\" >&2; echo '{\"type\":\"system\",\"subtype\":\"init\","
+                         "\"session_id\":\"s-78\"}'; exit 9"),
+                       A("sh"), A("x")));
+    CHECK_EQ(r.code, 9);
+    CHECK_EQ(count_text(&r.err, "args:1x\n"), 1);
+    CHECK_EQ(count_text(&r.err, "args:2x --resume=s-78\n"), 2);
     forget(&r);
     /* What could be taken for an option is no session to resume. */
     r = run(NULL, ARGS(A("--restart=1"), A("--restart-delay=20ms"), A("--resume-arg=--resume"), A("--"),
