@@ -386,6 +386,8 @@ bool pipes_close_child(run *r) {
     lane *const lanes[] = {&r->source, &r->child_err, &r->child_in};
     unsigned i, tries;
     for (i = 0; i < 3; i++) close_lane(r, lanes[i]);
+    r->lent = 0; /* what was not read of it any more has arrived all the same */
+    r->flows = false;
     for (tries = 0; tries < 10; tries++) {
         stream_io_op *op;
         for (i = 0; i < 3 && lanes[i]->file.pending == 0; i++) {
