@@ -52,6 +52,8 @@ def from_hyperfine(name, cases):
         return
     for result in json.load(open(name, encoding="utf-8"))["results"]:
         who = result["command"]
+        if who.startswith("bound"):
+            continue
         cases.setdefault(("wrap", "whole programs", "s"), {})[who] = {
             "role": "ours" if who == "stream_wrap" else "rival", "asked": "", "values": result["times"]}
 

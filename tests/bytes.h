@@ -11,6 +11,7 @@ typedef struct bytes {
 } bytes;
 
 static inline void keep(bytes *b, const char *ptr, size_t len) {
+    if (len >= SIZE_MAX / 4 - b->len) exit(99);
     if (b->len + len + 1 > b->cap) {
         b->cap = (b->len + len + 1) * 2;
         b->ptr = (char *)realloc(b->ptr, b->cap);

@@ -1315,14 +1315,21 @@ static void mapping_of_ones_own(void) {
                {"{\n\n\"type\":\"no\",\"rules\":[]}", "line 3: \"type\""},
                {"{\n\"first\":[],\"rules\":[]}", "line 2: \"first\""},
                {"{\n\n\"rules\":[}", "line 3: no JSON"},
-               {"{\"rules\":", "line 1: no JSON"}};
-    const char *file = path_of("map.json");
+               {"{\"rules\":", "line 1: no JSON"},
+               {"\xEF\xBB\xBF{\n7}", "line 2: no JSON"},
+               {"\xFF\xFE{\n", "line 1: UTF-16"}};
+    const char *file = path_of("map.json"), *marked;
     bytes state;
     size_t i;
     result r;
     write_text(file, map, strlen(map));
     r = run(stream, ARGS(A("--map"), A(file), A("--output=text")));
     CHECK_EQ(r.code, 0);
+    CHECK_TEXT(r.out.ptr, r.out.len, "one\ntwo\n");
+    forget(&r);
+    marked = format("\xEF\xBB\xBF%s\r\n", map); /* as editors on Windows save it */
+    write_text(file, marked, strlen(marked));
+    r = run(stream, ARGS(A("--map"), A(file), A("--output=text")));
     CHECK_TEXT(r.out.ptr, r.out.len, "one\ntwo\n");
     forget(&r);
     state = status_of(stream, strlen(stream), &r, format("--map=%s", file));
@@ -1659,6 +1666,16 @@ static void restarts_and_resumes(void) {
                        A("--"), A("/bin/sh"), A("-c"), A("exit 9")));
     CHECK_EQ(r.code, 9);
     CHECK_EQ(count_text(&r.out, "{\"event\":\"restart\",\"wrap\":\"job\""), 2);
+    forget(&r);
+    /* Option and session as one word. */
+    r = run(NULL, ARGS(A("--restart=2"), A("--restart-delay=20ms"), A("--resume-arg=--resume="), A("--"),
+                       A("/bin/sh"), A("-c"),
+                       A("echo \"args:$#$*\" >&2; echo '{\"type\":\"system\",\"subtype\":\"init\","
+                         "\"session_id\":\"s-78\"}'; exit 9"),
+                       A("sh"), A("x")));
+    CHECK_EQ(r.code, 9);
+    CHECK_EQ(count_text(&r.err, "args:1x\n"), 1);
+    CHECK_EQ(count_text(&r.err, "args:2x --resume=s-78\n"), 2);
     forget(&r);
     /* What could be taken for an option is no session to resume. */
     r = run(NULL, ARGS(A("--restart=1"), A("--restart-delay=20ms"), A("--resume-arg=--resume"), A("--"),
@@ -2383,6 +2400,51 @@ static void slow_reader(int out[2], bool nonblocking, bool very) {
     close(out[0]);
 }
 
+/* What is lent to our reader, written to it, and in the tee: the same, however the reader takes it. */
+static void full_flow(const char *total, size_t most) {
+    const char *tee = path_of("flow.tee"), *status = path_of("flow.status");
+    static char block[1 << 18];
+    bytes got = {NULL, 0, 0}, want = {NULL, 0, 0}, copy, state;
+    int out[2], code;
+    pid_t pid;
+    ssize_t n;
+    size_t turn = 0;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--tee"), A(tee), A("--status-file"), A(status), A("--"), A(fake_path),
+                     A(total)),
+                open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    while ((n = read(out[0], block, turn % 5 == 0 ? 1 + turn % 100 : most)) > 0) {
+        keep(&got, block, (size_t)n);
+        turn++;
+    }
+    waitpid(pid, &code, 0);
+    CHECK_EQ(WEXITSTATUS(code), 0);
+    close(out[0]);
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(fake_path), A(total)), open("/dev/null", O_RDONLY | O_CLOEXEC), out[1], -1, NULL);
+    close(out[1]);
+    while ((n = read(out[0], block, sizeof block)) > 0) keep(&want, block, (size_t)n);
+    waitpid(pid, &code, 0);
+    close(out[0]);
+    CHECK(want.len > 1 << 20);
+    CHECK(got.len == want.len && memcmp(got.ptr, want.ptr, want.len) == 0);
+    copy = read_file(tee);
+    CHECK(copy.len == want.len && memcmp(copy.ptr, want.ptr, want.len) == 0);
+    state = read_file(status);
+    CHECK_EQ(number_at(&state, "/bytes"), (int64_t)want.len);
+    CHECK_EQ(number_at(&state, "/written"), (int64_t)want.len);
+    CHECK_EQ(number_at(&state, "/lag"), 0);
+    CHECK_EQ(number_at(&state, "/noise"), 0);
+    free(got.ptr);
+    free(want.ptr);
+    free(copy.ptr);
+    free(state.ptr);
+}
+
+static void full_flow_arrives_whole(void) { full_flow("--total=16M", 1 << 18); }
+static void full_flow_arrives_whole_in_small_reads(void) { full_flow("--total=2M", 1000); }
+
 static void slow_reader_of_a_nonblocking_pipe_1_15(void) {
     int out[2];
     pipe_or_die(out);
@@ -3054,6 +3116,8 @@ int main(int argc, char **argv) {
     RUN(closed_stdout_is_noticed_in_silence_1_14);
     RUN(closed_stdout_can_be_drained_1_14);
     RUN(full_disk_is_said_and_stops);
+    RUN(full_flow_arrives_whole);
+    RUN(full_flow_arrives_whole_in_small_reads);
     RUN(slow_reader_of_a_nonblocking_pipe_1_15);
     RUN(slow_reader_of_a_blocking_pipe_1_15);
     RUN(slow_reader_of_a_socket_1_15);

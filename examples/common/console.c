@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT-0 */
 #if !defined(_WIN32)
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE 1 /* tee */
+#endif
 #include "console.h"
 
 #include <errno.h>
@@ -138,6 +141,17 @@ void console_close(stream_fd fd) {
     int saved = errno;
     if (fd >= 0) close(fd);
     errno = saved;
+}
+
+ptrdiff_t console_lend(stream_fd from, stream_fd to, size_t len) {
+#if defined(__linux__)
+    ptrdiff_t n;
+    do n = (ptrdiff_t)tee(from, to, len, SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    return n >= 0 ? n : errno == EAGAIN || errno == EPIPE ? 0 : -1;
+#else
+    return (void)from, (void)to, (void)len, -1;
+#endif
 }
 
 static bool write_file(const char *path, const char *data, size_t len) {

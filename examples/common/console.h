@@ -50,6 +50,9 @@ stream_fd console_open(const char *path);
 /* For a file that is to be written from its beginning, or a FIFO that somebody reads. The same. */
 stream_fd console_create(const char *path);
 void console_close(stream_fd fd);
+/* Gives `to` up to len of the bytes that wait in `from`, where they stay, without a copy and without waiting.
+   How many; 0: none now; -1: not between these two, only between pipes, and on Linux. */
+ptrdiff_t console_lend(stream_fd from, stream_fd to, size_t len);
 
 /* Writes a file. With `replace` it is written beside its place first and then moved there: a reader sees the
    old state or the new, never half of one. False: see console_error, and nothing is left beside it. */

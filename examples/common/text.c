@@ -40,7 +40,15 @@ bool text_add_safe(text_buffer *t, const char *src, size_t len, bool one_line) {
     size_t i = 0;
     if (!text_room(t, len)) return false;
     while (i < len) {
-        size_t n = shown(src + i, len - i, one_line);
+        size_t n = 0;
+        while (n < len - i && (unsigned char)src[i + n] - 0x20u < 0x5F) n++; /* most text is plain */
+        if (n > 0 && text_room(t, n)) {
+            memcpy(t->ptr + t->len, src + i, n);
+            t->len += n;
+            i += n;
+            continue;
+        }
+        n = shown(src + i, len - i, one_line);
         if (!text_room(t, 4)) return false; /* the longest character, or what replaces one byte */
         if (n) {
             memcpy(t->ptr + t->len, src + i, n);

@@ -109,16 +109,23 @@ static bool is_word(const char *id) {
 
 /* The command, and how to go on with the session that the stream has named. To be freed. */
 static char **command_line(run *r) {
-    size_t n = 0;
+    const char *arg = r->opt.resume_arg;
+    char *id = r->session.session_id;
+    size_t n = 0, len = arg ? strlen(arg) : 0;
     char **argv;
     while (r->opt.command[n]) n++;
-    argv = (char **)malloc((n + 3) * sizeof *argv);
+    argv = (char **)malloc((n + 3) * sizeof *argv + len + sizeof r->session.session_id);
     if (!argv) return NULL;
     memcpy(argv, r->opt.command, (n + 1) * sizeof *argv);
-    if (r->restarts > 0 && r->opt.resume_arg && is_word(r->session.session_id)) {
-        argv[n] = (char *)(uintptr_t)r->opt.resume_arg;
-        argv[n + 1] = r->session.session_id;
-        argv[n + 2] = NULL;
+    if (r->restarts == 0 || !arg || !is_word(id)) return argv;
+    argv[n] = (char *)(uintptr_t)arg;
+    argv[n + 1] = id;
+    argv[n + 2] = NULL;
+    if (len > 0 && arg[len - 1] == '=') { /* one argument of both */
+        argv[n] = (char *)(argv + n + 3);
+        argv[n + 1] = NULL;
+        memcpy(argv[n], arg, len);
+        memcpy(argv[n] + len, id, strlen(id) + 1);
     }
     return argv;
 }
@@ -132,7 +139,8 @@ static bool start_child(run *r, int *exit_code) {
     if (r->argv) free((void *)r->argv);
     r->argv = command_line(r);
     if (!r->argv) {
-        fprintf(stderr, "stream_wrap: cannot run %s: %s\n", r->opt.command[0], stream_status_text(STREAM_E_NOMEM));
+        fprintf(stderr, "stream_wrap: cannot run %s: %s\n", r->opt.command[0],
+                stream_status_text(STREAM_E_NOMEM));
         return false;
     }
     desc.argv = r->argv;
@@ -190,8 +198,11 @@ static bool read_mapping(run *r) {
         fprintf(stderr, "stream_wrap: --map %s: %s\n", map, console_error_text(console_error()));
         return false;
     }
+    if (text.len >= 3 && memcmp(text.ptr, "\xEF\xBB\xBF", 3) == 0) memset(text.ptr, ' ', 3); /* U+FEFF */
     wrong = built_in ? mapping_read(&s->map, built_in, strlen(built_in), &at)
                      : mapping_read(&s->map, text.ptr, text.len, &at);
+    /* As a redirection in PowerShell writes it. */
+    if (wrong && text.len >= 2 && memcmp(text.ptr, "\xFF\xFE", 2) == 0) wrong = "UTF-16, and should be UTF-8";
     for (i = 0; wrong && i < at; i++) line += text.ptr[i] == '\n';
     if (wrong) fprintf(stderr, "stream_wrap: --map %s: line %zu: %s\n", map, line, wrong);
     return wrong == NULL;

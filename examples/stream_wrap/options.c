@@ -106,7 +106,7 @@ static const option_row rows[] = {
     {"restart-delay", DURATION, FIELD(restart_delay_ns), "TIME", "the first of those waits (1s)"},
     {"resume-arg", PATH, FIELD(resume_arg), "ARG",
      "then run it with ARG and the session id the stream has named as further arguments\n"
-     "(for claude: --resume)"},
+     "(for claude: --resume), or as one if ARG ends in ="},
     {"name", NAME, FIELD(name), "NAME",
      "what this run is called in the status line, the state and the events"},
     {"timeout", TIMERS_LIST, 0, "TIMER=TIME[:stop],...",

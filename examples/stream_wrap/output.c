@@ -190,8 +190,10 @@ static void text_of_record(run *r, const session_event *e) {
 void output_record(run *r, const stream_item *record, uint64_t now_ns) {
     session_reading reading;
     session_event event;
-    bool events = wants_events(r);
+    bool events;
     size_t at;
+    if (session_count(&r->session, record)) return;
+    events = wants_events(r);
     session_begin(&r->session, &reading, record, now_ns);
     /* Framing trusts brackets and quotes; what is spliced into an event must be JSON to the letter. */
     if (events && stream_json_check(record->ptr, record->len, &at) != STREAM_OK) {

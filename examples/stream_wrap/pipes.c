@@ -4,7 +4,8 @@
 
    The source's lane has one buffer, which is passed on first and decoded second; it is read into again when
    both are done. So while our standard output takes no more, the child is not read: its own pipe fills, and
-   it waits. Pressure goes back to where it belongs, and memory stays where it was. */
+   it waits. Pressure goes back to where it belongs, and memory stays where it was. A stream in full flow from
+   pipe to pipe is lent to our standard output before it is read, which then takes no copy of its own. */
 #include "wrap.h"
 
 #define FILE_AGAIN_NS UINT64_C(20000000) /* between two looks at what has ended for now */
@@ -28,6 +29,7 @@ bool pipes_open(run *r) {
     if (good) good = r->has_child ? pipes_open_child(r) : open_lane(r, &r->source, console_fd(CONSOLE_IN));
     if (!good || (r->opt.output != OUTPUT_RAW && !text_room(&r->made, 2 * MADE_AT_ONCE))) return false;
     r->same_terminal = console_is_one();
+    r->lends = r->opt.output == OUTPUT_RAW;
     r->at_line_start = r->err_at_line_start = true;
     /* Where a descriptor cannot be waited for, a write will tell. */
     (void)stream_io_poll(r->io, &r->gone, &r->out.file, 0);
@@ -119,6 +121,16 @@ static void source_ended(run *r) {
     r->decoding = true;
 }
 
+/* Only when much has come, as each page it lies in takes a place in our reader's pipe. What is lent is read
+   next, by nobody else. Whatever cannot be lent is read and written. */
+static void lend(run *r) {
+    ptrdiff_t n;
+    if (!r->lends || !r->flows || r->lent > 0 || r->stdout_closed) return;
+    n = console_lend(r->source.file.fd, r->out.file.fd, r->opt.buffer);
+    if (n < 0) r->lends = false;
+    else r->lent = (size_t)n;
+}
+
 static void source_go(run *r) {
     if (r->decoding && r->out_len == 0) decode(r);
     if (r->ended || r->decoding || r->source.busy || pipes_blocked(r) || tee_full(r)) return;
@@ -135,8 +147,9 @@ static void source_go(run *r) {
         r->ended = r->give_up = true;
         return;
     }
-    r->source.busy =
-        stream_io_read(r->io, &r->source.op, &r->source.file, r->buf->data, r->opt.buffer) == STREAM_OK;
+    lend(r);
+    r->source.busy = stream_io_read(r->io, &r->source.op, &r->source.file, r->buf->data,
+                                    r->lent > 0 ? r->lent : r->opt.buffer) == STREAM_OK;
 }
 
 static void source_done(run *r) {
@@ -168,7 +181,14 @@ static void source_done(run *r) {
     r->bytes += op->bytes;
     watch_heard(r);
     r->shared = tee_take(r, r->buf, op->bytes);
-    if (r->opt.output == OUTPUT_RAW) { /* on its way out before anyone reads it */
+    r->flows = op->bytes >= (r->lent > 0 ? r->opt.buffer / 2 : r->opt.buffer);
+    if (r->lent > 0) {
+        r->lent -= op->bytes;
+        r->written += op->bytes;
+        r->at_line_start = r->buf->data[op->bytes - 1] == '\n';
+        stream_flow_sent(&r->flow, op->bytes);
+        stream_flow_consumed(&r->flow, op->bytes);
+    } else if (r->opt.output == OUTPUT_RAW) { /* on its way out before anyone reads it */
         put_out(r, r->buf->data, op->bytes);
         if (r->out_len > 0) stream_flow_sent(&r->flow, op->bytes);
         out_go(r);
@@ -366,6 +386,8 @@ bool pipes_close_child(run *r) {
     lane *const lanes[] = {&r->source, &r->child_err, &r->child_in};
     unsigned i, tries;
     for (i = 0; i < 3; i++) close_lane(r, lanes[i]);
+    r->lent = 0; /* what was not read of it any more has arrived all the same */
+    r->flows = false;
     for (tries = 0; tries < 10; tries++) {
         stream_io_op *op;
         for (i = 0; i < 3 && lanes[i]->file.pending == 0; i++) {

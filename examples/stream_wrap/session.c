@@ -11,11 +11,24 @@ static const char *const state_text[] = {"start", "streaming", "tool", "result",
 
 const char *session_state_text(session_state state) { return state_text[state]; }
 
+/* Whether it can be shown as it stands between the quotes of a string. */
+static bool is_plain(const char *p, size_t len) {
+    size_t i = 0;
+    while (i < len && p[i] >= ' ' && p[i] < 0x7F && p[i] != '\\') i++;
+    return i == len;
+}
+
 /* A name for people and labels: unescaped, cut to fit between characters, made safe to show. */
 static void keep_name(char dst[SESSION_NAME], stream_json_value value) {
     char raw[SESSION_NAME], safe[SESSION_NAME * 3 + 4];
     text_buffer t = {safe, 0, sizeof safe};
-    size_t len = 0;
+    size_t len = value.len - 2;
+    if (value.type == STREAM_JSON_STRING && len < SESSION_NAME && is_plain(value.ptr + 1, len)) {
+        memcpy(dst, value.ptr + 1, len); /* nearly always */
+        dst[len] = '\0';
+        return;
+    }
+    len = 0;
     if (stream_json_string(value, STREAM_JSON_REPLACE, raw, sizeof raw, &len) < 0) len = 0;
     text_add_safe(&t, raw, len < sizeof raw ? len : sizeof raw, true);
     if (t.len > SESSION_NAME - 1) t.len = stream_utf8_cut(safe, SESSION_NAME - 1);
@@ -32,36 +45,39 @@ static uint64_t count_of(stream_json_value value) {
     return stream_json_int64(value, &n) == STREAM_OK && n > 0 ? (uint64_t)n : 0;
 }
 
-static size_t find_type(const session *s, const char *name) {
-    size_t i = 0;
-    while (i < s->types && strcmp(s->type[i].name, name) != 0) i++;
-    return i;
+static session_type *find_type(session *s, const char *name, size_t len) {
+    size_t i;
+    for (i = 0; i < s->types; i++)
+        if (s->type[i].len == len && memcmp(s->type[i].name, name, len) == 0) return &s->type[i];
+    return NULL;
 }
 
-static void count_type(session *s, const char *name) {
-    size_t i = find_type(s, name);
-    if (i == s->types && i >= SESSION_TYPES - 1) {
-        name = "(others)";
-        i = find_type(s, name);
+static void count_type(session *s, const char *name, size_t len) {
+    static const char others[] = "(others)";
+    session_type *type = find_type(s, name, len);
+    if (!type && s->types >= SESSION_TYPES - 1) {
+        name = others;
+        len = sizeof others - 1;
+        type = find_type(s, name, len);
     }
-    if (i == s->types) memcpy(s->type[s->types++].name, name, strlen(name) + 1);
-    s->type[i].count++;
+    if (!type) {
+        type = &s->type[s->types++];
+        memcpy(type->name, name, len);
+        type->name[len] = '\0';
+        type->len = len;
+    }
+    type->count++;
 }
 
-/* The usual case: a type that came before, written without an escape, is found as it stands. */
-static bool count_known_type(session *s, stream_json_value type) {
-    size_t i, len = type.len - 2;
-    if (type.type != STREAM_JSON_STRING || len >= SESSION_NAME || memchr(type.ptr, '\\', type.len))
-        return false;
-    for (i = 0; i < s->types; i++) {
-        session_type *known = &s->type[i];
-        if (known->name[0] != '(' && strncmp(known->name, type.ptr + 1, len) == 0 &&
-            known->name[len] == '\0') {
-            known->count++;
-            return true;
-        }
+/* A record's own word for what it is; a word of ours stands in for what is none. */
+static void count_type_of(session *s, stream_json_value type) {
+    char name[SESSION_NAME];
+    if (type.type != STREAM_JSON_STRING) {
+        count_type(s, "(none)", 6);
+        return;
     }
-    return false;
+    keep_name(name, type);
+    count_type(s, name, strlen(name));
 }
 
 static session_tool *find_tool(session *s, const char *id) {
@@ -188,90 +204,146 @@ double session_cost(const session *s) {
     return stream_json_double(cost, &dollars) == STREAM_OK ? dollars : 0;
 }
 
-/* {"type":"stream_event","event":{...}}: a piece of the message that is arriving */
+/* Most of what writes records puts their members in the same order every time, and no space between: then a
+   record can be known by how it begins, for a tenth of what looking its members up costs. */
+static bool begins(const stream_item *record, const char *begin, size_t len) {
+    return record->len > len && memcmp(record->ptr, begin, len) == 0;
+}
+
+/* What stands behind `begin` in the record, when that is a short text without escapes; else NONE. */
+static stream_json_value word_behind(const stream_item *record, const char *begin, size_t len) {
+    stream_json_value word;
+    const char *p = record->ptr + len;
+    size_t n, most = SESSION_NAME;
+    memset(&word, 0, sizeof word);
+    if (!begins(record, begin, len) || *p != '"') return word;
+    if (most > record->len - len) most = record->len - len;
+    for (n = 1; n < most && p[n] != '"' && p[n] != '\\'; n++) {
+    }
+    if (n == most || p[n] != '"') return word;
+    word.ptr = p;
+    word.len = n + 1;
+    word.type = STREAM_JSON_STRING;
+    return word;
+}
+
+static bool of_subagent(const session *s, const stream_item *record) {
+    static const char *const want[] = {"/parent_tool_use_id"};
+    stream_json_value parent;
+    if (s->silent) return false; /* nobody wants to know */
+    stream_json_pick(record->ptr, record->len, want, 1, &parent);
+    return parent.type == STREAM_JSON_STRING;
+}
+
+/* {"type":"stream_event","event":{...}}: a piece of the message that is arriving. One pass over it for what
+   its kind tells; nobody who is silent wants to know whose it is. */
 static void read_delta(session *s, session_reading *r, const stream_item *record) {
-    enum {
-        TYPE,
-        PARENT,
-        DELTA_TYPE,
-        TEXT,
-        THINKING,
-        BLOCK_TYPE,
-        BLOCK_ID,
-        BLOCK_NAME,
-        MESSAGE_ID,
-        MESSAGE_USAGE,
-        USAGE,
-        COUNT
-    };
-    static const char *const want[COUNT] = {"/event/type",
-                                            "/parent_tool_use_id",
-                                            "/event/delta/type",
-                                            "/event/delta/text",
-                                            "/event/delta/thinking",
-                                            "/event/content_block/type",
-                                            "/event/content_block/id",
-                                            "/event/content_block/name",
-                                            "/event/message/id",
-                                            "/event/message/usage",
-                                            "/event/usage"};
-    stream_json_value v[COUNT];
+    static const char begin[] = "{\"type\":\"stream_event\",\"event\":{\"type\":";
+    static const char *const want_type[] = {"/event/type"};
+    static const char *const want_delta[] = {"/event/delta/type", "/event/delta/text",
+                                             "/event/delta/thinking", "/parent_tool_use_id"};
+    static const char *const want_block[] = {"/event/content_block/type", "/event/content_block/id",
+                                             "/event/content_block/name", "/parent_tool_use_id"};
+    static const char *const want_message[] = {"/event/message/id", "/event/message/usage"};
+    static const char *const want_usage[] = {"/event/usage"};
+    stream_json_value type = word_behind(record, begin, sizeof begin - 1), v[4];
     session_event *first = &r->first;
     s->partial = true;
-    stream_json_pick(record->ptr, record->len, want, COUNT, v);
-    first->subagent = v[PARENT].type == STREAM_JSON_STRING;
-    if (is(v[TYPE], "content_block_delta")) {
-        if (is(v[DELTA_TYPE], "text_delta")) {
+    if (type.type == STREAM_JSON_NONE) stream_json_pick(record->ptr, record->len, want_type, 1, &type);
+    if (is(type, "content_block_delta")) {
+        if (s->silent) return;
+        stream_json_pick(record->ptr, record->len, want_delta, 4, v);
+        first->subagent = v[3].type == STREAM_JSON_STRING;
+        if (is(v[0], "text_delta")) {
             first->kind = SESSION_TEXT;
-            first->value = v[TEXT];
+            first->value = v[1];
             first->piece = true;
-        } else if (is(v[DELTA_TYPE], "thinking_delta")) {
+        } else if (is(v[0], "thinking_delta")) {
             first->kind = SESSION_THINKING;
-            first->value = v[THINKING];
+            first->value = v[2];
         }
-        r->has_first = first->value.type == STREAM_JSON_STRING;
-    } else if (is(v[TYPE], "content_block_start")) {
-        if (is(v[BLOCK_TYPE], "tool_use") || is(v[BLOCK_TYPE], "server_tool_use")) {
-            tool_started(s, v[BLOCK_ID], v[BLOCK_NAME], r->now_ns);
+        r->has_first = first->kind != SESSION_UNKNOWN && first->value.type == STREAM_JSON_STRING;
+    } else if (is(type, "content_block_start")) {
+        stream_json_pick(record->ptr, record->len, want_block, s->silent ? 3 : 4, v);
+        if (is(v[0], "tool_use") || is(v[0], "server_tool_use")) {
+            tool_started(s, v[1], v[2], r->now_ns);
             first->kind = SESSION_TOOL_START;
-            first->id = v[BLOCK_ID];
-            first->name = v[BLOCK_NAME];
+            first->id = v[1];
+            first->name = v[2];
             first->value.type = STREAM_JSON_NONE; /* its input comes */
+            first->subagent = !s->silent && v[3].type == STREAM_JSON_STRING;
             r->has_first = true;
         }
-        s->text_open = is(v[BLOCK_TYPE], "text");
-    } else if (is(v[TYPE], "content_block_stop")) {
-        first->kind = SESSION_TEXT_END;
-        r->has_first = s->text_open;
-        s->text_open = false;
-    } else if (is(v[TYPE], "message_start")) {
-        s->streamed = message_seen(s, v[MESSAGE_ID], v[MESSAGE_USAGE]);
-    } else if (is(v[TYPE], "message_delta")) {
-        session_usage u = read_usage(v[USAGE]); /* cumulative for this message */
+        s->text_open = is(v[0], "text");
+    } else if (is(type, "message_start")) {
+        stream_json_pick(record->ptr, record->len, want_message, 2, v);
+        s->streamed = message_seen(s, v[0], v[1]);
+    } else if (is(type, "message_delta")) {
+        session_usage u;
+        stream_json_pick(record->ptr, record->len, want_usage, 1, v);
+        u = read_usage(v[0]); /* cumulative for this message */
         if (u.output) s->open[s->streamed].usage.output = u.output;
         if (u.input) s->open[s->streamed].usage.input = u.input;
-    } else if (!is(v[TYPE], "message_stop") && !is(v[TYPE], "ping")) {
+    } else if (is(type, "content_block_stop")) {
+        first->kind = SESSION_TEXT_END;
+        first->subagent = s->text_open && of_subagent(s, record);
+        r->has_first = s->text_open;
+        s->text_open = false;
+    } else if (!is(type, "message_stop") && !is(type, "ping")) {
+        first->subagent = of_subagent(s, record);
         r->has_first = true; /* an error, or what is not known here */
     }
 }
 
-/* {"type":"assistant"|"user","message":{"content":[...]}}: whole blocks, walked in session_next */
-static void read_message(session *s, session_reading *r, const stream_item *record, bool assistant) {
-    enum { ID, CONTENT, USAGE, PARENT, COUNT };
-    static const char *const want[COUNT] = {"/message/id", "/message/content", "/message/usage",
+/* {"type":"assistant"|"user","message":{"content":[...]}}: whole blocks, walked in session_next. */
+static void walk(session_reading *r, const char *blocks, const char *end) {
+    r->walking = true;
+    r->blocks = blocks;
+    r->end = end;
+}
+
+/* After its deltas a message comes whole, block by block. One that never streamed (a subagent's, an error
+   that the CLI words itself) says something new. */
+static bool repeats(const session *s, stream_json_value id) {
+    const char *streamed = s->open[s->streamed].id;
+    char key[SESSION_NAME];
+    if (!s->partial || streamed[0] == '\0') return s->partial;
+    keep_name(key, id);
+    return key[0] == '\0' || strcmp(key, streamed) == 0;
+}
+
+static void read_assistant(session *s, session_reading *r, const stream_item *record) {
+    enum { ID, USAGE, CONTENT, PARENT, COUNT };
+    static const char *const want[COUNT] = {"/message/id", "/message/usage", "/message/content",
                                             "/parent_tool_use_id"};
     stream_json_value v[COUNT];
-    char key[SESSION_NAME];
+    stream_json_pick(record->ptr, record->len, want, s->silent ? ID + 1 : COUNT, v);
+    r->repeated = repeats(s, v[ID]);
+    if (s->silent) {
+        if (r->repeated) return;
+        stream_json_pick(record->ptr, record->len, want, CONTENT + 1, v);
+    }
+    r->subagent = !s->silent && v[PARENT].type == STREAM_JSON_STRING;
+    if (!r->repeated) message_seen(s, v[ID], v[USAGE]);
+    if (v[CONTENT].type == STREAM_JSON_ARRAY) walk(r, v[CONTENT].ptr + 1, v[CONTENT].ptr + v[CONTENT].len);
+}
+
+/* What a tool gave back is most of the bytes of many streams. When nobody wants to see it, one pass over its
+   block is enough, and none over what follows, which may repeat it. */
+static void read_user(session *s, session_reading *r, const stream_item *record) {
+    enum { CONTENT, ID, PARENT, COUNT };
+    static const char begin[] = "{\"type\":\"user\",\"message\":{\"role\":\"user\",\"content\":[";
+    static const char *const want[COUNT] = {"/message/content", "/message/id", "/parent_tool_use_id"};
+    stream_json_value v[COUNT];
+    if (s->silent && begins(record, begin, sizeof begin - 1)) {
+        r->repeated = s->partial; /* by what it calls itself: nothing */
+        walk(r, record->ptr + sizeof begin - 1, record->ptr + record->len);
+        return;
+    }
     stream_json_pick(record->ptr, record->len, want, COUNT, v);
     r->subagent = v[PARENT].type == STREAM_JSON_STRING;
-    /* After its deltas a message comes whole, block by block. One that never streamed (a subagent's, an
-       error that the CLI words itself) says something new. */
-    keep_name(key, v[ID]);
-    r->repeated = s->partial && (key[0] == '\0' || s->open[s->streamed].id[0] == '\0' ||
-                                 strcmp(key, s->open[s->streamed].id) == 0);
-    if (assistant && !r->repeated) message_seen(s, v[ID], v[USAGE]);
-    if (v[CONTENT].type == STREAM_JSON_ARRAY)
-        r->walking = stream_json_each_init(&r->each, v[CONTENT]) == STREAM_OK;
+    r->repeated = repeats(s, v[ID]);
+    if (v[CONTENT].type == STREAM_JSON_ARRAY) walk(r, v[CONTENT].ptr + 1, v[CONTENT].ptr + v[CONTENT].len);
 }
 
 /* As written, while it is the only one: nothing is lost to arithmetic. */
@@ -286,24 +358,6 @@ static void keep_cost(session *s, stream_json_value cost) {
     }
     memcpy(s->cost, cost.ptr, cost.len);
     s->cost[cost.len] = '\0';
-}
-
-/* What a tool gave back is most of the bytes of many streams, and nearly always alone in its record. When
-   nobody wants to see it, one pass over them is enough; false: it is another kind of message. */
-static bool read_tool_result(session *s, session_reading *r, const stream_item *record) {
-    enum { TYPE, ID, ERROR, SECOND, COUNT };
-    static const char *const want[COUNT] = {"/message/content/0/type", "/message/content/0/tool_use_id",
-                                            "/message/content/0/is_error", "/message/content/1"};
-    stream_json_value v[COUNT];
-    if (!s->silent) return false;
-    stream_json_pick(record->ptr, record->len, want, COUNT, v);
-    if (!is(v[TYPE], "tool_result") || v[SECOND].type != STREAM_JSON_NONE) return false;
-    r->first.kind = SESSION_TOOL_END;
-    r->first.id = v[ID];
-    r->first.is_error = v[ERROR].type == STREAM_JSON_TRUE;
-    tool_ended(s, &r->first, r->now_ns);
-    r->has_first = true;
-    return true;
 }
 
 static void read_result(session *s, session_reading *r, const stream_item *record) {
@@ -343,26 +397,24 @@ static void read_system(session *s, session_reading *r, const stream_item *recor
     r->has_first = true;
 }
 
-/* Nearly every record of a stream in deltas begins with one of these, and when nobody wants its text that
-   is all there is to know. Comparing costs a tenth of looking two members up. */
-static bool silent_record(session *s, const stream_item *record) {
-    static const struct {
-        const char *begin, *type;
-        size_t len;
-    } known[] = {
-#define KNOWN(begin, type) {begin, type, sizeof begin - 1}
-        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\"", "stream_event"),
-        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\"", "stream_event"),
-        KNOWN("{\"type\":\"stream_event\",\"event\":{\"type\":\"message_stop\"", "stream_event"),
-        KNOWN("{\"type\":\"system\",\"subtype\":\"thinking_tokens\"", "system"),
-#undef KNOWN
-    };
-    size_t i;
-    if (!s->silent || s->mapped || s->detect) return false;
-    for (i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (record->len <= known[i].len || memcmp(record->ptr, known[i].begin, known[i].len) != 0) continue;
-        s->partial |= i < 3;
-        count_type(s, known[i].type);
+/* When nobody wants its text, that it came is all there is to know of nearly every record of a stream in
+   deltas. */
+static bool is_small_talk(session *s, const stream_item *record) {
+    static const char event[] = "{\"type\":\"stream_event\",\"event\":{\"type\":",
+                      delta[] = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",",
+                      stop[] = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_stop\",",
+                      end[] = "{\"type\":\"stream_event\",\"event\":{\"type\":\"message_stop\"}",
+                      thought[] = "{\"type\":\"system\",\"subtype\":\"thinking_tokens\",",
+                      status[] = "{\"type\":\"system\",\"subtype\":\"status\",";
+    if (begins(record, delta, sizeof delta - 1) ||
+        (begins(record, event, sizeof event - 1) &&
+         (begins(record, stop, sizeof stop - 1) || begins(record, end, sizeof end - 1)))) {
+        s->partial = true;
+        count_type(s, "stream_event", 12);
+        return true;
+    }
+    if (begins(record, thought, sizeof thought - 1) || begins(record, status, sizeof status - 1)) {
+        count_type(s, "system", 6);
         return true;
     }
     return false;
@@ -383,10 +435,8 @@ static void read_mapped(session *s, session_reading *r, const stream_item *recor
     stream_json_value v[MAPPING_POINTERS], got[MAPPING_FIELDS];
     const mapping_rule *rule = mapping_apply(&s->map, record->ptr, record->len, v);
     session_event *first = &r->first;
-    char name[SESSION_NAME];
     size_t i;
-    keep_name(name, v[s->map.type]);
-    count_type(s, v[s->map.type].type == STREAM_JSON_STRING ? name : "(none)");
+    count_type_of(s, v[s->map.type]);
     r->has_first = true; /* SESSION_UNKNOWN if nothing else */
     if (!rule) return;
     memset(got, 0, sizeof got);
@@ -445,22 +495,25 @@ static void detect(session *s, const stream_item *record) {
     s->detect = false;
 }
 
+bool session_count(session *s, const stream_item *record) {
+    s->records++;
+    if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
+    return s->silent && !s->mapped && !s->detect && is_small_talk(s, record);
+}
+
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns) {
+    static const char begin[] = "{\"type\":";
     static const char *const want[] = {"/type"};
     static const char *const no_object[] = {"(none)",   "(null)",   "(boolean)", "(boolean)",
                                             "(number)", "(string)", "(array)"};
     stream_json_value type;
-    char name[SESSION_NAME];
     memset(r, 0, sizeof *r);
     r->now_ns = now_ns;
     r->first.value.ptr = record->ptr;
     r->first.value.len = record->len;
     r->first.value.type = (stream_json_type)record->kind;
-    s->records++;
-    if (s->state == SESSION_START || s->state == SESSION_RESULT) s->state = SESSION_STREAMING;
-    if (silent_record(s, record)) return;
     if (record->kind != STREAM_JSON_OBJECT) {
-        count_type(s, no_object[record->kind]);
+        count_type(s, no_object[record->kind], strlen(no_object[record->kind]));
         r->has_first = true;
         return;
     }
@@ -469,17 +522,16 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
         read_mapped(s, r, record);
         return;
     }
-    r->invalid = stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID;
-    if (!count_known_type(s, type)) {
-        keep_name(name, type);
-        count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
-    }
+    type = word_behind(record, begin, sizeof begin - 1);
+    if (type.type == STREAM_JSON_NONE)
+        r->invalid = stream_json_pick(record->ptr, record->len, want, 1, &type) == STREAM_E_INVALID;
+    count_type_of(s, type);
     if (is(type, "stream_event")) {
         read_delta(s, r, record);
     } else if (is(type, "assistant")) {
-        read_message(s, r, record, true);
+        read_assistant(s, r, record);
     } else if (is(type, "user")) {
-        if (!read_tool_result(s, r, record)) read_message(s, r, record, false);
+        read_user(s, r, record);
     } else if (is(type, "result")) {
         read_result(s, r, record);
     } else if (is(type, "system")) {
@@ -489,11 +541,22 @@ void session_begin(session *s, session_reading *r, const stream_item *record, ui
     }
 }
 
+/* The next content block, of which v is told what matters of it; false behind the last. */
+enum { BLOCK, TYPE, RESULT_ID, ERROR, ID, NAME, SILENT, TEXT = SILENT, THINKING, INPUT, BLOCK_VALUES };
+
+static bool next_block(const session *s, session_reading *r, stream_json_value v[BLOCK_VALUES]) {
+    static const char *const want[BLOCK_VALUES] = {"",      "/type", "/tool_use_id", "/is_error", "/id",
+                                                   "/name", "/text", "/thinking",    "/input"};
+    const char *p = r->blocks;
+    while (p < r->end && (*p == ',' || *p == ' ' || *p == '\t' || *p == '\r' || *p == '\n')) p++;
+    if (p == r->end || *p == ']') return false;
+    stream_json_pick(p, (size_t)(r->end - p), want, s->silent ? SILENT : BLOCK_VALUES, v);
+    r->blocks = v[BLOCK].ptr + v[BLOCK].len;
+    return v[BLOCK].type != STREAM_JSON_NONE;
+}
+
 bool session_next(session *s, session_reading *r, session_event *event) {
-    enum { TYPE, TEXT, THINKING, ID, NAME, INPUT, RESULT_ID, ERROR, COUNT };
-    static const char *const want[COUNT] = {"/type", "/text",  "/thinking",    "/id",
-                                            "/name", "/input", "/tool_use_id", "/is_error"};
-    stream_json_value block, v[COUNT];
+    stream_json_value v[BLOCK_VALUES];
     if (r->has_first) {
         *event = r->first;
         r->has_first = false;
@@ -502,34 +565,29 @@ bool session_next(session *s, session_reading *r, session_event *event) {
     memset(event, 0, sizeof *event);
     event->subagent = r->subagent;
     event->repeated = r->repeated;
-    while (r->walking) {
-        block = r->pending;
-        if (block.type == STREAM_JSON_NONE && stream_json_each_next(&r->each, NULL, &block) != STREAM_OK)
-            break;
-        if (block.type != STREAM_JSON_OBJECT) continue;
-        stream_json_pick(block.ptr, block.len, want, 1, v);
-        if (s->silent && !is(v[TYPE], "tool_result") && !is(v[TYPE], "tool_use") &&
-            !is(v[TYPE], "server_tool_use"))
-            continue;
-        stream_json_pick(block.ptr, block.len, want, COUNT, v);
+    while (r->walking && next_block(s, r, v)) {
+        if (v[BLOCK].type != STREAM_JSON_OBJECT) continue;
         event->id = v[ID];
         event->name = v[NAME];
-        if (r->pending.type != STREAM_JSON_NONE) { /* its start was the event before */
-            memset(&r->pending, 0, sizeof r->pending);
-            event->kind = SESSION_TOOL_INPUT;
-            event->value = v[INPUT];
-            return true;
-        }
         if (is(v[TYPE], "tool_use") || is(v[TYPE], "server_tool_use")) {
             event->kind = SESSION_TOOL_INPUT;
-            event->value = v[INPUT];
-            if (!event->repeated) { /* not announced by a delta */
+            if (!s->silent) event->value = v[INPUT];
+            if (!event->repeated) { /* not announced by a delta: its start is the event before */
+                r->first = *event;
+                r->has_first = true;
                 tool_started(s, v[ID], v[NAME], r->now_ns);
                 event->kind = SESSION_TOOL_START;
-                r->pending = block;
             }
             return true;
         }
+        if (is(v[TYPE], "tool_result")) {
+            event->kind = SESSION_TOOL_END;
+            event->id = v[RESULT_ID];
+            event->is_error = v[ERROR].type == STREAM_JSON_TRUE;
+            tool_ended(s, event, r->now_ns);
+            return true;
+        }
+        if (s->silent) continue;
         if (is(v[TYPE], "text") && v[TEXT].type == STREAM_JSON_STRING) {
             event->kind = SESSION_TEXT;
             event->value = v[TEXT];
@@ -538,13 +596,6 @@ bool session_next(session *s, session_reading *r, session_event *event) {
         if (is(v[TYPE], "thinking") && v[THINKING].type == STREAM_JSON_STRING) {
             event->kind = SESSION_THINKING;
             event->value = v[THINKING];
-            return true;
-        }
-        if (is(v[TYPE], "tool_result")) {
-            event->kind = SESSION_TOOL_END;
-            event->id = v[RESULT_ID];
-            event->is_error = v[ERROR].type == STREAM_JSON_TRUE;
-            tool_ended(s, event, r->now_ns);
             return true;
         }
     }
@@ -578,10 +629,8 @@ void session_count_lost(session *s, stream_status status, const stream_item *ite
     if (status == STREAM_E_TOO_LONG && item->kind == STREAM_JSON_OBJECT) {
         static const char *const want[] = {"/type"};
         stream_json_value type;
-        char name[SESSION_NAME];
         stream_json_pick(item->ptr, item->len, want, 1, &type);
-        keep_name(name, type);
-        count_type(s, type.type == STREAM_JSON_STRING ? name : "(none)");
+        count_type_of(s, type);
     }
 }
 

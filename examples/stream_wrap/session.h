@@ -27,6 +27,7 @@ typedef struct session_tool_kind {
 
 typedef struct session_type {
     char name[SESSION_NAME];
+    size_t len; /* of name */
     uint64_t count;
 } session_type;
 
@@ -101,17 +102,19 @@ typedef struct session_event {
 } session_event;
 
 /* Takes one framed record, and hands out what it says, event by event:
-       for (session_begin(s, &read, item, now_ns); session_next(s, &read, &event);) ...  */
+       if (!session_count(s, item))
+           for (session_begin(s, &read, item, now_ns); session_next(s, &read, &event);) ...  */
 typedef struct session_reading {
     bool invalid; /* it is no JSON, as far as it was looked at; not counted yet */
     /* private */
-    session_event first;       /* at most one event that needs no walk */
-    stream_json_each each;     /* the content blocks of a whole message */
-    stream_json_value pending; /* the tool_use block whose input is the next event */
+    session_event first;      /* the next event, if that is known already */
+    const char *blocks, *end; /* the content blocks of a whole message that are left */
     uint64_t now_ns;
     bool has_first, walking, subagent, repeated;
 } session_reading;
 
+/* Counts it; true: that is all there is to it. */
+bool session_count(session *s, const stream_item *record);
 void session_begin(session *s, session_reading *r, const stream_item *record, uint64_t now_ns);
 bool session_next(session *s, session_reading *r, session_event *event);
 

@@ -108,6 +108,8 @@ typedef struct run {
     bool ended;    /* every record is out of the decoder */
     uint64_t bytes, read_ns;
     uint64_t retry_ns; /* a file that may grow is read again then */
+    size_t lent;       /* of the bytes to be read next, those that our standard output has already */
+    bool lends, flows; /* it can be lent bytes; the last read got all that it could */
 
     /* our standard output */
     lane out;
