@@ -79,6 +79,7 @@ typedef struct terminal {
     bool paused;                /* tmux keeps the pane's output to itself until the next capture */
     uint64_t captured_ns;       /* when the last one was asked for */
     text_buffer state_text;     /* what display-message said, until the capture is there */
+    bool state_lost;            /* there was no memory for it */
     screen now, next;
     uint64_t number;            /* of now; 0: there is none yet */
     stream_broadcast updates;   /* item n makes screen n of screen n - 1, or is SNAPSHOT_NEEDED */

@@ -222,6 +222,7 @@ static void capture(terminal *t) {
     b->metrics.captures++;
     t->captured_ns = stream_now_ns();
     t->state_text.len = 0;
+    t->state_lost = false;
     flush(t);
 }
 
@@ -287,20 +288,26 @@ static void publish(terminal *t) {
     for (v = t->viewers; v; v = v->next) viewer_pump(v);
 }
 
-static void captured(terminal *t, stream_slice text, bool good) {
+static void captured(terminal *t, stream_slice text, bool good, bool lost) {
     size_t cols, rows;
     stream_slice state = stream_slice_of(t->state_text.ptr, t->state_text.len);
     bool was_stale = t->stale;
     stream_status status;
     viewer *v;
-    t->capturing = t->stale = false;
+    t->capturing = false;
     t->bridge->capturing--;
+    if (lost || t->state_lost) { /* for want of memory: the pane is still there */
+        t->dirty = true;
+        again(t);
+        return;
+    }
     if (state.len && state.ptr[state.len - 1] == '\n') state.len--;
     if (!good || screen_state(&t->next, state, &cols, &rows) != STREAM_OK) { /* the pane has gone */
         t->pane_known = false;
         find_pane(t);
         return;
     }
+    t->stale = false;
     status = screen_capture(&t->next, text.ptr, text.len, cols, rows);
     if (status == STREAM_OK) {
         t->in_want = false;
@@ -333,12 +340,18 @@ static void history_came(terminal *t, stream_slice text) {
                text);
 }
 
-static void replied(terminal *t, const stream_item *item, bool good) {
+static void replied(terminal *t, stream_status status, const stream_item *item) {
     stream_slice text = stream_slice_of(item->ptr, item->len);
+    bool good = status == STREAM_OK && !t->control.reply_error, lost = status == STREAM_E_NOMEM;
     unsigned pane;
     char line[64];
     switch (t->control.reply_to & ((1 << TAG_BITS) - 1)) {
     case TAG_PANE:
+        if (lost) {
+            t->asked = false;
+            again(t);
+            break;
+        }
         if (text.len >= sizeof line) text.len = sizeof line - 1;
         memcpy(line, text.ptr ? text.ptr : "", text.len);
         line[text.len] = '\0';
@@ -353,12 +366,13 @@ static void replied(terminal *t, const stream_item *item, bool good) {
         break;
     case TAG_STATE:
         t->state_text.len = 0;
-        if (good && text_room(&t->state_text, text.len)) {
+        t->state_lost = lost || (good && !text_room(&t->state_text, text.len));
+        if (good && !t->state_lost && text.len) {
             memcpy(t->state_text.ptr, text.ptr, text.len);
             t->state_text.len = text.len;
         }
         break;
-    case TAG_CAPTURE: captured(t, text, good); break;
+    case TAG_CAPTURE: captured(t, text, good, lost); break;
     case TAG_HISTORY: history_came(t, good ? text : stream_slice_of(NULL, 0)); break;
     default: break;
     }
@@ -367,11 +381,7 @@ static void replied(terminal *t, const stream_item *item, bool good) {
 static void heard(terminal *t, stream_status status, const stream_item *item) {
     if (item->kind == CONTROL_REPLY) {
         if (status != STREAM_OK) t->bridge->metrics.replies_lost++;
-        replied(t, item, status == STREAM_OK && !t->control.reply_error);
-        if (status == STREAM_E_NOMEM && (t->control.reply_to & ((1 << TAG_BITS) - 1)) == TAG_PANE) {
-            t->asked = false;
-            again(t);
-        }
+        replied(t, status, item);
         return;
     }
     if (status == STREAM_E_NOMEM && item->kind == CONTROL_OTHER) { /* it may have been anything */
