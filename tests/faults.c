@@ -690,6 +690,8 @@ static const scenario scenarios[] = {
     {"relay.upstream", relay_upstream, judge_upstream, "sse_relay: ", "2 3 4", NULL, false},
     {"relay.upload", relay_upload, judge_upload, "sse_relay: ", "2 3 4", NULL, false},
     {"bridge.exec", bridge_exec, judge_bridge, "tmux_bridge: ", "1 2", "the command has ended", false},
+    {"bridge.input", bridge_input, judge_input, "tmux_bridge: ", "1 2", NULL, true},
+    {"bridge.pages", bridge_pages, judge_pages, "tmux_bridge: ", "1 2", NULL, true},
 };
 
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };

@@ -391,11 +391,16 @@ static const char *judge_reload(void) {
 /* It has no memory to ask for anything, and has said that its source is lost, for whatever reason was first. */
 static bool out_of_memory(void) { return state->from && state->fired && has(&now.err, "sse_relay: source: "); }
 
+/* It gets what comes on the connection there is, or all of it on a new one. */
 static bool ask_upstream(void) {
+    bool served;
     unsigned i = dial(NULL, tool_port, GET_EVENTS);
-    AWAIT(ended(client[i]) || has(&heard[i], words[2]) || out_of_memory());
+    AWAIT(ended(client[i]) || has(&heard[i], "\r\n\r\n"));
+    if (upstreams > 1 && !half_way[upstreams - 1]) say_chunk(upstream[upstreams - 1], "data: four\n\n");
+    AWAIT(ended(client[i]) || has(&heard[i], words[2]) || has(&heard[i], "data: four") || out_of_memory());
+    served = has(&heard[i], words[2]) || has(&heard[i], "data: four");
     if (!ended(client[i])) hang_up(i);
-    return has(&heard[i], words[2]);
+    return served;
 }
 
 /* It is connected to when somebody comes, again when it has ended, and left when nobody is there. */
