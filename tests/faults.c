@@ -450,10 +450,11 @@ static void finish(void) {
         int status;
         struct pollfd one = {child_pipe[0], POLLIN, 0};
         pid_t pid = waitpid(-1, &status, WNOHANG);
+        bool none = pid < 0 && errno == ECHILD;
         uint64_t at = clock_ns();
         take();
         if (pid > 0) continue;
-        if (pid < 0 && errno == ECHILD) break;
+        if (none) break;
         if (at >= now.deadline_ns) {
             now.left = true;
             kill_left();
@@ -605,11 +606,11 @@ static bool find_port(const text *t, const char *before) {
     return true;
 }
 
-static void empty_dir(void) {
-    DIR *list = opendir(dir);
+static void empty(const char *folder) {
+    DIR *list = opendir(folder);
     struct dirent *entry;
     while (list && (entry = readdir(list)) != NULL)
-        if (entry->d_name[0] != '.') unlink(path_of(entry->d_name));
+        if (entry->d_name[0] != '.') unlinkat(dirfd(list), entry->d_name, 0);
     if (list) closedir(list);
 }
 
@@ -680,6 +681,9 @@ static const scenario scenarios[] = {
     {"wrap.publish", wrap_publish, judge_publish, "stream_wrap: ", "125 126 127 137 141", NULL, true},
     {"wrap.stop", wrap_stop, judge_wrap, "stream_wrap: ", "125 126 127 141 143", NULL, true},
     {"wrap.restart", wrap_restart, judge_wrap, "stream_wrap: ", "125 126 127 137 141", NULL, false},
+    {"wrap.map", wrap_map, judge_map, "stream_wrap: ", "125 126 127 137 141", NULL, true},
+    {"wrap.input", wrap_input, judge_wrap_tee, "stream_wrap: ", "65 125 141", NULL, true},
+    {"wrap.timeout", wrap_timeout, judge_wrap, "stream_wrap: ", "125 126 127 137 141", NULL, true},
     {"relay.proxy", relay_proxy, judge_answers, "sse_relay: ", "2 3 4", NULL, false},
     {"relay.fanout", relay_fanout, judge_fanout, "sse_relay: ", "2 3 4", NULL, false},
     {"relay.exec", relay_exec, judge_exec, "sse_relay: ", "2 3 4", NULL, false},
@@ -716,7 +720,7 @@ static int family_of(int call) {
 /* One run with that fault; without one: kind 0. */
 static void run_once(const scenario *s, int role, int call, int fault_class, unsigned nth, int from,
                      int kind) {
-    empty_dir();
+    empty(dir);
     memset(state, 0, sizeof *state);
     state->role = role;
     state->call = call;
@@ -901,7 +905,7 @@ static void scenario_run(const scenario *s, bool all, const char *only) {
 
 int main(int argc, char **argv) {
     const char *mode = getenv("FAULTS"), *given = getenv("BUILD");
-    static char base[64];
+    static char base[64], tmux_dir[96];
     struct sigaction act;
     int fd, i;
     size_t k;
@@ -919,6 +923,7 @@ int main(int argc, char **argv) {
     close(fd);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
+    snprintf(tmux_dir, sizeof tmux_dir, "%.32s/tmux-%ld", base, (long)getuid());
     setenv("TMUX_TMPDIR", base, 1);
     setenv("TERM", "xterm", 1);
     unsetenv("TMUX");
@@ -937,8 +942,10 @@ int main(int argc, char **argv) {
                              i + 1 < argc && strchr(argv[i + 1], ':') ? argv[i + 1] : NULL);
         }
     }
-    empty_dir();
+    empty(dir);
     rmdir(dir);
+    empty(tmux_dir); /* its sockets */
+    rmdir(tmux_dir);
     unlink(state_file);
     rmdir(base);
     return failures != 0;

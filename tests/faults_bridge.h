@@ -79,8 +79,8 @@ static const char *judge_bridge(void) {
 
 /* Runs tmux with that, on a server of our own, and waits. */
 static void tmux(const char *command, const char *name, const char *shell) {
-    const char *argv[] = {"tmux", "-u", "-L", "faults", "-f", "/dev/null", command, "-d", "-s", name, "-x", "80",
-                          "-y", "24", shell, NULL};
+    const char *argv[] = {"tmux", "-u", "-L", "faults", "-f", "/dev/null", command, "-d",
+                          "-s",   name, "-x", "80",     "-y", "24",        shell,   NULL};
     pid_t pid;
     int status;
     if (!name) argv[7] = NULL;
@@ -114,6 +114,11 @@ static bool has_bytes(const text *t, const char *bytes, size_t len) {
     return memmem(t->ptr, t->len, bytes, len) != NULL;
 }
 
+/* The connection is over, or its session: it knows. */
+static bool told_over(unsigned i) {
+    return ended(client[i]) || has_bytes(&heard[i], "X\0\0\0", 4) || no_memory();
+}
+
 static bool ask_other(void) { return seen(view("?session=b", TOKEN)); }
 
 /* Two sessions: one is typed into, of the other lines are asked for that have left its screen. */
@@ -132,8 +137,8 @@ static void bridge_input(void) {
     tmux("new-session", "b", "seq 1001 1100; echo howdy; exec sleep 1000");
     write_token("token", TOKEN);
     write_token("token2", WRITE_TOKEN);
-    tool("tmux_bridge", "-L", "faults", "--session", "a", "--session", "b", "--listen", "127.0.0.1:0", "--token",
-         path_of("token"), "--write-token", path_of("token2"), "--resize", NULL);
+    tool("tmux_bridge", "-L", "faults", "--session", "a", "--session", "b", "--listen", "127.0.0.1:0",
+         "--token", path_of("token"), "--write-token", path_of("token2"), "--resize", NULL);
     start();
     if (serves("watch: http://127.0.0.1:")) {
         a = view("?session=a", WRITE_TOKEN);
@@ -141,11 +146,12 @@ static void bridge_input(void) {
         say_frame(a, 'k', "Enter", 5);
         say_frame(a, 'p', "\1first, ", 8);
         say_frame(a, 'p', "\2pasted\n", 8);
-        AWAIT(ended(client[a]) || no_memory() || (has(&typed, "typed\n") && has(&typed, "first, pasted\n")));
+        AWAIT(told_over(a) || (has(&typed, "typed\n") && has(&typed, "first, pasted\n")));
+        AWAIT(told_over(a) || has(&heard[a], "pasted")); /* it is echoed */
         say_frame(a, 'z', size, sizeof size);
         b = view("?session=b", TOKEN);
         say_frame(b, 'b', back, sizeof back);
-        AWAIT(ended(client[b]) || no_memory() || has_bytes(&heard[b], end_of_7, sizeof end_of_7));
+        AWAIT(told_over(b) || has_bytes(&heard[b], end_of_7, sizeof end_of_7));
         next_client(ask_other);
     }
     stop_bridge();

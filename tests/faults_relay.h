@@ -197,7 +197,8 @@ static const char *judge_rules(void) {
     for (i = 0; i < clients && !wrong; i++) {
         wrong = judge_stream(&heard[i], ruled);
         if (has(&heard[i], "event: noise")) wrong = "an event came that was to be left out";
-        if (has(&heard[i], "\"n\":1") && !has(&heard[i], "\"seen\":true")) wrong = "an event was not rewritten";
+        if (has(&heard[i], "\"n\":1") && !has(&heard[i], "\"seen\":true"))
+            wrong = "an event was not rewritten";
         if (!state->kind && !has(&heard[i], "event: state.patch")) wrong = "there is no patch";
     }
     return wrong;
@@ -329,7 +330,8 @@ static const char *judge_admin(void) {
         n = count_of(&heard[i], "HTTP/1.1 200 OK");
         for (k = 0; k < 5 && k + 1 < n; k++) {
             bool of_subscribers = k == 0 || k == 3; /* who may have fallen to the fault */
-            if (!has(&heard[i], in_them[k]) && !(of_subscribers && state->kind)) return "an answer is not whole";
+            if (!has(&heard[i], in_them[k]) && !(of_subscribers && state->kind))
+                return "an answer is not whole";
         }
     }
     return NULL;
@@ -388,8 +390,10 @@ static const char *judge_reload(void) {
 
 /* ---- fan-out of an upstream ---- */
 
-/* It has no memory to ask for anything, and has said that its source is lost, for whatever reason was first. */
-static bool out_of_memory(void) { return state->from && state->fired && has(&now.err, "sse_relay: source: "); }
+/* It has no memory to ask for anything, and has said that its source is lost, for the first of the reasons. */
+static bool out_of_memory(void) {
+    return state->from && state->fired && has(&now.err, "sse_relay: source: ");
+}
 
 /* It gets what comes on the connection there is, or all of it on a new one. */
 static bool ask_upstream(void) {
@@ -465,8 +469,8 @@ static void relay_upload(void) {
     start();
     if (serves("sse_relay: listening at 127.0.0.1:0, port ")) {
         unsigned a = dial(NULL, tool_port,
-                          "POST /up HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 8\r\n\r\n"
-                          "THE END\n");
+                          "POST /up HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                          "Content-Length: 8\r\n\r\nTHE END\n");
         AWAIT(ended(client[a]) || has(&heard[a], words[0]));
         if (!ended(client[a])) hang_up(a);
         next_client(ask_upload);

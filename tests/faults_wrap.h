@@ -18,7 +18,8 @@ static const char *judge_tee(void) {
 }
 
 static const char *judge_status(void) {
-    static const char *const known[] = {"tee", "status", "sock", "flag", NULL};
+    static const char *const known[] = {"tee",  "status", "sock",    "flag",
+                                        "map",  "input",  "metrics", NULL};
     static text status;
     bool told = has(&now.err, "--status-file") || !went_well();
     const char *left = state->call == CALL_unlink && state->fired ? NULL : stray(known);
@@ -245,5 +246,55 @@ static void wrap_stop(void) {
         kill(now.pid, SIGTERM);
         AWAIT(false);
     }
+    finish();
+}
+
+/* What the records mean is in a file, the child's input as well, and the metrics go to one. */
+static void wrap_map(void) {
+    static const char map[] = "{\"name\":\"mine\",\"type\":\"/t\",\"rules\":["
+                              "{\"when\":{\"/t\":\"say\"},\"is\":\"text\",\"text\":\"/s\"},"
+                              "{\"when\":{\"/t\":\"end\"},\"is\":\"result\"}]}";
+    static const char input[] =
+        "{\"t\":\"say\",\"s\":\"one \"}\n{\"t\":\"say\",\"s\":\"two\"}\n{\"t\":\"end\"}\n";
+    FILE *f = fopen(path_of("map"), "w");
+    if (!f || fputs(map, f) < 0 || fclose(f) != 0) fatal("a mapping");
+    f = fopen(path_of("input"), "w");
+    if (!f || fputs(input, f) < 0 || fclose(f) != 0) fatal("an input");
+    wrap("--map", path_of("map"));
+    arg("--output"), arg("text"), arg("--stdin"), arg(path_of("input"));
+    arg("--metrics"), arg("prometheus"), arg("--metrics-file"), arg(path_of("metrics"));
+    arg("--env"), arg("WHERE=here"), arg("--cwd"), arg(dir), arg("--progress"), arg("plain");
+    arg("--"), arg("cat");
+    start();
+    finish();
+}
+
+static const char *judge_map(void) {
+    static text metrics;
+    bool there = get_file("metrics", &metrics);
+    if (!state->kind && !has(&now.out, "one \ntwo")) return "the mapping does not count";
+    if (went_well() && !same(&good_out, &now.out)) return "text is lost in silence";
+    if (went_well() && !(there && metrics.len > 200 && metrics.ptr[metrics.len - 1] == '\n') &&
+        !has(&now.err, "--metrics-file"))
+        return "metrics are lost in silence";
+    return judge_status();
+}
+
+/* Without a command it reads what comes on standard input. */
+static void wrap_input(void) {
+    static const char record[] = "{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"s\"}\n";
+    unsigned i;
+    wrap("--tee", path_of("tee"));
+    start();
+    for (i = 0; i < 40; i++) (void)!write(now.in, record, sizeof record - 1);
+    end_input();
+    finish();
+}
+
+/* A child that says one thing and then nothing is stopped by a clock. */
+static void wrap_timeout(void) {
+    wrap("--timeout", "idle=100ms:stop");
+    arg("--"), arg("sh"), arg("-c"), arg("echo '{}'; exec sleep 1000");
+    start();
     finish();
 }

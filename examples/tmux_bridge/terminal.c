@@ -33,12 +33,33 @@ static bool add_quoted(terminal *t, const char *command, const char *bytes, size
     return status == STREAM_OK;
 }
 
+static void say_want(terminal *t) {
+    if (!t->in_want) bridge_log("session %s: no memory; trying again", t->name);
+    t->in_want = true;
+}
+
+static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
+
+static void start_timer(terminal *t) {
+    if (!t->timing &&
+        stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
+        t->timing = true;
+}
+
+/* What there was no memory for is done again after an interval. */
+static void again(terminal *t) {
+    say_want(t);
+    t->captured_ns = stream_now_ns();
+    start_timer(t);
+}
+
 /* What was typed while tmux was being written to is one command. */
 static void add_typed(terminal *t) {
     char command[64];
     if (t->typed.len == 0) return;
     snprintf(command, sizeof command, "send-keys -t %%%u -l --", (unsigned)t->pane);
     if (add_quoted(t, command, t->typed.ptr, t->typed.len)) t->typed.len = 0;
+    else again(t); /* what was typed waits */
 }
 
 static void flush(terminal *t) {
@@ -78,26 +99,6 @@ bool terminal_takes_input(const terminal *t) {
            (t->out.len + t->typed.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue);
 }
 
-static void say_want(terminal *t) {
-    if (!t->in_want) bridge_log("session %s: no memory; trying again", t->name);
-    t->in_want = true;
-}
-
-static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
-
-static void start_timer(terminal *t) {
-    if (!t->timing &&
-        stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
-        t->timing = true;
-}
-
-/* What there was no memory for is done again after an interval. */
-static void again(terminal *t) {
-    say_want(t);
-    t->captured_ns = stream_now_ns();
-    start_timer(t);
-}
-
 static void find_pane(terminal *t) {
     t->asked = control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'",
                                (unsigned)t->session) == STREAM_OK;
@@ -107,83 +108,93 @@ static void find_pane(terminal *t) {
 
 static bool ready(const terminal *t) { return t->state == TERMINAL_UP && t->pane_known; }
 
-bool terminal_type(terminal *t, const char *text, size_t len) {
-    if (!ready(t) || len == 0 || !text_room(&t->typed, len)) return false;
+stream_status terminal_type(terminal *t, const char *text, size_t len) {
+    if (!ready(t) || len == 0) return STREAM_E_STATE;
+    if (!text_room(&t->typed, len)) return STREAM_E_NOMEM;
     memcpy(t->typed.ptr + t->typed.len, text, len);
     t->typed.len += len;
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_key(terminal *t, const char *name, size_t len) {
+stream_status terminal_key(terminal *t, const char *name, size_t len) {
     char command[64];
-    if (!ready(t)) return false;
+    if (!ready(t)) return STREAM_E_STATE;
     add_typed(t); /* in the order in which it came */
     snprintf(command, sizeof command, "send-keys -t %%%u --", (unsigned)t->pane);
-    if (!add_quoted(t, command, name, len)) return false;
+    if (t->typed.len || !add_quoted(t, command, name, len)) return STREAM_E_NOMEM;
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
+stream_status terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
     char command[96], name[48];
-    if (!ready(t)) return false;
+    if (!ready(t)) return STREAM_E_STATE;
     snprintf(name, sizeof name, "tmux_bridge_%u_%llu", (unsigned)getpid(), (unsigned long long)id);
     add_typed(t);
+    if (t->typed.len) return STREAM_E_NOMEM;
     if (len || first) {
         snprintf(command, sizeof command, "set-buffer %s-b %s --", first ? "" : "-a ", name);
-        if (!add_quoted(t, command, text, len)) return false;
+        if (!add_quoted(t, command, text, len)) return STREAM_E_NOMEM;
     }
     if (last && control_command(&t->control, &t->out, TAG_IGNORE, "paste-buffer -p -d -b %s -t %%%u", name,
                                 (unsigned)t->pane) != STREAM_OK)
-        return false;
+        return STREAM_E_NOMEM;
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
-    if (!ready(t)) return false;
+stream_status terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
+    if (!ready(t)) return STREAM_E_STATE;
     /* Until now this client's size was to be ignored. What the session makes of it is for its window-size
        option to say, which is not touched. */
-    if (!t->owner) control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f '!ignore-size'");
+    if (!t->owner &&
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f '!ignore-size'") != STREAM_OK)
+        return STREAM_E_NOMEM;
     t->owner = v;
+    t->letting_go = false;
     if (control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -C %ux%u", cols, rows) != STREAM_OK)
-        return false;
+        return STREAM_E_NOMEM;
     flush(t);
-    return true;
+    return STREAM_OK;
+}
+
+static void let_go(terminal *t) {
+    t->letting_go =
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f ignore-size") != STREAM_OK;
+    if (t->letting_go) again(t);
+    flush(t);
 }
 
 void terminal_let_go(terminal *t, viewer *v) {
     if (t->owner != v) return;
     t->owner = NULL;
-    if (t->state != TERMINAL_UP) return;
-    control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f ignore-size");
-    flush(t);
+    if (t->state == TERMINAL_UP) let_go(t);
 }
 
-bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t count) {
+stream_status terminal_history(terminal *t, uint64_t id, uint32_t first, uint32_t count) {
     uint32_t total = t->now.history, end;
     if (!ready(t) || t->bridge->capturing >= MAX_CAPTURES || t->control.queued + 2 > t->control.max_queue)
-        return false;
+        return STREAM_E_STATE;
     end = first < total ? first : total;
     if (count > MAX_HISTORY) count = MAX_HISTORY;
     if (count > end) count = end;
     if (count == 0) {
-        viewer_old(t, id, request, 0, total, stream_slice_of(NULL, 0));
-        return true;
+        viewer_old(t, id, 0, total, stream_slice_of(NULL, 0));
+        return STREAM_OK;
     }
     /* Lines are asked for by how far they are from the screen. What they are called then is only known when
        tmux says how many there are by now; nothing comes between the two commands. */
     if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
-                        "display-message -p -t %%%u '%u %u #{history_size}'", (unsigned)t->pane,
-                        (unsigned)request, (unsigned)(total - (end - count))) != STREAM_OK)
-        return false;
+                        "display-message -p -t %%%u '%u #{history_size}'", (unsigned)t->pane,
+                        (unsigned)(total - (end - count))) != STREAM_OK)
+        return STREAM_E_NOMEM;
     if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
                         "capture-pane -p -e -N -t %%%u -S -%u -E -%u", (unsigned)t->pane,
                         (unsigned)(total - (end - count)), (unsigned)(total - end + 1)) != STREAM_OK)
         terminal_lost(t, "no memory"); /* half of it was said */
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
 /* ---- captures ------------------------------------------------------------------------------------------ */
@@ -204,12 +215,12 @@ static void capture(terminal *t) {
         start_timer(t);
         return;
     }
-    if (t->paused) {
-        t->paused = false;
-        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
-                        (unsigned)t->pane);
+    if (t->paused) { /* without this nothing would be heard of the pane any more */
+        t->paused = control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                                    (unsigned)t->pane) != STREAM_OK;
     }
-    if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
+    if (t->paused ||
+        control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
                         screen_format) != STREAM_OK ||
         control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u",
                         (unsigned)t->pane) != STREAM_OK) {
@@ -244,7 +255,9 @@ static void on_timer(server_op *op) {
     if (op->op.status != STREAM_OK || t->state != TERMINAL_UP) return;
     if (t->unbound) bind_to_us(t);
     if (!t->asked) find_pane(t);
+    if (t->letting_go) let_go(t);
     capture(t);
+    flush(t); /* what was typed, and there was no memory for */
 }
 
 static void set_timer(terminal *t) {
@@ -323,21 +336,25 @@ static void captured(terminal *t, stream_slice text, bool good, bool lost) {
 
 /* ---- what tmux says ------------------------------------------------------------------------------------ */
 
-/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines.
-   */
-static void history_came(terminal *t, stream_slice text) {
-    unsigned request, distance, total;
+/* First the numbers: how far from the screen the first line is, lines there are. Then the lines. */
+static void history_came(terminal *t, stream_slice text, bool lost) {
+    unsigned distance, total;
+    uint64_t id = t->control.reply_to >> TAG_BITS;
     if (!t->history_numbers) {
         size_t n = text.len < sizeof t->history - 1 ? text.len : sizeof t->history - 1;
+        t->history_lost = lost;
         memcpy(t->history, text.ptr ? text.ptr : "", n);
         t->history[n] = '\0';
         t->history_numbers = true;
         return;
     }
     t->history_numbers = false;
-    if (sscanf(t->history, "%u %u %u", &request, &distance, &total) != 3) request = distance = total = 0;
-    viewer_old(t, t->control.reply_to >> TAG_BITS, request, total > distance ? total - distance : 0, total,
-               text);
+    if (lost || t->history_lost) {
+        viewer_old_lost(t, id);
+        return;
+    }
+    if (sscanf(t->history, "%u %u", &distance, &total) != 2) distance = total = 0;
+    viewer_old(t, id, total > distance ? total - distance : 0, total, text);
 }
 
 static void replied(terminal *t, stream_status status, const stream_item *item) {
@@ -373,7 +390,7 @@ static void replied(terminal *t, stream_status status, const stream_item *item) 
         }
         break;
     case TAG_CAPTURE: captured(t, text, good, lost); break;
-    case TAG_HISTORY: history_came(t, good ? text : stream_slice_of(NULL, 0)); break;
+    case TAG_HISTORY: history_came(t, good ? text : stream_slice_of(NULL, 0), lost); break;
     default: break;
     }
 }
@@ -406,8 +423,10 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
         break;
     case CONTROL_PAUSE:
         if (t->paused && t->control.target == t->pane) break; /* as we asked */
-        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
-                        (unsigned)t->control.target);
+        if (control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                            (unsigned)t->control.target) != STREAM_OK &&
+            t->control.target == t->pane)
+            t->paused = true; /* the capture says it, then */
         flush(t);
         if (t->control.target == t->pane) changed(t);
         break;
@@ -593,7 +612,7 @@ static void attach(terminal *t) {
     }
     b->metrics.attaches++;
     t->out.len = t->flying.len = t->typed.len = 0;
-    t->history_numbers = t->paused = false;
+    t->history_numbers = t->paused = t->letting_go = false;
     t->state = TERMINAL_ATTACHING;
     t->was_up = false;
     taken = take_file(b, &t->in_file, t->tmux.in);
