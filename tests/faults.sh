@@ -14,7 +14,8 @@ if [ "$ONLY" ]; then
         for wanted in $ONLY; do case $name in "$wanted" | "$wanted".*) echo "$name" ;; esac; done
     done)
 fi
-echo "$list" | BUILD=$BUILD FAULTS=all xargs -P "${FAULTS_JOBS:-4}" -I{} sh -c \
+# The last ones take longest.
+echo "$list" | sort | BUILD=$BUILD FAULTS=all xargs -P "${FAULTS_JOBS:-4}" -I{} sh -c \
     '"$BUILD/tests/faults" {} >"$BUILD/faults/{}.log" 2>&1 || echo "  exit code $?" >>"$BUILD/faults/{}.log"
      grep -E "^(ok |FAIL|skip)" "$BUILD/faults/{}.log" || echo "FAIL faults.{}: no result"'
 # What failed, each point with how to run it again.
