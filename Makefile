@@ -107,7 +107,7 @@ bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 bench-io: ## ... only stream_io beside libuv and libevent, and stream_splice beside cat and pv
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/io.sh
 
-faults: all ## every call and request of memory of the tools failing in turn, in every way; FAULTS_JOBS (4), half an hour
+faults: all ## every call and request of memory of the tools failing in turn; FAULTS_JOBS (4); about ten minutes
 	@mkdir -p $(BUILD)/tests
 	@$(CC) -shared -fPIC -O1 tests/faults_inject.c -o $(BUILD)/tests/faults_inject.so
 	@$(COMPILE) -std=c11 -D_GNU_SOURCE tests/faults.c -o $(BUILD)/tests/faults

@@ -390,7 +390,7 @@ static const char *judge_reload(void) {
 
 /* ---- fan-out of an upstream ---- */
 
-/* It has no memory to ask for anything, and has said that its source is lost, for the first of the reasons. */
+/* It has no memory to ask for anything, and has said that its source is lost. */
 static bool out_of_memory(void) {
     return state->from && state->fired && has(&now.err, "sse_relay: source: ");
 }

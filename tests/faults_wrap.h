@@ -275,7 +275,7 @@ static const char *judge_map(void) {
     if (!state->kind && !has(&now.out, "one \ntwo")) return "the mapping does not count";
     if (went_well() && !same(&good_out, &now.out)) return "text is lost in silence";
     if (went_well() && !(there && metrics.len > 200 && metrics.ptr[metrics.len - 1] == '\n') &&
-        !has(&now.err, "--metrics-file"))
+        !has(&now.err, "stream_wrap: --metrics"))
         return "metrics are lost in silence";
     return judge_status();
 }
