@@ -153,6 +153,8 @@ static void bridge_input(void) {
         say_frame(b, 'b', back, sizeof back);
         AWAIT(told_over(b) || has_bytes(&heard[b], end_of_7, sizeof end_of_7));
         next_client(ask_other);
+        if (!ended(client[a])) hang_up(a); /* who stays is given half a second to leave */
+        if (!ended(client[b])) hang_up(b);
     }
     stop_bridge();
 }
