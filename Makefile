@@ -107,11 +107,11 @@ bench-pool: ## ... only stream_pool.h beside malloc, mimalloc and jemalloc
 bench-io: ## ... only stream_io beside libuv and libevent, and stream_splice beside cat and pv
 	@CC='$(CC)' BUILD=$(BUILD) sh bench/io.sh
 
-faults: all ## the tools with every call and request of memory failing in turn, in every way; many minutes
+faults: all ## every call and request of memory of the tools failing in turn; FAULTS_JOBS (4); about ten minutes
 	@mkdir -p $(BUILD)/tests
 	@$(CC) -shared -fPIC -O1 tests/faults_inject.c -o $(BUILD)/tests/faults_inject.so
 	@$(COMPILE) -std=c11 -D_GNU_SOURCE tests/faults.c -o $(BUILD)/tests/faults
-	@BUILD=$(BUILD) FAULTS=all $(BUILD)/tests/faults wrap relay bridge
+	@BUILD=$(BUILD) sh tests/faults.sh
 
 fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh

@@ -34,45 +34,46 @@ static void change(char kind, const char *p, size_t n) {
     effect(kind, p, n);
 }
 
-bool terminal_type(terminal *t, const char *text, size_t len) {
+stream_status terminal_type(terminal *t, const char *text, size_t len) {
     (void)t;
     FUZZ_CHECK(stream_utf8_valid(text, len));
     change('t', text, len);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_key(terminal *t, const char *name, size_t len) {
+stream_status terminal_key(terminal *t, const char *name, size_t len) {
     size_t i;
     (void)t;
     FUZZ_CHECK(len > 0 && len <= 24);
     for (i = 0; i < len; i++) FUZZ_CHECK((unsigned char)name[i] > 0x20 && (unsigned char)name[i] < 0x7F);
     change('k', name, len);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
+stream_status terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
     static bool open;
     (void)t;
     (void)id;
     FUZZ_CHECK(first || open);
     open = !last;
     change((char)('0' + first + 2 * last), text, len);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
+stream_status terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
     FUZZ_CHECK(t->bridge->options.resize && v->writes);
     FUZZ_CHECK(cols >= MIN_COLS && cols <= MAX_COLS && rows >= MIN_ROWS && rows <= MAX_ROWS);
     change('z', "", cols + rows == 0);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_history(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t count) {
+stream_status terminal_history(terminal *t, uint64_t viewer, uint32_t first, uint32_t count) {
     static const char lines[] = "one\n\033[1mtwo\n";
     effect('b', "", 0);
-    if (count % 3 == 0) return false;
-    viewer_old(t, viewer, id, first, count, stream_slice_of(lines, sizeof lines - 1));
-    return true;
+    if (count % 3 == 0) return STREAM_E_STATE;
+    if (count % 7 == 0) viewer_old_lost(t, viewer);
+    else viewer_old(t, viewer, first, count, stream_slice_of(lines, sizeof lines - 1));
+    return STREAM_OK;
 }
 
 void terminal_let_go(terminal *t, viewer *v) {

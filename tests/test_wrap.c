@@ -2311,6 +2311,21 @@ static void closed_stdout_is_noticed_in_silence_1_14(void) {
     CHECK_EQ(WEXITSTATUS(status), 141);
 }
 
+static void a_clock_does_not_hide_why_the_child_is_stopped(void) {
+    int out[2], status;
+    char line[16];
+    pid_t pid;
+    pipe_or_die(out);
+    pid = spawn(ARGS(A(wrap_path), A("--timeout=idle=2s:stop"), A("--grace=3s"), A("--"), A("/bin/sh"), A("-c"),
+                     A("trap '' TERM; echo up; while :; do sleep 1; done")),
+                -1, out[1], -1, NULL);
+    close(out[1]);
+    CHECK_EQ(read(out[0], line, sizeof line), 3);
+    close(out[0]); /* it is stopped for that, and has not ended when it has been idle for too long */
+    waitpid(pid, &status, 0);
+    CHECK_EQ(WEXITSTATUS(status), 141);
+}
+
 static void closed_stdout_can_be_drained_1_14(void) {
     const char *file = path_of("finished");
     int out[2], status;
@@ -3114,6 +3129,7 @@ int main(int argc, char **argv) {
     }
     RUN(closed_stdout_stops_the_child_quietly_1_14);
     RUN(closed_stdout_is_noticed_in_silence_1_14);
+    RUN(a_clock_does_not_hide_why_the_child_is_stopped);
     RUN(closed_stdout_can_be_drained_1_14);
     RUN(full_disk_is_said_and_stops);
     RUN(full_flow_arrives_whole);

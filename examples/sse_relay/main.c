@@ -303,6 +303,7 @@ int main(int argc, char **argv) {
     }
     last_metrics(&r);
     fanout_free(&r.fan);
+    upstreams_close(&r);
     server_free(&r.s);
     upstreams_free(&r);
     log_close(&r.log);

@@ -241,6 +241,7 @@ static bool from_file(options *o, const char *path, const bool *given) {
             good = false;
         } else if (!given[row - rows]) {
             const char *own = value ? keep(value) : NULL;
+            if (value && !own) fprintf(stderr, "sse_relay: %sno memory\n", where);
             good = (own || !value) && set(o, row, own, where);
         }
     }

@@ -31,6 +31,12 @@ static void forget(exchange *e) {
     free(e);
 }
 
+void exchange_drop(exchange *e) {
+    e->c = NULL;
+    e->u = NULL;
+    forget(e);
+}
+
 /* ---- the end --------------------------------------------------------------------------------------------
  */
 

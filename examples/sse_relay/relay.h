@@ -69,6 +69,7 @@ void exchange_unconnected(exchange *e, int os_error); /* no address could be rea
 void exchange_written(exchange *e);
 void exchange_read(exchange *e, size_t bytes);  /* at e->u->buf->data + e->u->at */
 void exchange_ended(exchange *e, int os_error); /* 0: in an orderly way */
+void exchange_drop(exchange *e);                /* at the end: nobody waits for it any more */
 
 /* One that is connected and idle, or a new one. NULL: no memory. */
 upstream *upstream_take(relay *r, exchange *e);
@@ -85,6 +86,8 @@ void upstream_drain(upstream *u);
 void upstream_hush(upstream *u);
 /* Those that wait go elsewhere than new ones would. */
 void upstreams_forget_idle(relay *r);
+/* At the end: the connections, before the loop is freed; and what is left of them, after it. */
+void upstreams_close(relay *r);
 void upstreams_free(relay *r);
 
 /* ---- proxy.c ---- */

@@ -360,6 +360,12 @@ void upstreams_forget_idle(relay *r) {
     }
 }
 
+void upstreams_close(relay *r) {
+    upstream *u;
+    for (u = r->idle; u; u = u->next) stream_io_close(&r->s.io, &u->file);
+    for (u = r->busy; u; u = u->next) stream_io_close(&r->s.io, &u->file);
+}
+
 void upstreams_free(relay *r) {
     while (r->idle) {
         upstream *u = r->idle;
@@ -369,6 +375,7 @@ void upstreams_free(relay *r) {
     r->idle_count = 0;
     while (r->busy) {
         upstream *u = r->busy;
+        if (u->e) exchange_drop(u->e); /* one that was read to its end for nobody */
         u->reading = u->connecting = u->writing = u->timing = false;
         u->closing = true;
         drop(u);

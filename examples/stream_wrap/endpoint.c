@@ -64,7 +64,7 @@ static bool host_is_ours(stream_slice host) {
 static void answer(server_conn *c, const char *type, stream_slice text) {
     stream_pool_buf *buf;
     http_writer w;
-    if (stream_pool_acquire(&e.pool, text.len + 1, &buf) != STREAM_OK) {
+    if (text.len == 0 || stream_pool_acquire(&e.pool, text.len, &buf) != STREAM_OK) {
         server_abort(c, SERVER_NO_MEMORY);
         return;
     }

@@ -210,7 +210,10 @@ static bool set(options *o, const option_row *row, const char *value) {
         good = *value != '\0' && *value != '=';
         if (!good) break;
         grown = (const char **)realloc((void *)(uintptr_t)*list, (*count + 1) * sizeof *grown);
-        if (!grown) return false;
+        if (!grown) {
+            fprintf(stderr, "stream_wrap: --%s: %s\n", row->name, stream_status_text(STREAM_E_NOMEM));
+            return false;
+        }
         grown[(*count)++] = value;
         *list = grown;
         break;

@@ -418,7 +418,9 @@ stream_slice view_metrics(run *r, int form, uint64_t now_ns) {
 
 static void print_metrics(run *r, uint64_t now_ns) {
     stream_slice text = view_metrics(r, r->opt.metrics, now_ns);
-    if (!r->opt.metrics_file) {
+    if (text.len == 0) {
+        view_say(r, "stream_wrap: --metrics: %s", stream_status_text(STREAM_E_NOMEM));
+    } else if (!r->opt.metrics_file) {
         pipes_flush_said(r);
         console_write(CONSOLE_ERR, text.ptr, text.len); /* the report may wait for its reader */
     } else if (!console_put_file(r->opt.metrics_file, text.ptr, text.len, false)) {

@@ -58,7 +58,7 @@ static void fire(run *r, int timer, uint64_t from, uint64_t now_ns) {
         view_say(r, "stream_wrap: %s%s", what, w->stops ? "; stopping it" : "");
     }
     if (!w->stops) return;
-    r->timed_out = true;
+    if (!r->stopping) r->timed_out = true; /* else it is what stops it already that counts */
     if (r->has_child && !r->child_done)
         stop_child(r, CHILD_TERMINATE);
     else

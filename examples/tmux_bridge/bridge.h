@@ -79,16 +79,19 @@ typedef struct terminal {
     bool paused;                /* tmux keeps the pane's output to itself until the next capture */
     uint64_t captured_ns;       /* when the last one was asked for */
     text_buffer state_text;     /* what display-message said, until the capture is there */
+    bool state_lost;            /* there was no memory for it */
     screen now, next;
     uint64_t number;            /* of now; 0: there is none yet */
     stream_broadcast updates;   /* item n makes screen n of screen n - 1, or is SNAPSHOT_NEEDED */
     text_buffer made;
     char history[64];           /* the numbers of the scrollback that comes next */
-    bool history_numbers;       /* they are there */
+    bool history_numbers;       /* they are there, */
+    bool history_lost;          /* or there was no memory for them */
     /* viewers */
     struct viewer *viewers;
     unsigned viewing, writers;
     struct viewer *owner;       /* who set the size */
+    bool letting_go;            /* it has left, and tmux is still to be told */
 } terminal;
 
 #define SNAPSHOT_NEEDED "!"
@@ -136,15 +139,16 @@ terminal *terminal_named(bridge *b, const char *name, size_t len);
 /* The connections to tmux; all of it. */
 void terminals_close(bridge *b);
 void terminals_free(bridge *b);
-/* Text as it is, UTF-8; a key by its name; both after they were looked at. */
-bool terminal_type(terminal *t, const char *text, size_t len);
-bool terminal_key(terminal *t, const char *name, size_t len);
+/* What viewers ask for. OK; E_STATE: not now; E_NOMEM. Text as it is, UTF-8; a key by its name; both after
+   they were looked at. */
+stream_status terminal_type(terminal *t, const char *text, size_t len);
+stream_status terminal_key(terminal *t, const char *name, size_t len);
 /* A piece of a paste: it goes into a buffer of tmux's, under a name of its own, and from there at once. */
-bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len);
-/* Asks for lines [first, first + count) of the scrollback; viewer_old is called. */
-bool terminal_history(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t count);
+stream_status terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len);
+/* Asks for `count` lines before line `first` of the scrollback; viewer_old is called, or viewer_old_lost. */
+stream_status terminal_history(terminal *t, uint64_t viewer, uint32_t first, uint32_t count);
 /* Sets the session's size for v; and leaves it to others again when v has gone. */
-bool terminal_resize(terminal *t, struct viewer *v, unsigned cols, unsigned rows);
+stream_status terminal_resize(terminal *t, struct viewer *v, unsigned cols, unsigned rows);
 void terminal_let_go(terminal *t, struct viewer *v);
 /* Somebody watches: what changed meanwhile is captured. */
 void terminal_watched(terminal *t);
@@ -189,6 +193,7 @@ typedef struct viewer {
     text_buffer old;                 /* scrollback on its way */
     size_t old_done;
     bool old_asked;
+    uint32_t old_request;            /* its number */
 } viewer;
 
 viewer *viewer_new(terminal *t, server_conn *c, bool may_write);
@@ -202,9 +207,9 @@ void viewer_resume(viewer *v);
 void viewers_count(terminal *t);
 /* The session has gone: what was under way with it comes to nothing. */
 void viewers_lost(terminal *t);
-/* Lines of scrollback for viewer number `id`; rows in capture form. */
-void viewer_old(terminal *t, uint64_t viewer, uint32_t id, uint32_t first, uint32_t total,
-                stream_slice capture);
+/* Lines of scrollback for that viewer, as it asked last; rows in capture form. Or there was no memory. */
+void viewer_old(terminal *t, uint64_t viewer, uint32_t first, uint32_t total, stream_slice capture);
+void viewer_old_lost(terminal *t, uint64_t viewer);
 /* Tells all viewers; OVER_STOPPING also ends them. */
 void viewers_over(terminal *t, over_reason reason, const char *text);
 

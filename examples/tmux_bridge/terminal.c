@@ -33,12 +33,33 @@ static bool add_quoted(terminal *t, const char *command, const char *bytes, size
     return status == STREAM_OK;
 }
 
+static void say_want(terminal *t) {
+    if (!t->in_want) bridge_log("session %s: no memory; trying again", t->name);
+    t->in_want = true;
+}
+
+static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
+
+static void start_timer(terminal *t) {
+    if (!t->timing &&
+        stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
+        t->timing = true;
+}
+
+/* What there was no memory for is done again after an interval. */
+static void again(terminal *t) {
+    say_want(t);
+    t->captured_ns = stream_now_ns();
+    start_timer(t);
+}
+
 /* What was typed while tmux was being written to is one command. */
 static void add_typed(terminal *t) {
     char command[64];
     if (t->typed.len == 0) return;
     snprintf(command, sizeof command, "send-keys -t %%%u -l --", (unsigned)t->pane);
     if (add_quoted(t, command, t->typed.ptr, t->typed.len)) t->typed.len = 0;
+    else again(t); /* what was typed waits */
 }
 
 static void flush(terminal *t) {
@@ -78,26 +99,6 @@ bool terminal_takes_input(const terminal *t) {
            (t->out.len + t->typed.len < INPUT_WAITS && t->control.queued + 64 < t->control.max_queue);
 }
 
-static void say_want(terminal *t) {
-    if (!t->in_want) bridge_log("session %s: no memory; trying again", t->name);
-    t->in_want = true;
-}
-
-static uint64_t next_capture_ns(const terminal *t) { return t->captured_ns + t->bridge->options.interval_ns; }
-
-static void start_timer(terminal *t) {
-    if (!t->timing &&
-        stream_io_timer(&t->bridge->server.io, &t->timer_op.op, next_capture_ns(t)) == STREAM_OK)
-        t->timing = true;
-}
-
-/* What there was no memory for is done again after an interval. */
-static void again(terminal *t) {
-    say_want(t);
-    t->captured_ns = stream_now_ns();
-    start_timer(t);
-}
-
 static void find_pane(terminal *t) {
     t->asked = control_command(&t->control, &t->out, TAG_PANE, "display-message -p -t '$%u:' '#{pane_id}'",
                                (unsigned)t->session) == STREAM_OK;
@@ -107,83 +108,93 @@ static void find_pane(terminal *t) {
 
 static bool ready(const terminal *t) { return t->state == TERMINAL_UP && t->pane_known; }
 
-bool terminal_type(terminal *t, const char *text, size_t len) {
-    if (!ready(t) || len == 0 || !text_room(&t->typed, len)) return false;
+stream_status terminal_type(terminal *t, const char *text, size_t len) {
+    if (!ready(t) || len == 0) return STREAM_E_STATE;
+    if (!text_room(&t->typed, len)) return STREAM_E_NOMEM;
     memcpy(t->typed.ptr + t->typed.len, text, len);
     t->typed.len += len;
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_key(terminal *t, const char *name, size_t len) {
+stream_status terminal_key(terminal *t, const char *name, size_t len) {
     char command[64];
-    if (!ready(t)) return false;
+    if (!ready(t)) return STREAM_E_STATE;
     add_typed(t); /* in the order in which it came */
     snprintf(command, sizeof command, "send-keys -t %%%u --", (unsigned)t->pane);
-    if (!add_quoted(t, command, name, len)) return false;
+    if (t->typed.len || !add_quoted(t, command, name, len)) return STREAM_E_NOMEM;
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
+stream_status terminal_paste(terminal *t, uint64_t id, bool first, bool last, const char *text, size_t len) {
     char command[96], name[48];
-    if (!ready(t)) return false;
+    if (!ready(t)) return STREAM_E_STATE;
     snprintf(name, sizeof name, "tmux_bridge_%u_%llu", (unsigned)getpid(), (unsigned long long)id);
     add_typed(t);
+    if (t->typed.len) return STREAM_E_NOMEM;
     if (len || first) {
         snprintf(command, sizeof command, "set-buffer %s-b %s --", first ? "" : "-a ", name);
-        if (!add_quoted(t, command, text, len)) return false;
+        if (!add_quoted(t, command, text, len)) return STREAM_E_NOMEM;
     }
     if (last && control_command(&t->control, &t->out, TAG_IGNORE, "paste-buffer -p -d -b %s -t %%%u", name,
                                 (unsigned)t->pane) != STREAM_OK)
-        return false;
+        return STREAM_E_NOMEM;
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
-bool terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
-    if (!ready(t)) return false;
+stream_status terminal_resize(terminal *t, viewer *v, unsigned cols, unsigned rows) {
+    if (!ready(t)) return STREAM_E_STATE;
     /* Until now this client's size was to be ignored. What the session makes of it is for its window-size
        option to say, which is not touched. */
-    if (!t->owner) control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f '!ignore-size'");
+    if (!t->owner &&
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f '!ignore-size'") != STREAM_OK)
+        return STREAM_E_NOMEM;
     t->owner = v;
+    t->letting_go = false;
     if (control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -C %ux%u", cols, rows) != STREAM_OK)
-        return false;
+        return STREAM_E_NOMEM;
     flush(t);
-    return true;
+    return STREAM_OK;
+}
+
+static void let_go(terminal *t) {
+    t->letting_go =
+        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f ignore-size") != STREAM_OK;
+    if (t->letting_go) again(t);
+    flush(t);
 }
 
 void terminal_let_go(terminal *t, viewer *v) {
     if (t->owner != v) return;
     t->owner = NULL;
-    if (t->state != TERMINAL_UP) return;
-    control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -f ignore-size");
-    flush(t);
+    if (t->state == TERMINAL_UP) let_go(t);
 }
 
-bool terminal_history(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t count) {
+stream_status terminal_history(terminal *t, uint64_t id, uint32_t first, uint32_t count) {
     uint32_t total = t->now.history, end;
     if (!ready(t) || t->bridge->capturing >= MAX_CAPTURES || t->control.queued + 2 > t->control.max_queue)
-        return false;
+        return STREAM_E_STATE;
     end = first < total ? first : total;
     if (count > MAX_HISTORY) count = MAX_HISTORY;
     if (count > end) count = end;
     if (count == 0) {
-        viewer_old(t, id, request, 0, total, stream_slice_of(NULL, 0));
-        return true;
+        viewer_old(t, id, 0, total, stream_slice_of(NULL, 0));
+        return STREAM_OK;
     }
     /* Lines are asked for by how far they are from the screen. What they are called then is only known when
        tmux says how many there are by now; nothing comes between the two commands. */
     if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
-                        "display-message -p -t %%%u '%u %u #{history_size}'", (unsigned)t->pane,
-                        (unsigned)request, (unsigned)(total - (end - count))) != STREAM_OK)
-        return false;
+                        "display-message -p -t %%%u '%u #{history_size}'", (unsigned)t->pane,
+                        (unsigned)(total - (end - count))) != STREAM_OK)
+        return STREAM_E_NOMEM;
     if (control_command(&t->control, &t->out, id << TAG_BITS | TAG_HISTORY,
                         "capture-pane -p -e -N -t %%%u -S -%u -E -%u", (unsigned)t->pane,
                         (unsigned)(total - (end - count)), (unsigned)(total - end + 1)) != STREAM_OK)
         terminal_lost(t, "no memory"); /* half of it was said */
     flush(t);
-    return true;
+    return STREAM_OK;
 }
 
 /* ---- captures ------------------------------------------------------------------------------------------ */
@@ -204,12 +215,12 @@ static void capture(terminal *t) {
         start_timer(t);
         return;
     }
-    if (t->paused) {
-        t->paused = false;
-        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
-                        (unsigned)t->pane);
+    if (t->paused) { /* without this nothing would be heard of the pane any more */
+        t->paused = control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                                    (unsigned)t->pane) != STREAM_OK;
     }
-    if (control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
+    if (t->paused ||
+        control_command(&t->control, &t->out, TAG_STATE, "display-message -p -t %%%u '%s'", (unsigned)t->pane,
                         screen_format) != STREAM_OK ||
         control_command(&t->control, &t->out, TAG_CAPTURE, "capture-pane -p -e -N -t %%%u",
                         (unsigned)t->pane) != STREAM_OK) {
@@ -222,6 +233,7 @@ static void capture(terminal *t) {
     b->metrics.captures++;
     t->captured_ns = stream_now_ns();
     t->state_text.len = 0;
+    t->state_lost = false;
     flush(t);
 }
 
@@ -243,7 +255,9 @@ static void on_timer(server_op *op) {
     if (op->op.status != STREAM_OK || t->state != TERMINAL_UP) return;
     if (t->unbound) bind_to_us(t);
     if (!t->asked) find_pane(t);
+    if (t->letting_go) let_go(t);
     capture(t);
+    flush(t); /* what was typed, and there was no memory for */
 }
 
 static void set_timer(terminal *t) {
@@ -287,20 +301,26 @@ static void publish(terminal *t) {
     for (v = t->viewers; v; v = v->next) viewer_pump(v);
 }
 
-static void captured(terminal *t, stream_slice text, bool good) {
+static void captured(terminal *t, stream_slice text, bool good, bool lost) {
     size_t cols, rows;
     stream_slice state = stream_slice_of(t->state_text.ptr, t->state_text.len);
     bool was_stale = t->stale;
     stream_status status;
     viewer *v;
-    t->capturing = t->stale = false;
+    t->capturing = false;
     t->bridge->capturing--;
+    if (lost || t->state_lost) { /* for want of memory: the pane is still there */
+        t->dirty = true;
+        again(t);
+        return;
+    }
     if (state.len && state.ptr[state.len - 1] == '\n') state.len--;
     if (!good || screen_state(&t->next, state, &cols, &rows) != STREAM_OK) { /* the pane has gone */
         t->pane_known = false;
         find_pane(t);
         return;
     }
+    t->stale = false;
     status = screen_capture(&t->next, text.ptr, text.len, cols, rows);
     if (status == STREAM_OK) {
         t->in_want = false;
@@ -316,29 +336,39 @@ static void captured(terminal *t, stream_slice text, bool good) {
 
 /* ---- what tmux says ------------------------------------------------------------------------------------ */
 
-/* First the numbers: request, how far from the screen the first line is, lines there are. Then the lines.
-   */
-static void history_came(terminal *t, stream_slice text) {
-    unsigned request, distance, total;
+/* First the numbers: how far from the screen the first line is, lines there are. Then the lines. */
+static void history_came(terminal *t, stream_slice text, bool lost) {
+    unsigned distance, total;
+    uint64_t id = t->control.reply_to >> TAG_BITS;
     if (!t->history_numbers) {
         size_t n = text.len < sizeof t->history - 1 ? text.len : sizeof t->history - 1;
+        t->history_lost = lost;
         memcpy(t->history, text.ptr ? text.ptr : "", n);
         t->history[n] = '\0';
         t->history_numbers = true;
         return;
     }
     t->history_numbers = false;
-    if (sscanf(t->history, "%u %u %u", &request, &distance, &total) != 3) request = distance = total = 0;
-    viewer_old(t, t->control.reply_to >> TAG_BITS, request, total > distance ? total - distance : 0, total,
-               text);
+    if (lost || t->history_lost) {
+        viewer_old_lost(t, id);
+        return;
+    }
+    if (sscanf(t->history, "%u %u", &distance, &total) != 2) distance = total = 0;
+    viewer_old(t, id, total > distance ? total - distance : 0, total, text);
 }
 
-static void replied(terminal *t, const stream_item *item, bool good) {
+static void replied(terminal *t, stream_status status, const stream_item *item) {
     stream_slice text = stream_slice_of(item->ptr, item->len);
+    bool good = status == STREAM_OK && !t->control.reply_error, lost = status == STREAM_E_NOMEM;
     unsigned pane;
     char line[64];
     switch (t->control.reply_to & ((1 << TAG_BITS) - 1)) {
     case TAG_PANE:
+        if (lost) {
+            t->asked = false;
+            again(t);
+            break;
+        }
         if (text.len >= sizeof line) text.len = sizeof line - 1;
         memcpy(line, text.ptr ? text.ptr : "", text.len);
         line[text.len] = '\0';
@@ -353,13 +383,14 @@ static void replied(terminal *t, const stream_item *item, bool good) {
         break;
     case TAG_STATE:
         t->state_text.len = 0;
-        if (good && text_room(&t->state_text, text.len)) {
+        t->state_lost = lost || (good && !text_room(&t->state_text, text.len));
+        if (good && !t->state_lost && text.len) {
             memcpy(t->state_text.ptr, text.ptr, text.len);
             t->state_text.len = text.len;
         }
         break;
-    case TAG_CAPTURE: captured(t, text, good); break;
-    case TAG_HISTORY: history_came(t, good ? text : stream_slice_of(NULL, 0)); break;
+    case TAG_CAPTURE: captured(t, text, good, lost); break;
+    case TAG_HISTORY: history_came(t, good ? text : stream_slice_of(NULL, 0), lost); break;
     default: break;
     }
 }
@@ -367,11 +398,7 @@ static void replied(terminal *t, const stream_item *item, bool good) {
 static void heard(terminal *t, stream_status status, const stream_item *item) {
     if (item->kind == CONTROL_REPLY) {
         if (status != STREAM_OK) t->bridge->metrics.replies_lost++;
-        replied(t, item, status == STREAM_OK && !t->control.reply_error);
-        if (status == STREAM_E_NOMEM && (t->control.reply_to & ((1 << TAG_BITS) - 1)) == TAG_PANE) {
-            t->asked = false;
-            again(t);
-        }
+        replied(t, status, item);
         return;
     }
     if (status == STREAM_E_NOMEM && item->kind == CONTROL_OTHER) { /* it may have been anything */
@@ -396,8 +423,10 @@ static void heard(terminal *t, stream_status status, const stream_item *item) {
         break;
     case CONTROL_PAUSE:
         if (t->paused && t->control.target == t->pane) break; /* as we asked */
-        control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
-                        (unsigned)t->control.target);
+        if (control_command(&t->control, &t->out, TAG_IGNORE, "refresh-client -A '%%%u:continue'",
+                            (unsigned)t->control.target) != STREAM_OK &&
+            t->control.target == t->pane)
+            t->paused = true; /* the capture says it, then */
         flush(t);
         if (t->control.target == t->pane) changed(t);
         break;
@@ -583,7 +612,7 @@ static void attach(terminal *t) {
     }
     b->metrics.attaches++;
     t->out.len = t->flying.len = t->typed.len = 0;
-    t->history_numbers = t->paused = false;
+    t->history_numbers = t->paused = t->letting_go = false;
     t->state = TERMINAL_ATTACHING;
     t->was_up = false;
     taken = take_file(b, &t->in_file, t->tmux.in);

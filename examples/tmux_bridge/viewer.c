@@ -160,16 +160,25 @@ void viewer_pump(viewer *v) {
     }
 }
 
-void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint32_t total,
-                stream_slice capture) {
+static viewer *viewer_of(const terminal *t, uint64_t id) {
     viewer *v = t->viewers;
+    while (v && v->conn->id != id) v = v->next;
+    return v;
+}
+
+void viewer_old_lost(terminal *t, uint64_t id) {
+    viewer *v = viewer_of(t, id);
+    if (v) no_memory(v);
+}
+
+void viewer_old(terminal *t, uint64_t id, uint32_t first, uint32_t total, stream_slice capture) {
+    viewer *v = viewer_of(t, id);
     text_buffer row = {NULL, 0, 0};
     screen_style style;
     char head[8];
     uint32_t line = first;
     bool good = true;
     memset(&style, 0, sizeof style);
-    while (v && v->conn->id != id) v = v->next;
     if (!v) return;
     v->old_asked = false;
     while (capture.len) {
@@ -178,14 +187,14 @@ void viewer_old(terminal *t, uint64_t id, uint32_t request, uint32_t first, uint
         good = screen_line(&style, capture.ptr, n, SCREEN_MAX_SIDE, &row) == STREAM_OK;
         if (!good) break;
         if (row.len > SCREEN_MAX_ROW) row.len = 0;
-        wire_put32(head, request);
+        wire_put32(head, v->old_request);
         wire_put32(head + 4, line++);
         good = screen_write_frame('L', head, 8, row.ptr, row.len, &v->old) == STREAM_OK;
         if (!good) break;
         capture = stream_slice_of(capture.ptr + step, capture.len - step);
     }
     text_free(&row);
-    wire_put32(head, request);
+    wire_put32(head, v->old_request);
     wire_put32(head + 4, total);
     if (good && screen_write_frame('E', head, 8, NULL, 0, &v->old) == STREAM_OK) viewer_pump(v);
     else no_memory(v);
@@ -306,45 +315,50 @@ static bool key_valid(stream_slice k) {
 
 static void asked_for_old(viewer *v, stream_slice p) {
     uint32_t lines;
+    stream_status status;
     if (p.len != 12 || v->old_asked || v->old.len) return;
     lines = wire_get32(p.ptr + 8);
     v->credit -= (int64_t)LINE_COST * (lines < MAX_HISTORY ? lines : MAX_HISTORY);
     v->old_asked = true;
-    if (!terminal_history(v->terminal, v->conn->id, wire_get32(p.ptr), wire_get32(p.ptr + 4), lines))
-        viewer_old(v->terminal, v->conn->id, wire_get32(p.ptr), 0, 0, stream_slice_of(NULL, 0));
+    v->old_request = wire_get32(p.ptr);
+    status = terminal_history(v->terminal, v->conn->id, wire_get32(p.ptr + 4), lines);
+    if (status == STREAM_E_NOMEM)
+        no_memory(v);
+    else if (status != STREAM_OK)
+        viewer_old(v->terminal, v->conn->id, 0, 0, stream_slice_of(NULL, 0));
 }
 
-/* A piece of a paste; false when there is something wrong with it, and then with the rest of it too. */
-static bool pasted(viewer *v, stream_slice p) {
+/* A piece of a paste; when there is something wrong with it, then with the rest of it too. */
+static stream_status pasted(viewer *v, stream_slice p) {
     bool first, last;
-    if (p.len == 0) return false;
+    stream_status status = STREAM_E_INVALID;
+    if (p.len == 0) return status;
     first = (*p.ptr & 1) != 0;
     last = (*p.ptr & 2) != 0;
-    if (!first && !v->pasting) return false;
+    if (!first && !v->pasting) return status;
     if (first) v->pasted = 0;
     v->pasted += p.len - 1;
-    v->pasting = v->pasted <= MAX_PASTE &&
-                 terminal_paste(v->terminal, v->conn->id, first, last, p.ptr + 1, p.len - 1);
-    if (!v->pasting) return false;
-    v->pasting = !last;
-    return true;
+    if (v->pasted <= MAX_PASTE)
+        status = terminal_paste(v->terminal, v->conn->id, first, last, p.ptr + 1, p.len - 1);
+    v->pasting = status == STREAM_OK && !last;
+    return status;
 }
 
-static bool size_came(viewer *v, stream_slice p) {
+static stream_status size_came(viewer *v, stream_slice p) {
     unsigned cols, rows;
-    if (p.len != 4 || !v->terminal->bridge->options.resize) return false;
+    if (p.len != 4 || !v->terminal->bridge->options.resize) return STREAM_E_INVALID;
     v->credit -= RESIZE_COST;
     cols = wire_get16(p.ptr);
     rows = wire_get16(p.ptr + 2);
-    return cols >= MIN_COLS && cols <= MAX_COLS && rows >= MIN_ROWS && rows <= MAX_ROWS &&
-           terminal_resize(v->terminal, v, cols, rows);
+    if (cols < MIN_COLS || cols > MAX_COLS || rows < MIN_ROWS || rows > MAX_ROWS) return STREAM_E_INVALID;
+    return terminal_resize(v->terminal, v, cols, rows);
 }
 
 static void frame_came(viewer *v, const stream_item *item) {
     terminal *t = v->terminal;
     metrics *m = &t->bridge->metrics;
     stream_slice p = stream_slice_of(item->ptr, item->len);
-    bool good;
+    stream_status status = STREAM_E_INVALID;
     v->credit -= FRAME_COST + (int64_t)p.len;
     switch (item->kind) {
     case 'h': greet(v, p); return;
@@ -361,13 +375,17 @@ static void frame_came(viewer *v, const stream_item *item) {
     default: return; /* of a later version */
     }
     /* From here on everything does something to the session. */
-    if (!v->writes || !v->greeted) good = false;
-    else if (item->kind == 't') good = stream_utf8_valid(p.ptr, p.len) && terminal_type(t, p.ptr, p.len);
-    else if (item->kind == 'k') good = key_valid(p) && terminal_key(t, p.ptr, p.len);
-    else if (item->kind == 'p') good = pasted(v, p);
-    else good = size_came(v, p);
-    if (good) m->input_bytes += p.len;
+    if (v->writes && v->greeted) {
+        if (item->kind == 'p') status = pasted(v, p);
+        else if (item->kind == 'z') status = size_came(v, p);
+        else if (item->kind == 't' && stream_utf8_valid(p.ptr, p.len))
+            status = terminal_type(t, p.ptr, p.len);
+        else if (item->kind == 'k' && key_valid(p)) status = terminal_key(t, p.ptr, p.len);
+    }
+    if (status == STREAM_OK) m->input_bytes += p.len;
     else m->rejected++;
+    /* Who types is told that it has come to nothing, and what followed is not taken for the whole. */
+    if (status == STREAM_E_NOMEM) no_memory(v);
 }
 
 /* For the next ping, or for when a held viewer has credit again, whatever is first. */
@@ -426,6 +444,7 @@ static void read_on(viewer *v) {
             status = stream_frame_next(&v->frames, &item);
             if (status == STREAM_MORE) v->in_message = false;
             else if (status == STREAM_OK) frame_came(v, &item);
+            else if (status == STREAM_E_NOMEM) no_memory(v);
             else close_with(v, 1009, "a frame longer than 64 KiB");
             continue;
         }
