@@ -1253,8 +1253,9 @@ STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadc
    Or nothing happens: E_RANGE above the number of the next item, E_STATE when a reader that is held on to
    wants to go back. The reader's thread. */
 STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number);
-/* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item. FULL when
-   max_held others are. On the WRITER's thread, while the reader is not used. */
+/* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item: then it has lost
+   what lies between, and gap_items, lost_items and their bytes say so. FULL when max_held others are. On the
+   WRITER's thread, while the reader is not used. */
 STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader);
 /* Lets it go; it stays a reader. The reader's thread. A held reader must be let go before it is forgotten. */
 STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader);
@@ -3983,6 +3984,17 @@ static void stream__broadcast_place(stream_broadcast_reader *reader, uint64_t ne
     if (reader->held) stream__a64_store_release(&reader->held->next, next); /* release: see held above */
 }
 
+/* Goes on at item `number`, which has that offset, and counts what lies between. */
+static void stream__broadcast_skip(stream_broadcast_reader *reader, uint64_t number, uint64_t offset) {
+    reader->gap_items = number - reader->next;
+    reader->gap_bytes = reader->known ? offset - reader->offset : 0;
+    reader->lost_items += reader->gap_items;
+    reader->lost_bytes += reader->gap_bytes;
+    reader->offset = offset;
+    reader->known = true;
+    stream__broadcast_place(reader, number);
+}
+
 STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number) {
     uint64_t next = stream__a64_load_acquire(&reader->broadcast->next); /* acquire: see next above */
     if ((int64_t)(number - next) > 0) return STREAM_E_RANGE;
@@ -4000,8 +4012,9 @@ STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) 
         stream__held *held = &broadcast->held[i];
         if (stream__a64_load_acquire(&held->used)) continue; /* acquire: see held above */
         if (stream__broadcast_gone(broadcast, reader->next)) {
-            reader->next = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: the writer's thread */
-            reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
+            uint64_t floor = stream__a64_load_relaxed(&broadcast->floor), offset; /* the writer's thread */
+            (void)stream__broadcast_offset(broadcast, floor, &offset);
+            stream__broadcast_skip(reader, floor, offset);
         }
         reader->held = held;
         /* look again; relaxed, as the writer's */
@@ -4028,13 +4041,7 @@ static stream_status stream__broadcast_resume(stream_broadcast_reader *reader) {
         if (reader->overrun == STREAM_OVERRUN_OLDEST || stream__broadcast_gone(broadcast, number))
             number = stream__a64_load_acquire(&broadcast->floor); /* acquire: see floor above */
     } while (!stream__broadcast_offset(broadcast, number, &offset)); /* the writer has moved on: look again */
-    reader->gap_items = number - reader->next;
-    reader->gap_bytes = reader->known ? offset - reader->offset : 0;
-    reader->lost_items += reader->gap_items;
-    reader->lost_bytes += reader->gap_bytes;
-    reader->offset = offset;
-    reader->known = true;
-    stream__broadcast_place(reader, number);
+    stream__broadcast_skip(reader, number, offset);
     return STREAM_LOST;
 }
 
