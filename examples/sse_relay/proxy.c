@@ -558,11 +558,13 @@ static void hold(exchange *e, const char *ptr, size_t len) {
                 e->skipping = false;
                 e->from = end;
             } else {
+                const char *block = u->buf->data + e->done;
+                bool first = item.offset + item.len == end - e->done; /* it begins where the stream does */
                 if (e->r->o.terminal.count && !e->through &&
-                    filter_terminal_block(e->r, u->buf->data + e->done, end - e->done))
+                    filter_terminal_block(e->r, block, end - e->done, first))
                     e->complete = true;
                 if (e->filtered &&
-                    !filter_block(e->r, &e->diff, u->buf->data + e->done, end - e->done, &e->made))
+                    !filter_block(e->r, &e->diff, block, end - e->done, first, &e->made))
                     e->starved = true;
             }
             e->done = end;
