@@ -28,7 +28,9 @@ typedef struct model {
     reader r[READERS];
 } model;
 
-static unsigned char byte_of(int64_t number, size_t i) { return (unsigned char)(number * 37 + (int64_t)i * 11); }
+static unsigned char byte_of(int64_t number, size_t i) {
+    return (unsigned char)(number * 37 + (int64_t)i * 11);
+}
 
 /* Room for one more by letting the oldest go, as write does: OK, FULL when somebody holds on, E_TOO_LONG. */
 static stream_status make_room(model *m, size_t words) {

@@ -24,7 +24,7 @@
 
 enum { MOST_EVENTS = 200, NODES = 1 << 12, UNITS = 1 << 13, TEXT = 1 << 16 };
 
-/* ---- JSON as a tree: text that is known to be valid ------------------------------------------------------ */
+/* ---- JSON as a tree: text that is known to be valid ---------------------------------------------------- */
 
 typedef struct node {
     const char *ptr; /* of what is no string and no container, as it is spelled */
@@ -293,8 +293,8 @@ static void came_out(const event *in, const event *out, const char *data, size_t
                      state *states, size_t *count, bool *unlike) {
     stream_json_value key = {NULL, 0, STREAM_JSON_NONE}, other;
     const bool object = json(data, len) && stream_json_value_of(data, len).type == STREAM_JSON_OBJECT;
-    const bool whole =
-        same_text(in->type, in->type_len, out->type, out->type_len) && same_text(data, len, out->data, out->data_len);
+    const bool whole = same_text(in->type, in->type_len, out->type, out->type_len) &&
+                       same_text(data, len, out->data, out->data_len);
     size_t i;
     FUZZ_CHECK(out->has_id == in->has_id && same_text(in->id, in->id_len, out->id, out->id_len));
     FUZZ_CHECK(out->has_retry == in->has_retry && out->retry_ms == in->retry_ms);
@@ -332,7 +332,8 @@ static void around(const char *block, size_t len, const char *out, size_t out_le
     size_t from = 0, i, lines = 0, at = 0, end = 0, front = 0, back = 0;
     for (i = 0; i <= len; i++) {
         if (i < len && block[i] != '\n' && block[i] != '\r') continue;
-        if (i - from >= 4 && memcmp(block + from, "data", 4) == 0 && (i - from == 4 || block[from + 4] == ':')) {
+        if (i - from >= 4 && memcmp(block + from, "data", 4) == 0 &&
+            (i - from == 4 || block[from + 4] == ':')) {
             lines++;
             at = from;
             end = i;
@@ -384,12 +385,12 @@ static bool pass(relay *r, diff_state **d, const char *stream, size_t len, fuzz_
             (void)filter_terminal_block(r, block, end - done, done == 0);
             take_back(block, end - done);
             if (good && *out) {
-                const char *now = (*out)->data + before;
-                const size_t now_len = (*out)->len - before;
+                const char *now = (*out)->data + before, *was = stream + done;
+                const size_t now_len = (*out)->len - before, was_len = end - done;
                 if (r->counts.filtered != were.filtered) FUZZ_CHECK(now_len == 0);
                 else if (r->counts.patched != were.patched) FUZZ_CHECK(now_len > 0);
-                else if (r->counts.rewritten != were.rewritten) around(stream + done, end - done, now, now_len);
-                else FUZZ_CHECK(same_text(stream + done, end - done, now, now_len));
+                else if (r->counts.rewritten != were.rewritten) around(was, was_len, now, now_len);
+                else FUZZ_CHECK(same_text(was, was_len, now, now_len));
             }
             done = end;
         }
