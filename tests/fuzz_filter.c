@@ -452,6 +452,10 @@ static uint64_t fuzz_outcome(const uint8_t *data, size_t len) {
             if ((o.only.count && !named(&o.only, in)) || named(&o.drop, in)) continue;
             nodes_used = units_used = 0;
             set_by_rules(&r.filter, in, &sets, &changed, &changed_len);
+            /* What has changed and has several lines is written anew, which takes a name without a NUL. */
+            if (changed != in->data && memchr(in->type, '\0', in->type_len) &&
+                memchr(in->data, '\n', in->data_len))
+                continue;
             FUZZ_CHECK(k < after.count);
             came_out(in, &after.e[k++], changed, changed_len, r.filter.diff, states, &count, &unlike);
         }

@@ -58,6 +58,11 @@ const char *filter_init(filter *f, const options *o, const char **which) {
     return NULL;
 }
 
+/* A name with a NUL in it can be read, but not be written: what is written anew has none. */
+static bool writable(const stream_sse_event *event) {
+    return stream_find_byte(event->event.ptr, event->event.len, '\0') == event->event.len;
+}
+
 static bool among(const texts *t, stream_slice name) {
     unsigned i;
     for (i = 0; i < t->count; i++)
@@ -104,7 +109,7 @@ static stream_slice key_of(const filter *f, const stream_sse_event *event) {
     stream_json_value key = {NULL, 0, STREAM_JSON_NONE};
     stream_slice data = event->data;
     size_t offset;
-    if (!f->diff[0] || stream_sse_type(event).len > MAX_PATCHED ||
+    if (!f->diff[0] || stream_sse_type(event).len > MAX_PATCHED || !writable(event) ||
         stream_json_value_of(data.ptr, data.len).type != STREAM_JSON_OBJECT ||
         stream_json_check(data.ptr, data.len, &offset) != STREAM_OK ||
         stream_json_pick(data.ptr, data.len, &pointer, 1, &key) != STREAM_OK || key.len > MAX_KEY)
@@ -411,6 +416,11 @@ bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, bool fi
     event = r->filter.sse.event;
     verdict = filter_event(r, &event, &data);
     if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return verdict == FILTER_DROP;
+    if (data && (item.flags & STREAM_COPIED) && !writable(&event)) { /* it cannot pass as it was, either */
+        stream_pool_release(data);
+        r->counts.filtered++;
+        return true;
+    }
     if (data) event.data = stream_slice_of(data->data, data->len);
     memset(&found, 0, sizeof found);
     good = true;
