@@ -1681,6 +1681,10 @@ static void pick_follows_rfc_6901(void) {
     CHECK_PICK(json, "/k\"l", "0 6");
     CHECK_PICK(json, "/ ", "0 7");
     CHECK_PICK(json, "/m~0n", "0 8");
+    CHECK_PICK("{\"a~\":1}", "/a~", "0 1"); /* no escape of RFC 6901, so it stands for itself */
+    CHECK_PICK("{\"a~\":{\"b\":2}}", "/a~/b", "0 2");
+    CHECK_PICK("{\"\\u0061~\":3}", "/a~", "0 3");
+    CHECK_PICK("{\"a~b\":1}", "/a~", "0 none");
 }
 
 static void pick_is_strict_about_indices(void) {
@@ -2243,6 +2247,26 @@ static void check_names_the_first_byte_that_cannot_stand(void) {
     check_text("\"\xED\xA0\x80\"", STREAM_E_INVALID, 2);
     check_text("\"\xC0\x80\"", STREAM_E_INVALID, 1);
     check_text("\xEF\xBB\xBF{}", STREAM_E_INVALID, 0);
+}
+
+/* The kernels look at 64 bytes at a time, and on a lead's account into the next 64. */
+static void check_judges_a_lead_wherever_a_block_ends(void) {
+    static const unsigned char first[] = {0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE1, 0xEF, 0xF1, 0xF4, 0xF5, 0xFF};
+    static const char rest[] = "\x80\x80\x80";
+    size_t i, at, offset;
+    for (i = 0; i < COUNT(first); i++) {
+        const size_t more = first[i] < 0xE0 ? 1 : first[i] < 0xF0 ? 2 : 3;
+        const bool good = first[i] >= 0xC2 && first[i] <= 0xF4;
+        for (at = 1; at < 200; at++) {
+            char text[300];
+            memset(text, 'a', sizeof text);
+            text[0] = text[sizeof text - 1] = '"';
+            text[at] = (char)first[i];
+            memcpy(text + at + 1, rest, more);
+            CHECK_EQ(stream_json_check(text, sizeof text, &offset), good ? STREAM_OK : STREAM_E_INVALID);
+            if (!good) CHECK_EQ(offset, at);
+        }
+    }
 }
 
 static void check_calls_no_prefix_of_a_valid_text_invalid(void) {
@@ -3302,6 +3326,7 @@ int main(void) {
     RUN(what_is_no_integer_says_why);
     RUN(a_record_separator_begins_a_text);
     RUN(check_names_the_first_byte_that_cannot_stand);
+    RUN(check_judges_a_lead_wherever_a_block_ends);
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(check_goes_1024_levels_deep);
