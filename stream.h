@@ -4331,15 +4331,15 @@ static void stream__sse_text_hold(stream__sse_text *t) {
     t->copied = true;
 }
 
+/* What is a slice already is held before more comes: by the end of the loan, or the LF between two lines. */
 static void stream__sse_text_add(stream__sse_text *t, const char *ptr, size_t len) {
     t->size += len;
-    if (!t->copied && t->len == 0) {
+    if (t->copied) {
+        stream__assembly_add(&t->held, ptr, len);
+    } else {
         t->ptr = ptr;
         t->len = len;
-        return;
     }
-    stream__sse_text_hold(t);
-    stream__assembly_add(&t->held, ptr, len);
 }
 
 /* What of it is kept, at most max bytes; ptr is never NULL when the field was there. */
@@ -4351,7 +4351,7 @@ static stream_slice stream__sse_text_get(const stream__sse_text *t, size_t max) 
     s.ptr = t->copied ? t->held.ptr : t->ptr;
     s.len = t->copied ? t->held.len : t->len;
     if (s.len > max) s.len = max;
-    if (!s.ptr || s.len == 0) s.ptr = "";
+    if (s.len == 0) s.ptr = "";
     return s;
 }
 
@@ -4484,7 +4484,7 @@ static void stream__sse_line_start(stream_sse *sse) {
     }
     if (sse->bom < 3) {
         stream__sse_mark(sse);
-        if (sse->bom == 3 && sse->offset == 3 && sse->state == STREAM__SSE_START) sse->block = 3;
+        if (sse->bom == 3 && sse->offset == 3) sse->block = 3; /* there is one: the first block is behind it */
     }
 }
 

@@ -655,6 +655,29 @@ static void too_long_is_one_item(void) {
     RUN_FRAMINGS(list);
 }
 
+/* Records that end and begin within a block of 64 bytes, as plainly as they mostly do or nearly so: with too
+   few brackets closed before the line feed, or something else than an object's first key behind it. */
+static void records_turn_anywhere_in_a_block(void) {
+    static const char *const ends[] = {"\"}}", "\"}", "\"", "\"}}}", "\"]}", "\"}} "},
+                      *const begins[] = {"{\"c\":[\"", "{ \"c\":[\"", "[[\"", "{[\"", "\"", "x"};
+    stream_json_desc desc;
+    char text[600];
+    size_t pad, i, k, n;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = NDJSON;
+    for (pad = 60; pad < 190; pad++) {
+        for (i = 0; i < COUNT(ends); i++) {
+            for (k = 0; k < COUNT(begins); k++) {
+                n = (size_t)snprintf(text, sizeof text, "%s{\"k\":{\"x\":\"%*s%s\n%s%*s\"]}\n{}\n",
+                                     "{\"a\":1}\n{\"a\":1}\n", (int)pad, "", ends[i], begins[k], 90, "");
+                reference(&desc, text, n, &expected);
+                if (!agrees(&desc, text, n, whole(), "a turn")) return;
+                agrees(&desc, text, n, chunks(64 + pad % 64, HEAP), "a turn");
+            }
+        }
+    }
+}
+
 /* A line feed is white space in these modes, also while it is not yet known that noise is noise. */
 static void noise_that_began_like_a_value_may_hold_a_line_feed(void) {
     static const framing list[] = {
@@ -3279,6 +3302,7 @@ int main(void) {
     RUN(the_tail_is_truthful);
     RUN(too_deep_is_one_item);
     RUN(too_long_is_one_item);
+    RUN(records_turn_anywhere_in_a_block);
     RUN(noise_that_began_like_a_value_may_hold_a_line_feed);
     RUN(a_nul_is_a_byte_like_others);
     RUN(hundred_thousand_brackets_are_safe);
