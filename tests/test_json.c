@@ -1190,6 +1190,41 @@ static void what_is_refused_memory_cannot_be_peeked_at(void) {
     stream_json_free(&json);
 }
 
+/* Nor of one whose first byte was refused already, but which is known to be one by what came later. */
+static void what_was_refused_from_its_first_byte_on_is_peeked_at_as_nothing(void) {
+    static const char text[] = "{\"a\":1,\"b\":2";
+    stream_json json;
+    stream_json_desc desc;
+    stream_item item;
+    heap h;
+    size_t first, second, at, i, nothing = 0;
+    for (at = 1; at <= 3; at++) {
+        for (first = 1; first < sizeof text - 1; first++) {
+            for (second = first; second < sizeof text - 1; second++) {
+                const size_t cut[] = {0, first, second, sizeof text - 1};
+                memset(&desc, 0, sizeof desc);
+                use_heap(&desc, &h);
+                desc.first_len = 1;
+                CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+                h.fail_at = at;
+                for (i = 0; i < 3; i++) {
+                    stream_status status;
+                    CHECK_EQ(stream_json_feed(&json, text + cut[i], cut[i + 1] - cut[i]), STREAM_OK);
+                    while (stream_json_next(&json, &item) != STREAM_MORE) {
+                    }
+                    status = stream_json_peek(&json, &item);
+                    CHECK(status == STREAM_OK || item.len == 0);
+                    CHECK((item.ptr == NULL) == (item.len == 0));
+                    nothing += status == STREAM_OK && item.len == 0 && item.size > 0;
+                }
+                stream_json_free(&json);
+                CHECK_EQ(h.live, 0);
+            }
+        }
+    }
+    CHECK(nothing > 0);
+}
+
 static void caller_memory_is_never_outgrown_or_added_to(void) {
     const size_t lens[] = {1, 8, 90};
     size_t i, chunk, n = sizeof refusals - 1;
@@ -1708,6 +1743,13 @@ static void pick_follows_rfc_6901(void) {
     CHECK_PICK("{\"a~\":{\"b\":2}}", "/a~/b", "0 2");
     CHECK_PICK("{\"\\u0061~\":3}", "/a~", "0 3");
     CHECK_PICK("{\"a~b\":1}", "/a~", "0 none");
+    {
+        static const char with_nul[] = "{\"foo\0\":1,\"foo\":2}"; /* a key does not end there, but a step does */
+        const char *const pointer = "/foo";
+        stream_json_value out;
+        CHECK_EQ(stream_json_pick(with_nul, sizeof with_nul - 1, &pointer, 1, &out), STREAM_OK);
+        CHECK_BYTES(out.ptr, out.len, "2", 1);
+    }
 }
 
 static void pick_is_strict_about_indices(void) {
@@ -3318,6 +3360,7 @@ int main(void) {
     RUN(after_a_refused_allocation_the_next_item_is_whole);
     RUN(what_is_lost_whole_can_still_be_asked);
     RUN(what_is_refused_memory_cannot_be_peeked_at);
+    RUN(what_was_refused_from_its_first_byte_on_is_peeked_at_as_nothing);
     RUN(caller_memory_is_never_outgrown_or_added_to);
     RUN(settings_that_cannot_be_meant_are_refused);
     RUN(feed_is_refused_while_a_loan_is_left);
