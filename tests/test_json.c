@@ -1744,7 +1744,7 @@ static void pick_follows_rfc_6901(void) {
     CHECK_PICK("{\"\\u0061~\":3}", "/a~", "0 3");
     CHECK_PICK("{\"a~b\":1}", "/a~", "0 none");
     {
-        static const char with_nul[] = "{\"foo\0\":1,\"foo\":2}"; /* a key does not end there, but a step does */
+        static const char with_nul[] = "{\"foo\0\":1,\"foo\":2}"; /* where a step ends, a key does not */
         const char *const pointer = "/foo";
         stream_json_value out;
         CHECK_EQ(stream_json_pick(with_nul, sizeof with_nul - 1, &pointer, 1, &out), STREAM_OK);
