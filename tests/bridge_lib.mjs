@@ -35,12 +35,14 @@ export const tmuxAt = (socket, ...args) => execFileSync('tmux', ['-u', '-L', soc
     {env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe']});
 export const tmux = (...args) => tmuxAt('t', ...args);
 // Waits for a condition that something else brings about; there is no event to wait for in another process.
-export async function until(what, test, ms = 8000) {
-    const end = Date.now() + ms;
+// A machine that has other things to do may need a while; so long it takes only when it never happens.
+const SOON = 30000;
+export async function until(what, test) {
+    const end = Date.now() + SOON;
     for (;;) {
         const got = await test();
         if (got) return got;
-        if (Date.now() > end) throw new Error(`waited ${ms} ms in vain: ${what}`);
+        if (Date.now() > end) throw new Error(`waited ${SOON} ms in vain: ${what}`);
         await sleep(10);
     }
 }
@@ -85,7 +87,7 @@ export class Bridge {
     }
     async stop() {
         this.child.kill('SIGTERM');
-        const how = await Promise.race([this.exited, sleep(5000).then(() => 'nothing')]);
+        const how = await Promise.race([this.exited, sleep(SOON).then(() => 'nothing')]);
         if (how === 'nothing') this.child.kill('SIGKILL');
         return how;
     }
@@ -208,7 +210,7 @@ export async function shows(v, session, what) {
         got = v.rows().map(r => r.trimEnd());
         want = truth(session).map(r => r.trimEnd());
         return JSON.stringify(got) === JSON.stringify(want);
-    }, 6000).catch(() => same(got, want, 'screen'));
+    }).catch(() => same(got, want, 'screen'));
 }
 export const sessionNames = () => tmux('list-sessions', '-F', '#{session_name}').trim().split('\n');
 let sessions = 0;
@@ -258,7 +260,7 @@ export function missing() {
     return WebSocket ? '' : 'needs npm ws (make deps)';
 }
 
-const LIMIT = 90000 + 1000 * Number(process.env.FLOOD_SECONDS || 0);
+const LIMIT = 240000 + 1000 * Number(process.env.FLOOD_SECONDS || 0);
 
 // Runs cases named NAME.case with a bridge for all of them; `given` makes what else they take, or says what
 // is missing.

@@ -257,7 +257,7 @@ const cases = {
         const before = await heap();
         await sleep(seconds * 1000);
         const after = await heap();
-        for (let i = 0; i < 3 && !times.some(t => t < 200); i++) { // this machine may have other things to do
+        for (let i = 0; i < 8 && !times.some(t => t < 200); i++) { // this machine may have other things to do
             await p.evaluate(() => {
                 window.seen = new Promise(done => {
                     addEventListener(
@@ -297,7 +297,7 @@ const cases = {
         await p.mouse.wheel(0, -300);
         await p.waitForSelector('#history .row');
         await p.fill('#find', '1234');
-        await until('found', async () => (await p.textContent('#found')) === '1/1', 8000)
+        await until('found', async () => (await p.textContent('#found')) === '1/1')
             .catch(async () => same(await p.textContent('#found'), '1/1'));
         await until('in view', () => p.evaluate(() => {
             const r = document.querySelector('.hit').getBoundingClientRect();
@@ -563,13 +563,15 @@ exec sleep 1000`),
         await p.goto(b.urls[1]);
         await p.waitForSelector('#state.live');
         await b.stop();
-        await until('some tries', async () => (await p.evaluate(() => window.tries.length)) >= 5, 15000);
+        await until('some tries', async () => (await p.evaluate(() => window.tries.length)) >= 5);
         same(await p.$('#state.live'), null, 'state');
         check(/trying again in \d+ s|connecting/.test(await p.textContent('#state')),
             await p.textContent('#state'));
         const tries = await p.evaluate(() => window.tries), waits = [];
         for (let i = 1; i < 5; i++) waits.push((tries[i].at - tries[i - 1].over) / (300 * 2 ** (i - 1)));
-        check(waits.every(w => w > .45 && w < 1.9), `waits are ${waits} of 300 ms, 600 ms ...`);
+        // Half as long to one and a half times as long; a timer may be late.
+        check(waits.every((w, i) => w > .45 && w < 1.5 + 2000 / (300 * 2 ** i)),
+            `waits are ${waits} of 300 ms, 600 ms ...`);
         check(Math.max(...waits) - Math.min(...waits) > .02, `they are not all the same: ${waits}`);
         for (const [what, event] of [['online', () => dispatchEvent(new Event('online'))],
             ['visibilitychange', () => document.dispatchEvent(new Event('visibilitychange'))]]) {
@@ -580,7 +582,7 @@ exec sleep 1000`),
             same(await p.evaluate(() => window.tries.length), n + 1, 'tries at once after ' + what);
         }
         const c = await Bridge.start('--session', s, '--listen', '127.0.0.1:' + b.port); // with other tokens
-        await until('it knows', async () => (await p.textContent('#state')).startsWith('not allowed'), 20000);
+        await until('it knows', async () => (await p.textContent('#state')).startsWith('not allowed'));
         const n = await p.evaluate(() => window.tries.length);
         await sleep(700);
         same(await p.evaluate(() => window.tries.length), n, 'tries when there is no use in it');

