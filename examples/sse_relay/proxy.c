@@ -202,7 +202,8 @@ static void cut_text(char *dst, size_t cap, stream_slice text) {
 /* All values of a list that may stand in several fields, and our own behind them. One that is too long is
    begun anew. */
 static void add_to_list(char *dst, size_t cap, stream_slice fields, const char *list, const char *own) {
-    size_t most = cap - strlen(own) - 3, len = 0;
+    const size_t own_len = strlen(own), most = cap - own_len - 3;
+    size_t len = 0;
     stream_slice name, value;
     while (http_field_next(&fields, &name, &value)) {
         if (!http_same(name, list) || value.len == 0) continue;
@@ -214,7 +215,7 @@ static void add_to_list(char *dst, size_t cap, stream_slice fields, const char *
         memcpy(dst + len + value.len, ", ", 2);
         len += value.len + 2;
     }
-    strcpy(dst + len, own);
+    memcpy(dst + len, own, own_len + 1);
 }
 
 /* What the upstream gets to see, in e->request. */
