@@ -412,11 +412,12 @@ bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, bool fi
     filter_verdict verdict;
     diff_found found;
     bool good;
-    if (!take_apart(r, ptr, len, first, &item)) return add(r, out, ptr, len); /* a comment, an id alone */
+    if (!take_apart(r, ptr, len, first, &item))
+        return add(r, out, ptr, len); /* a comment, an id alone */
     event = r->filter.sse.event;
     verdict = filter_event(r, &event, &data);
     if (verdict == FILTER_FAILED) return false;
-    /* A blank line in the place of the first block: behind it a byte order mark stays what it was, no mark. */
+    /* A blank line in the place of the first block: behind it no byte order mark becomes one. */
     if (verdict == FILTER_DROP) return !first || add(r, out, "\n", 1);
     if (data && (item.flags & STREAM_COPIED) && !writable(&event)) { /* it cannot pass as it was, either */
         stream_pool_release(data);
