@@ -1253,8 +1253,9 @@ STREAM_API void stream_broadcast_join(stream_broadcast *broadcast, stream_broadc
    Or nothing happens: E_RANGE above the number of the next item, E_STATE when a reader that is held on to
    wants to go back. The reader's thread. */
 STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number);
-/* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item. FULL when
-   max_held others are. On the WRITER's thread, while the reader is not used. */
+/* Holds on to a reader, from its place or, if that is no longer kept, from the oldest item: then it has lost
+   what lies between, and gap_items, lost_items and their bytes say so. FULL when max_held others are. On the
+   WRITER's thread, while the reader is not used. */
 STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader);
 /* Lets it go; it stays a reader. The reader's thread. A held reader must be let go before it is forgotten. */
 STREAM_API void stream_broadcast_let_go(stream_broadcast_reader *reader);
@@ -3983,6 +3984,17 @@ static void stream__broadcast_place(stream_broadcast_reader *reader, uint64_t ne
     if (reader->held) stream__a64_store_release(&reader->held->next, next); /* release: see held above */
 }
 
+/* Goes on at item `number`, which has that offset, and counts what lies between. */
+static void stream__broadcast_skip(stream_broadcast_reader *reader, uint64_t number, uint64_t offset) {
+    reader->gap_items = number - reader->next;
+    reader->gap_bytes = reader->known ? offset - reader->offset : 0;
+    reader->lost_items += reader->gap_items;
+    reader->lost_bytes += reader->gap_bytes;
+    reader->offset = offset;
+    reader->known = true;
+    stream__broadcast_place(reader, number);
+}
+
 STREAM_API stream_status stream_broadcast_seek(stream_broadcast_reader *reader, uint64_t number) {
     uint64_t next = stream__a64_load_acquire(&reader->broadcast->next); /* acquire: see next above */
     if ((int64_t)(number - next) > 0) return STREAM_E_RANGE;
@@ -4000,8 +4012,9 @@ STREAM_API stream_status stream_broadcast_hold(stream_broadcast_reader *reader) 
         stream__held *held = &broadcast->held[i];
         if (stream__a64_load_acquire(&held->used)) continue; /* acquire: see held above */
         if (stream__broadcast_gone(broadcast, reader->next)) {
-            reader->next = stream__a64_load_relaxed(&broadcast->floor); /* relaxed: the writer's thread */
-            reader->known = stream__broadcast_offset(broadcast, reader->next, &reader->offset);
+            uint64_t floor = stream__a64_load_relaxed(&broadcast->floor), offset; /* the writer's thread */
+            (void)stream__broadcast_offset(broadcast, floor, &offset);
+            stream__broadcast_skip(reader, floor, offset);
         }
         reader->held = held;
         /* look again; relaxed, as the writer's */
@@ -4028,13 +4041,7 @@ static stream_status stream__broadcast_resume(stream_broadcast_reader *reader) {
         if (reader->overrun == STREAM_OVERRUN_OLDEST || stream__broadcast_gone(broadcast, number))
             number = stream__a64_load_acquire(&broadcast->floor); /* acquire: see floor above */
     } while (!stream__broadcast_offset(broadcast, number, &offset)); /* the writer has moved on: look again */
-    reader->gap_items = number - reader->next;
-    reader->gap_bytes = reader->known ? offset - reader->offset : 0;
-    reader->lost_items += reader->gap_items;
-    reader->lost_bytes += reader->gap_bytes;
-    reader->offset = offset;
-    reader->known = true;
-    stream__broadcast_place(reader, number);
+    stream__broadcast_skip(reader, number, offset);
     return STREAM_LOST;
 }
 
@@ -4324,15 +4331,15 @@ static void stream__sse_text_hold(stream__sse_text *t) {
     t->copied = true;
 }
 
+/* What is a slice already is held before more comes: by the end of the loan, or the LF between two lines. */
 static void stream__sse_text_add(stream__sse_text *t, const char *ptr, size_t len) {
     t->size += len;
-    if (!t->copied && t->len == 0) {
+    if (t->copied) {
+        stream__assembly_add(&t->held, ptr, len);
+    } else {
         t->ptr = ptr;
         t->len = len;
-        return;
     }
-    stream__sse_text_hold(t);
-    stream__assembly_add(&t->held, ptr, len);
 }
 
 /* What of it is kept, at most max bytes; ptr is never NULL when the field was there. */
@@ -4344,7 +4351,7 @@ static stream_slice stream__sse_text_get(const stream__sse_text *t, size_t max) 
     s.ptr = t->copied ? t->held.ptr : t->ptr;
     s.len = t->copied ? t->held.len : t->len;
     if (s.len > max) s.len = max;
-    if (!s.ptr || s.len == 0) s.ptr = "";
+    if (s.len == 0) s.ptr = "";
     return s;
 }
 
@@ -4477,7 +4484,7 @@ static void stream__sse_line_start(stream_sse *sse) {
     }
     if (sse->bom < 3) {
         stream__sse_mark(sse);
-        if (sse->bom == 3 && sse->offset == 3 && sse->state == STREAM__SSE_START) sse->block = 3;
+        if (sse->bom == 3 && sse->offset == 3) sse->block = 3; /* there is one: the first block is behind it */
     }
 }
 

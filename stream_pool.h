@@ -1500,9 +1500,10 @@ STREAM_POOL__RARE_FN stream_status stream_pool__acquire_slow(stream_pool__core *
     unsigned tier = stream_pool__tier_of(core, size);
     bool oversize = tier == core->tiers;
     size_t capacity = oversize ? size : core->size[tier];
-    unsigned i;
-    bool possible = capacity <= core->max_bytes && capacity <= STREAM_POOL__LIMIT - STREAM_POOL__OVERHEAD &&
-                    !(oversize && core->arena);
+    unsigned i = tier;
+    bool possible = capacity <= core->max_bytes && capacity <= STREAM_POOL__LIMIT - STREAM_POOL__OVERHEAD;
+    while (i < core->tiers && core->count[i] == 0) i++;
+    if (core->arena && i == core->tiers) possible = false; /* there is none as large, nor will there be */
     *out = NULL;
     if (!oversize) {
         stream_pool_buf *buf;

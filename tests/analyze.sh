@@ -93,6 +93,8 @@ while (s->leaving) destroy(s->leaving); # unix.Malloc
 if (u->next) u->next->prev = u; # unix.Malloc
 unlist(u, &r->idle); # unix.Malloc
 u->reading = u->connecting = u->writing = u->timing = false; # unix.Malloc
+# A diff state has places for DIFF_KEYS or DIFF_KEYS_SHARED events: diff_new.
+l = &d->last[d->turn++ % d->keys]; # core.DivideZero
 # main returns: the process ends, and its memory.
 if (pthread_create(&counter, NULL, count, &ch) != 0) return 1; # unix.Malloc
 stream_io_attach(&io, &c->file, op->fd) != STREAM_OK) return 1; # unix.Malloc

@@ -33,9 +33,18 @@ if [ "$1" = replay ]; then
 fi
 
 bad=0 report=$out/report.libfuzzer
+# A table begins anew; when only some targets run, the rows of the others stay.
+head() { # its title
+    if [ "$FUZZ_TARGETS" ] && [ -f "$report" ]; then
+        awk -v these=" $FUZZ_TARGETS " 'NR == 1 || !index(these, " " $1 " ")' "$report" >"$out/rows"
+        mv "$out/rows" "$report"
+    else
+        printf '%-16s %12s %8s %9s\n' "$1" executions seconds findings >"$report"
+    fi
+}
 say() { # target, executions, seconds, findings: a row of the table
     printf '%-16s %12s %8s %9s\n' "$@" >>"$report"
-    case $4 in 0 | findings) ;; *) bad=1 ;; esac
+    [ "$4" = 0 ] || bad=1
 }
 finish() {
     cat "$report"
@@ -53,8 +62,7 @@ if [ "$1" = afl ]; then
     export AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_SKIP_CPUFREQ=1 AFL_NO_UI=1 AFL_NO_AFFINITY=1
     flags="-O2 -g -fsanitize=address,undefined -fsanitize-undefined-trap-on-error"
     uncounted=clang
-    rm -f "$report"
-    say "under AFL++" executions seconds findings
+    head "under AFL++"
     for t in $targets; do
         AFL_QUIET=1 compile afl-clang-fast "$t" "$out/$t.afl" -fsanitize=fuzzer >"$out/$t.afl.log" 2>&1 || {
             cat "$out/$t.afl.log"
@@ -78,8 +86,7 @@ if ! command -v clang >/dev/null; then
     exit 1
 fi
 flags="-O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-rm -f "$report"
-say "under libFuzzer" executions seconds findings
+head "under libFuzzer"
 for t in $targets; do
     compile clang "$t" "$out/$t" -fsanitize=fuzzer || exit 1
     mkdir -p "$out/corpus_$t"

@@ -2649,6 +2649,26 @@ static void rare_errors_are_passed_on(void) {
     CHECK_EQ(op.os_error, EAGAIN);
     stream_io_close(&io, &file);
     {
+        stream_slice part[2];
+        stream_fd pair[2];
+        const unsigned long injected = edge.injected;
+        part[0] = stream_slice_of("ab", 2);
+        part[1] = stream_slice_of("c", 1);
+        socket_pair(pair);
+        CHECK_EQ(stream_io_attach(&io, &file, pair[0]), STREAM_OK);
+        edge.mask = 1u << EDGE_SENDMSG; /* several pieces at once, and a signal */
+        edge.error = EINTR;
+        edge.fail_at = edge.calls + 1;
+        stream_io_writev(&io, &op, &file, part, 2);
+        expect(&op, STREAM_OK);
+        CHECK_EQ(edge.injected, injected + 1);
+        CHECK_EQ(op.bytes, 3);
+        CHECK_EQ(read(pair[1], data, sizeof data), 3);
+        CHECK_BYTES(data, 3, "abc", 3);
+        stream_io_close(&io, &file);
+        far_close(pair[1]);
+    }
+    {
         struct sockaddr_in address;
         stream_fd listening = listener(&address);
         CHECK_EQ(stream_io_attach(&io, &file, fresh_socket()), STREAM_OK);

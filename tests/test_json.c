@@ -655,6 +655,29 @@ static void too_long_is_one_item(void) {
     RUN_FRAMINGS(list);
 }
 
+/* Records that end and begin within a block of 64 bytes, as plainly as they mostly do or nearly so: with too
+   few brackets closed before the line feed, or something else than an object's first key behind it. */
+static void records_turn_anywhere_in_a_block(void) {
+    static const char *const ends[] = {"\"}}", "\"}", "\"", "\"}}}", "\"]}", "\"}} "},
+                      *const begins[] = {"{\"c\":[\"", "{ \"c\":[\"", "[[\"", "{[\"", "\"", "x"};
+    stream_json_desc desc;
+    char text[600];
+    size_t pad, i, k, n;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = NDJSON;
+    for (pad = 60; pad < 190; pad++) {
+        for (i = 0; i < COUNT(ends); i++) {
+            for (k = 0; k < COUNT(begins); k++) {
+                n = (size_t)snprintf(text, sizeof text, "%s{\"k\":{\"x\":\"%*s%s\n%s%*s\"]}\n{}\n",
+                                     "{\"a\":1}\n{\"a\":1}\n", (int)pad, "", ends[i], begins[k], 90, "");
+                reference(&desc, text, n, &expected);
+                if (!agrees(&desc, text, n, whole(), "a turn")) return;
+                agrees(&desc, text, n, chunks(64 + pad % 64, HEAP), "a turn");
+            }
+        }
+    }
+}
+
 /* A line feed is white space in these modes, also while it is not yet known that noise is noise. */
 static void noise_that_began_like_a_value_may_hold_a_line_feed(void) {
     static const framing list[] = {
@@ -1165,6 +1188,41 @@ static void what_is_refused_memory_cannot_be_peeked_at(void) {
     CHECK_EQ(stream_json_peek(&json, &item), STREAM_EMPTY);
     CHECK(item.len == 0 && item.ptr == NULL);
     stream_json_free(&json);
+}
+
+/* Nor of one whose first byte was refused already, but which is known to be one by what came later. */
+static void what_was_refused_from_its_first_byte_on_is_peeked_at_as_nothing(void) {
+    static const char text[] = "{\"a\":1,\"b\":2";
+    stream_json json;
+    stream_json_desc desc;
+    stream_item item;
+    heap h;
+    size_t first, second, at, i, nothing = 0;
+    for (at = 1; at <= 3; at++) {
+        for (first = 1; first < sizeof text - 1; first++) {
+            for (second = first; second < sizeof text - 1; second++) {
+                const size_t cut[] = {0, first, second, sizeof text - 1};
+                memset(&desc, 0, sizeof desc);
+                use_heap(&desc, &h);
+                desc.first_len = 1;
+                CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+                h.fail_at = at;
+                for (i = 0; i < 3; i++) {
+                    stream_status status;
+                    CHECK_EQ(stream_json_feed(&json, text + cut[i], cut[i + 1] - cut[i]), STREAM_OK);
+                    while (stream_json_next(&json, &item) != STREAM_MORE) {
+                    }
+                    status = stream_json_peek(&json, &item);
+                    CHECK(status == STREAM_OK || item.len == 0);
+                    CHECK((item.ptr == NULL) == (item.len == 0));
+                    nothing += status == STREAM_OK && item.len == 0 && item.size > 0;
+                }
+                stream_json_free(&json);
+                CHECK_EQ(h.live, 0);
+            }
+        }
+    }
+    CHECK(nothing > 0);
 }
 
 static void caller_memory_is_never_outgrown_or_added_to(void) {
@@ -1688,6 +1746,17 @@ static void pick_follows_rfc_6901(void) {
     CHECK_PICK("{\"a\":1}", "/a\"", "0 none");
     CHECK_PICK("{\"a/b\":1,\"a~b\":2,\"a~0b\":3}", "/a/b", "0 none");
     CHECK_PICK("{\"a/b\":1,\"a~b\":2,\"a~0b\":3}", "/a~0b", "0 2");
+    CHECK_PICK("{\"a~\":1}", "/a~", "0 1"); /* no escape of RFC 6901, so it stands for itself */
+    CHECK_PICK("{\"a~\":{\"b\":2}}", "/a~/b", "0 2");
+    CHECK_PICK("{\"\\u0061~\":3}", "/a~", "0 3");
+    CHECK_PICK("{\"a~b\":1}", "/a~", "0 none");
+    {
+        static const char with_nul[] = "{\"foo\0\":1,\"foo\":2}"; /* where a step ends, a key does not */
+        const char *const pointer = "/foo";
+        stream_json_value out;
+        CHECK_EQ(stream_json_pick(with_nul, sizeof with_nul - 1, &pointer, 1, &out), STREAM_OK);
+        CHECK_BYTES(out.ptr, out.len, "2", 1);
+    }
 }
 
 /* Names and values of every length around those that are looked at together, an escaped quote at every place. */
@@ -2285,6 +2354,26 @@ static void check_names_the_first_byte_that_cannot_stand(void) {
     check_text("\"\xED\xA0\x80\"", STREAM_E_INVALID, 2);
     check_text("\"\xC0\x80\"", STREAM_E_INVALID, 1);
     check_text("\xEF\xBB\xBF{}", STREAM_E_INVALID, 0);
+}
+
+/* The kernels look at 64 bytes at a time, and on a lead's account into the next 64. */
+static void check_judges_a_lead_wherever_a_block_ends(void) {
+    static const unsigned char first[] = {0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE1, 0xEF, 0xF1, 0xF4, 0xF5, 0xFF};
+    static const char rest[] = "\x80\x80\x80";
+    size_t i, at, offset;
+    for (i = 0; i < COUNT(first); i++) {
+        const size_t more = first[i] < 0xE0 ? 1 : first[i] < 0xF0 ? 2 : 3;
+        const bool good = first[i] >= 0xC2 && first[i] <= 0xF4;
+        for (at = 1; at < 200; at++) {
+            char text[300];
+            memset(text, 'a', sizeof text);
+            text[0] = text[sizeof text - 1] = '"';
+            text[at] = (char)first[i];
+            memcpy(text + at + 1, rest, more);
+            CHECK_EQ(stream_json_check(text, sizeof text, &offset), good ? STREAM_OK : STREAM_E_INVALID);
+            if (!good) CHECK_EQ(offset, at);
+        }
+    }
 }
 
 static void check_calls_no_prefix_of_a_valid_text_invalid(void) {
@@ -3297,6 +3386,7 @@ int main(void) {
     RUN(the_tail_is_truthful);
     RUN(too_deep_is_one_item);
     RUN(too_long_is_one_item);
+    RUN(records_turn_anywhere_in_a_block);
     RUN(noise_that_began_like_a_value_may_hold_a_line_feed);
     RUN(a_nul_is_a_byte_like_others);
     RUN(hundred_thousand_brackets_are_safe);
@@ -3312,6 +3402,7 @@ int main(void) {
     RUN(after_a_refused_allocation_the_next_item_is_whole);
     RUN(what_is_lost_whole_can_still_be_asked);
     RUN(what_is_refused_memory_cannot_be_peeked_at);
+    RUN(what_was_refused_from_its_first_byte_on_is_peeked_at_as_nothing);
     RUN(caller_memory_is_never_outgrown_or_added_to);
     RUN(settings_that_cannot_be_meant_are_refused);
     RUN(feed_is_refused_while_a_loan_is_left);
@@ -3345,6 +3436,7 @@ int main(void) {
     RUN(what_is_no_integer_says_why);
     RUN(a_record_separator_begins_a_text);
     RUN(check_names_the_first_byte_that_cannot_stand);
+    RUN(check_judges_a_lead_wherever_a_block_ends);
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(check_goes_1024_levels_deep);

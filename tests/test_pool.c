@@ -739,6 +739,35 @@ static void arena(void) {
     CHECK(need < 1000 * 4096 + 500 * 8192 + 500 * 16384 + 2000 * 300);
 }
 
+/* Tiers of none: what only they could serve is never to be had, and not a matter of waiting. */
+static void arena_empty_tiers(void) {
+    stream_pool_desc d = desc_of(NULL, 64, 1, 128, 0, 0);
+    stream_pool pool;
+    stream_pool_buf *a;
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    refused(&pool, 100, STREAM_E_ARGUMENT);
+    a = get(&pool, 64);
+    refused(&pool, 100, STREAM_E_ARGUMENT);
+    refused(&pool, 64, STREAM_FULL);
+    put(a);
+    put(get(&pool, 64));
+    stream_pool_free(&pool);
+    free(d.memory);
+
+    d = desc_of(NULL, 64, 0, 128, 1, 0);
+    d.memory_size = stream_pool_memory(&d);
+    d.memory = malloc(d.memory_size);
+    CHECK_EQ(stream_pool_init(&pool, &d), STREAM_OK);
+    a = get(&pool, 1); /* the larger one */
+    CHECK_EQ(a->capacity, 128);
+    refused(&pool, 1, STREAM_FULL);
+    put(a);
+    stream_pool_free(&pool);
+    free(d.memory);
+}
+
 static void arena_full_size(void) {
     stream_pool_desc d = desc_of(NULL, 64, 200, 4096, 3, 0);
     stream_pool_buf *bufs[203], *none;
@@ -2575,6 +2604,7 @@ int main(void) {
     RUN(nomem);
     RUN(torture);
     RUN(arena);
+    RUN(arena_empty_tiers);
     RUN(arena_full_size);
     RUN(references);
     RUN(misuse);

@@ -1769,7 +1769,16 @@ static void broadcast_model(void) {
                 } else {
                     uint64_t at = reader[2].next;
                     CHECK_EQ(stream_broadcast_hold(&reader[2]), STREAM_OK);
-                    CHECK_EQ(reader[2].next, (int64_t)(floor - at) > 0 ? floor : at);
+                    if ((int64_t)(floor - at) > 0) { /* held from the oldest on: what is before is lost */
+                        CHECK_EQ(reader[2].next, floor);
+                        CHECK_EQ(reader[2].gap_items, floor - at);
+                        lost[2] += floor - at;
+                        lost_bytes[2] += bytes_between(at, floor, most);
+                    } else {
+                        CHECK_EQ(reader[2].next, at);
+                    }
+                    CHECK_EQ(reader[2].lost_items, lost[2]);
+                    CHECK_EQ(reader[2].lost_bytes, lost_bytes[2]);
                     CHECK_EQ(stream_broadcast_hold(&reader[1]), STREAM_FULL);
                 }
             }

@@ -12,6 +12,7 @@ enum { FREE_WORK = 131072 };                /* bytes that may be passed in searc
 /* "/pointer=json" taken apart into a rule; the pointer's copy lies in `memory`. */
 static const char *parse_rule(const char *text, stream_json_rule *rule, char *memory, size_t cap) {
     const char *equals = strchr(text, '='), *p;
+    stream_json_writer w;
     size_t len = equals ? (size_t)(equals - text) : 0, offset;
     if (!equals || len == 0 || text[0] != '/') return "is not /pointer=json";
     if (len >= cap) return "has a pointer that is too long";
@@ -24,6 +25,9 @@ static const char *parse_rule(const char *text, stream_json_rule *rule, char *me
     memset(rule, 0, sizeof *rule);
     rule->pointer = memory;
     rule->value = stream_json_value_of(equals + 1, strlen(equals + 1));
+    stream_json_writer_init(&w, NULL, 0);
+    if (stream_json_rewrite("{}", 2, rule, 1, &w, NULL, NULL) != STREAM_OK)
+        return "has a pointer that is none, or goes too deep";
     return NULL;
 }
 
@@ -52,6 +56,11 @@ const char *filter_init(filter *f, const options *o, const char **which) {
     (void)stream_sse_init(&f->sse, NULL);
     f->active = f->rules || f->drop.count || f->only.count || f->diff[0];
     return NULL;
+}
+
+/* A name with a NUL in it can be read, but not be written: what is written anew has none. */
+static bool writable(const stream_sse_event *event) {
+    return stream_find_byte(event->event.ptr, event->event.len, '\0') == event->event.len;
 }
 
 static bool among(const texts *t, stream_slice name) {
@@ -100,7 +109,7 @@ static stream_slice key_of(const filter *f, const stream_sse_event *event) {
     stream_json_value key = {NULL, 0, STREAM_JSON_NONE};
     stream_slice data = event->data;
     size_t offset;
-    if (!f->diff[0] || stream_sse_type(event).len > MAX_PATCHED ||
+    if (!f->diff[0] || stream_sse_type(event).len > MAX_PATCHED || !writable(event) ||
         stream_json_value_of(data.ptr, data.len).type != STREAM_JSON_OBJECT ||
         stream_json_check(data.ptr, data.len, &offset) != STREAM_OK ||
         stream_json_pick(data.ptr, data.len, &pointer, 1, &key) != STREAM_OK || key.len > MAX_KEY)
@@ -300,8 +309,9 @@ filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool
     stream_slice type = stream_sse_type(event);
     stream_json_writer w;
     stream_pool_buf *buf;
+    stream_status status;
     uint64_t hits;
-    size_t len;
+    size_t len, room = event->data.len + f->grows;
     if ((f->only.count && !among(&f->only, type)) || among(&f->drop, type)) {
         r->counts.filtered++;
         return FILTER_DROP;
@@ -309,19 +319,21 @@ filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool
     /* What is no JSON ("[DONE]") is nothing that rules speak of. */
     if (f->rules == 0 || stream_json_check(event->data.ptr, event->data.len, &len) != STREAM_OK)
         return FILTER_PASS;
-    if (stream_pool_acquire(r->s.pool, event->data.len + f->grows, &buf) != STREAM_OK) return FILTER_FAILED;
-    stream_json_writer_init(&w, buf->data, buf->capacity);
-    if (stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL) !=
-            STREAM_OK ||
-        stream_json_writer_finish(&w, &len) != STREAM_OK) {
+    for (;;) {
+        if (stream_pool_acquire(r->s.pool, room, &buf) != STREAM_OK) return FILTER_FAILED;
+        stream_json_writer_init(&w, buf->data, buf->capacity);
+        (void)stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL);
+        status = stream_json_writer_finish(&w, &room);
+        if (status == STREAM_OK) break;
         stream_pool_release(buf);
-        return FILTER_FAILED;
+        /* A key that stands several times is set as often, and a new one may need escapes. */
+        if (status != STREAM_FULL) return FILTER_FAILED;
     }
     if (!hits) {
         stream_pool_release(buf);
         return FILTER_PASS;
     }
-    buf->len = len;
+    buf->len = room;
     *data = buf;
     r->counts.rewritten++;
     return FILTER_CHANGED;
@@ -331,12 +343,22 @@ bool filter_terminal(const relay *r, const stream_sse_event *event) {
     return among(&r->o.terminal, event->data) || among(&r->o.terminal, stream_sse_type(event));
 }
 
-bool filter_terminal_block(relay *r, const char *ptr, size_t len) {
+/* Takes a block apart; true when it is an event, filter.sse.event. Behind the beginning of a stream a byte
+   order mark is none, but part of a field that nobody knows. */
+static bool take_apart(relay *r, const char *ptr, size_t len, bool first, stream_item *item) {
     stream_sse *sse = &r->filter.sse;
-    stream_item item;
     stream_sse_reset(sse);
+    if (!first) {
+        (void)stream_sse_feed(sse, "\n", 1);
+        (void)stream_sse_next(sse, item);
+    }
     (void)stream_sse_feed(sse, ptr, len);
-    return stream_sse_next(sse, &item) == STREAM_OK && filter_terminal(r, &sse->event);
+    return stream_sse_next(sse, item) == STREAM_OK;
+}
+
+bool filter_terminal_block(relay *r, const char *ptr, size_t len, bool first) {
+    stream_item item;
+    return take_apart(r, ptr, len, first, &item) && filter_terminal(r, &r->filter.sse.event);
 }
 
 /* Room for `more` bytes behind (*out)->len, in a larger buffer if need be. */
@@ -383,20 +405,25 @@ static bool add_block(relay *r, stream_pool_buf **out, const stream_item *item,
            add(r, out, item->ptr + item->len, len - before - item->len);
 }
 
-bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out) {
-    stream_sse *sse = &r->filter.sse;
+bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, bool first, stream_pool_buf **out) {
     stream_item item;
     stream_pool_buf *data = NULL;
     stream_sse_event event;
     filter_verdict verdict;
     diff_found found;
     bool good;
-    stream_sse_reset(sse);
-    (void)stream_sse_feed(sse, ptr, len);
-    if (stream_sse_next(sse, &item) != STREAM_OK) return add(r, out, ptr, len); /* a comment, an id alone */
-    event = sse->event;
+    if (!take_apart(r, ptr, len, first, &item))
+        return add(r, out, ptr, len); /* a comment, an id alone */
+    event = r->filter.sse.event;
     verdict = filter_event(r, &event, &data);
-    if (verdict == FILTER_DROP || verdict == FILTER_FAILED) return verdict == FILTER_DROP;
+    if (verdict == FILTER_FAILED) return false;
+    /* A blank line in the place of the first block: behind it no byte order mark becomes one. */
+    if (verdict == FILTER_DROP) return !first || add(r, out, "\n", 1);
+    if (data && (item.flags & STREAM_COPIED) && !writable(&event)) { /* it cannot pass as it was, either */
+        stream_pool_release(data);
+        r->counts.filtered++;
+        return !first || add(r, out, "\n", 1);
+    }
     if (data) event.data = stream_slice_of(data->data, data->len);
     memset(&found, 0, sizeof found);
     good = true;

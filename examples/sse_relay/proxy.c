@@ -208,7 +208,8 @@ static void cut_text(char *dst, size_t cap, stream_slice text) {
 /* All values of a list that may stand in several fields, and our own behind them. One that is too long is
    begun anew. */
 static void add_to_list(char *dst, size_t cap, stream_slice fields, const char *list, const char *own) {
-    size_t most = cap - strlen(own) - 3, len = 0;
+    const size_t own_len = strlen(own), most = cap - own_len - 3;
+    size_t len = 0;
     stream_slice name, value;
     while (http_field_next(&fields, &name, &value)) {
         if (!http_same(name, list) || value.len == 0) continue;
@@ -220,7 +221,7 @@ static void add_to_list(char *dst, size_t cap, stream_slice fields, const char *
         memcpy(dst + len + value.len, ", ", 2);
         len += value.len + 2;
     }
-    strcpy(dst + len, own);
+    memcpy(dst + len, own, own_len + 1);
 }
 
 /* What the upstream gets to see, in e->request. */
@@ -564,11 +565,13 @@ static void hold(exchange *e, const char *ptr, size_t len) {
                 e->skipping = false;
                 e->from = end;
             } else {
+                const char *block = u->buf->data + e->done;
+                bool first = item.offset + item.len == end - e->done; /* it begins where the stream does */
                 if (e->r->o.terminal.count && !e->through &&
-                    filter_terminal_block(e->r, u->buf->data + e->done, end - e->done))
+                    filter_terminal_block(e->r, block, end - e->done, first))
                     e->complete = true;
                 if (e->filtered &&
-                    !filter_block(e->r, &e->diff, u->buf->data + e->done, end - e->done, &e->made))
+                    !filter_block(e->r, &e->diff, block, end - e->done, first, &e->made))
                     e->starved = true;
             }
             e->done = end;

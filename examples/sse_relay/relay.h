@@ -276,7 +276,7 @@ typedef struct filter {
     char pointer[MAX_TEXTS][256];
     unsigned rules;
     char diff[128]; /* pointer to the key; empty: no --diff */
-    size_t grows;   /* what they can add to one event */
+    size_t grows;   /* what they add to one event, as a rule */
     stream_sse sse; /* takes a block apart */
 } filter;
 
@@ -324,13 +324,13 @@ const char *filter_init(filter *f, const options *o, const char **which);
 /* --drop, --only, --set. CHANGED: *data has the new data and its length, a reference of the caller's.
    FAILED: no memory. */
 filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool_buf **data);
-/* A whole block of an event stream: what becomes of it goes behind what is in *out, which may be NULL and
-   may be replaced. d: the stream's, made when it is needed. False: no memory. */
-bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, stream_pool_buf **out);
+/* A whole block of an event stream, `first`: of its beginning. What becomes of it goes behind what is in
+   *out, which may be NULL and may be replaced. d: the stream's, made when it is needed. False: no memory. */
+bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, bool first, stream_pool_buf **out);
 /* Whether an event is one that --terminal names. */
 bool filter_terminal(const relay *r, const stream_sse_event *event);
 /* Whether a whole block is such an event. */
-bool filter_terminal_block(relay *r, const char *ptr, size_t len);
+bool filter_terminal_block(relay *r, const char *ptr, size_t len, bool first);
 
 /* ---- admin.c ---- */
 
