@@ -1456,6 +1456,36 @@ static void subscriber_that_keeps_up_gets_every_event(void) {
     free(b.ptr);
 }
 
+static void what_ends_behind_the_child_disturbs_no_subscriber(void) {
+    /* The last second is for a subscriber that has not taken everything yet; our input ends within it. */
+    const char *path = path_of("socket3"), *go = path_of("go3"), *file = path_of("state3");
+    int status, subscriber, in[2];
+    bytes b;
+    pid_t pid;
+    char first[300];
+    pipe_or_die(in);
+    unlink(go);
+    unlink(file);
+    pid = spawn(ARGS(A(wrap_path), A("--stdin=-"), A("--status-file"), A(file), A("--listen"),
+                     A(format("unix:%s", path)), A("--"), A("/bin/sh"), A("-c"),
+                     A(format("while ! test -e %s; do sleep 0.01; done; %s --seed=9 --turns=200", go,
+                              fake_path))),
+                in[0], open("/dev/null", O_WRONLY | O_CLOEXEC), -1, NULL);
+    close(in[0]);
+    subscriber = ask(path, "/events", "localhost");
+    CHECK(read(subscriber, first, sizeof first) > 0);
+    write_text(go, "", 0);
+    AWAIT(exit_code_shown(file, 0));
+    CHECK_EQ(write(in[1], "late", 4), 4);
+    close(in[1]);
+    b = answer_of(subscriber);
+    waitpid(pid, &status, 0);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK(b.len > 10000);
+    free(b.ptr);
+}
+
 /* ---- the view ------------------------------------------------------------------------------------ */
 
 /* A time in the summary, of which the state has whole milliseconds. */
@@ -3097,6 +3127,7 @@ int main(int argc, char **argv) {
     RUN(mapping_of_ones_own);
     RUN(endpoint_tells_how_it_goes);
     RUN(subscriber_that_keeps_up_gets_every_event);
+    RUN(what_ends_behind_the_child_disturbs_no_subscriber);
     RUN(summary_is_complete_1_17);
     RUN(slow_reader_shows_in_the_state);
     RUN(slow_reader_shows_in_the_metrics);

@@ -266,8 +266,13 @@ void endpoint_close(run *r) {
         server_end(one->c);
     }
     server_drain(&e.s);
-    while (e.s.active > 0 && stream_now_ns() - begun < LAST_NS)
-        if (server_run(&e.s, UINT64_C(50000000)) < 0) break;
+    while (e.s.active > 0 && stream_now_ns() - begun < LAST_NS) {
+        stream_io_op *op;
+        server_settle(&e.s);
+        if (stream_io_wait(&e.s.io, UINT64_C(50000000)) < 0) break;
+        while ((op = stream_io_next(&e.s.io)) != NULL)
+            if (op->user) server_take(&e.s, op); /* the others are of the loop that has ended */
+    }
     server_free(&e.s);
     stream_pool_free(&e.pool);
     e.open = false;

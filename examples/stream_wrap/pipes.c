@@ -407,6 +407,9 @@ void pipes_close(run *r) {
         close_lane(r, &r->child_err);
         close_lane(r, &r->child_in);
     }
+    stream_io_cancel(r->io, &r->input.op);
+    stream_io_cancel(r->io, &r->gone);
+    stream_io_cancel(r->io, &r->out.op); /* what nobody took: its bytes go, too */
     stream_pool_release(r->buf);
     r->buf = NULL;
 }
