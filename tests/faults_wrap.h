@@ -173,8 +173,10 @@ static bool ask_status(void) {
     return has(&heard[i], "HTTP/1.1 200") && has(&heard[i], "\"exit_code\":null}");
 }
 
-/* A subscriber, another client, and only then does the child get what it waits for: the end of its input.
- */
+/* The child waits for the end of our input. When that cannot be read, it begins there and then, and we say so. */
+static bool begins_too_soon(void) { return has(&now.err, "standard input: "); }
+
+/* A subscriber, another client, and only then does the child get what it waits for: the end of its input. */
 static void wrap_listen(void) {
     static char script[PATH_MAX + 200], address[160];
     unsigned i;
@@ -196,9 +198,6 @@ static void wrap_listen(void) {
     finish();
     if (begins_too_soon()) now.wrong = NULL; /* and may have ended before the next client came */
 }
-
-/* The child waits for the end of our input: when that cannot be read, it says so, and then runs beside us. */
-static bool begins_too_soon(void) { return has(&now.err, "standard input: "); }
 
 static const char *judge_listen(void) {
     static unsigned events;

@@ -38,8 +38,8 @@ else
     job wrap_totals "echo 'skip wrap_totals: no python3 here'"
 fi
 # The tools with every call of the system and of malloc failing in turn, a sample of them: `make faults` has all.
-if $CC -shared -fPIC -O1 tests/faults_inject.c -o "$out/faults_inject.so" 2>/dev/null &&
-    $CC -O1 $W -D_GNU_SOURCE tests/faults.c -o "$out/faults" 2>/dev/null; then
+if $CC -shared -fPIC -O1 tests/faults_inject.c -o "$out/faults_inject.so" 2>/dev/null; then
+    $CC -O1 $W -D_GNU_SOURCE tests/faults.c -o "$out/faults" || exit 1
     job faults_wrap "$out/faults wrap"
     job faults_relay "$out/faults relay"
     if command -v tmux >/dev/null; then job faults_bridge "$out/faults bridge"
