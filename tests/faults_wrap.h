@@ -173,7 +173,7 @@ static bool ask_status(void) {
     return has(&heard[i], "HTTP/1.1 200") && has(&heard[i], "\"exit_code\":null}");
 }
 
-/* The child waits for the end of our input. When that cannot be read, it begins there and then, and we say so. */
+/* The child waits for the end of our input. When that cannot be read, it begins at once, and we say so. */
 static bool begins_too_soon(void) { return has(&now.err, "standard input: "); }
 
 /* A subscriber, another client, and only then does the child get what it waits for: the end of its input. */
