@@ -131,7 +131,7 @@ static const struct {
     {CALL_lstat, ANY, 0, EACCES},
     {CALL_lseek, ANY, 0, EIO},
     {CALL_ftruncate, ANY, 0, EIO},
-    {CALL_mkstemp, ANY, 0, ENOSPC},
+    {CALL_mkostemp, ANY, 0, ENOSPC},
     {CALL_rename, ANY, 0, ENOSPC},
     {CALL_unlink, ANY, 0, EACCES},
     {CALL_opendir, ANY, 0, EMFILE},

@@ -10,7 +10,7 @@
     X(memory) X(read) X(write) X(writev) X(recv) X(send) X(sendmsg) X(splice) X(tee) X(open) \
     X(close) X(pipe2) X(socketpair) X(socket) X(bind) X(listen) X(accept4) X(connect) X(shutdown) \
     X(setsockopt) X(getsockopt) X(getsockname) X(getpeername) X(getaddrinfo) X(getnameinfo) X(fcntl) \
-    X(ioctl) X(dup2) X(fstat) X(lstat) X(lseek) X(ftruncate) X(mkstemp) X(rename) X(unlink) \
+    X(ioctl) X(dup2) X(fstat) X(lstat) X(lseek) X(ftruncate) X(mkostemp) X(rename) X(unlink) \
     X(opendir) X(readdir) X(fopen) X(fread) X(fflush) X(chdir) X(epoll_create1) X(epoll_ctl) \
     X(epoll_wait) X(eventfd) X(poll) X(pselect) X(mmap) X(syscall) X(fork) X(execvp) X(waitpid) \
     X(waitid) X(kill) X(setsid) X(setpgid) X(prctl) X(posix_openpt) X(grantpt) X(unlockpt) \

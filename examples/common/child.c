@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT-0 */
 #if !defined(_WIN32)
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE 1 /* pipe2, posix_openpt */
+#define _GNU_SOURCE 1 /* pipe2, posix_openpt, mkostemp */
 #endif
 #include "child.h"
 
@@ -26,7 +26,7 @@
 /* In child.os. */
 enum { GUARDIAN = 0, CONTROL = 1 };
 
-/* Both ends close-on-exec; atomically where the system can. */
+/* Both ends close-on-exec; atomically where the system can: another thread may start a child in between. */
 static int pipe_cloexec(int ends[2]) {
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
     return pipe2(ends, O_CLOEXEC);
@@ -39,10 +39,14 @@ static int pipe_cloexec(int ends[2]) {
 }
 
 static int socket_cloexec(int ends[2]) {
+#if defined(SOCK_CLOEXEC)
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+#else
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return -1;
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     return 0;
+#endif
 }
 
 static int set_nonblocking(int fd) {
@@ -69,7 +73,11 @@ static int set_size(int fd, unsigned columns, unsigned rows) {
 static int open_terminal(int ends[2], const child_desc *desc) {
     struct termios mode;
     const char *name;
+#if defined(__linux__)
+    ends[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+#else
     ends[0] = posix_openpt(O_RDWR | O_NOCTTY);
+#endif
     if (ends[0] < 0 || grantpt(ends[0]) != 0 || unlockpt(ends[0]) != 0 || (name = ptsname(ends[0])) == NULL)
         return -1;
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
@@ -91,11 +99,11 @@ static int open_file(int ends[2]) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    ends[1] = mkstemp(path);
+    ends[1] = mkostemp(path, O_CLOEXEC);
     if (ends[1] < 0) return -1;
     ends[0] = open(path, O_RDONLY | O_CLOEXEC);
     unlink(path);
-    if (ends[0] < 0 || fcntl(ends[1], F_SETFD, FD_CLOEXEC) != 0) return -1;
+    if (ends[0] < 0) return -1;
     return fcntl(ends[1], F_SETFL, O_APPEND);
 }
 
