@@ -507,16 +507,21 @@ static void far_read(stream_fd fd, void *data, size_t len) {
 }
 static void far_close(stream_fd fd) { closesocket((SOCKET)fd); }
 static void far_shutdown(stream_fd fd) { shutdown((SOCKET)fd, SD_SEND); }
-static stream_fd listener(struct sockaddr_in *address) {
+/* A port of its own, at which nobody listens. */
+static stream_fd bound(struct sockaddr_in *address) {
     int len = (int)sizeof *address;
     SOCKET s = socket(AF_INET, SOCK_STREAM, 0);
     memset(address, 0, sizeof *address);
     address->sin_family = AF_INET;
     address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK(bind(s, (struct sockaddr *)address, sizeof *address) == 0);
-    CHECK(listen(s, 128) == 0);
     CHECK(getsockname(s, (struct sockaddr *)address, &len) == 0);
     return (stream_fd)s;
+}
+static stream_fd listener(struct sockaddr_in *address) {
+    stream_fd s = bound(address);
+    CHECK(listen((SOCKET)s, 128) == 0);
+    return s;
 }
 static stream_fd fresh_socket(void) { return (stream_fd)socket(AF_INET, SOCK_STREAM, 0); }
 static void tcp_pair(stream_fd pair[2]) {
@@ -558,15 +563,20 @@ static stream_fd fresh_socket(void) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     return fd;
 }
-static stream_fd listener(struct sockaddr_in *address) {
+/* A port of its own, at which nobody listens. */
+static stream_fd bound(struct sockaddr_in *address) {
     socklen_t len = sizeof *address;
     int s = fresh_socket();
     memset(address, 0, sizeof *address);
     address->sin_family = AF_INET;
     address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK(bind(s, (struct sockaddr *)address, sizeof *address) == 0);
-    CHECK(listen(s, 1024) == 0);
     CHECK(getsockname(s, (struct sockaddr *)address, &len) == 0);
+    return s;
+}
+static stream_fd listener(struct sockaddr_in *address) {
+    stream_fd s = bound(address);
+    CHECK(listen(s, 1024) == 0);
     return s;
 }
 static void tcp_pair(stream_fd pair[2]) {
@@ -1075,8 +1085,9 @@ static void accepts_and_connects(void) {
     CHECK_EQ(accepted, CLIENTS);
     CHECK_EQ(connected, CLIENTS);
     for (i = 0; i < CLIENTS; i++) stream_io_close(&io, &client[i]), stream_io_close(&io, &server[i]);
-    /* Nobody listens any more. */
+    /* Nobody listens. */
     stream_io_close(&io, &listening);
+    l = bound(&address);
     memset(&connect_op[0], 0, sizeof connect_op[0]);
     stream_io_attach(&io, &client[0], fresh_socket());
     stream_io_connect(&io, &connect_op[0], &client[0], &address, sizeof address);
@@ -1087,6 +1098,7 @@ static void accepts_and_connects(void) {
     CHECK_EQ(connect_op[0].os_error, ECONNREFUSED);
 #endif
     stream_io_close(&io, &client[0]);
+    far_close(l);
     CHECK_EQ(io.in_flight, 0);
     end();
 }
