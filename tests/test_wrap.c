@@ -77,9 +77,12 @@ static void pipe_or_die(int ends[2]) {
 }
 
 static pid_t spawn(char *const argv[], int in, int out, int err, const char *preload) {
+    size_t i;
     pid_t pid = fork();
     if (pid == 0) {
-        signal(SIGPIPE, SIG_DFL);
+        static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP};
+        for (i = 0; i < sizeof numbers / sizeof *numbers; i++) /* some may be ignored, as below nohup */
+            signal(numbers[i], SIG_DFL);
         if (preload) setenv("LD_PRELOAD", preload, 1);
         if (in >= 0) dup2(in, 0);
         if (out >= 0) dup2(out, 1);
