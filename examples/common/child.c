@@ -77,10 +77,10 @@ static int open_terminal(int ends[2], const child_desc *desc) {
     ends[0] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 #else
     ends[0] = posix_openpt(O_RDWR | O_NOCTTY);
+    if (ends[0] >= 0) fcntl(ends[0], F_SETFD, FD_CLOEXEC);
 #endif
     if (ends[0] < 0 || grantpt(ends[0]) != 0 || unlockpt(ends[0]) != 0 || (name = ptsname(ends[0])) == NULL)
         return -1;
-    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     ends[1] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (ends[1] < 0 || tcgetattr(ends[1], &mode) != 0) return -1;
     mode.c_iflag &= (tcflag_t) ~(BRKINT | ICRNL | INLCR | IGNCR | INPCK | ISTRIP | IXON);
