@@ -40,9 +40,11 @@ fi
 # The tools with every call of the system and of malloc failing in turn, a sample of them: `make faults` has all.
 if $CC -shared -fPIC -O1 tests/faults_inject.c -o "$out/faults_inject.so" 2>/dev/null; then
     $CC -O1 $W -D_GNU_SOURCE tests/faults.c -o "$out/faults" || exit 1
-    job faults_wrap "$out/faults wrap"
-    job faults_relay "$out/faults relay"
-    if command -v tmux >/dev/null; then job faults_bridge "$out/faults bridge"
+    # Most of it is waiting, so some scenarios at a time.
+    faults() { job faults_$1 "$out/faults list | grep '^$1' | xargs -P 4 -I{} $out/faults {}"; }
+    faults wrap
+    faults relay
+    if command -v tmux >/dev/null; then faults bridge
     else job faults_bridge "echo 'skip faults.bridge: no tmux here'"; fi
 else
     job faults "echo 'skip faults: no library can be loaded before the C library here, which has to be glibc'"
