@@ -534,9 +534,10 @@ const cases = {
         same(await b.stop(), 0);
     },
     async a_bracketed_paste_is_whole_through_output_and_others({bridge}) {
-        const to = join(home, 'pasted'), size = 1 << 20;
+        const to = script('pasted', ''), size = 1 << 20;
         // A slow reader, and output all the while.
         const s = session('exec sh ' + script('paster', `stty raw -echo; printf '\\033[?2004hready\\r\\n'
+while [ ! -e ${to}.seen ]; do sleep .02; done
 (while :; do date; sleep .02; done) &
 while [ ! -e ${to}.stop ]; do dd bs=8192 count=1 2>/dev/null; sleep .002; done >${to}
 kill $!
@@ -545,6 +546,7 @@ kill $!
               w = new Viewer(bridge, s, {token: bridge.write});
         await until('the reader', () => v.has('ready'));
         await w.ready();
+        script('pasted.seen', ''); // which the output is about to move off the screen
         let text = '';
         while (text.length < size) text += randomBytes(60).toString('base64') + '\u00e9\u4e2d;"$#{}\'\\';
         const bytes = Buffer.from(text).subarray(0, size);

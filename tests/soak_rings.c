@@ -151,7 +151,8 @@ static void flood_run(const char *name, bool (*put)(uint64_t), bool (*get)(uint6
     do after = flood_pace(&f); /* a busy machine may need several looks; one that got slower stays slow */
     while (after > before * 1.25 && ++tries < 20);
     CHECK(before > 0 && after > 0);
-    CHECK(after <= before * 2); /* some machines have two gears */
+    /* Some machines have two gears. A sample runs for too short a time to tell how fast: it shows the figures only. */
+    CHECK(soaked(1000000) < 1000000 || after <= before * 2);
     printf("  %-9s %llu operations in %.1f s; %.1f ns before, %.1f after; %ld KiB, then %ld\n", name,
            (unsigned long long)f.operations, seconds, before, after, f.resident[0], f.resident[1]);
 }
