@@ -443,7 +443,7 @@ typedef struct stream_json__rules {
 /* What checking remembers of the value so far. */
 typedef struct stream_json__grammar {
     uint64_t kinds[STREAM_JSON_CHECK_DEPTH / 64]; /* one bit a level: 1 object; the innermost 64 are in top */
-    uint64_t top;
+    uint64_t top;                                 /* from bit 63, the innermost, down */
     size_t depth;
     /* 0 or 1: the next token may be a value, may be a name, is a colon; the last one ended a value, began an
        object or array. */
@@ -1233,6 +1233,9 @@ STREAM__AVX2 STREAM__INLINE stream__v64_avx2 stream__or_avx2(stream__v64_avx2 v,
     return v;
 }
 STREAM__AVX2 STREAM__INLINE uint64_t stream__high_avx2(stream__v64_avx2 v) { return stream__bits_avx2(v.a, v.b); }
+STREAM__AVX2 STREAM__INLINE bool stream__plain_avx2(stream__v64_avx2 v, stream__c64_avx2 c) {
+    return _mm256_movemask_epi8(_mm256_and_si256(_mm256_cmpgt_epi8(v.a, c), _mm256_cmpgt_epi8(v.b, c))) == -1;
+}
 STREAM__AVX2 STREAM__INLINE uint64_t stream__bit5_avx2(stream__v64_avx2 v) {
     return stream__bits_avx2(_mm256_slli_epi16(v.a, 2), _mm256_slli_epi16(v.b, 2));
 }
@@ -1280,6 +1283,11 @@ STREAM__INLINE stream__v64_sse2 stream__or_sse2(stream__v64_sse2 v, stream__c64_
 STREAM__INLINE uint64_t stream__high_sse2(stream__v64_sse2 v) {
     return stream__bits_sse2(v.v[0], v.v[1], v.v[2], v.v[3]);
 }
+STREAM__INLINE bool stream__plain_sse2(stream__v64_sse2 v, stream__c64_sse2 c) {
+    return _mm_movemask_epi8(
+               _mm_and_si128(_mm_and_si128(_mm_cmpgt_epi8(v.v[0], c), _mm_cmpgt_epi8(v.v[1], c)),
+                             _mm_and_si128(_mm_cmpgt_epi8(v.v[2], c), _mm_cmpgt_epi8(v.v[3], c)))) == 0xFFFF;
+}
 STREAM__INLINE uint64_t stream__bit5_sse2(stream__v64_sse2 v) {
     return stream__bits_sse2(_mm_slli_epi16(v.v[0], 2), _mm_slli_epi16(v.v[1], 2), _mm_slli_epi16(v.v[2], 2),
                              _mm_slli_epi16(v.v[3], 2));
@@ -1325,6 +1333,11 @@ STREAM__INLINE stream__v64_neon stream__or_neon(stream__v64_neon v, stream__c64_
 }
 STREAM__INLINE uint64_t stream__high_neon(stream__v64_neon v) {
     return ~stream__upto_neon(v, stream__all_neon(0x7F));
+}
+STREAM__INLINE bool stream__plain_neon(stream__v64_neon v, stream__c64_neon c) {
+    const int8x16_t least = vminq_s8(vminq_s8(vreinterpretq_s8_u8(v.v[0]), vreinterpretq_s8_u8(v.v[1])),
+                                     vminq_s8(vreinterpretq_s8_u8(v.v[2]), vreinterpretq_s8_u8(v.v[3])));
+    return vminvq_s8(least) > vgetq_lane_s8(vreinterpretq_s8_u8(c), 0);
 }
 STREAM__INLINE uint64_t stream__bit5_neon(stream__v64_neon v) {
     uint8x16_t x = vdupq_n_u8(0x20);
@@ -1393,6 +1406,15 @@ STREAM__INLINE uint64_t stream__high_scalar(stream__v64_scalar v) {
     for (i = 0; i < 8; i++) bits |= stream__gather(v.w[i]) << (8 * i);
     return bits;
 }
+STREAM__INLINE bool stream__plain_scalar(stream__v64_scalar v, stream__c64_scalar c) {
+    uint64_t high = 0, above = STREAM__BYTES(0x80);
+    int i;
+    for (i = 0; i < 8; i++) {
+        high |= v.w[i];
+        above &= (v.w[i] & STREAM__BYTES(0x7F)) + (STREAM__BYTES(0x7F) - c);
+    }
+    return ((high | ~above) & STREAM__BYTES(0x80)) == 0;
+}
 STREAM__INLINE uint64_t stream__bit5_scalar(stream__v64_scalar v) {
     uint64_t bits = 0;
     int i;
@@ -1459,6 +1481,39 @@ STREAM__INLINE uint64_t stream__odd_escapes_neon(const char *bytes, uint64_t esc
 }
 #endif
 
+/* Without a jump that depends on the bracket: nobody could foretell it. */
+static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t open, uint64_t close, uint64_t object) {
+    uint64_t rest, kinds = *top, after = 0;
+    for (rest = open | close; rest; rest &= rest - 1) {
+        const unsigned at = stream_json__lowest(rest), opens = open >> at & 1;
+        kinds = ((kinds >> opens) << (opens ^ 1)) | (object >> at & 1) << 63;
+        after |= kinds >> 63 << at;
+    }
+    *top = kinds;
+    return after;
+}
+#if STREAM__SIMD_X86
+#define stream__object_after_sse2 stream__object_after_scalar
+/* From one that closes to the next: what is opened between is gathered at once. */
+STREAM__AVX2 STREAM__INLINE uint64_t stream__object_after_avx2(uint64_t *top, uint64_t open, uint64_t close,
+                                                               uint64_t object) {
+    uint64_t rest, kinds = *top, after = object;
+    unsigned n;
+    for (rest = close; rest; rest &= rest - 1) {
+        const uint64_t before = open & (rest ^ (rest - 1));
+        n = stream__count_avx2(before);
+        kinds = (kinds >> n | _pext_u64(object, before) << 1 << (63 - n)) << 1;
+        after |= rest & (0 - rest) & (0 - (kinds >> 63));
+        open ^= before;
+    }
+    n = stream__count_avx2(open);
+    *top = kinds >> n | _pext_u64(object, open) << 1 << (63 - n);
+    return after;
+}
+#elif STREAM__SIMD_NEON
+#define stream__object_after_neon stream__object_after_scalar
+#endif
+
 /* The lowest n bits, n from 1 to 64. */
 STREAM__INLINE uint64_t stream_json__below(unsigned n) { return ~UINT64_C(0) >> (64 - n); }
 
@@ -1497,12 +1552,14 @@ typedef struct stream_json__digits {
    bytes that equal it, the others for those that are at most it. digits: what numbers are made of.
    odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
    is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
-   it cannot say. */
+   it cannot say. object_after: the brackets behind which an object is innermost, where `object` are those that open
+   one; *top has the kinds of all that are open, the innermost highest, and room for more. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
     void (*digits)(const char *bytes, stream_json__digits *digits);
     uint64_t (*odd_escapes)(const char *bytes, uint64_t escaped);
     bool (*is_utf8)(const char *bytes);
+    uint64_t (*object_after)(uint64_t *top, uint64_t open, uint64_t close, uint64_t object);
 } stream_json__words;
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
@@ -1524,12 +1581,24 @@ STREAM__INLINE unsigned stream_json__walk_brackets(stream_json__scan *s, uint64_
     return closed;
 }
 
-/* Whether a value that is `depth` deep, below 64, stays open through a block, as far as eight groups of eight bytes
-   tell, each taken as if its closing brackets stood first. */
+/* How many bits are set in each four of x. */
+STREAM__INLINE uint64_t stream_json__nibbles(uint64_t x) {
+    x -= x >> 1 & STREAM__BYTES(0x55);
+    return (x & STREAM__BYTES(0x33)) + (x >> 2 & STREAM__BYTES(0x33));
+}
+
+/* Whether a value that is `depth` deep, at most 64, stays open through a block in which as many brackets or more are
+   closed, as far as sixteen groups of four bytes tell, each taken as if its closing brackets stood first. */
 STREAM__INLINE bool stream_json__stays_open(size_t depth, uint64_t open, uint64_t close) {
-    uint64_t before = stream_json__sums(open) << 8, after = stream_json__sums(close);
-    return ((((before + STREAM__BYTES(depth)) | STREAM__BYTES(0x80)) - (after + STREAM__BYTES(1))) &
-            STREAM__BYTES(0x80)) == STREAM__BYTES(0x80);
+    const uint64_t top = STREAM__BYTES(0x80), one = STREAM__BYTES(1);
+    const uint64_t opens = stream_json__nibbles(open), closes = stream_json__nibbles(close);
+    const uint64_t low_opens = opens & STREAM__BYTES(15), low_closes = closes & STREAM__BYTES(15);
+    /* In each byte what the groups before have opened, which with the depth is at most 127, and closed. */
+    const uint64_t before = ((low_opens + (opens >> 4 & STREAM__BYTES(15))) * one << 8) + one * depth;
+    const uint64_t after = (low_closes + (closes >> 4 & STREAM__BYTES(15))) * one;
+    const uint64_t low = (before | top) - ((after << 8) + low_closes + one);
+    const uint64_t high = ((before + low_opens) | top) - (after + one);
+    return (low & high & top) == top;
 }
 
 /* A value ends at p. Where the next record plainly begins behind it, as most do in a stream of records, its end is
@@ -1590,7 +1659,7 @@ enum {
 static void stream_json__grammar_init(stream_json__grammar *g, uint8_t last) {
     memset(&g->top, 0, sizeof *g - offsetof(stream_json__grammar, top));
     g->depth = 1;
-    g->top = last == '{';
+    g->top = (uint64_t)(last == '{') << 63;
     g->name = last == '{';
     g->value = last == '[';
     g->begun = last == '{' || last == '[';
@@ -1612,23 +1681,29 @@ STREAM__INLINE uint64_t stream_json__carry_after(uint64_t x, unsigned k, unsigne
     return to >= k ? x >> (to - k) : x << (k - to);
 }
 
-/* UTF-8 (RFC 3629, section 4): continuation bytes stand just where a lead byte asks for them, and the second
-   byte of four leads has narrower bounds. */
+/* Whether a block that begins with a character is UTF-8 (RFC 3629, section 4); notes what a character cut at its end
+   still asks for. False also where it cannot say. */
+STREAM__INLINE bool stream_json__is_utf8(stream_json__grammar *g, const stream_json__words *words,
+                                         const char *bytes) {
+    const unsigned a = (unsigned char)bytes[61], b = (unsigned char)bytes[62], c = (unsigned char)bytes[63];
+    if (!words->is_utf8(bytes)) return false;
+    if (((a & a << 1) | (b & b << 1) | (c & c << 1)) & 0x80) {
+        if (c == 0xC0 || c == 0xC1 || c > 0xF4) return false; /* no byte can follow: a fault right here */
+        g->need = (uint8_t)((a >= 0xF0) | (b >= 0xF0 ? 3 : b >= 0xE0) |
+                            (c >= 0xF0 ? 7 : c >= 0xE0 ? 3 : c >= 0xC0));
+        g->second = (uint8_t)((c == 0xE0) | (c == 0xED) << 1 | (c == 0xF0) << 2 | (c == 0xF4) << 3);
+    }
+    return true;
+}
+
+/* The same of any stretch: continuation bytes stand just where a lead byte asks for them, and the second byte of
+   four leads has narrower bounds. Returns the bytes that are wrong. */
 static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_json__words *words,
                                         const char *bytes, const stream_json__stretch *t) {
     const unsigned from = t->from, to = t->to;
     const uint64_t pending = (uint64_t)g->need << from, valid = t->valid;
     enum { E0, ED, F0, F4, TO_7F, TO_8F, TO_9F, TO_BF, TO_C1, TO_DF, TO_EF, TO_F4, ALL };
     uint64_t m[ALL], lead, lead34, lead4, need, tail, fault;
-    if (to - from == 64 && !g->need && words->is_utf8(bytes)) {
-        const unsigned char a = (unsigned char)bytes[61], b = (unsigned char)bytes[62],
-                            c = (unsigned char)bytes[63];
-        if (c < 0xC0 || (c > 0xC1 && c < 0xF5)) { /* a lead that no byte can follow is a fault right here */
-            g->need = (uint8_t)((a >= 0xF0) | (b >= 0xF0 ? 3 : b >= 0xE0) | (c >= 0xF0 ? 7 : c >= 0xE0 ? 3 : c >= 0xC0));
-            g->second = (uint8_t)((c == 0xE0) | (c == 0xED) << 1 | (c == 0xF0) << 2 | (c == 0xF4) << 3);
-            return 0;
-        }
-    }
     words->masks(bytes, "\xE0\xED\xF0\xF4\x7F\x8F\x9F\xBF\xC1\xDF\xEF\xF4", TO_7F, ALL, m);
     tail = m[TO_BF] & ~m[TO_7F];
     lead4 = m[TO_F4] & ~m[TO_EF] & valid;
@@ -1647,15 +1722,33 @@ static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_js
     return fault;
 }
 
+/* Whether the four bytes at p are hexadecimal digits: in each byte an addition carries into the top bit. */
+static bool stream_json__are_hex4(const char *p) {
+    const uint32_t each = UINT32_C(0x01010101), top = each * 0x80;
+    uint32_t x, letter, is;
+    memcpy(&x, p, 4);
+    letter = x | each * 0x20;
+    if (x & top) return false;
+    is = ((x + each * (0x80 - '0')) & ~(x + each * (0x7F - '9'))) |
+         ((letter + each * (0x80 - 'a')) & ~(letter + each * (0x7F - 'f')));
+    return (is & top) == top;
+}
+
 /* Escapes that are not one of the eight characters: u, which asks for four digits, or wrong. */
 static uint64_t stream_json__check_escapes(stream_json__grammar *g, const stream_json__words *words,
-                                           const char *bytes, const stream_json__stretch *t, uint64_t escaped) {
+                                           const char *bytes, const stream_json__stretch *t, uint64_t odd) {
     const unsigned to = t->to;
-    const uint64_t pending = (uint64_t)g->hex << t->from, odd = words->odd_escapes(bytes, escaped);
+    const uint64_t pending = (uint64_t)g->hex << t->from;
     uint64_t rest, u = 0, m[6], need, hex;
-    for (rest = odd; rest; rest &= rest - 1)
-        if (bytes[stream_json__lowest(rest)] == 'u') u |= rest & (0 - rest);
-    if ((u | pending) == 0) return odd;
+    bool whole = pending == 0;
+    for (rest = odd; rest; rest &= rest - 1) {
+        const unsigned at = stream_json__lowest(rest);
+        if (bytes[at] == 'u') {
+            u |= rest & (0 - rest);
+            whole = whole && at + 4 < to && stream_json__are_hex4(bytes + at + 1);
+        }
+    }
+    if (whole) return odd & ~u;
     words->masks(bytes, "/9@F`f", 0, 6, m);
     need = u << 1 | u << 2 | u << 3 | u << 4 | pending;
     hex = (m[1] & ~m[0]) | (m[3] & ~m[2]) | (m[5] & ~m[4]);
@@ -1696,8 +1789,9 @@ static uint64_t stream_json__check_literals(stream_json__grammar *g, const char 
    may not run into another. Exponents are rare. */
 STREAM__INLINE uint64_t stream_json__check_numbers(stream_json__grammar *g, const stream_json__words *words,
                                                    const char *bytes, const stream_json__stretch *t,
+                                                   const unsigned from, const unsigned last,
                                                    const stream_json__digits *d, uint64_t number) {
-    const unsigned was = g->number, from = t->from, last = t->to - 1;
+    const unsigned was = g->number;
     const uint64_t starts = number & ~stream_json__next_to(number, was, STREAM_JSON__IS_NUMBER, from);
     const uint64_t digit = d->digit & number, minus = d->minus & number, point = d->point & number;
     const uint64_t after_digit = stream_json__next_to(digit, was, STREAM_JSON__IS_DIGIT, from);
@@ -1743,69 +1837,88 @@ STREAM__INLINE uint64_t stream_json__check_numbers(stream_json__grammar *g, cons
     return fault;
 }
 
-/* Whether the tokens that begin at `starts` are all of the most common kinds and end in the stretch: integers
-   without a sign, and literals. No jump depends on which of them it is. */
-STREAM__INLINE bool stream_json__plain_scalars(const char *bytes, uint64_t scalar, uint64_t starts,
-                                               const stream_json__digits *d, unsigned to) {
-    static const char words[3][4] = {{'a', 'l', 's', 'e'}, {'n', 'u', 'l', 'l'}, {'t', 'r', 'u', 'e'}};
-    uint64_t rest, literal = 0;
-    bool fail = false;
-    if ((scalar >> (to - 1) & 1) || (d->zero & starts & (d->digit & scalar) >> 1)) return false;
-    for (rest = starts & ~d->digit; rest; rest &= rest - 1) {
-        const unsigned at = stream_json__lowest(rest), is_f = bytes[at] == 'f';
-        const unsigned kind = is_f ? 0 : bytes[at] == 'n' ? 1 : 2, len = 4 + is_f;
-        if (at > 64 - 5) return false;
-        fail |= memcmp(bytes + at + is_f, words[kind], 4) != 0;
-        fail |= (~(scalar >> at) & ((UINT64_C(2) << len) - 1)) != UINT64_C(1) << len;
-        literal |= ((UINT64_C(1) << len) - 1) << at;
+/* The bytes of those literals that begin at `starts` and end before the stretch does. No jump depends on which of
+   the three one is. */
+STREAM__INLINE uint64_t stream_json__literals(const char *bytes, uint64_t scalar, uint64_t starts, unsigned to) {
+    uint64_t literals = 0;
+    for (; starts; starts &= starts - 1) {
+        const unsigned at = stream_json__lowest(starts), safe = at < 64 - 5 ? at : 64 - 5; /* reads five bytes */
+        const char *const p = bytes + safe;
+        const unsigned is_false = (memcmp(p, "fals", 4) == 0) & (p[4] == 'e'), len = 4 + is_false;
+        const unsigned is = is_false | (memcmp(p, "null", 4) == 0) | (memcmp(p, "true", 4) == 0);
+        const uint64_t bits = (UINT64_C(1) << len) - 1;
+        const unsigned alone = (safe == at) & (at + len < to) & ((scalar >> at & (bits << 1 | 1)) == bits);
+        literals |= (bits & (0 - (uint64_t)(is & alone))) << at;
     }
-    return !fail && (scalar & ~(literal | d->digit)) == 0;
+    return literals;
 }
 
-/* Tokens that are neither strings nor structure. */
-STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
-                                                   const char *bytes, const stream_json__stretch *t,
-                                                   uint64_t scalar, uint64_t starts) {
+/* Whether the only token of a block, at bit `at`, is a digit or a literal. */
+STREAM__INLINE bool stream_json__plain_scalar(const char *bytes, uint64_t scalar, unsigned at) {
+    const char c = bytes[at];
+    const uint64_t token = scalar >> at;
+    if (at > 64 - 6) return false; /* it may go on */
+    if (c >= '0' && c <= '9') return token == 1;
+    return c == 'n'   ? token == 15 && memcmp(bytes + at, "null", 4) == 0
+           : c == 't' ? token == 15 && memcmp(bytes + at, "true", 4) == 0
+                      : c == 'f' && token == 31 && memcmp(bytes + at + 1, "alse", 4) == 0;
+}
+
+/* Tokens that are neither strings nor structure. Apart, because where they are few registers are dear. */
+STREAM__NOINLINE static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
+                                                            const char *bytes, const stream_json__stretch *t,
+                                                            uint64_t scalar, uint64_t starts) {
+    const unsigned to = t->to;
     stream_json__digits d;
-    uint64_t fault = 0;
+    uint64_t literals, fault = 0;
     words->digits(bytes, &d);
-    if (!(scalar & d.point) && !g->number && !g->literal &&
-        stream_json__plain_scalars(bytes, scalar, starts, &d, t->to))
+    literals = stream_json__literals(bytes, scalar, starts & ~(d.digit | d.minus), to);
+    scalar &= ~literals;
+    if ((scalar & ~d.digit) == 0 && !(d.zero & starts & scalar >> 1) && !g->literal &&
+        (g->number & ~(STREAM_JSON__IS_NUMBER | STREAM_JSON__IS_DIGIT)) == 0) {
+        /* Nothing else but integers without a sign. */
+        const unsigned zero = (d.zero & starts) >> (to - 1) & 1;
+        g->number = !(scalar >> (to - 1) & 1) ? 0 : STREAM_JSON__IS_NUMBER | STREAM_JSON__IS_DIGIT;
+        if (zero) g->number |= STREAM_JSON__IS_ZERO;
         return 0;
-    starts &= ~(d.digit | d.minus);
+    }
+    starts &= ~(literals | d.digit | d.minus);
     if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
-    if (scalar || g->number) fault |= stream_json__check_numbers(g, words, bytes, t, &d, scalar);
+    if (scalar || g->number) fault |= stream_json__check_numbers(g, words, bytes, t, t->from, to - 1, &d, scalar);
     return fault;
 }
 
-/* The brackets behind which an object is innermost. Shallow: so few are open that one word has their kinds.
-   Without a jump that depends on the bracket: nobody could foretell it. */
-STREAM__INLINE uint64_t stream_json__object_after(stream_json__grammar *g, uint64_t open, uint64_t close,
-                                                  uint64_t brace, bool shallow) {
-    uint64_t rest, top = g->top, after = 0;
+/* The brackets behind which an object is innermost, where one word may not hold the kinds of all that are open. */
+static uint64_t stream_json__object_after_deep(stream_json__grammar *g, uint64_t open, uint64_t close,
+                                               uint64_t brace) {
+    uint64_t rest, after = 0;
     size_t depth = g->depth;
     for (rest = open | close; rest; rest &= rest - 1) {
-        const unsigned at = stream_json__lowest(rest), opens = open >> at & 1;
-        if (!shallow && depth % 64 == 0 && depth && opens) g->kinds[depth / 64 - 1] = top;
-        top = ((top << opens) >> (opens ^ 1)) | ((open & brace) >> at & 1);
-        depth += (size_t)opens * 2 - 1;
-        if (!shallow && depth % 64 == 0 && depth && !opens) top = g->kinds[depth / 64 - 1];
-        after |= (top & 1) << at;
+        const uint64_t bit = rest & (0 - rest);
+        if (open & bit) {
+            if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = g->top;
+            g->top = g->top >> 1 | (uint64_t)((brace & bit) != 0) << 63;
+            depth++;
+        } else {
+            g->top <<= 1;
+            depth--;
+            if (depth % 64 == 0 && depth) g->top = g->kinds[depth / 64 - 1];
+        }
+        if (g->top >> 63) after |= bit;
     }
-    g->top = top;
-    g->depth = depth;
     return after;
 }
 
 /* The bytes of a stretch at which an object, not an array, is innermost; at a bracket: what was before it. */
-STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, uint64_t open, uint64_t close,
-                                             uint64_t brace, unsigned from) {
+STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, const stream_json__words *words,
+                                             uint64_t open, uint64_t close, uint64_t brace, unsigned from) {
     const uint64_t others = ~(open | close);
-    uint64_t begin = (g->top & 1) << from;
-    if (open | close) { /* in a word of kinds, or in more */
-        begin |= (g->depth + stream_json__count(open) < 64
-                      ? stream_json__object_after(g, open, close, brace, true)
-                      : stream_json__object_after(g, open, close, brace, false)) << 1;
+    uint64_t begin = g->top >> 63 << from;
+    if (open | close) {
+        const unsigned opens = stream_json__count(open);
+        begin |= (g->depth + opens < 64 ? words->object_after(&g->top, open, close, open & brace)
+                                        : stream_json__object_after_deep(g, open, close, brace)) << 1;
+        g->depth = g->depth + opens - stream_json__count(close);
     }
     return (others + begin) ^ others; /* an addition carries from behind each bracket to the next */
 }
@@ -1829,41 +1942,79 @@ static void stream_json__note(stream_json__scan *s, const char *bytes, const cha
     }
 }
 
-/* Checks what is inside strings. Returns the bytes that are wrong. */
+/* Checks what is inside strings, where `odd` are the escapes of more than one character. Returns the bytes that are
+   wrong. */
 STREAM__INLINE uint64_t stream_json__check_text(stream_json__grammar *g, const stream_json__words *words,
-                                                const char *bytes, const stream_json__stretch *t) {
-    const uint64_t string = t->string & t->valid, escaped = t->escaped & string;
-    uint64_t text = t->rules.control & string;
-    if ((t->rules.high & t->valid) || g->need) text |= stream_json__check_utf8(g, words, bytes, t);
-    if (escaped || g->hex) text |= stream_json__check_escapes(g, words, bytes, t, escaped);
+                                                const char *bytes, const stream_json__stretch *t, uint64_t odd) {
+    uint64_t text = t->rules.control & t->string;
+    if (((t->rules.high & t->valid) || g->need) &&
+        !(t->valid == ~UINT64_C(0) && !g->need && stream_json__is_utf8(g, words, bytes)))
+        text |= stream_json__check_utf8(g, words, bytes, t);
+    if (odd || g->hex) text |= stream_json__check_escapes(g, words, bytes, t, odd);
     return text & t->valid;
 }
 
+/* The same apart, where it is rare. */
+STREAM__NOINLINE static uint64_t stream_json__check_text_apart(stream_json__grammar *g,
+                                                               const stream_json__words *words,
+                                                               const char *bytes,
+                                                               const stream_json__stretch *t) {
+    const uint64_t escaped = t->escaped & t->string & t->valid;
+    return stream_json__check_text(g, words, bytes, t, escaped ? words->odd_escapes(bytes, escaped) : 0);
+}
+
+/* A block of nothing but commas and numbers, in an array: whether all of them may stand where they stand. Where they
+   may not, nothing has changed. */
+STREAM__INLINE bool stream_json__numbers(stream_json__grammar *g, const stream_json__words *words, const char *bytes,
+                                         const stream_json__stretch *t, const stream_json__digits *d) {
+    const uint64_t comma = t->rules.comma, scalar = ~comma, starts = scalar & ~(scalar << 1 | g->scalar);
+    const uint16_t number = g->number;
+    if (g->top >> 63 || g->literal || (starts & ~((comma << 1 | g->value) & (d->digit | d->minus))) ||
+        (comma & ~(scalar << 1 | g->ended)))
+        return false;
+    if (stream_json__check_numbers(g, words, bytes, t, 0, 63, d, scalar)) {
+        g->number = number;
+        return false;
+    }
+    g->ended = scalar >> 63;
+    g->scalar = scalar >> 63 != 0;
+    g->value = comma >> 63;
+    g->name = g->begun = g->colon = 0;
+    return true;
+}
+
 /* Checks a stretch of the block at base, whose bytes are at `bytes`: false when one of them cannot stand where it
-   stands. */
+   stands. from, to and valid are those of the stretch, apart because most are of a whole block, for which this is
+   compiled once more. */
 STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__words *words, const char *bytes,
-                                       const char *base, const stream_json__stretch *t) {
+                                       const char *base, const stream_json__stretch *t, const unsigned from,
+                                       const unsigned to, const uint64_t valid) {
     stream_json__grammar *g = &s->grammar;
-    const unsigned from = t->from, to = t->to, hex = g->hex;
-    const uint64_t valid = t->valid, string = t->string & valid;
+    const unsigned hex = g->hex;
+    const uint64_t string = t->string & valid;
     const uint64_t opening = t->quote & string, closing = t->quote & ~t->string & valid;
     const uint64_t outside = valid & ~(string | closing), low = t->rules.low & outside;
     const uint64_t colon = t->rules.colon & outside, comma = t->rules.comma & outside;
     const uint64_t brace = t->rules.brace, open = t->open, close = t->close;
     const uint64_t scalar = outside & ~(colon | comma | open | close | low);
     const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << from);
-    const uint64_t text = stream_json__check_text(g, words, bytes, t);
-    uint64_t object, names, ended, values, value, name, after, begun, due, last, named, rest, fault;
+    uint64_t text = 0;
+    uint64_t object, names, ended, values, value, name, after, begun, due, last = 0, named, rest, fault;
     uint64_t space = 0, others = 0;
+    if (((t->rules.high | t->escaped) & valid) | (t->rules.control & string) | g->need | hex)
+        text = stream_json__check_text_apart(g, words, bytes, t);
     if (low) {
         uint64_t m[4];
         words->masks(bytes, " \n\r\t", 4, 4, m);
         space = (m[0] | m[1] | m[2] | m[3]) & low;
         others = low & ~space;
     }
-    if (scalar || g->number || g->literal)
-        others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
-    object = stream_json__objects(g, open, close, brace, from);
+    if (scalar || g->number || g->literal) {
+        const bool alone = to == 64 && starts && !(starts & (starts - 1)) && !g->number && !g->literal;
+        if (!alone || !stream_json__plain_scalar(bytes, scalar, stream_json__lowest(starts)))
+            others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
+    }
+    object = stream_json__objects(g, words, open, close, brace, from);
     /* Behind which bytes a value, a name may stand, ... */
     names = (open & brace) | (comma & object);
     values = (open & ~brace) | colon | (comma & ~object);
@@ -1874,7 +2025,6 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     after = ended << 1 | g->ended << from;
     begun = open << 1 | g->begun << from;
     due = g->colon << from;
-    last = UINT64_C(1) << (to - 1);
     if (space) {
         const uint64_t tokens = valid & ~space;
         value = stream_json__move_over(value, space);
@@ -1906,7 +2056,13 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     }
     g->scalar = scalar >> (to - 1) & 1;
     g->in_name = (string & ~rest) >> (to - 1) & 1;
-    if (last) {
+    if (!space) {
+        g->value = values >> (to - 1) & 1;
+        g->name = names >> (to - 1) & 1;
+        g->ended = ended >> (to - 1) & 1;
+        g->begun = open >> (to - 1) & 1;
+        g->colon = named >> (to - 1) & 1;
+    } else if (last) {
         g->value = (values & last) != 0;
         g->name = (names & last) != 0;
         g->ended = (ended & last) != 0;
@@ -1933,7 +2089,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
     head.valid &= stream_json__below(head.to);
     head.open &= head.valid;
     head.close &= head.valid;
-    if (!stream_json__valid(s, words, bytes, base, &head)) return;
+    if (!stream_json__valid(s, words, bytes, base, &head, head.from, head.to, head.valid)) return;
     s->checking = s->batching = false;
     s->fault = base + head.to - 1;
     s->message = stream_json__too_deep;
@@ -1962,19 +2118,49 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         d->point = stream__is_##K(v, stream__all_##K('.'));                                                  \
     }                                                                                                        \
     static const stream_json__words stream_json__words_##K = {                                               \
-        stream_json__masks_##K, stream_json__digits_##K, stream__odd_escapes_##K, stream__is_utf8_##K};
+        stream_json__masks_##K, stream_json__digits_##K, stream__odd_escapes_##K, stream__is_utf8_##K, \
+        stream__object_after_##K};
 
 #define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
     TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t);                               \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, t->from, t->to, t->valid);     \
     }                                                                                                        \
-    TARGET STREAM__NOINLINE static bool stream_json__inside_##K(stream_json__scan *s, const char *base,      \
-                                                                const stream_json__stretch *t) {             \
+    TARGET STREAM__NOINLINE static bool stream_json__text_##K(stream_json__scan *s, const char *base,      \
+                                                                uint64_t escaped, uint64_t odd) {            \
+        const stream__v64_##K v = stream__load_##K(base);                                                    \
         const unsigned hex = s->grammar.hex;                                                                 \
-        const uint64_t text = stream_json__check_text(&s->grammar, &stream_json__words_##K, base, t);        \
-        if (text) stream_json__note(s, base, base, t, text, stream_json__lowest(text), NULL, hex);           \
+        stream_json__stretch t;                                                                              \
+        uint64_t text;                                                                                       \
+        t.string = t.valid = ~UINT64_C(0);                                                                   \
+        t.rules.control = stream__upto_##K(v, stream__all_##K(0x1F));                                        \
+        t.rules.high = stream__high_##K(v);                                                                  \
+        t.escaped = escaped;                                                                                 \
+        t.from = 0;                                                                                          \
+        t.to = 64;                                                                                           \
+        text = stream_json__check_text(&s->grammar, &stream_json__words_##K, base, &t, odd);                 \
+        if (text) stream_json__note(s, base, base, &t, text, stream_json__lowest(text), NULL, hex);          \
         return text == 0;                                                                                    \
+    }
+
+/* The same compiled for whole blocks, for mixed ones and for those in the midst of numbers. */
+#define STREAM_JSON__EXAMINE_WHOLE(K, TARGET)                                                                \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_mixed_##K(                                      \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, 0, 64, ~UINT64_C(0));          \
+    }                                                                                                        \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_numbers_##K(                                       \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
+        stream_json__digits d;                                                                               \
+        stream_json__digits_##K(bytes, &d);                                                                  \
+        return stream_json__numbers(&s->grammar, &stream_json__words_##K, bytes, t, &d) ||                      \
+               stream_json__examine_mixed_##K(s, bytes, base, t);                                            \
+    }                                                                                                        \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_whole_##K(                                      \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
+        return t->quote | t->string | t->open | t->close | t->rules.low | t->rules.colon                     \
+                   ? stream_json__examine_mixed_##K(s, bytes, base, t)                                       \
+                   : stream_json__examine_numbers_##K(s, bytes, base, t);                                       \
     }
 
 /* Takes the block at s->block_at from *at on. True: the kernel goes on at *at, in the next block, or unchecked
@@ -2050,7 +2236,35 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         }                                                                                                    \
     }
 
-#define STREAM_JSON__LOOP(name, SETTLE, K, TARGET, CHECK)                                                            \
+/* Passes over whole blocks inside a string, from base to at most `full`: returns the first in which something ends,
+   or the one behind a fault. */
+#define STREAM_JSON__INSIDE(name, K, TARGET, CHECK)                                                          \
+    TARGET STREAM__NOINLINE static const char *name(stream_json__scan *s, const char *base, const char *full,\
+                                                    uint64_t *was_escape) {                                  \
+        const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');             \
+        const stream__c64_##K end_ = stream__all_##K((unsigned char)s->end_byte);                            \
+        const stream__c64_##K control_ = stream__all_##K(0x1F);                                              \
+        const uint64_t ends = s->end_byte && s->ends_strings ? ~UINT64_C(0) : 0;                             \
+        uint64_t was = *was_escape;                                                                          \
+        for (; base < full; base += 64) {                                                                    \
+            const stream__v64_##K v = stream__load_##K(base);                                                \
+            const uint64_t quote = stream__is_##K(v, quote_), backslash = stream__is_##K(v, backslash_);     \
+            const uint64_t escaped = stream_json__escaped(backslash, was);                                   \
+            uint64_t odd = 0;                                                                                \
+            if (quote & ~escaped) break;                                                                     \
+            if (CHECK && escaped) odd = stream__odd_escapes_##K(base, escaped);                              \
+            /* What ends strings is a control character, and so not plain. */                                \
+            if (!CHECK || !stream__plain_##K(v, control_) || (odd | s->grammar.need | s->grammar.hex)) {     \
+                if (stream__is_##K(v, end_) & ends) break;                                                   \
+                if (CHECK && !stream_json__text_##K(s, base, escaped, odd)) full = base; /* the last one */  \
+            }                                                                                                \
+            was = (backslash & ~escaped) >> 63;                                                              \
+        }                                                                                                    \
+        *was_escape = was;                                                                                   \
+        return base;                                                                                         \
+    }
+
+#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, K, TARGET, CHECK)                                           \
     TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                     \
         const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');             \
         const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                   \
@@ -2066,9 +2280,12 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         stream_json__stretch t;                                                                              \
         char copy[64];                                                                                       \
         if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                    \
+        t.valid = ~UINT64_C(0);                                                                              \
+        t.from = 0;                                                                                          \
+        t.to = 64;                                                                                           \
         while (base < e) {                                                                                   \
             const bool whole = p == base && base < full;                                                     \
-            uint64_t quote, backslash, end, open, close, escaped, string, stop, odd = 0;                     \
+            uint64_t quote, backslash, end, open, close, escaped, string, stop;                              \
             stream__v64_##K v;                                                                               \
             bytes = base < full ? base : stream_json__padded(copy, base, e);                                 \
             if (base == s->block_at) goto settle;                                                            \
@@ -2077,24 +2294,14 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
             backslash = stream__is_##K(v, backslash_);                                                       \
             end = stream__is_##K(v, end_) & ends;                                                            \
             escaped = stream_json__escaped(backslash, was_escape);                                           \
-            if (CHECK) {                                                                                     \
-                t.rules.control = stream__upto_##K(v, control_);                                             \
-                t.rules.high = stream__high_##K(v);                                                          \
-            }                                                                                                \
             if (in_string && whole && ((quote & ~escaped) | (end & ~spared)) == 0) {                         \
-                was_escape = (backslash & ~escaped) >> 63;                                                   \
-                p = base += 64;                                                                              \
-                if (CHECK && escaped) odd = stream__odd_escapes_##K(base - 64, escaped);                     \
-                if (CHECK && (t.rules.control | t.rules.high | odd | s->grammar.need | s->grammar.hex)) {    \
-                    t.string = t.valid = ~UINT64_C(0);                                                       \
-                    t.escaped = escaped;                                                                     \
-                    t.from = 0;                                                                              \
-                    t.to = 64;                                                                               \
-                    if (!stream_json__inside_##K(s, base - 64, &t)) break;                                   \
-                }                                                                                            \
+                p = base = INSIDE(s, base, full, &was_escape);                                               \
+                if (CHECK && !s->checking) break;                                                            \
                 continue;                                                                                    \
             }                                                                                                \
             if (CHECK) {                                                                                     \
+                t.rules.control = stream__upto_##K(v, control_);                                             \
+                t.rules.high = stream__high_##K(v);                                                          \
                 t.rules.colon = stream__is_##K(v, colon_);                                                   \
                 t.rules.comma = stream__is_##K(v, comma_);                                                   \
                 t.rules.low = stream__upto_##K(v, space_);                                                   \
@@ -2120,10 +2327,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                     if (CHECK) {                                                                             \
                         t.string = string;                                                                   \
                         t.escaped = escaped;                                                                 \
-                        t.valid = ~UINT64_C(0);                                                              \
-                        t.from = 0;                                                                          \
-                        t.to = 64;                                                                           \
-                        if (!stream_json__examine_##K(s, bytes, base - 64, &t)) break;                       \
+                        if (!stream_json__examine_whole_##K(s, bytes, base - 64, &t)) break;                 \
                     }                                                                                        \
                     continue;                                                                                \
                 }                                                                                            \
@@ -2135,10 +2339,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                     t.rules.comma |= stop; /* it separates two values, in no object */                       \
                     t.string = string;                                                                       \
                     t.escaped = escaped;                                                                     \
-                    t.valid = ~UINT64_C(0);                                                                  \
-                    t.from = 0;                                                                              \
-                    t.to = 64;                                                                               \
-                    valid = stream_json__examine_##K(s, bytes, base, &t);                                    \
+                    valid = stream_json__examine_whole_##K(s, bytes, base, &t);                              \
                     if (!valid && s->fault < turn) break;                                                    \
                 }                                                                                            \
                 s->ends[s->count++] = turn;                                                                  \
@@ -2182,11 +2383,21 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
 #define STREAM_JSON__KERNEL(K, TARGET)                                                                       \
     STREAM_JSON__MASKS(K, TARGET)                                                                            \
     STREAM_JSON__EXAMINE(K, TARGET)                                                                          \
+    STREAM_JSON__EXAMINE_WHOLE_##K(K, TARGET)                                                                \
     STREAM_JSON__SETTLE(stream_json__settle_##K, K, TARGET, 0)                                               \
-    STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, K, TARGET, 0)                        \
+    STREAM_JSON__INSIDE(stream_json__inside_##K, K, TARGET, 0)                                               \
+    STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, stream_json__inside_##K, K, TARGET, 0)\
     STREAM_JSON__SETTLE(stream_json__settle_check_##K, K, TARGET, 1)                                         \
-    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, K, TARGET, 1)
+    STREAM_JSON__INSIDE(stream_json__inside_check_##K, K, TARGET, 1)                                         \
+    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, stream_json__inside_check_##K, K,\
+                      TARGET, 1)
 
+/* The scalar one is for small machines: it has one way for all blocks. */
+#define STREAM_JSON__EXAMINE_WHOLE_scalar(K, TARGET)
+#define stream_json__examine_whole_scalar stream_json__examine_scalar
+#define STREAM_JSON__EXAMINE_WHOLE_sse2 STREAM_JSON__EXAMINE_WHOLE
+#define STREAM_JSON__EXAMINE_WHOLE_avx2 STREAM_JSON__EXAMINE_WHOLE
+#define STREAM_JSON__EXAMINE_WHOLE_neon STREAM_JSON__EXAMINE_WHOLE
 STREAM_JSON__KERNEL(scalar, )
 #if STREAM__SIMD_X86
 STREAM_JSON__KERNEL(sse2, )
