@@ -827,10 +827,11 @@ static void point(const scenario *s, int role, int call, int fault_class, unsign
     fflush(stdout);
 }
 
-/* The one to fail after the nth. Of memory, in a sample: the first ones, where most differ, and then ever
+/* The one to fail after the nth. All: behind the hundredth of a kind, which are those of a loop over all processes
+   or all entries of something, ever fewer. Of memory, in a sample: the first ones, where most differ, and then ever
    fewer. */
 static unsigned following(unsigned n, unsigned last, bool all, bool memory, bool slow) {
-    if (all) return n + 1;
+    if (all) return n < 100 ? n + 1 : n + 1 + n / 8;
     if (memory) return n < 12 ? n + 1 : n + 1 + n / 4;
     return n < (slow ? 1 : 3) ? n + 1 : n < last ? last : last + 1;
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT-0
-# Every point of every scenario of tests/faults.c, some scenarios at a time, and what it comes to: a table on
+# The points of every scenario of tests/faults.c, some scenarios at a time, and what it comes to: a table on
 # standard output, and in build/faults/report.md. FAULTS_JOBS (4): how many at a time; most of a run is
 # waiting. ONLY="wrap.pty relay": those alone.
 BUILD=${BUILD:-build}
