@@ -2380,10 +2380,10 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         return CHECK && !s->checking && p < e ? stream_json__follow_##K(s, p, e) : p;                        \
     }
 
-#define STREAM_JSON__KERNEL(K, TARGET)                                                                       \
+#define STREAM_JSON__KERNEL(K, TARGET, WHOLE)                                                                \
     STREAM_JSON__MASKS(K, TARGET)                                                                            \
     STREAM_JSON__EXAMINE(K, TARGET)                                                                          \
-    STREAM_JSON__EXAMINE_WHOLE_##K(K, TARGET)                                                                \
+    WHOLE(K, TARGET)                                                                                         \
     STREAM_JSON__SETTLE(stream_json__settle_##K, K, TARGET, 0)                                               \
     STREAM_JSON__INSIDE(stream_json__inside_##K, K, TARGET, 0)                                               \
     STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, stream_json__inside_##K, K, TARGET, 0)\
@@ -2392,18 +2392,15 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
     STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, stream_json__inside_check_##K, K,\
                       TARGET, 1)
 
-/* The scalar one is for small machines: it has one way for all blocks. */
-#define STREAM_JSON__EXAMINE_WHOLE_scalar(K, TARGET)
+/* The scalar one, for small machines, has one way for all blocks. */
+#define STREAM_JSON__EXAMINE_ALIKE(K, TARGET)
 #define stream_json__examine_whole_scalar stream_json__examine_scalar
-#define STREAM_JSON__EXAMINE_WHOLE_sse2 STREAM_JSON__EXAMINE_WHOLE
-#define STREAM_JSON__EXAMINE_WHOLE_avx2 STREAM_JSON__EXAMINE_WHOLE
-#define STREAM_JSON__EXAMINE_WHOLE_neon STREAM_JSON__EXAMINE_WHOLE
-STREAM_JSON__KERNEL(scalar, )
+STREAM_JSON__KERNEL(scalar, , STREAM_JSON__EXAMINE_ALIKE)
 #if STREAM__SIMD_X86
-STREAM_JSON__KERNEL(sse2, )
-STREAM_JSON__KERNEL(avx2, STREAM__AVX2)
+STREAM_JSON__KERNEL(sse2, , STREAM_JSON__EXAMINE_WHOLE)
+STREAM_JSON__KERNEL(avx2, STREAM__AVX2, STREAM_JSON__EXAMINE_WHOLE)
 #elif STREAM__SIMD_NEON
-STREAM_JSON__KERNEL(neon, )
+STREAM_JSON__KERNEL(neon, , STREAM_JSON__EXAMINE_WHOLE)
 #endif
 
 /* All there are, the widest first. Framing and checking have a table each, so that a linker can leave out

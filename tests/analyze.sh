@@ -92,7 +92,7 @@ cache->place[tier][got - 1] = place; # core.NullDereference
 while (s->leaving) destroy(s->leaving); # unix.Malloc
 if (u->next) u->next->prev = u; # unix.Malloc
 unlist(u, &r->idle); # unix.Malloc
-u->reading = u->connecting = u->writing = u->timing = false; # unix.Malloc
+if (u->e) exchange_drop(u->e); # unix.Malloc
 # A diff state has places for DIFF_KEYS or DIFF_KEYS_SHARED events: diff_new.
 l = &d->last[d->turn++ % d->keys]; # core.DivideZero
 # main returns: the process ends, and its memory.

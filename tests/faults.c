@@ -12,7 +12,7 @@
    The scenarios stand in faults_wrap.h, faults_relay.h and faults_bridge.h.
 
    faults SCENARIO...: of each kind of call the first, the second, the third and the last fail, of memory a
-   sample; "wrap" is all of stream_wrap's. FAULTS=all: every one. One point again, with all that was said:
+   sample; "wrap" is all of stream_wrap's. FAULTS=all: every one of the first hundred of a kind. One point again:
    faults SCENARIO POINT, as a failure prints it. faults list: their names. BUILD is where the tools are.
 
    No verdict hangs on how fast the machine is: what did not come in time is tried again with more of it, and
