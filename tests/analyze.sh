@@ -130,6 +130,8 @@ fi
 false_alarms="--suppress=ctunullpointer:stream.h"
 # And a character is spelled out before it is compared: stream_json__same_text.
 false_alarms="$false_alarms --suppress=uninitvar:stream_json.h"
+# A stretch, and the digits of a block, are filled in field by field before they are handed on.
+false_alarms="$false_alarms --suppress=ctuuninitvar:stream_json.h"
 binary64="-DFLT_RADIX=2 -DDBL_MANT_DIG=53 -DDBL_MAX_EXP=1024" # it reads no system headers
 for h in $headers; do
     name=${h%%:*} flag=-D${h##*:}_IMPLEMENTATION

@@ -1879,6 +1879,11 @@ static void pick_says_what_it_cannot_take(void) {
     many[0] = deep32;
     CHECK_EQ(stream_json_pick("[]", 2, many, 1, out), STREAM_OK);
     CHECK_EQ(stream_json_pick("[]", 2, NULL, 0, NULL), STREAM_OK);
+    /* Cut where nothing more is wanted of the inner object, but of the outer one. */
+    many[0] = "/a/b";
+    many[1] = "/c";
+    CHECK_EQ(stream_json_pick("{\"a\":{\"b\":\"x\"", 13, many, 2, out), STREAM_MORE);
+    CHECK(out[0].type == STREAM_JSON_STRING && out[1].type == STREAM_JSON_NONE);
 }
 
 static void pick_reaches_32_steps_down_and_no_stack_further(void) {
@@ -2457,6 +2462,43 @@ static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
         break_document(&random, below(&random, 4));
         kernels_check(doc.text, doc.n, seed, i % 3 ? 100 : 3);
     }
+}
+
+/* Blocks of nothing but numbers and commas, and such as have one literal or digit alone, with and without a fault. */
+static void numbers_and_lone_tokens_are_checked_wherever_they_are_cut(void) {
+    static const char *const begins[] = {"[", "[[],", "{\"a\":[", "{\"a\":", "[tru", "[[1,"};
+    static const char *const tokens[] = {"0",       "7",    "-1",   "12",    "345.25",   "-0.5", "1e5", "6.02E+23",
+                                         "1234567", "true", "null", "false", "99999999", "10",   "-0",  "0.125e-7"};
+    static const char letters[] = ".,-+eE0123xtrufalsn\"]} ";
+    static char text[2048];
+    size_t i, valid = 0, documents = scaled(20000);
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11700000), random = seed;
+        const bool lone = i % 2;
+        const size_t kinds = below(&random, 3) ? 9 : COUNT(tokens), breaks = below(&random, 3);
+        size_t n = add_text(text, 0, sizeof text, lone ? "{" : begins[below(&random, COUNT(begins))]), k, at;
+        const size_t from = n, count = 20 + below(&random, 100);
+        for (k = 0; k < count && n < sizeof text - 200; k++) {
+            if (k) n = add_text(text, n, sizeof text, ",");
+            if (lone) {
+                size_t name = 50 + below(&random, 30);
+                text[n++] = '"';
+                while (name--) text[n++] = 'n';
+                n = add_text(text, n, sizeof text, "\":");
+            }
+            n = add_text(text, n, sizeof text, tokens[below(&random, lone ? COUNT(tokens) : kinds)]);
+        }
+        n = add_text(text, n, sizeof text, text[0] == '{' ? text[from - 1] == '[' ? "]}" : "}" : "]");
+        for (k = 0; k < breaks; k++) {
+            at = from + below(&random, n - from);
+            while (lone && text[at] == 'n' && text[at + 1] == 'n' && at + 2 < n) at++; /* a token, not a name */
+            text[at] = letters[below(&random, sizeof letters - 1)];
+        }
+        valid += reference_check(text, n, &at) == STREAM_OK;
+        kernels_check(text, n, seed, i % 3 ? 1000 : 100);
+    }
+    CHECK(valid > documents / 8);
+    CHECK(valid < documents);
 }
 
 /* Up to the limit and over it, at any place of a block, behind closed siblings, and behind a fault that has to be
@@ -3442,6 +3484,7 @@ int main(void) {
     RUN(check_goes_1024_levels_deep);
     RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
+    RUN(numbers_and_lone_tokens_are_checked_wherever_they_are_cut);
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
     RUN(records_that_meet_in_a_block_are_judged_apart);
