@@ -276,6 +276,8 @@ static const char *judge_published(void) {
         if (has(&heard[i], "event: noise")) wrong = "an event came that was to be left out";
     }
     if (!state->kind && n < 3) wrong = "it does not publish";
+    for (i = 0; i < clients; i++)
+        if (has(&heard[i], "HTTP/1.1 400")) wrong = "the request is said to be wrong";
     if (!state->kind && !has(&heard[0], "event: state.patch")) wrong = "there is no patch";
     return wrong;
 }

@@ -587,7 +587,7 @@ void fanout_body(server_conn *c, stream_pool_buf *buf, stream_slice piece) {
         size_t want = p->data->capacity * 2;
         while (want < p->data->len + piece.len) want *= 2;
         if (stream_pool_acquire(c->server->pool, want, &larger) != STREAM_OK) {
-            p->refused = true;
+            p->refused = p->no_memory = true;
             return;
         }
         memcpy(larger->data, p->data->data, p->data->len);
@@ -617,9 +617,15 @@ void fanout_request(server_conn *c) {
         outcome = fanout_offer(f, &e, p->topic[0] ? stream_slice_text(p->topic) : stream_sse_type(&e),
                                stream_slice_text(p->key), p->urgent);
     if (outcome == FANOUT_FAILED) {
+        size_t need;
+        const bool no_memory = p->refused ? p->no_memory : stream_sse_write(&e, NULL, 0, &need) == STREAM_FULL;
         drop_publication(c);
-        server_reply(c, 400, "text/plain",
-                     stream_slice_text("No event can be made of that; see --max-event.\n"));
+        if (no_memory)
+            server_reply_with(c, 503, "text/plain", stream_slice_text("Retry-After: 1\r\n"),
+                              stream_slice_text("No memory for it now.\n"));
+        else
+            server_reply(c, 400, "text/plain",
+                         stream_slice_text("No event can be made of that; see --max-event.\n"));
         return;
     }
     n = p->urgent || outcome == FANOUT_LEFT_OUT ? snprintf(body, sizeof body, "{\"id\":null}\n")

@@ -195,6 +195,7 @@ typedef struct subscriber {
 typedef struct publication { /* POST /publish under way */
     bool publishes;          /* true */
     bool urgent, refused;
+    bool no_memory;          /* and so refused */
     stream_pool_buf *data;
     char topic[64], event[64], key[64];
 } publication;
