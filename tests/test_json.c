@@ -2501,6 +2501,34 @@ static void numbers_and_lone_tokens_are_checked_wherever_they_are_cut(void) {
     CHECK(valid < documents);
 }
 
+static void what_is_wrong_among_numbers_or_alone_is_found_at_every_place(void) {
+    static const char *const among[] = {",", ",,", "-,", "true,", "x", "0", "e", ".5,", "\"", "]", "null"};
+    static const char *const alone[] = {"nulx", "trux", "fals", "falsx", "nul", "nulll", "1x", "12", "-", "x"};
+    char text[400];
+    size_t i, at;
+    for (at = 0; at < 140; at++) {
+        for (i = 0; i < COUNT(among); i++) {
+            size_t n = add_text(text, 0, sizeof text, "[");
+            while (n < 200) {
+                if (n > at && n <= at + 2) n = add_text(text, n, sizeof text, among[i]);
+                n = add_text(text, n, sizeof text, "7,");
+            }
+            n = add_text(text, n, sizeof text, "8]");
+            kernels_check(text, n, at, 400);
+        }
+        for (i = 0; i < COUNT(alone); i++) {
+            size_t n = add_text(text, 0, sizeof text, "{\"");
+            while (n < at + 70) text[n++] = 'a';
+            n = add_text(text, n, sizeof text, "\":");
+            n = add_text(text, n, sizeof text, alone[i]);
+            n = add_text(text, n, sizeof text, ",\"");
+            while (n < at + 170) text[n++] = 'b';
+            n = add_text(text, n, sizeof text, "\":null}");
+            kernels_check(text, n, at, 400);
+        }
+    }
+}
+
 /* Up to the limit and over it, at any place of a block, behind closed siblings, and behind a fault that has to be
    told instead. */
 static void too_deep_is_told_of_the_bracket_that_is(void) {
@@ -3485,6 +3513,7 @@ int main(void) {
     RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
     RUN(numbers_and_lone_tokens_are_checked_wherever_they_are_cut);
+    RUN(what_is_wrong_among_numbers_or_alone_is_found_at_every_place);
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
     RUN(records_that_meet_in_a_block_are_judged_apart);
