@@ -1722,7 +1722,8 @@ static uint64_t stream_json__check_utf8(stream_json__grammar *g, const stream_js
     return fault;
 }
 
-/* Whether the four bytes at p are hexadecimal digits: in each byte an addition carries into the top bit. */
+/* Whether the four bytes at p are hexadecimal digits: in each byte an addition carries into the top bit. Digit by
+   digit, as stream_json__hex4 goes, costs 2.5 % of checking text with colours (callgrind: 3.5 % of instructions). */
 static bool stream_json__are_hex4(const char *p) {
     const uint32_t each = UINT32_C(0x01010101), top = each * 0x80;
     uint32_t x, letter, is;
@@ -1854,7 +1855,7 @@ STREAM__INLINE uint64_t stream_json__literals(const char *bytes, uint64_t scalar
 }
 
 /* Whether the only token of a block, at bit `at`, is a digit or a literal. */
-STREAM__INLINE bool stream_json__plain_scalar(const char *bytes, uint64_t scalar, unsigned at) {
+STREAM__INLINE bool stream_json__plain_token(const char *bytes, uint64_t scalar, unsigned at) {
     const char c = bytes[at];
     const uint64_t token = scalar >> at;
     if (at > 64 - 6) return false; /* it may go on */
@@ -2011,7 +2012,7 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     }
     if (scalar || g->number || g->literal) {
         const bool alone = to == 64 && starts && !(starts & (starts - 1)) && !g->number && !g->literal;
-        if (!alone || !stream_json__plain_scalar(bytes, scalar, stream_json__lowest(starts)))
+        if (!alone || !stream_json__plain_token(bytes, scalar, stream_json__lowest(starts)))
             others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
     }
     object = stream_json__objects(g, words, open, close, brace, from);
@@ -2126,7 +2127,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, t->from, t->to, t->valid);     \
     }                                                                                                        \
-    TARGET STREAM__NOINLINE static bool stream_json__text_##K(stream_json__scan *s, const char *base,      \
+    TARGET STREAM__NOINLINE static bool stream_json__text_##K(stream_json__scan *s, const char *base,        \
                                                                 uint64_t escaped, uint64_t odd) {            \
         const stream__v64_##K v = stream__load_##K(base);                                                    \
         const unsigned hex = s->grammar.hex;                                                                 \
@@ -2149,18 +2150,18 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, 0, 64, ~UINT64_C(0));          \
     }                                                                                                        \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_numbers_##K(                                       \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_numbers_##K(                                    \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         stream_json__digits d;                                                                               \
         stream_json__digits_##K(bytes, &d);                                                                  \
-        return stream_json__numbers(&s->grammar, &stream_json__words_##K, bytes, t, &d) ||                      \
+        return stream_json__numbers(&s->grammar, &stream_json__words_##K, bytes, t, &d) ||                   \
                stream_json__examine_mixed_##K(s, bytes, base, t);                                            \
     }                                                                                                        \
     TARGET STREAM__NOINLINE static bool stream_json__examine_whole_##K(                                      \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         return t->quote | t->string | t->open | t->close | t->rules.low | t->rules.colon                     \
                    ? stream_json__examine_mixed_##K(s, bytes, base, t)                                       \
-                   : stream_json__examine_numbers_##K(s, bytes, base, t);                                       \
+                   : stream_json__examine_numbers_##K(s, bytes, base, t);                                    \
     }
 
 /* Takes the block at s->block_at from *at on. True: the kernel goes on at *at, in the next block, or unchecked
