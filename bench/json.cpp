@@ -853,8 +853,6 @@ static void row_check(const bench_corpus &c) {
     row.pieces = &texts;
 #ifdef HAVE_SSE2
     row.add(at_least(1.0, "stream_json_check, sse2", ours_check(bench_check_sse2)));
-#endif
-#ifdef HAVE_SSE2
     row.add(bound_masks("sse2", c, 11));
 #endif
     row.add(shown("stream_json_check, best kernel", ours_check(bench_check)));
