@@ -66,7 +66,7 @@ LIMITS
     - Framing counts brackets and skips strings. What is framed and is not JSON shows when it is read (the
       reading functions say E_INVALID), or at once with `strict`, which checks the grammar in the same pass.
     - Checking and strict framing go STREAM_JSON_CHECK_DEPTH (1024) levels deep.
-    - stream_json_pick and stream_json_rewrite take at most 64 pointers of at most 32 steps, a view 16.
+    - stream_json_pick, a picker and stream_json_rewrite take at most 64 pointers of at most 32 steps, a view 16.
     - A writer nests STREAM_JSON_WRITER_DEPTH (256) levels deep, comparing and merging enter
       STREAM_JSON_PATCH_DEPTH (64) objects inside each other.
     - Unasked, nothing is converted: numbers and strings stay as they are written, and two numbers are the same
@@ -83,6 +83,7 @@ CONFIGURATION (define before including, the same in every file)
                                 that collects unused sections leaves the
                                 checker out, two thirds of framing's flash
     STREAM_JSON_KERNEL          the kernel of a desc that names none           NULL: the best there is
+    STREAM_JSON_PICKER_SHAPE    bytes of a record that a picker remembers      512
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                                 what the default allocator calls               malloc, realloc, free
 
@@ -427,6 +428,8 @@ struct stream_json__scan;
 typedef struct stream_json__kernel { /* one that frames, or one that checks as well */
     const char *name;
     const char *(*run)(struct stream_json__scan *s, const char *p, const char *e);
+    /* Inside a string: from p to the block of 64 bytes in which it ends, or to `full`. */
+    const char *(*inside)(struct stream_json__scan *s, const char *p, const char *full, uint64_t *was_escape);
 } stream_json__kernel;
 
 /* Where in a block of 64 bytes the bytes stand that matter: one bit a byte, the first lowest. */
@@ -547,6 +550,49 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len);
    pointers, over 32 steps, a pointer that begins otherwise than with /. In every case out is filled. */
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out);
+
+/* The same for the records of a stream, which are mostly alike: what stands between the values picked is compared with
+   the record before, byte for byte, and where nothing else is there only the values themselves are read. What differs
+   from one to the next, a number or a string, is learnt to be passed over; a record of another shape is read as
+   stream_json_pick reads it, and remembered instead. The answers are the same, always, so a picker may be asked about
+   anything; for records that have nothing in common it costs a little more than stream_json_pick. What is remembered
+   is a copy, at most STREAM_JSON_PICKER_SHAPE bytes. (Speculation on structure that repeats: Li et al., "Mison: A Fast
+   JSON Parser for Data Analytics", VLDB 2017.)
+
+       static const char *const want[] = {"/type", "/event/delta/text"};
+       stream_json_picker picker;
+       stream_json_value found[2];
+       stream_json_picker_init(&picker, want, 2);
+       if (stream_json_picker_pick(&picker, text, len, found) == STREAM_OK) ...
+*/
+#ifndef STREAM_JSON_PICKER_SHAPE
+#define STREAM_JSON_PICKER_SHAPE 512 /* bytes */
+#elif STREAM_JSON_PICKER_SHAPE < 1 || STREAM_JSON_PICKER_SHAPE > 65535
+#error "STREAM_JSON_PICKER_SHAPE is from 1 to 65535"
+#endif
+#define STREAM_JSON__PARTS 80
+
+typedef struct stream_json_picker {
+    /* private */
+    const char *const *pointers;
+    size_t count;
+    uint32_t misses; /* records in a row that were not alike */
+    bool nested;     /* one of the pointers leads on where another ends */
+    uint8_t parts;   /* of the shape; 0: none is known */
+    struct {
+        uint16_t at, len; /* in `shape`: what stands before a value */
+        uint8_t field;    /* the value it is, or that it is passed over, or that there is none */
+    } part[STREAM_JSON__PARTS];
+    char shape[STREAM_JSON_PICKER_SHAPE];
+} stream_json_picker;
+
+/* `pointers`, and what they point to, must outlive the picker; nothing is to be freed. E_ARGUMENT as for
+   stream_json_pick. A picker serves one thread at a time. */
+STREAM_API stream_status stream_json_picker_init(stream_json_picker *picker, const char *const *pointers,
+                                                 size_t count);
+/* As stream_json_pick, with the pointers given to init. */
+STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, const char *json, size_t len,
+                                                 stream_json_value *out);
 
 /* Walks the members of an object or the elements of an array, in the order they stand. Of duplicate keys all
    come: who wants the last one to count, and not the first as in stream_json_pick, keeps the last one seen.
@@ -1519,14 +1565,17 @@ STREAM__INLINE uint64_t stream_json__below(unsigned n) { return ~UINT64_C(0) >> 
 
 /* The bytes that a backslash escapes. Runs of backslashes escape every second byte; a run that begins at an
    odd place is found by the carry of an addition (Langdale and Lemire). */
-STREAM__INLINE uint64_t stream_json__escaped(uint64_t backslash, uint64_t carry) {
+STREAM__INLINE uint64_t stream_json__escaped_by(uint64_t backslash, uint64_t carry) {
     const uint64_t even = UINT64_C(0x5555555555555555);
-    uint64_t active, follows, odd_runs;
-    if ((backslash | carry) == 0) return 0;
-    active = backslash & ~carry;
-    follows = active << 1 | carry;
-    odd_runs = active & ~even & ~follows;
+    const uint64_t active = backslash & ~carry;
+    const uint64_t follows = active << 1 | carry;
+    const uint64_t odd_runs = active & ~even & ~follows;
     return (even ^ ((odd_runs + active) << 1)) & follows;
+}
+
+/* The same where there mostly are none. In long strings there are in every other block, and no branch is foretold. */
+STREAM__INLINE uint64_t stream_json__escaped(uint64_t backslash, uint64_t carry) {
+    return (backslash | carry) == 0 ? 0 : stream_json__escaped_by(backslash, carry);
 }
 
 /* A stretch of a block, from bit `from` on:
@@ -1613,18 +1662,15 @@ STREAM__INLINE bool stream_json__goes_on(stream_json__scan *s, const char *p, co
     return true;
 }
 
-/* Whether at `end`, where nothing else ends in a block, one record ends and the next begins, as plainly as they
-   mostly do: before it no bracket but those that close the one, behind it none that closes. */
-STREAM__INLINE bool stream_json__turns(const stream_json__scan *s, const char *base, const stream_json__stretch *t,
-                                       uint64_t end, size_t depth) {
+/* Whether at `end`, the bit of p, where nothing else ends in a block, one record ends and the next begins, as plainly
+   as they mostly do: before it no bracket but those that close the one, behind it none that closes. `closes` are
+   closed before it, `opens` opened behind it. */
+STREAM__INLINE bool stream_json__turns(const stream_json__scan *s, const char *p, const stream_json__stretch *t,
+                                       uint64_t end, size_t depth, size_t closes, size_t opens) {
     const uint64_t head = end - 1;
-    const char *p;
-    if (end == 0 || !s->batching || s->count == STREAM_JSON__BATCH || ((t->open & head) | (t->close & ~head)) ||
-        !(t->close & end >> 1) || stream_json__count(t->close & head) != depth || end >> 62)
-        return false;
-    p = base + stream_json__lowest(end);
-    return p[1] == '{' && p[2] == '"' && s->deepest <= s->max_depth &&
-           stream_json__count(t->open & ~head) <= s->max_depth;
+    return !(end == 0 || !s->batching || s->count == STREAM_JSON__BATCH || ((t->open & head) | (t->close & ~head)) ||
+             !(t->close & end >> 1) || closes != depth || end >> 62) &&
+           p[1] == '{' && p[2] == '"' && s->deepest <= s->max_depth && opens <= s->max_depth;
 }
 
 /* The bytes from base to e, fewer than 64, with zeros behind them. */
@@ -2164,14 +2210,36 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                    : stream_json__examine_numbers_##K(s, bytes, base, t);                                    \
     }
 
-/* Takes the block at s->block_at from *at on. True: the kernel goes on at *at, in the next block, or unchecked
-   after a fault. False: the value, its record or the loan ends there. */
+/* Takes the block at base from *at on; its masks are made unless s->block_at says that they are there. True: the
+   kernel goes on at *at, in the next block, or unchecked after a fault. False: the value, its record or the loan ends
+   there. */
 #define STREAM_JSON__SETTLE(name, K, TARGET, CHECK)                                                          \
-    TARGET STREAM__NOINLINE static bool name(stream_json__scan *s, const char *bytes, const char **at, const char *e) { \
-        const char *const base = s->block_at;                                                                \
+    TARGET STREAM__NOINLINE static bool name(stream_json__scan *s, const char *base, const char **at, const char *e) {\
+        char copy[64];                                                                                       \
+        const char *const bytes = e - base < 64 ? stream_json__padded(copy, base, e) : base;                 \
         const unsigned to = e - base < 64 ? (unsigned)(e - base) : 64;                                       \
-        const uint64_t backslash = s->block.backslash, end = s->block.end;                                   \
+        uint64_t backslash, end;                                                                             \
         unsigned from = (unsigned)(*at - base);                                                              \
+        if (s->block_at != base) {                                                                           \
+            stream__v64_##K v = stream__load_##K(bytes);                                                     \
+            if (CHECK) {                                                                                     \
+                s->rules.control = stream__upto_##K(v, stream__all_##K(0x1F));                               \
+                s->rules.high = stream__high_##K(v);                                                         \
+                s->rules.colon = stream__is_##K(v, stream__all_##K(':'));                                    \
+                s->rules.comma = stream__is_##K(v, stream__all_##K(','));                                    \
+                s->rules.low = stream__upto_##K(v, stream__all_##K(' '));                                    \
+                s->rules.brace = stream__bit5_##K(v);                                                        \
+            }                                                                                                \
+            s->block.quote = stream__is_##K(v, stream__all_##K('"'));                                        \
+            s->block.backslash = stream__is_##K(v, stream__all_##K('\\'));                                   \
+            s->block.end = s->end_byte ? stream__is_##K(v, stream__all_##K((unsigned char)s->end_byte)) : 0; \
+            v = stream__or_##K(v, stream__all_##K(' '));                                                     \
+            s->block.open = stream__is_##K(v, stream__all_##K('{'));                                         \
+            s->block.close = stream__is_##K(v, stream__all_##K('}'));                                        \
+            s->block_at = base;                                                                              \
+        }                                                                                                    \
+        backslash = s->block.backslash;                                                                      \
+        end = s->block.end;                                                                                  \
         for (;;) {                                                                                           \
             uint64_t valid = ~UINT64_C(0) << from & stream_json__below(to);                                  \
             /* Only a block's first byte can be escaped from before the stretch. */                          \
@@ -2250,10 +2318,10 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         for (; base < full; base += 64) {                                                                    \
             const stream__v64_##K v = stream__load_##K(base);                                                \
             const uint64_t quote = stream__is_##K(v, quote_), backslash = stream__is_##K(v, backslash_);     \
-            const uint64_t escaped = stream_json__escaped(backslash, was);                                   \
+            const uint64_t escaped = stream_json__escaped_by(backslash, was);                                \
             uint64_t odd = 0;                                                                                \
             if (quote & ~escaped) break;                                                                     \
-            if (CHECK && escaped) odd = stream__odd_escapes_##K(base, escaped);                              \
+            if (CHECK) odd = stream__odd_escapes_##K(base, escaped);                                         \
             /* What ends strings is a control character, and so not plain. */                                \
             if (!CHECK || !stream__plain_##K(v, control_) || (odd | s->grammar.need | s->grammar.hex)) {     \
                 if (stream__is_##K(v, end_) & ends) break;                                                   \
@@ -2265,7 +2333,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         return base;                                                                                         \
     }
 
-#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, K, TARGET, CHECK)                                           \
+#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, K, TARGET, CHECK)                                            \
     TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                     \
         const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');             \
         const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                   \
@@ -2274,53 +2342,47 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         const stream__c64_##K colon_ = stream__all_##K(':'), comma_ = stream__all_##K(',');                  \
         const uint64_t ends = s->end_byte ? ~UINT64_C(0) : 0, spared = s->ends_strings ? 0 : ~UINT64_C(0);   \
         const uint64_t lone = s->lone ? ~UINT64_C(0) : 0;                                                    \
-        const char *base = p - ((size_t)(p - s->loan) & 63), *bytes;                                         \
+        const char *base = p - ((size_t)(p - s->loan) & 63);                                                 \
         const char *const full = s->loan + ((size_t)(e - s->loan) & ~(size_t)63);                            \
         uint64_t in_string = 0 - (uint64_t)s->in_string, was_escape = s->escaped;                            \
         size_t depth = s->depth;                                                                             \
         stream_json__stretch t;                                                                              \
-        char copy[64];                                                                                       \
         if (!CHECK && (e - p < 16 || s->lone)) return stream_json__follow_bytes(s, p, e);                    \
         t.valid = ~UINT64_C(0);                                                                              \
         t.from = 0;                                                                                          \
         t.to = 64;                                                                                           \
         while (base < e) {                                                                                   \
-            const bool whole = p == base && base < full;                                                     \
-            uint64_t quote, backslash, end, open, close, escaped, string, stop;                              \
-            stream__v64_##K v;                                                                               \
-            bytes = base < full ? base : stream_json__padded(copy, base, e);                                 \
-            if (base == s->block_at) goto settle;                                                            \
-            v = stream__load_##K(bytes);                                                                     \
-            quote = stream__is_##K(v, quote_);                                                               \
-            backslash = stream__is_##K(v, backslash_);                                                       \
-            end = stream__is_##K(v, end_) & ends;                                                            \
-            escaped = stream_json__escaped(backslash, was_escape);                                           \
-            if (in_string && whole && ((quote & ~escaped) | (end & ~spared)) == 0) {                         \
-                p = base = INSIDE(s, base, full, &was_escape);                                               \
-                if (CHECK && !s->checking) break;                                                            \
-                continue;                                                                                    \
-            }                                                                                                \
-            if (CHECK) {                                                                                     \
-                t.rules.control = stream__upto_##K(v, control_);                                             \
-                t.rules.high = stream__high_##K(v);                                                          \
-                t.rules.colon = stream__is_##K(v, colon_);                                                   \
-                t.rules.comma = stream__is_##K(v, comma_);                                                   \
-                t.rules.low = stream__upto_##K(v, space_);                                                   \
-                t.rules.brace = stream__bit5_##K(v);                                                         \
-            }                                                                                                \
-            v = stream__or_##K(v, space_);                                                                   \
-            open = stream__is_##K(v, open_);                                                                 \
-            close = stream__is_##K(v, close_);                                                               \
-            t.quote = quote & ~escaped;                                                                      \
-            string = stream__parity_##K(t.quote) ^ in_string;                                                \
-            t.open = open & ~string;                                                                         \
-            t.close = close & ~string;                                                                       \
-            stop = (end & ~(string & spared)) | (backslash & ~string);                                       \
-            if (CHECK) stop |= t.quote & lone & ~string;                                                     \
-            if (whole && stop == 0) {                                                                        \
-                const size_t closes = stream__count_##K(t.close), opens = stream__count_##K(t.open);         \
-                if ((depth > closes || stream_json__stays_open(depth, t.open, t.close)) &&                   \
-                    depth + opens <= s->max_depth) { /* it can reach neither 0 nor the limit */              \
+            while (p == base && base < full) {                                                               \
+                stream__v64_##K v = stream__load_##K(base);                                                  \
+                const uint64_t quote = stream__is_##K(v, quote_), backslash = stream__is_##K(v, backslash_); \
+                const uint64_t end = stream__is_##K(v, end_) & ends;                                         \
+                const uint64_t escaped = stream_json__escaped(backslash, was_escape);                        \
+                uint64_t string, stop;                                                                       \
+                t.quote = quote & ~escaped;                                                                  \
+                if ((~in_string | t.quote | (end & ~spared)) == 0) { /* one branch, that is foretold */      \
+                    p = base = INSIDE(s, base, full, &was_escape);                                           \
+                    if (CHECK && !s->checking) goto out;                                                     \
+                    continue;                                                                                \
+                }                                                                                            \
+                if (CHECK) {                                                                                 \
+                    t.rules.control = stream__upto_##K(v, control_);                                         \
+                    t.rules.high = stream__high_##K(v);                                                      \
+                    t.rules.colon = stream__is_##K(v, colon_);                                               \
+                    t.rules.comma = stream__is_##K(v, comma_);                                               \
+                    t.rules.low = stream__upto_##K(v, space_);                                               \
+                    t.rules.brace = stream__bit5_##K(v);                                                     \
+                }                                                                                            \
+                v = stream__or_##K(v, space_);                                                               \
+                string = stream__parity_##K(t.quote) ^ in_string;                                            \
+                t.open = stream__is_##K(v, open_) & ~string;                                                 \
+                t.close = stream__is_##K(v, close_) & ~string;                                               \
+                stop = (end & ~(string & spared)) | (backslash & ~string);                                   \
+                if (CHECK) stop |= t.quote & lone & ~string;                                                 \
+                if (stop == 0) {                                                                             \
+                    const size_t closes = stream__count_##K(t.close), opens = stream__count_##K(t.open);     \
+                    if ((depth <= closes && !stream_json__stays_open(depth, t.open, t.close)) ||             \
+                        depth + opens > s->max_depth) /* it may reach 0 or the limit */                      \
+                        break;                                                                               \
                     depth += opens - closes;                                                                 \
                     in_string = 0 - (string >> 63);                                                          \
                     was_escape = (backslash & ~escaped) >> 63;                                               \
@@ -2328,53 +2390,50 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                     if (CHECK) {                                                                             \
                         t.string = string;                                                                   \
                         t.escaped = escaped;                                                                 \
-                        if (!stream_json__examine_whole_##K(s, bytes, base - 64, &t)) break;                 \
+                        if (!stream_json__examine_whole_##K(s, base - 64, base - 64, &t)) goto out;          \
                     }                                                                                        \
-                    continue;                                                                                \
+                } else {                                                                                     \
+                    const uint64_t head = stop - 1;                                                          \
+                    const char *const turn = base + stream_json__lowest(stop);                               \
+                    bool valid = true;                                                                       \
+                    if ((stop & head) || !stream_json__turns(s, turn, &t, stop & end, depth,                 \
+                                                             stream__count_##K(t.close & head),              \
+                                                             stream__count_##K(t.open & ~head)))             \
+                        break;                                                                               \
+                    if (CHECK) {                                                                             \
+                        t.rules.low ^= stop;                                                                 \
+                        t.rules.comma |= stop; /* it separates two values, in no object */                   \
+                        t.string = string;                                                                   \
+                        t.escaped = escaped;                                                                 \
+                        valid = stream_json__examine_whole_##K(s, base, base, &t);                           \
+                        if (!valid && s->fault < turn) goto out;                                             \
+                    }                                                                                        \
+                    s->ends[s->count++] = turn;                                                              \
+                    s->deepest = 1;                                                                          \
+                    if (CHECK && !valid) { /* unchecked from behind the second value's bracket on */         \
+                        p = turn + 2;                                                                        \
+                        depth = 1;                                                                           \
+                        in_string = was_escape = 0;                                                          \
+                        goto out;                                                                            \
+                    }                                                                                        \
+                    depth = stream__count_##K(t.open & ~head);                                               \
+                    in_string = 0 - (string >> 63);                                                          \
+                    was_escape = (backslash & ~escaped) >> 63;                                               \
+                    p = base += 64;                                                                          \
                 }                                                                                            \
-            } else if (whole && (stop & (stop - 1)) == 0 && stream_json__turns(s, base, &t, stop & end, depth)) { \
-                const char *const turn = base + stream_json__lowest(stop);                                   \
-                bool valid = true;                                                                           \
-                if (CHECK) {                                                                                 \
-                    t.rules.low ^= stop;                                                                     \
-                    t.rules.comma |= stop; /* it separates two values, in no object */                       \
-                    t.string = string;                                                                       \
-                    t.escaped = escaped;                                                                     \
-                    valid = stream_json__examine_whole_##K(s, bytes, base, &t);                              \
-                    if (!valid && s->fault < turn) break;                                                    \
-                }                                                                                            \
-                s->ends[s->count++] = turn;                                                                  \
-                s->deepest = 1;                                                                              \
-                if (CHECK && !valid) { /* unchecked from behind the second value's bracket on */             \
-                    p = turn + 2;                                                                            \
-                    depth = 1;                                                                               \
-                    in_string = was_escape = 0;                                                              \
-                    break;                                                                                   \
-                }                                                                                            \
-                depth = stream__count_##K(t.open & ~(stop - 1));                                             \
-                in_string = 0 - (string >> 63);                                                              \
-                was_escape = (backslash & ~escaped) >> 63;                                                   \
-                p = base += 64;                                                                              \
-                continue;                                                                                    \
             }                                                                                                \
-            s->block.quote = quote;                                                                          \
-            s->block.backslash = backslash;                                                                  \
-            s->block.end = end;                                                                              \
-            s->block.open = open;                                                                            \
-            s->block.close = close;                                                                          \
-            if (CHECK) s->rules = t.rules;                                                                   \
-            s->block_at = base;                                                                              \
-        settle:                                                                                              \
+            if (base == e) break;                                                                            \
             s->depth = depth;                                                                                \
             s->in_string = in_string != 0;                                                                   \
             s->escaped = was_escape != 0;                                                                    \
-            if (!SETTLE(s, bytes, &p, e)) return p;                                                   \
+            if (!SETTLE(s, base, &p, e)) return p;                                                           \
             depth = s->depth;                                                                                \
             in_string = 0 - (uint64_t)s->in_string;                                                          \
             was_escape = s->escaped;                                                                         \
             if (CHECK && !s->checking) break;                                                                \
             base += 64;                                                                                      \
         }                                                                                                    \
+    out:                                                                                                     \
         s->depth = depth;                                                                                    \
         s->in_string = in_string != 0;                                                                       \
         s->escaped = was_escape != 0;                                                                        \
@@ -2408,18 +2467,20 @@ STREAM_JSON__KERNEL(neon, , STREAM_JSON__EXAMINE_WHOLE)
    the one that a program has no use for. */
 static const stream_json__kernel stream_json__framers[] = {
 #if STREAM__SIMD_X86
-    {"avx2", stream_json__follow_avx2}, {"sse2", stream_json__follow_sse2},
+    {"avx2", stream_json__follow_avx2, stream_json__inside_avx2},
+    {"sse2", stream_json__follow_sse2, stream_json__inside_sse2},
 #elif STREAM__SIMD_NEON
-    {"neon", stream_json__follow_neon},
+    {"neon", stream_json__follow_neon, stream_json__inside_neon},
 #endif
-    {"scalar", stream_json__follow_scalar}};
+    {"scalar", stream_json__follow_scalar, stream_json__inside_scalar}};
 static const stream_json__kernel stream_json__checkers[] = {
 #if STREAM__SIMD_X86
-    {"avx2", stream_json__check_avx2}, {"sse2", stream_json__check_sse2},
+    {"avx2", stream_json__check_avx2, stream_json__inside_check_avx2},
+    {"sse2", stream_json__check_sse2, stream_json__inside_check_sse2},
 #elif STREAM__SIMD_NEON
-    {"neon", stream_json__check_neon},
+    {"neon", stream_json__check_neon, stream_json__inside_check_neon},
 #endif
-    {"scalar", stream_json__check_scalar}};
+    {"scalar", stream_json__check_scalar, stream_json__inside_check_scalar}};
 
 /* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
    is none of them. */
@@ -2729,7 +2790,26 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
     return status;
 }
 
-STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) {
+/* The next of the records that the kernel went on to behind the first, when there is one and it is not too long. */
+STREAM__INLINE bool stream_json__next_of_batch(stream_json *json, stream_item *item) {
+    size_t len;
+    if (json->batched == 0 || json->batched == json->scan.count) return false;
+    len = (size_t)(json->scan.ends[json->batched] - json->start);
+    if (len > json->max_len) return false;
+    json->batched++;
+    item->ptr = json->start;
+    item->size = item->len = len;
+    item->offset = json->offset;
+    item->kind = STREAM_JSON_OBJECT;
+    item->flags = 0;
+    json->start += ++len;
+    json->cur = json->start;
+    json->offset += len;
+    json->scanned += len;
+    return true;
+}
+
+STREAM__NOINLINE static stream_status stream_json__next_item(stream_json *json, stream_item *item) {
     const char *p = json->cur, *const e = json->end;
     const char *const entry = p;
     const char end_byte = json->scan.end_byte;
@@ -2909,6 +2989,10 @@ STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) 
     return STREAM_MORE;
 }
 
+STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) {
+    return stream_json__next_of_batch(json, item) ? STREAM_OK : stream_json__next_item(json, item);
+}
+
 STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset) {
     *offset = json->fault;
     return json->message;
@@ -2966,7 +3050,7 @@ STREAM__INLINE const char *stream_json__mark(const char *p, const char *e) {
 
 /* From p inside a string that begins at `begin`: past the closing quote, or NULL when the bytes end before it. A
    long string is left to memchr, and a quote it finds closes the string unless an odd number of backslashes stands
-   before it. Every byte is passed once, but for the backslashes before a quote. */
+   before it. Where one is escaped others will be, so from there the framing kernel goes on, to the last 64 bytes. */
 STREAM__NOINLINE static const char *stream_json__string_rest(const char *begin, const char *p, const char *e) {
     const char *const soon = e - p > 64 ? p + 64 : e;
 #if STREAM__SIMD_X86
@@ -2989,10 +3073,17 @@ STREAM__NOINLINE static const char *stream_json__string_rest(const char *begin, 
     }
     while (p < e) {
         const char *quote = (const char *)memchr(p, '"', (size_t)(e - p)), *run = quote;
+        stream_json__scan s;
+        uint64_t escaped = 0;
         if (!quote) return NULL;
         while (run > begin && run[-1] == '\\') run--;
         if ((quote - run) % 2 == 0) return quote + 1;
         p = quote + 1;
+        s.end_byte = 0;
+        s.ends_strings = false;
+        p = stream_json__choose(stream_json__framers, STREAM_JSON_KERNEL)
+                ->inside(&s, p, p + ((size_t)(e - p) & ~(size_t)63), &escaped);
+        if (escaped && p < e) p++;
     }
     return NULL;
 }
@@ -3537,6 +3628,137 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
         }
         if (status != STREAM_OK) return status;
     }
+}
+
+/* The shape of a record: parts of what is written, and what stands behind each: the value of that number, a number,
+   literal or string that is passed over, or the end. */
+enum { STREAM_JSON__PASSED = 254, STREAM_JSON__END = 255 };
+
+STREAM_API stream_status stream_json_picker_init(stream_json_picker *picker, const char *const *pointers,
+                                                 size_t count) {
+    stream_json_value none[64];
+    size_t i, k, n;
+    memset(picker, 0, offsetof(stream_json_picker, part));
+    if (count > 64 || stream_json_pick("0", 1, pointers, count, none) != STREAM_OK) return STREAM_E_ARGUMENT;
+    picker->pointers = pointers;
+    picker->count = count;
+    for (i = 0; i < count; i++) {
+        for (k = 0; k < count; k++) {
+            for (n = 0; pointers[i][n] && pointers[i][n] == pointers[k][n];) n++;
+            if (!pointers[i][n] && pointers[k][n] == '/') picker->nested = true;
+        }
+    }
+    return STREAM_OK;
+}
+
+/* Adds a part, if there is room. */
+static bool stream_json__add_part(stream_json_picker *picker, const char *ptr, size_t len, uint8_t field) {
+    const size_t i = picker->parts;
+    const size_t used = i ? (size_t)(picker->part[i - 1].at + picker->part[i - 1].len) : 0;
+    if (i == STREAM_JSON__PARTS || len > sizeof picker->shape - used) return false;
+    memcpy(picker->shape + used, ptr, len);
+    picker->part[i].at = (uint16_t)used;
+    picker->part[i].len = (uint16_t)len;
+    picker->part[i].field = field;
+    picker->parts++;
+    return true;
+}
+
+/* Remembers the shape of a record that was read: the values found, in the order they stand, and what is before each;
+   the rest of it only where something is missing, as else it was not looked at. Long strings are passed over. */
+static bool stream_json__learn(stream_json_picker *picker, const char *json, const char *e,
+                               const stream_json_value *out) {
+    uint8_t order[64];
+    size_t found = 0, i, k;
+    const char *p = json, *at, *end;
+    picker->parts = 0;
+    for (i = 0; i < picker->count; i++) {
+        if (out[i].type == STREAM_JSON_NONE) continue;
+        for (k = found++; k > 0 && out[order[k - 1]].ptr > out[i].ptr; k--) order[k] = order[k - 1];
+        order[k] = (uint8_t)i;
+    }
+    for (i = 0; i < found + (found < picker->count); i++) {
+        const char *const to = i < found ? out[order[i]].ptr : e;
+        if (to < p) return false; /* one inside another */
+        for (at = p; at < to; at = end) {
+            end = *at == '"' ? stream_json__string_end(at, to) : at + 1;
+            if (!end) break;
+            if (end - at <= 64 || stream_json__spaces(end, to) == to || *stream_json__spaces(end, to) == ':') continue;
+            if (!stream_json__add_part(picker, p, (size_t)(at - p), STREAM_JSON__PASSED)) return false;
+            p = end;
+        }
+        if (!stream_json__add_part(picker, p, (size_t)(to - p), i < found ? order[i] : (uint8_t)STREAM_JSON__END))
+            return false;
+        if (i < found) p = to + out[order[i]].len;
+    }
+    return true;
+}
+
+/* At p the record differs from part i of the shape. Where it does so in a number, a literal or a string that is no
+   name, such a one is passed over from now on. */
+static bool stream_json__loosen(stream_json_picker *picker, size_t i, const char *p, const char *e) {
+    const char *const part = picker->shape + picker->part[i].at, *const end = part + picker->part[i].len;
+    const char *differs = part, *begin, *at = part;
+    while (differs < end && p < e && *differs == *p) differs++, p++;
+    if (differs == end || p == e || picker->parts == STREAM_JSON__PARTS) return false;
+    for (begin = part; begin <= differs; begin = at) {
+        if (*begin == '"') at = stream_json__string_end(begin, end);
+        else while (at < end && stream_json__in_token(*at)) at++;
+        if (!at) return false;
+        if (at == begin) at++;
+        else if (differs <= at) break; /* a number may be longer than the one before */
+    }
+    if (begin > differs || stream_json__spaces(at, end) == end || *stream_json__spaces(at, end) == ':') return false;
+    memmove(picker->part + i + 1, picker->part + i, (picker->parts - i) * sizeof *picker->part);
+    picker->parts++;
+    picker->part[i].len = (uint16_t)(begin - part);
+    picker->part[i].field = STREAM_JSON__PASSED;
+    picker->part[i + 1].at = (uint16_t)(at - picker->shape);
+    picker->part[i + 1].len = (uint16_t)(end - at);
+    return true;
+}
+
+/* Whether the record is like the shape, if need be one that is loosened; then `out` has what is picked. */
+static bool stream_json__alike(stream_json_picker *picker, const char *p, const char *e, bool loosen,
+                               stream_json_value *out) {
+    size_t i = 0;
+    while (i < picker->parts) {
+        const size_t len = picker->part[i].len, field = picker->part[i].field;
+        stream_json_value value;
+        if ((size_t)(e - p) < len || memcmp(p, picker->shape + picker->part[i].at, len) != 0) {
+            if (!loosen || !stream_json__loosen(picker, i, p, e)) return false;
+            continue;
+        }
+        p += len;
+        if (field == STREAM_JSON__END) return true;
+        if (p == e || stream_json__value_at(p, e, false, &value) != STREAM_OK) return false;
+        /* Where a container stands, names are read that are no part of the shape. */
+        if (value.type >= STREAM_JSON_ARRAY && (field == STREAM_JSON__PASSED || picker->nested)) return false;
+        if (field != STREAM_JSON__PASSED) out[field] = value;
+        p += value.len;
+        i++;
+    }
+    return true;
+}
+
+STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, const char *json, size_t len,
+                                                 stream_json_value *out) {
+    const char *const e = len ? json + len : json;
+    /* Records of which none is like the one before would be learnt for nothing: ever less often. */
+    const bool learn = (picker->misses & (picker->misses - 1)) == 0;
+    stream_status status;
+    if (picker->parts) {
+        if (picker->part[picker->parts - 1].field == STREAM_JSON__END)
+            memset(out, 0, picker->count * sizeof *out);
+        if (stream_json__alike(picker, json, e, learn, out)) {
+            picker->misses = 0;
+            return STREAM_OK;
+        }
+    }
+    status = stream_json_pick(json, len, picker->pointers, picker->count, out);
+    if (status == STREAM_OK && learn && !stream_json__learn(picker, json, e, out)) picker->parts = 0;
+    picker->misses++;
+    return status;
 }
 
 /* ==[ numbers: implementation ]======================================================================

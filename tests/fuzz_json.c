@@ -239,22 +239,33 @@ static void read_members(trace *t, const char *base, size_t len, stream_json_val
     trace_status(t, status);
 }
 
+/* Pickers of all pointers, of which some lead on where others end, and of the first few. */
+static const char *const want[] = {"/a", "/type", "/0/1", "/~01/x", "/a/b/0", "", "/a/b"};
+enum { WANT = sizeof want / sizeof *want, FEW = 4 };
+static stream_json_picker all, few;
+
+static bool same(stream_json_value a, stream_json_value b) {
+    return a.ptr == b.ptr && a.len == b.len && a.type == b.type;
+}
+
 static void read_everything(trace *t, const char *ptr, size_t len) {
-    static const char *const want[] = {"/a", "/type", "/a/b/0", "", "/~01/x", "/0/1", "/a/b"};
-    enum { WANT = sizeof want / sizeof *want };
-    stream_json_value v[WANT], one;
+    stream_json_value v[WANT], w[WANT], one;
     size_t n, at;
     const stream_status valid = stream_json_check(ptr, len, &at);
     const stream_status status = stream_json_pick(ptr, len, want, WANT, v);
     FUZZ_CHECK(valid != STREAM_OK || status == STREAM_OK);
     trace_status(t, valid);
     trace_status(t, status);
+    FUZZ_CHECK(stream_json_picker_pick(&all, ptr, len, w) == status);
+    for (n = 0; n < WANT; n++) FUZZ_CHECK(same(w[n], v[n]));
+    (void)stream_json_picker_pick(&few, ptr, len, w);
+    for (n = 0; n < FEW && status != STREAM_E_INVALID; n++) FUZZ_CHECK(same(w[n], v[n]));
     for (n = 0; n < WANT; n++) {
         /* Each for itself as well. */
         const stream_status alone = stream_json_pick(ptr, len, want + n, 1, &one);
         seen(t, ptr, len, v[n]);
         if (status == STREAM_E_INVALID) continue; /* somewhere it alone may not have come to */
-        FUZZ_CHECK(one.ptr == v[n].ptr && one.len == v[n].len && one.type == v[n].type);
+        FUZZ_CHECK(same(one, v[n]));
         FUZZ_CHECK(alone == status || (alone == STREAM_OK && one.ptr));
     }
     one = stream_json_value_of(ptr, len);
@@ -306,6 +317,8 @@ static uint64_t fuzz_outcome(const uint8_t *data, size_t len) {
     }
     check(&t, data, len, cuts);
 
+    FUZZ_CHECK(stream_json_picker_init(&all, want, WANT) == STREAM_OK);
+    FUZZ_CHECK(stream_json_picker_init(&few, want, FEW) == STREAM_OK);
     stream_json_feed(&json, data, len);
     stream_json_finish(&json);
     while ((status = stream_json_next(&json, &item)) != STREAM_END) {

@@ -1886,6 +1886,35 @@ static void pick_says_what_it_cannot_take(void) {
     CHECK(out[0].type == STREAM_JSON_STRING && out[1].type == STREAM_JSON_NONE);
 }
 
+static void a_long_string_ends_where_it_ends(void) {
+    static const char *const pieces[] = {"\\\\", "\\\"", "\\\\\\\"", "\\\\\\\\", "x", "0123456789abcdef", "\\u0022"};
+    size_t i, times = scaled(20000);
+    for (i = 0; i < times && !test.failures; i++) {
+        uint64_t random = seed_of(i + 7000000);
+        const size_t want = below(&random, 600), kinds = 1 + below(&random, sizeof pieces / sizeof *pieces);
+        char text[700] = "{\"a\":\"", *json;
+        const char *const pointer = "/b";
+        size_t n = 6, end;
+        stream_json_value v;
+        while (n < want) {
+            const char *piece = pieces[below(&random, kinds)];
+            memcpy(text + n, piece, strlen(piece));
+            n += strlen(piece);
+        }
+        end = n;
+        memcpy(text + n, "\",\"b\":1}", 8);
+        n += 8;
+        json = exact(text, n);
+        CHECK_EQ(stream_json_pick(json, n, &pointer, 1, &v), STREAM_OK);
+        CHECK(v.ptr == json + n - 2);
+        free(json);
+        end -= below(&random, end - 5); /* without its last quote, and perhaps more */
+        json = exact(text, end);
+        CHECK_EQ(stream_json_pick(json, end, &pointer, 1, &v), STREAM_MORE);
+        free(json);
+    }
+}
+
 static void pick_reaches_32_steps_down_and_no_stack_further(void) {
     const size_t deep = 100000;
     char *text = (char *)take(2 * deep), pointer[65] = "";
@@ -1900,6 +1929,220 @@ static void pick_reaches_32_steps_down_and_no_stack_further(void) {
     CHECK_EQ(v.len, 2 * deep - 64);
     CHECK_EQ(stream_json_pick(text, 2 * deep - 33, &p, 1, &v), STREAM_MORE);
     free(text);
+}
+
+/* --- picker ---------------------------------------------------------------------------------------- */
+
+/* Asks a picker, and stream_json_pick, which must say the same. Whether the record was like the one before. */
+static bool picked_alike(stream_json_picker *picker, const char *text, size_t len, size_t count) {
+    char *json = exact(text, len);
+    stream_json_value found[64], want[64];
+    stream_status status, wanted = stream_json_pick(json, len, pointers, count, want);
+    size_t i;
+    memset(found, 0x55, sizeof found);
+    status = stream_json_picker_pick(picker, json, len, found);
+    CHECK_EQ(status, wanted);
+    for (i = 0; i < count; i++) {
+        CHECK_EQ(found[i].type, want[i].type);
+        CHECK(found[i].ptr == want[i].ptr);
+        CHECK_EQ(found[i].len, want[i].len);
+    }
+    if (test.failures) {
+        printf("    in ");
+        test_print_bytes(json, len);
+        for (i = 0; i < count && i < 5; i++) printf(" %s", pointers[i]);
+        printf("\n");
+    }
+    free(json);
+    return picker->misses == 0;
+}
+
+/* The document with some of its scalars and empty containers replaced by others; "" where there is no room. */
+static size_t vary(char *out, size_t room, const document *d, const node *v, unsigned often, uint64_t *random) {
+    static const char *const others[] = {"1",    "12",    "-2.5e3", "\"\"", "\"x\"", "\"a\\\"b\"",  "\"\\u0061\"",
+                                         "true", "false", "null",   "{}",   "[]",    "{\"a\":1}", "[1,{\"b\":[]}]",
+                                         "\"passed over as soon as it is learnt, as it is longer than others are\""};
+    size_t n = 0, at = v->begin;
+    const node *child;
+    if (!v->child && below(random, often) == 0) {
+        const char *other = others[below(random, sizeof others / sizeof *others)];
+        n = strlen(other);
+        if (n <= room) memcpy(out, other, n);
+        return n <= room ? n : 0;
+    }
+    for (child = v->child; child; child = child->next) {
+        size_t len;
+        if (child->begin - at > room - n) return 0;
+        memcpy(out + n, d->text + at, child->begin - at);
+        n += child->begin - at;
+        len = vary(out + n, room - n, d, child, often, random);
+        if (len == 0) return 0;
+        n += len;
+        at = child->end;
+    }
+    if (v->end - at > room - n) return 0;
+    memcpy(out + n, d->text + at, v->end - at);
+    return n + (v->end - at);
+}
+
+static void a_picker_finds_what_a_pick_finds(void) {
+    static char text[8000];
+    static stream_json_picker picker;
+    size_t i, documents = scaled(8000), asked = 0, alike = 0;
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 6000000), random = seed;
+        const node *root = make_document(&doc, &random);
+        const size_t count = i % 10 == 0 ? 64 : below(&random, 4);
+        const unsigned often = 2 + (unsigned)below(&random, 30);
+        unsigned record;
+        size_t k;
+        for (k = 0; k < count; k++) {
+            random_path(&paths[k], root, &random);
+            pointers[k] = paths[k].text;
+        }
+        CHECK_EQ(stream_json_picker_init(&picker, pointers, count), STREAM_OK);
+        for (record = 0; record < 24 && !test.failures; record++) {
+            size_t n = vary(text, sizeof text, &doc, root, often, &random);
+            const unsigned harm = (unsigned)below(&random, 12);
+            if (harm == 0) n = below(&random, n + 1);
+            if (harm == 1 && n) text[below(&random, n)] = "{}[]\",:\\ 1tu"[below(&random, 12)];
+            if (harm == 2) n += (size_t)snprintf(text + n, sizeof text - n, "%s", below(&random, 2) ? " \"" : "}1");
+            asked++;
+            alike += picked_alike(&picker, text, n < sizeof text ? n : 0, count);
+        }
+        if (test.failures) printf("    document %zu, seed %llu\n", i, (unsigned long long)seed);
+    }
+    CHECK(alike * 8 > asked);
+}
+
+/* Whether each of the records after the first is found to be like the one before. */
+static bool alike(const char *const *records, size_t count) {
+    stream_json_picker picker;
+    bool all = true;
+    size_t i;
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, count), STREAM_OK);
+    for (i = 0; records[i]; i++) {
+        const bool like = picked_alike(&picker, records[i], strlen(records[i]), count);
+        if (i > 0) all &= like;
+    }
+    return all;
+}
+
+static void a_picker_reads_what_differs_and_no_more(void) {
+    static const char *const values[] = {"{\"a\":1,\"t\":\"x\",\"b\":2}", "{\"a\":1,\"t\":\"longer\",\"b\":33}",
+                                         "{\"a\":1,\"t\":null,\"b\":[1,{}]}", NULL};
+    static const char *const passed[] = {"{\"a\":1,\"c\":\"u\",\"b\":2}", "{\"a\":1,\"c\":\"other\",\"b\":2}",
+                                         "{\"a\":12,\"c\":true,\"b\":2}", "{\"a\":null,\"c\":-1e9,\"b\":2}", NULL};
+    static const char *const absent[] = {"{\"b\":2,\"a\":1}", "{\"b\":3,\"a\":17}", "{\"b\":3,\"a\":\"}\"}", NULL};
+    static const char *const added[] = {"{\"b\":2,\"a\":1}", "{\"b\":2,\"a\":1,\"t\":3}", NULL};
+    static const char *const renamed[] = {"{\"a\":1,\"t\":2}", "{\"e\":1,\"t\":2}", NULL};
+    static const char *const within[] = {"{\"a\":1,\"t\":2}", "{\"a\":{\"t\":1},\"t\":2}", NULL};
+    static const char *const twice[] = {"{\"a\":1,\"a\":{\"t\":2}}", "{\"a\":{\"t\":1},\"a\":{\"t\":2}}", NULL};
+    static const char *const turns[] = {"{\"a\":1,\"t\":2}", "{\"a\":1,\"c\":3,\"t\":2}", "{\"a\":1,\"t\":2}",
+                                        "{\"a\":1,\"c\":3,\"t\":2}", "{\"a\":1,\"t\":2}", NULL};
+    static const char *const behind[] = {"{\"a\":1} \"", "{\"a\":2} \"", "{\"a\":2} '", "{\"a\":2} \"\"", NULL};
+    stream_json_picker picker;
+    static char text[8000];
+    size_t i;
+    pointers[0] = "/t";
+    pointers[1] = "/b";
+    CHECK(alike(values, 2));
+    CHECK(alike(passed, 2)); /* /t is nowhere: the whole record is compared */
+    CHECK(alike(absent, 2));
+    CHECK(!alike(added, 2));
+    pointers[1] = "/a";
+    CHECK(!alike(behind, 2));
+    CHECK(!alike(renamed, 1));
+    CHECK(!alike(within, 1));
+    CHECK(!alike(turns, 1));
+    pointers[0] = "/a/t";
+    CHECK(!alike(twice, 1));
+    CHECK(!alike(within, 2)); /* /a ends where /a/t leads on */
+
+    /* A long text is passed over at once; more than is remembered is not learnt, and is found all the same. */
+    pointers[0] = "/b";
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
+    for (i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "{\"text\":\"%0*d\",\"b\":%d}", 600 + 10 * (int)i, 0, (int)i);
+        CHECK_EQ(picked_alike(&picker, text, strlen(text), 1), i > 0);
+    }
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
+    for (i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "{\"spaces\":%*d,\"b\":%d}", STREAM_JSON_PICKER_SHAPE, 1, (int)i);
+        CHECK(!picked_alike(&picker, text, strlen(text), 1));
+    }
+
+    /* A name as long is a name. */
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
+    for (i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "{\"%0*d\":1,\"b\":2}", 100, 0);
+        CHECK_EQ(picked_alike(&picker, text, strlen(text), 1), i > 0);
+    }
+    CHECK(!picked_alike(&picker, "{\"b\":1,\"b\":2}", 13, 1));
+
+    /* Whole records; more values that differ than there are parts. */
+    pointers[0] = "";
+    CHECK(alike(values, 1));
+    pointers[0] = "/b";
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
+    for (i = 0; i < 4; i++) {
+        size_t n = (size_t)snprintf(text, sizeof text, "{\"\":[%d", (int)i), k;
+        for (k = 0; k < STREAM_JSON__PARTS; k++) n += (size_t)snprintf(text + n, sizeof text - n, ",%d", (int)i);
+        n += (size_t)snprintf(text + n, sizeof text - n, "],\"b\":%d}", (int)i);
+        CHECK(!picked_alike(&picker, text, n, 1));
+    }
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
+    for (i = 0; i < 4; i++) { /* the same of long texts */
+        size_t n = (size_t)snprintf(text, sizeof text, "{\"\":[%d", (int)i), k;
+        for (k = 0; k < STREAM_JSON__PARTS; k++) n += (size_t)snprintf(text + n, sizeof text - n, ",\"%070d\"", (int)i);
+        n += (size_t)snprintf(text + n, sizeof text - n, "],\"b\":%d}", (int)i);
+        CHECK(!picked_alike(&picker, text, n, 1));
+    }
+}
+
+static void a_picker_that_learns_in_vain_learns_ever_less(void) {
+    stream_json_picker picker;
+    char text[60];
+    unsigned i, learnt = 0, before = 0;
+    pointers[0] = "/t";
+    CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
+    for (i = 0; i < 1000; i++) {
+        char known[sizeof picker.shape];
+        memcpy(known, picker.shape, sizeof known);
+        snprintf(text, sizeof text, "{\"name%u\":0,\"t\":1}", i);
+        CHECK(!picked_alike(&picker, text, strlen(text), 1));
+        learnt += memcmp(known, picker.shape, sizeof known) != 0;
+        if (i == 499) before = learnt;
+    }
+    CHECK_EQ(learnt, 11); /* 1, 2, 3, 5, 9 ... 513 */
+    CHECK_EQ(before, 10);
+    CHECK(!picked_alike(&picker, "{\"name512\":0", 12, 1));
+    CHECK(picked_alike(&picker, "{\"name512\":0,\"t\":2}", 19, 1)); /* the one that was learnt last */
+}
+
+static void a_picker_says_what_it_cannot_take(void) {
+    stream_json_picker picker;
+    stream_json_value out[1];
+    const char *many[65];
+    size_t i;
+    for (i = 0; i < 65; i++) many[i] = "/a";
+    CHECK_EQ(stream_json_picker_init(&picker, many, 65), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_json_picker_init(&picker, many, 64), STREAM_OK);
+    many[0] = "a";
+    CHECK_EQ(stream_json_picker_init(&picker, many, 1), STREAM_E_ARGUMENT);
+    many[0] = NULL;
+    CHECK_EQ(stream_json_picker_init(&picker, many, 1), STREAM_E_ARGUMENT);
+    CHECK_EQ(stream_json_picker_init(&picker, NULL, 0), STREAM_OK);
+    CHECK_EQ(stream_json_picker_pick(&picker, "[1]", 3, NULL), STREAM_OK);
+    CHECK_EQ(stream_json_picker_pick(&picker, "[1", 2, NULL), STREAM_MORE);
+    many[0] = "/a";
+    CHECK_EQ(stream_json_picker_init(&picker, many, 1), STREAM_OK);
+    for (i = 0; i < 3; i++) {
+        CHECK_EQ(stream_json_picker_pick(&picker, "{\"a\":1}", 7, out), STREAM_OK);
+        CHECK_TEXT(out[0].ptr, out[0].len, "1");
+        CHECK_EQ(stream_json_picker_pick(&picker, NULL, 0, out), STREAM_MORE);
+        CHECK_EQ(out[0].type, STREAM_JSON_NONE);
+    }
 }
 
 static bool inside(stream_json_value v, const char *json, size_t len) {
@@ -3492,7 +3735,12 @@ int main(void) {
     RUN(pick_reads_the_head_of_a_cut_record);
     RUN(pick_stops_where_the_structure_breaks);
     RUN(pick_says_what_it_cannot_take);
+    RUN(a_long_string_ends_where_it_ends);
     RUN(pick_reaches_32_steps_down_and_no_stack_further);
+    RUN(a_picker_finds_what_a_pick_finds);
+    RUN(a_picker_reads_what_differs_and_no_more);
+    RUN(a_picker_that_learns_in_vain_learns_ever_less);
+    RUN(a_picker_says_what_it_cannot_take);
     RUN(broken_documents_do_no_harm);
     RUN(value_of_trims_and_types);
     RUN(each_walks_what_was_written);
