@@ -50,18 +50,18 @@ static publication *publication_of(const server_conn *c) {
 /* ---- events ---------------------------------------------------------------------------------------------
  */
 
-/* [chunk head][event][CRLF] in one buffer; false: no memory, or not to be encoded. */
-static bool encode(fanout *f, const stream_sse_event *event, frame *out) {
+/* [chunk head][event][CRLF] in one buffer. */
+static fanout_outcome encode(fanout *f, const stream_sse_event *event, frame *out) {
     char head[CHUNK_ROOM];
     size_t need = 0, n;
     stream_pool_buf *buf;
     (void)stream_sse_write(event, NULL, 0, &need);
-    if (stream_pool_acquire(f->r->s.pool, need + CHUNK_ROOM + 2, &buf) != STREAM_OK) return false;
+    if (stream_pool_acquire(f->r->s.pool, need + CHUNK_ROOM + 2, &buf) != STREAM_OK) return FANOUT_NO_MEMORY;
     if (stream_sse_write(event, buf->data + CHUNK_ROOM, buf->capacity - CHUNK_ROOM - 2, &need) !=
             STREAM_OK ||
         !need) {
         stream_pool_release(buf);
-        return false;
+        return FANOUT_REFUSED;
     }
     n = http_chunk_head(need, head);
     memcpy(buf->data + CHUNK_ROOM - n, head, n);
@@ -69,7 +69,7 @@ static bool encode(fanout *f, const stream_sse_event *event, frame *out) {
     out->buf = buf;
     out->chunk = (uint32_t)n;
     out->len = (uint32_t)need;
-    return true;
+    return FANOUT_PUBLISHED;
 }
 
 static void send_frame(subscriber *s, const frame *m) {
@@ -87,7 +87,7 @@ static void send_frame(subscriber *s, const frame *m) {
 /* False: no memory. */
 static bool send_text(subscriber *s, const stream_sse_event *event) {
     frame m;
-    if (!encode(s->f, event, &m)) return false;
+    if (encode(s->f, event, &m) != FANOUT_PUBLISHED) return false;
     send_frame(s, &m);
     stream_pool_release(m.buf);
     return true;
@@ -295,7 +295,7 @@ static void add_patch(fanout *f, const stream_sse_event *event, slot *fresh) {
     {
         char name[PATCH_NAME];
         stream_sse_event patched = diff_patched(event, found.patch, name);
-        if (encode(f, &patched, &fresh->patch)) {
+        if (encode(f, &patched, &fresh->patch) == FANOUT_PUBLISHED) {
             fresh->previous = found.number;
             fresh->foreign = found.topic != fresh->topic;
             f->r->counts.patched++;
@@ -327,9 +327,10 @@ void fanout_lose(fanout *f) {
     }
 }
 
-bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
-                    bool urgent) {
+fanout_outcome fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
+                              bool urgent) {
     stream_sse_event event = *from;
+    fanout_outcome outcome;
     char id[40];
     slot fresh;
     size_t bytes;
@@ -340,9 +341,10 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
         int n = snprintf(id, sizeof id, "%s-%llu", f->epoch, (unsigned long long)f->next);
         event.id = stream_slice_of(id, (size_t)n);
     }
-    if (!encode(f, &event, &fresh.frame)) {
+    outcome = encode(f, &event, &fresh.frame);
+    if (outcome != FANOUT_PUBLISHED) {
         f->unpublished++;
-        return false;
+        return outcome;
     }
     fresh.topic = hash(topic);
     f->published++;
@@ -370,7 +372,7 @@ bool fanout_publish(fanout *f, const stream_sse_event *from, stream_slice topic,
         if (key.len) note_key(f, hash(key), f->next);
         f->next++;
     }
-    return true;
+    return FANOUT_PUBLISHED;
 }
 
 fanout_outcome fanout_offer(fanout *f, const stream_sse_event *from, stream_slice topic, stream_slice key,
@@ -380,7 +382,8 @@ fanout_outcome fanout_offer(fanout *f, const stream_sse_event *from, stream_slic
     fanout_outcome outcome;
     switch (filter_event(f->r, from, &data)) {
     case FILTER_DROP: return FANOUT_LEFT_OUT;
-    case FILTER_FAILED: f->unpublished++; return FANOUT_FAILED;
+    case FILTER_FAILED: f->unpublished++; return FANOUT_REFUSED;
+    case FILTER_NO_MEMORY: f->unpublished++; return FANOUT_NO_MEMORY;
     case FILTER_CHANGED: event.data = stream_slice_of(data->data, data->len); break;
     case FILTER_PASS: break;
     }
@@ -392,7 +395,7 @@ fanout_outcome fanout_offer(fanout *f, const stream_sse_event *from, stream_slic
     } else if (key.len == 0) {
         key = event.event;
     }
-    outcome = fanout_publish(f, &event, topic, key, urgent) ? FANOUT_PUBLISHED : FANOUT_FAILED;
+    outcome = fanout_publish(f, &event, topic, key, urgent);
     stream_pool_release(data);
     return outcome;
 }
@@ -602,7 +605,7 @@ void fanout_body(server_conn *c, stream_pool_buf *buf, stream_slice piece) {
 void fanout_request(server_conn *c) {
     publication *p = publication_of(c);
     fanout *f = &((relay *)c->server->handler.ctx)->fan;
-    fanout_outcome outcome = FANOUT_FAILED;
+    fanout_outcome outcome;
     stream_sse_event e;
     char body[64];
     int n;
@@ -613,14 +616,14 @@ void fanout_request(server_conn *c) {
         e.event = stream_slice_text(p->event);
     else if (p->topic[0])
         e.event = stream_slice_text(p->topic);
-    if (!p->refused)
+    if (p->refused)
+        outcome = p->no_memory ? FANOUT_NO_MEMORY : FANOUT_REFUSED;
+    else
         outcome = fanout_offer(f, &e, p->topic[0] ? stream_slice_text(p->topic) : stream_sse_type(&e),
                                stream_slice_text(p->key), p->urgent);
-    if (outcome == FANOUT_FAILED) {
-        size_t need;
-        const bool no_memory = p->refused ? p->no_memory : stream_sse_write(&e, NULL, 0, &need) == STREAM_FULL;
+    if (outcome == FANOUT_REFUSED || outcome == FANOUT_NO_MEMORY) {
         drop_publication(c);
-        if (no_memory)
+        if (outcome == FANOUT_NO_MEMORY)
             server_reply_with(c, 503, "text/plain", stream_slice_text("Retry-After: 1\r\n"),
                               stream_slice_text("No memory for it now.\n"));
         else

@@ -14,15 +14,16 @@ void source_unwanted(fanout *f); /* the last one left */
 
 /* ---- fanout.c ---- */
 
-typedef enum { FANOUT_PUBLISHED, FANOUT_LEFT_OUT, FANOUT_FAILED } fanout_outcome;
+/* REFUSED: it cannot be encoded, or a rule cannot be applied to it. */
+typedef enum { FANOUT_PUBLISHED, FANOUT_LEFT_OUT, FANOUT_REFUSED, FANOUT_NO_MEMORY } fanout_outcome;
 
 /* One event from the source, or from POST /publish, after --drop, --only and --set. Without a key it has
-   that of --conflate-key. FAILED: it cannot be encoded, or no memory. */
+   that of --conflate-key. */
 fanout_outcome fanout_offer(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
                             bool urgent);
-/* One event to everybody as it is. False: it cannot be encoded, or no memory. */
-bool fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
-                    bool urgent);
+/* One event to everybody as it is. */
+fanout_outcome fanout_publish(fanout *f, const stream_sse_event *event, stream_slice topic, stream_slice key,
+                              bool urgent);
 /* An event of the source is lost, and everybody is told as soon as there is memory for it. */
 void fanout_lose(fanout *f);
 /* Nothing more will come: streams end when they have got what there is. */

@@ -320,7 +320,7 @@ filter_verdict filter_event(relay *r, const stream_sse_event *event, stream_pool
     if (f->rules == 0 || stream_json_check(event->data.ptr, event->data.len, &len) != STREAM_OK)
         return FILTER_PASS;
     for (;;) {
-        if (stream_pool_acquire(r->s.pool, room, &buf) != STREAM_OK) return FILTER_FAILED;
+        if (stream_pool_acquire(r->s.pool, room, &buf) != STREAM_OK) return FILTER_NO_MEMORY;
         stream_json_writer_init(&w, buf->data, buf->capacity);
         (void)stream_json_rewrite(event->data.ptr, event->data.len, f->rule, f->rules, &w, &hits, NULL);
         status = stream_json_writer_finish(&w, &room);
@@ -416,7 +416,7 @@ bool filter_block(relay *r, diff_state **d, const char *ptr, size_t len, bool fi
         return add(r, out, ptr, len); /* a comment, an id alone */
     event = r->filter.sse.event;
     verdict = filter_event(r, &event, &data);
-    if (verdict == FILTER_FAILED) return false;
+    if (verdict == FILTER_FAILED || verdict == FILTER_NO_MEMORY) return false;
     /* A blank line in the place of the first block: behind it no byte order mark becomes one. */
     if (verdict == FILTER_DROP) return !first || add(r, out, "\n", 1);
     if (data && (item.flags & STREAM_COPIED) && !writable(&event)) { /* it cannot pass as it was, either */

@@ -281,7 +281,7 @@ typedef struct filter {
     stream_sse sse; /* takes a block apart */
 } filter;
 
-typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED } filter_verdict;
+typedef enum { FILTER_PASS, FILTER_DROP, FILTER_CHANGED, FILTER_FAILED, FILTER_NO_MEMORY } filter_verdict;
 
 enum { DIFF_KEYS = 64, DIFF_KEYS_SHARED = 1024, PATCH_NAME = 208 };
 

@@ -27,8 +27,12 @@ static void publish(fanout *f, const stream_sse_event *event) {
     switch (fanout_offer(f, event, stream_sse_type(event), stream_slice_of(NULL, 0), false)) {
     case FANOUT_PUBLISHED: f->r->counts.events++; break;
     case FANOUT_LEFT_OUT: break;
-    case FANOUT_FAILED:
-        log_complain(f->r, "source: an event is lost", "no memory, or it cannot be rewritten");
+    case FANOUT_REFUSED:
+        log_complain(f->r, "source: an event is lost", "it cannot be rewritten");
+        fanout_lose(f);
+        break;
+    case FANOUT_NO_MEMORY:
+        log_complain(f->r, "source: an event is lost", "no memory");
         fanout_lose(f);
     }
 }
