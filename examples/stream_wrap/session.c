@@ -248,11 +248,12 @@ static void read_delta(session *s, session_reading *r, const stream_item *record
     static const char *const want_usage[] = {"/event/usage"};
     stream_json_value type = word_behind(record, begin, sizeof begin - 1), v[4];
     session_event *first = &r->first;
+    if (!s->partial) (void)stream_json_picker_init(&s->delta, want_delta, 4);
     s->partial = true;
     if (type.type == STREAM_JSON_NONE) stream_json_pick(record->ptr, record->len, want_type, 1, &type);
     if (is(type, "content_block_delta")) {
         if (s->silent) return;
-        stream_json_pick(record->ptr, record->len, want_delta, 4, v);
+        stream_json_picker_pick(&s->delta, record->ptr, record->len, v);
         first->subagent = v[3].type == STREAM_JSON_STRING;
         if (is(v[0], "text_delta")) {
             first->kind = SESSION_TEXT;

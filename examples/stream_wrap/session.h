@@ -76,6 +76,7 @@ typedef struct session {
     bool silent;    /* set before: nobody wants to be told what is said, only what it means */
     bool text_open; /* a text block is arriving in deltas */
     bool partial;   /* messages arrive in deltas before they arrive whole */
+    stream_json_picker delta; /* of those deltas: one is like the other */
 } session;
 
 /* What a record was, for the outputs. Slices point into the record. */
