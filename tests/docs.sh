@@ -52,16 +52,16 @@ for section in read partial write rewrite; do
         awk -v section="$section" '
             index($0, "/* ==[ " section " ]===") == 1 { on = 1; next }
             /^\/\* ==\[/ { on = 0 }
-            on && /^       [a-z}]/ { inside = 1 }
-            on && inside && !/^       / { exit }
-            on && inside { sub(/  \*\/$/, ""); print }' stream_json.h | sed 's/) \.\.\.$/) show(key.ptr, key.len);/'
+            on && !inside && /^       [a-z}]/ { inside = 1; print "{" }
+            inside && !/^       / { inside = 0; print "}" }
+            on && inside { sub(/  \*\/$/, ""); print }' stream_json.h | sed 's/) \.\.\.$/) show(text, len);/'
         case $section in
         rewrite) printf 'show(dst, dst_len);\nreturn status;\n}\n' ;;
         *) printf 'return STREAM_OK;\n}\n' ;;
         esac
     } >"$dir/snippet.c"
     $CC $W -std=c11 -Wno-unused-parameter -c "$dir/snippet.c" -o "$dir/snippet.o" >"$dir/log" 2>&1
-    [ "$(wc -l <"$dir/snippet.c")" -gt 9 ] || echo "no example in [$section]" >"$dir/log"
+    grep -q '^{' "$dir/snippet.c" || echo "no example in [$section]" >"$dir/log"
     verdict "stream_json.h-$section" "$dir/log"
 done
 
