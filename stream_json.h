@@ -3,9 +3,9 @@ stream_json.h 0.1.0 - JSON that arrives in fragments
 SPDX-License-Identifier: MIT-0 (full text at the end of this file)
 
 Finds complete JSON values in a stream of fragments, checks them, reads fields out of them without building
-a tree, shows what has arrived of one that is still open, and writes, rewrites and compares JSON. Made for newline-delimited streams that also carry log lines, cut
-records and records of any size: what is not JSON is handed out as noise, and never hides the value
-that follows it.
+a tree, shows what has arrived of one that is still open, and writes, rewrites and compares JSON. Made for
+newline-delimited streams that also carry log lines, cut records and records of any size: what is not JSON
+is handed out as noise, and never hides the value that follows it.
 
 SWITCHING IT ON
 
@@ -83,7 +83,8 @@ CONFIGURATION (define before including, the same in every file)
                                 that collects unused sections leaves the
                                 checker out, two thirds of framing's flash
     STREAM_JSON_KERNEL          the kernel of a desc that names none           NULL: the best there is
-    STREAM_JSON_PICKER_SHAPE    bytes of a record that a picker remembers      512
+    STREAM_JSON_SHAPE           bytes of a record that a picker, or strict     512
+                                framing, compares the next one with
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                                 what the default allocator calls               malloc, realloc, free
 
@@ -396,7 +397,13 @@ typedef enum stream_json_type {
                    CONCATENATED: wherever no noise precedes it; a bare one ends before white space,
                    a bracket, a comma or a quote. `12` at the end of a fragment may go on: MORE.
 
-   In DOLLAR and CONCATENATED mode noise that began like a value may hold a line feed: `f() {` LF `x`. */
+   In DOLLAR and CONCATENATED mode noise that began like a value may hold a line feed: `f() {` LF `x`.
+
+   In NDJSON mode strict framing, and framing without vectors, compares each record with those before it: where
+   only numbers, literals and strings differ, just these are checked. It makes no difference to what comes out. A
+   record that is not like those before has then up to 4 KiB of it looked at twice, if they lie in one loan; where
+   that is in vain it is tried ever less often. A decoder is 1.7 KiB, 1 KiB of it for that; with a STREAM_JSON_SHAPE
+   of 1 it is 0.8 KiB and compares nothing to speak of. */
 
 typedef enum stream_json_mode {
     STREAM_JSON_NDJSON = 0,       /* a line feed ends a record, whatever is open; {}{} is two values */
@@ -457,6 +464,24 @@ typedef struct stream_json__grammar {
     bool scalar, in_name;          /* the last byte belongs to a number or literal; to a name */
 } stream_json__grammar;
 
+#ifndef STREAM_JSON_SHAPE
+#define STREAM_JSON_SHAPE 512 /* bytes */
+#elif STREAM_JSON_SHAPE < 1 || STREAM_JSON_SHAPE > 16384
+#error "STREAM_JSON_SHAPE is from 1 to 16384"
+#endif
+#define STREAM_JSON__PARTS (STREAM_JSON_SHAPE < 512 ? 16 + STREAM_JSON_SHAPE / 8 : 80)
+
+/* What the records of a stream have in common: parts of the text, between which stands what differs. */
+typedef struct stream_json__shape {
+    uint32_t misses; /* records in a row that were not alike */
+    uint8_t parts;   /* 0: none is known */
+    struct {
+        uint16_t at, len; /* in `text`: what stands before a value */
+        uint8_t field;    /* the value it is, or that it is passed over, or that there is none */
+    } part[STREAM_JSON__PARTS];
+    char text[STREAM_JSON_SHAPE];
+} stream_json__shape;
+
 #define STREAM_JSON__BATCH 16
 
 /* A value being followed. */
@@ -498,9 +523,11 @@ typedef struct stream_json {
     char last;               /* the last byte of the earlier part */
     bool strict, faulty;     /* faulty: the open value is not valid */
     bool after_noise, gap_lost, finished, terminated;
+    bool compares;           /* records with the one before */
     uint8_t batched;         /* values of scan.ends handed out */
     const char *ahead;       /* where the kernel stopped behind them */
     stream_json__scan scan;
+    stream_json__shape shape;
 } stream_json;
 
 /* desc NULL: all defaults. OK or E_ARGUMENT; nothing is allocated until an item spans two loans. */
@@ -556,7 +583,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
    from one to the next, a number or a string, is learnt to be passed over; a record of another shape is read as
    stream_json_pick reads it, and remembered instead. The answers are the same, always, so a picker may be asked about
    anything; for records that have nothing in common it costs a little more than stream_json_pick. What is remembered
-   is a copy, at most STREAM_JSON_PICKER_SHAPE bytes. (Speculation on structure that repeats: Li et al., "Mison: A Fast
+   is a copy, at most STREAM_JSON_SHAPE bytes. (Speculation on structure that repeats: Li et al., "Mison: A Fast
    JSON Parser for Data Analytics", VLDB 2017.)
 
        static const char *const want[] = {"/type", "/event/delta/text"};
@@ -565,25 +592,12 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
        stream_json_picker_init(&picker, want, 2);
        if (stream_json_picker_pick(&picker, text, len, found) == STREAM_OK) ...
 */
-#ifndef STREAM_JSON_PICKER_SHAPE
-#define STREAM_JSON_PICKER_SHAPE 512 /* bytes */
-#elif STREAM_JSON_PICKER_SHAPE < 1 || STREAM_JSON_PICKER_SHAPE > 65535
-#error "STREAM_JSON_PICKER_SHAPE is from 1 to 65535"
-#endif
-#define STREAM_JSON__PARTS 80
-
 typedef struct stream_json_picker {
     /* private */
     const char *const *pointers;
     size_t count;
-    uint32_t misses; /* records in a row that were not alike */
-    bool nested;     /* one of the pointers leads on where another ends */
-    uint8_t parts;   /* of the shape; 0: none is known */
-    struct {
-        uint16_t at, len; /* in `shape`: what stands before a value */
-        uint8_t field;    /* the value it is, or that it is passed over, or that there is none */
-    } part[STREAM_JSON__PARTS];
-    char shape[STREAM_JSON_PICKER_SHAPE];
+    bool nested; /* one of the pointers leads on where another ends */
+    stream_json__shape shape;
 } stream_json_picker;
 
 /* `pointers`, and what they point to, must outlive the picker; nothing is to be freed. E_ARGUMENT as for
@@ -2552,6 +2566,8 @@ STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_d
     json->max_len = d.max_len;
     json->mode = d.mode;
     json->strict = d.strict;
+    /* Framing by vectors is faster than comparing. */
+    json->compares = d.mode == STREAM_JSON_NDJSON && (checks || stream__same_text(kernel->name, "scalar"));
     json->terminated = true;
     json->scan.max_depth = d.max_depth;
     json->scan.end_byte = end_bytes[d.mode];
@@ -2702,8 +2718,9 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
 /* Lets the kernel go on from p, and takes note of what it found wrong. */
 static const char *stream_json__run(stream_json *json, const char *p, const char *e) {
     stream_json__scan *s = &json->scan;
+    /* Records that are alike are compared, one by one. */
     s->batching = json->mode == STREAM_JSON_NDJSON && json->state == STREAM_JSON__VALUE &&
-                  s->checking == json->strict;
+                  s->checking == json->strict && !(json->shape.parts && json->shape.misses == 0);
     p = (s->checking ? json->checks : json->kernel)->run(s, p, e);
     if (s->fault) {
         json->faulty = true;
@@ -2790,13 +2807,9 @@ static stream_status stream_json__tail(stream_json *json, stream_item *item) {
     return status;
 }
 
-/* The next of the records that the kernel went on to behind the first, when there is one and it is not too long. */
-STREAM__INLINE bool stream_json__next_of_batch(stream_json *json, stream_item *item) {
-    size_t len;
-    if (json->batched == 0 || json->batched == json->scan.count) return false;
-    len = (size_t)(json->scan.ends[json->batched] - json->start);
-    if (len > json->max_len) return false;
-    json->batched++;
+/* The next of the records whose ends are known. */
+STREAM__INLINE void stream_json__hand_out(stream_json *json, stream_item *item) {
+    size_t len = (size_t)(json->scan.ends[json->batched++] - json->start);
     item->ptr = json->start;
     item->size = item->len = len;
     item->offset = json->offset;
@@ -2806,6 +2819,14 @@ STREAM__INLINE bool stream_json__next_of_batch(stream_json *json, stream_item *i
     json->cur = json->start;
     json->offset += len;
     json->scanned += len;
+}
+
+/* The next of those behind the first, when there is one and it is not too long. */
+STREAM__INLINE bool stream_json__next_of_batch(stream_json *json, stream_item *item) {
+    if (json->batched == 0 || json->batched == json->scan.count ||
+        (size_t)(json->scan.ends[json->batched] - json->start) > json->max_len)
+        return false;
+    stream_json__hand_out(json, item);
     return true;
 }
 
@@ -2987,10 +3008,6 @@ STREAM__NOINLINE static stream_status stream_json__next_item(stream_json *json, 
     memset(item, 0, sizeof *item);
     item->offset = json->offset + json->open;
     return STREAM_MORE;
-}
-
-STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) {
-    return stream_json__next_of_batch(json, item) ? STREAM_OK : stream_json__next_item(json, item);
 }
 
 STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset) {
@@ -3628,137 +3645,6 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
         }
         if (status != STREAM_OK) return status;
     }
-}
-
-/* The shape of a record: parts of what is written, and what stands behind each: the value of that number, a number,
-   literal or string that is passed over, or the end. */
-enum { STREAM_JSON__PASSED = 254, STREAM_JSON__END = 255 };
-
-STREAM_API stream_status stream_json_picker_init(stream_json_picker *picker, const char *const *pointers,
-                                                 size_t count) {
-    stream_json_value none[64];
-    size_t i, k, n;
-    memset(picker, 0, offsetof(stream_json_picker, part));
-    if (count > 64 || stream_json_pick("0", 1, pointers, count, none) != STREAM_OK) return STREAM_E_ARGUMENT;
-    picker->pointers = pointers;
-    picker->count = count;
-    for (i = 0; i < count; i++) {
-        for (k = 0; k < count; k++) {
-            for (n = 0; pointers[i][n] && pointers[i][n] == pointers[k][n];) n++;
-            if (!pointers[i][n] && pointers[k][n] == '/') picker->nested = true;
-        }
-    }
-    return STREAM_OK;
-}
-
-/* Adds a part, if there is room. */
-static bool stream_json__add_part(stream_json_picker *picker, const char *ptr, size_t len, uint8_t field) {
-    const size_t i = picker->parts;
-    const size_t used = i ? (size_t)(picker->part[i - 1].at + picker->part[i - 1].len) : 0;
-    if (i == STREAM_JSON__PARTS || len > sizeof picker->shape - used) return false;
-    memcpy(picker->shape + used, ptr, len);
-    picker->part[i].at = (uint16_t)used;
-    picker->part[i].len = (uint16_t)len;
-    picker->part[i].field = field;
-    picker->parts++;
-    return true;
-}
-
-/* Remembers the shape of a record that was read: the values found, in the order they stand, and what is before each;
-   the rest of it only where something is missing, as else it was not looked at. Long strings are passed over. */
-static bool stream_json__learn(stream_json_picker *picker, const char *json, const char *e,
-                               const stream_json_value *out) {
-    uint8_t order[64];
-    size_t found = 0, i, k;
-    const char *p = json, *at, *end;
-    picker->parts = 0;
-    for (i = 0; i < picker->count; i++) {
-        if (out[i].type == STREAM_JSON_NONE) continue;
-        for (k = found++; k > 0 && out[order[k - 1]].ptr > out[i].ptr; k--) order[k] = order[k - 1];
-        order[k] = (uint8_t)i;
-    }
-    for (i = 0; i < found + (found < picker->count); i++) {
-        const char *const to = i < found ? out[order[i]].ptr : e;
-        if (to < p) return false; /* one inside another */
-        for (at = p; at < to; at = end) {
-            end = *at == '"' ? stream_json__string_end(at, to) : at + 1;
-            if (!end) break;
-            if (end - at <= 64 || stream_json__spaces(end, to) == to || *stream_json__spaces(end, to) == ':') continue;
-            if (!stream_json__add_part(picker, p, (size_t)(at - p), STREAM_JSON__PASSED)) return false;
-            p = end;
-        }
-        if (!stream_json__add_part(picker, p, (size_t)(to - p), i < found ? order[i] : (uint8_t)STREAM_JSON__END))
-            return false;
-        if (i < found) p = to + out[order[i]].len;
-    }
-    return true;
-}
-
-/* At p the record differs from part i of the shape. Where it does so in a number, a literal or a string that is no
-   name, such a one is passed over from now on. */
-static bool stream_json__loosen(stream_json_picker *picker, size_t i, const char *p, const char *e) {
-    const char *const part = picker->shape + picker->part[i].at, *const end = part + picker->part[i].len;
-    const char *differs = part, *begin, *at = part;
-    while (differs < end && p < e && *differs == *p) differs++, p++;
-    if (differs == end || p == e || picker->parts == STREAM_JSON__PARTS) return false;
-    for (begin = part; begin <= differs; begin = at) {
-        if (*begin == '"') at = stream_json__string_end(begin, end);
-        else while (at < end && stream_json__in_token(*at)) at++;
-        if (!at) return false;
-        if (at == begin) at++;
-        else if (differs <= at) break; /* a number may be longer than the one before */
-    }
-    if (begin > differs || stream_json__spaces(at, end) == end || *stream_json__spaces(at, end) == ':') return false;
-    memmove(picker->part + i + 1, picker->part + i, (picker->parts - i) * sizeof *picker->part);
-    picker->parts++;
-    picker->part[i].len = (uint16_t)(begin - part);
-    picker->part[i].field = STREAM_JSON__PASSED;
-    picker->part[i + 1].at = (uint16_t)(at - picker->shape);
-    picker->part[i + 1].len = (uint16_t)(end - at);
-    return true;
-}
-
-/* Whether the record is like the shape, if need be one that is loosened; then `out` has what is picked. */
-static bool stream_json__alike(stream_json_picker *picker, const char *p, const char *e, bool loosen,
-                               stream_json_value *out) {
-    size_t i = 0;
-    while (i < picker->parts) {
-        const size_t len = picker->part[i].len, field = picker->part[i].field;
-        stream_json_value value;
-        if ((size_t)(e - p) < len || memcmp(p, picker->shape + picker->part[i].at, len) != 0) {
-            if (!loosen || !stream_json__loosen(picker, i, p, e)) return false;
-            continue;
-        }
-        p += len;
-        if (field == STREAM_JSON__END) return true;
-        if (p == e || stream_json__value_at(p, e, false, &value) != STREAM_OK) return false;
-        /* Where a container stands, names are read that are no part of the shape. */
-        if (value.type >= STREAM_JSON_ARRAY && (field == STREAM_JSON__PASSED || picker->nested)) return false;
-        if (field != STREAM_JSON__PASSED) out[field] = value;
-        p += value.len;
-        i++;
-    }
-    return true;
-}
-
-STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, const char *json, size_t len,
-                                                 stream_json_value *out) {
-    const char *const e = len ? json + len : json;
-    /* Records of which none is like the one before would be learnt for nothing: ever less often. */
-    const bool learn = (picker->misses & (picker->misses - 1)) == 0;
-    stream_status status;
-    if (picker->parts) {
-        if (picker->part[picker->parts - 1].field == STREAM_JSON__END)
-            memset(out, 0, picker->count * sizeof *out);
-        if (stream_json__alike(picker, json, e, learn, out)) {
-            picker->misses = 0;
-            return STREAM_OK;
-        }
-    }
-    status = stream_json_pick(json, len, picker->pointers, picker->count, out);
-    if (status == STREAM_OK && learn && !stream_json__learn(picker, json, e, out)) picker->parts = 0;
-    picker->misses++;
-    return status;
 }
 
 /* ==[ numbers: implementation ]======================================================================
@@ -5002,6 +4888,267 @@ STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, s
     if (writer->used) writer->status = writer->flush(writer->ctx, writer->dst, writer->used);
     writer->used = 0;
     return writer->status;
+}
+
+/* ==[ shapes: implementation ]=======================================================================
+
+   Most records of a stream are like the one before: where they are, they are compared, and what differs is read. */
+
+/* A shape is parts of what is written, and what stands behind each: the value of that number, a number, literal or
+   string that is passed over, or the end. */
+enum { STREAM_JSON__PASSED = 254, STREAM_JSON__END = 255 };
+
+/* Adds a part, if there is room. */
+static bool stream_json__add_part(stream_json__shape *shape, const char *ptr, size_t len, uint8_t field) {
+    const size_t i = shape->parts;
+    const size_t used = i ? (size_t)(shape->part[i - 1].at + shape->part[i - 1].len) : 0;
+    if (i == STREAM_JSON__PARTS || len > sizeof shape->text - used) return false;
+    memcpy(shape->text + used, ptr, len);
+    shape->part[i].at = (uint16_t)used;
+    shape->part[i].len = (uint16_t)len;
+    shape->part[i].field = field;
+    shape->parts++;
+    return true;
+}
+
+/* Remembers the shape of a record that was read: the values found, in the order they stand, and what is before each;
+   the rest of it only where something is missing, as else it was not looked at. Long strings are passed over. */
+static void stream_json__learn(stream_json__shape *shape, const char *json, const char *e,
+                               const stream_json_value *out, size_t count, bool whole) {
+    uint8_t order[64];
+    size_t found = 0, i, k;
+    const char *p = json, *at, *end;
+    shape->parts = 0;
+    for (i = 0; i < count; i++) {
+        if (out[i].type == STREAM_JSON_NONE) continue;
+        for (k = found++; k > 0 && out[order[k - 1]].ptr > out[i].ptr; k--) order[k] = order[k - 1];
+        order[k] = (uint8_t)i;
+    }
+    whole |= found < count;
+    for (i = 0; i < found + whole; i++) {
+        const char *const to = i < found ? out[order[i]].ptr : e;
+        bool fits = to >= p; /* none inside another */
+        for (at = p; fits && at < to && (size_t)(at - p) <= sizeof shape->text; at = end) {
+            end = *at == '"' ? stream_json__string_end(at, to) : at + 1;
+            if (!end) break;
+            if (end - at <= 64 || stream_json__spaces(end, to) == to || *stream_json__spaces(end, to) == ':') continue;
+            fits = stream_json__add_part(shape, p, (size_t)(at - p), STREAM_JSON__PASSED);
+            p = end;
+        }
+        fits = fits && stream_json__add_part(shape, p, (size_t)(to - p),
+                                             i < found ? order[i] : (uint8_t)STREAM_JSON__END);
+        if (!fits) {
+            shape->parts = 0;
+            return;
+        }
+        if (i < found) p = to + out[order[i]].len;
+    }
+}
+
+/* At p the record differs from part i of the shape. Where it does so in a number, a literal or a string that is no
+   name, such a one is passed over from now on. */
+static bool stream_json__loosen(stream_json__shape *shape, size_t i, const char *p, const char *e) {
+    const char *const part = shape->text + shape->part[i].at, *const end = part + shape->part[i].len;
+    const char *differs = part, *begin, *at = part;
+    while (differs < end && p < e && *differs == *p) differs++, p++;
+    if (differs == end || p == e || shape->parts == STREAM_JSON__PARTS) return false;
+    for (begin = part; begin <= differs; begin = at) {
+        if (*begin == '"') at = stream_json__string_end(begin, end);
+        else while (at < end && stream_json__in_token(*at)) at++;
+        if (!at) return false;
+        if (at == begin) at++;
+        else if (differs <= at) break; /* a number may be longer than the one before */
+    }
+    if (begin > differs || stream_json__spaces(at, end) == end || *stream_json__spaces(at, end) == ':') return false;
+    memmove(shape->part + i + 1, shape->part + i, (shape->parts - i) * sizeof *shape->part);
+    shape->parts++;
+    shape->part[i].len = (uint16_t)(begin - part);
+    shape->part[i].field = STREAM_JSON__PASSED;
+    shape->part[i + 1].at = (uint16_t)(at - shape->text);
+    shape->part[i + 1].len = (uint16_t)(end - at);
+    return true;
+}
+
+/* Past what is neither plain nor a quote, an escape or a character beyond ASCII; NULL when it is none of a string. */
+STREAM__NOINLINE static const char *stream_json__valid_character(const char *p, const char *e) {
+    const unsigned char c = (unsigned char)*p;
+    bool good = true;
+    if (c >= 0x80) p += stream_json__utf8_at(p, e, &good);
+    else if (c != '\\' || e - p < 6) return NULL;
+    else if (p[1] != 'u') good = stream_json__unescaped(p[1]) != '\0', p += 2;
+    else good = stream_json__are_hex4(p + 2), p += 6;
+    return good ? p : NULL;
+}
+
+#if STREAM__SIMD_X86
+/* Which of the 16 bytes at p are not plain: a quote, a backslash, and, below a space as signed bytes, control
+   characters and what is not ASCII. */
+STREAM__INLINE uint64_t stream_json__odd16(const char *p) {
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    const __m128i marks = _mm_or_si128(quote, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    return (uint64_t)(unsigned)_mm_movemask_epi8(_mm_or_si128(marks, _mm_cmpgt_epi8(_mm_set1_epi8(' '), v)));
+}
+#endif
+
+/* From behind an opening quote: past the closing one, when there is one and all before it may stand in a string. */
+STREAM__INLINE const char *stream_json__valid_string(const char *p, const char *e) {
+    while (p && p < e) {
+#if STREAM__SIMD_X86
+        if (e - p >= 64) { /* most end in it: a shorter look would more often be in vain, which nobody can foretell */
+            const uint64_t odd = stream_json__odd16(p) | stream_json__odd16(p + 16) << 16 |
+                                 stream_json__odd16(p + 32) << 32 | stream_json__odd16(p + 48) << 48;
+            if (!odd) {
+                p += 64;
+                continue;
+            }
+            p += stream_json__lowest(odd);
+        } else
+#endif
+            p = stream_json__plain(p, e);
+        if (p == e) break;
+        if (*p == '"') return p + 1;
+        p = stream_json__valid_character(p, e);
+    }
+    return NULL;
+}
+
+/* Past the number, literal or string at p, when it is a valid one. */
+STREAM__INLINE const char *stream_json__valid_scalar(const char *p, const char *e) {
+    bool whole;
+    if (p < e && *p == '"') return stream_json__valid_string(p + 1, e);
+    if (p == e) return NULL;
+    p = stream_json__bare_end(p, e, &whole);
+    return whole ? p : NULL;
+}
+
+/* Most parts are long, but a bracket or two. */
+STREAM__INLINE bool stream_json__same_bytes(const char *a, const char *b, size_t len) {
+    return len < 3 ? len == 0 || (a[0] == b[0] && a[len - 1] == b[len - 1]) : memcmp(a, b, len) == 0;
+}
+
+/* Whether the record that begins at p is like the shape, if need be one that is loosened: where it ends, or NULL. With
+   `out`, which then has what is picked, that is where the last of it ends; else what differs is valid. */
+STREAM__INLINE const char *stream_json__alike(stream_json__shape *shape, const char *p, const char *e, bool loosen,
+                                              stream_json_value *out, bool nested) {
+    size_t i = 0;
+    while (i < shape->parts) {
+        const size_t len = shape->part[i].len, field = shape->part[i].field;
+        if ((size_t)(e - p) < len || !stream_json__same_bytes(p, shape->text + shape->part[i].at, len)) {
+            if (!loosen || !stream_json__loosen(shape, i, p, e)) return NULL;
+            continue;
+        }
+        p += len;
+        if (field == STREAM_JSON__END) break;
+        if (out) {
+            stream_json_value value;
+            if (p == e || stream_json__value_at(p, e, false, &value) != STREAM_OK) return NULL;
+            /* Where a container stands, names are read that are no part of the shape. */
+            if (value.type >= STREAM_JSON_ARRAY && (field == STREAM_JSON__PASSED || nested)) return NULL;
+            if (field != STREAM_JSON__PASSED) out[field] = value;
+            p += value.len;
+        } else {
+            p = stream_json__valid_scalar(p, e);
+            if (!p) return NULL;
+        }
+        i++;
+    }
+    return p;
+}
+
+/* Misses that are a power of two, or none: records of which none is like the one before would be learnt for nothing,
+   so ever less often. */
+STREAM__INLINE bool stream_json__learns(const stream_json__shape *shape) {
+    return (shape->misses & (shape->misses - 1)) == 0;
+}
+
+STREAM_API stream_status stream_json_picker_init(stream_json_picker *picker, const char *const *pointers,
+                                                 size_t count) {
+    stream_json_value none[64];
+    size_t i, k, n;
+    memset(picker, 0, sizeof *picker);
+    if (count > 64 || stream_json_pick("0", 1, pointers, count, none) != STREAM_OK) return STREAM_E_ARGUMENT;
+    picker->pointers = pointers;
+    picker->count = count;
+    for (i = 0; i < count; i++) {
+        for (k = 0; k < count; k++) {
+            for (n = 0; pointers[i][n] && pointers[i][n] == pointers[k][n];) n++;
+            if (!pointers[i][n] && pointers[k][n] == '/') picker->nested = true;
+        }
+    }
+    return STREAM_OK;
+}
+
+STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, const char *json, size_t len,
+                                                 stream_json_value *out) {
+    stream_json__shape *const shape = &picker->shape;
+    const char *const e = len ? json + len : json;
+    const bool learns = stream_json__learns(shape);
+    stream_status status;
+    if (shape->parts) {
+        if (shape->part[shape->parts - 1].field == STREAM_JSON__END) memset(out, 0, picker->count * sizeof *out);
+        if (stream_json__alike(shape, json, e, learns, out, picker->nested)) {
+            shape->misses = 0;
+            return STREAM_OK;
+        }
+    }
+    status = stream_json_pick(json, len, picker->pointers, picker->count, out);
+    if (status == STREAM_OK && learns) stream_json__learn(shape, json, e, out, picker->count, false);
+    shape->misses++;
+    return status;
+}
+
+/* Goes on over the next records as long as each is like those before and the loan has all of it; hands out the
+   first. */
+static bool stream_json__next_alike(stream_json *json, stream_item *item) {
+    enum { FAR = 4096 }; /* how much of a record may be looked at in vain */
+    stream_json__shape *const shape = &json->shape;
+    const bool loosen = stream_json__learns(shape);
+    const char *p = json->cur;
+    unsigned count = 0;
+    if (json->state != STREAM_JSON__GAP || json->open) return false; /* open: of white space from an earlier loan */
+    if (p < json->end && *p == '\n') { /* of the record before */
+        json->terminated = true;
+        json->scanned++;
+        json->cur = ++p;
+        stream_json__begin(json, p);
+    }
+    while (p < json->end && count < STREAM_JSON__BATCH) {
+        const char *const e = json->end - p > FAR ? p + FAR : json->end;
+        const char *const end = stream_json__alike(shape, p, e, loosen, NULL, false);
+        if (!end || end == e || *end != '\n' || (size_t)(end - p) > json->max_len) {
+            if (count == 0 && memchr(p, '\n', (size_t)(e - p))) shape->misses++;
+            break;
+        }
+        json->scan.ends[count++] = end;
+        p = end + 1;
+    }
+    json->scan.count = (uint8_t)count;
+    json->batched = 0;
+    if (count == 0) return false;
+    shape->misses = 0;
+    json->terminated = true;
+    stream_json__hand_out(json, item);
+    return true;
+}
+
+STREAM__NOINLINE static stream_status stream_json__next_other(stream_json *json, stream_item *item) {
+    stream_json__shape *const shape = &json->shape;
+    stream_status status;
+    if (shape->parts && stream_json__next_alike(json, item)) return STREAM_OK;
+    status = stream_json__next_item(json, item);
+    if (status == STREAM_OK && item->kind == STREAM_JSON_OBJECT) {
+        /* One that is not alike may be the exception. */
+        if (shape->misses != 1 && stream_json__learns(shape) && (shape->misses || !shape->parts))
+            stream_json__learn(shape, item->ptr, item->ptr + item->len, NULL, 0, true);
+        if (!shape->parts) shape->misses++;
+    }
+    return status;
+}
+
+STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) {
+    if (stream_json__next_of_batch(json, item)) return STREAM_OK;
+    return json->compares ? stream_json__next_other(json, item) : stream_json__next_item(json, item);
 }
 
 /* ==[ rewrite: implementation ]======================================================================

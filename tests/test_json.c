@@ -1954,7 +1954,7 @@ static bool picked_alike(stream_json_picker *picker, const char *text, size_t le
         printf("\n");
     }
     free(json);
-    return picker->misses == 0;
+    return picker->shape.misses == 0;
 }
 
 /* The document with some of its scalars and empty containers replaced by others; "" where there is no room. */
@@ -2068,7 +2068,7 @@ static void a_picker_reads_what_differs_and_no_more(void) {
     }
     CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
     for (i = 0; i < 3; i++) {
-        snprintf(text, sizeof text, "{\"spaces\":%*d,\"b\":%d}", STREAM_JSON_PICKER_SHAPE, 1, (int)i);
+        snprintf(text, sizeof text, "{\"spaces\":%*d,\"b\":%d}", STREAM_JSON_SHAPE, 1, (int)i);
         CHECK(!picked_alike(&picker, text, strlen(text), 1));
     }
 
@@ -2107,11 +2107,11 @@ static void a_picker_that_learns_in_vain_learns_ever_less(void) {
     pointers[0] = "/t";
     CHECK_EQ(stream_json_picker_init(&picker, pointers, 1), STREAM_OK);
     for (i = 0; i < 1000; i++) {
-        char known[sizeof picker.shape];
-        memcpy(known, picker.shape, sizeof known);
+        char known[sizeof picker.shape.text];
+        memcpy(known, picker.shape.text, sizeof known);
         snprintf(text, sizeof text, "{\"name%u\":0,\"t\":1}", i);
         CHECK(!picked_alike(&picker, text, strlen(text), 1));
-        learnt += memcmp(known, picker.shape, sizeof known) != 0;
+        learnt += memcmp(known, picker.shape.text, sizeof known) != 0;
         if (i == 499) before = learnt;
     }
     CHECK_EQ(learnt, 11); /* 1, 2, 3, 5, 9 ... 513 */
@@ -2796,17 +2796,67 @@ static void too_deep_is_told_of_the_bracket_that_is(void) {
     CHECK(deep < documents);
 }
 
+typedef struct judged {
+    size_t valid, invalid, alike; /* values; and how often the last one was like the one before */
+} judged;
+
+/* A stream in loans of at most `most` bytes, 0: whole. Of each item is said what framing byte by byte says of it, and
+   if desc is strict E_INVALID of a value just where the reference does. */
+static void judge(const stream_json_desc *desc, const char *text, size_t n, size_t most, uint64_t random, judged *j) {
+    stream_json_desc plain = *desc;
+    stream_json loose, judging;
+    stream_item a, b;
+    stream_status sa, sb;
+    size_t fed = 0, at = 0;
+    plain.strict = false;
+    CHECK_EQ(stream_json_init(&loose, &plain), STREAM_OK);
+    CHECK_EQ(stream_json_init(&judging, desc), STREAM_OK);
+    do {
+        while ((sa = stream_json_next(&loose, &a)) == STREAM_MORE) {
+            if (fed < n) stream_json_feed(&loose, text + fed++, 1);
+            else stream_json_finish(&loose);
+        }
+        while ((sb = stream_json_next(&judging, &b)) == STREAM_MORE) {
+            size_t len = most ? 1 + below(&random, most) : n;
+            if (len > n - at) len = n - at;
+            if (len) stream_json_feed(&judging, text + at, len);
+            else stream_json_finish(&judging);
+            at += len;
+        }
+        CHECK_EQ(b.offset, a.offset);
+        CHECK_EQ(b.size, a.size);
+        CHECK_EQ(b.kind, a.kind);
+        CHECK_EQ(b.flags & (uint32_t)STREAM_UNTERMINATED, a.flags & (uint32_t)STREAM_UNTERMINATED);
+        CHECK(b.len == a.len && (a.len == 0 || memcmp(b.ptr, a.ptr, a.len) == 0));
+        j->alike += sb == STREAM_OK && judging.shape.parts > 0 && judging.shape.misses == 0;
+        if (sa == STREAM_OK && desc->strict) {
+            size_t wrong;
+            uint64_t offset;
+            const stream_status want = reference_check(a.ptr, a.len, &wrong);
+            CHECK_EQ(sb, want == STREAM_OK ? STREAM_OK : STREAM_E_INVALID);
+            j->valid += sb == STREAM_OK;
+            if (sb != STREAM_E_INVALID) continue;
+            CHECK(stream_json_error(&judging, &offset) != NULL);
+            CHECK_EQ(offset, a.offset + wrong);
+            j->invalid++;
+        } else {
+            CHECK_EQ(sb, sa);
+        }
+    } while (sa != STREAM_END && !test.failures);
+    CHECK_EQ(judging.scanned, n);
+    stream_json_free(&loose);
+    stream_json_free(&judging);
+}
+
 /* Strict framing gives the items of framing, and says E_INVALID of a value just where the reference does. */
 static void strict_framing_says_which_values_are_not_json(void) {
-    size_t i, documents = scaled(10000), invalid = 0;
+    size_t i, documents = scaled(10000);
+    judged j = {0, 0, 0};
     for (i = 0; i < documents && !test.failures; i++) {
-        uint64_t seed = seed_of(i + 12000000), random = seed, copy;
+        uint64_t seed = seed_of(i + 12000000), random = seed;
         static char text[1 << 16];
-        size_t len = 0, at;
+        size_t len = 0;
         stream_json_desc desc;
-        stream_json loose, strict;
-        stream_item a, b;
-        stream_status sa, sb;
         while (len < sizeof text / 2 && below(&random, 8)) {
             break_document(&random, below(&random, 2));
             if (doc.n > 4000) continue;
@@ -2816,44 +2866,11 @@ static void strict_framing_says_which_values_are_not_json(void) {
         }
         memset(&desc, 0, sizeof desc);
         desc.mode = (stream_json_mode)below(&random, 4);
-        CHECK_EQ(stream_json_init(&loose, &desc), STREAM_OK);
         desc.strict = true;
-        CHECK_EQ(stream_json_init(&strict, &desc), STREAM_OK);
-        stream_json_feed(&loose, text, len);
-        stream_json_finish(&loose);
-        copy = random;
-        at = 0;
-        do {
-            sa = stream_json_next(&loose, &a);
-            while ((sb = stream_json_next(&strict, &b)) == STREAM_MORE) {
-                size_t n = 1 + below(&copy, i % 2 ? 300 : 5);
-                if (n > len - at) n = len - at;
-                if (n) stream_json_feed(&strict, text + at, n);
-                else stream_json_finish(&strict);
-                at += n;
-            }
-            CHECK_EQ(b.offset, a.offset);
-            CHECK_EQ(b.size, a.size);
-            if (sa == STREAM_OK) {
-                size_t wrong;
-                uint64_t offset;
-                stream_status want = reference_check(a.ptr, a.len, &wrong);
-                CHECK_EQ(sb, want == STREAM_OK ? STREAM_OK : STREAM_E_INVALID);
-                CHECK(b.len == a.len && memcmp(b.ptr, a.ptr, a.len) == 0);
-                if (sb == STREAM_E_INVALID) {
-                    CHECK(stream_json_error(&strict, &offset) != NULL);
-                    CHECK_EQ(offset, a.offset + wrong);
-                    invalid++;
-                }
-            } else {
-                CHECK_EQ(sb, sa);
-            }
-        } while (sa != STREAM_END && !test.failures);
-        stream_json_free(&loose);
-        stream_json_free(&strict);
+        judge(&desc, text, len, i % 2 ? 300 : 5, random, &j);
         if (test.failures) printf("    stream %zu, seed %llu\n", i, (unsigned long long)seed);
     }
-    CHECK(invalid > documents / 10);
+    CHECK(j.invalid > documents / 10);
 }
 
 /* Records that meet at any place of a block, damaged near where they meet, whole: of each is said what framing byte
@@ -2863,15 +2880,13 @@ static void records_that_meet_in_a_block_are_judged_apart(void) {
         "{\"a\":[1,true,null,-2.5e+3],\"b\":{}}\n", "{\"type\":\"delta\",\"text\":\"\\u00e9 \\n\xC3\xA9\"}\n",
         "{\"e\":{\"f\":[[0]]}}\n", "{\"g\":[[[[0]]]]}\n", "{\"z\":\"}\"}\n"};
     static const char letters[] = "{}[]\",:\\ 1tu.-e0\t\n\r\x01\xC3\x80/";
-    size_t i, documents = scaled(60000), invalid = 0, valid = 0;
+    size_t i, documents = scaled(60000);
+    judged j = {0, 0, 0};
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 12500000), random = seed;
         char text[512];
-        size_t n = 0, at, k, pad = below(&random, 64), meet = 0, wrong;
+        size_t n = 0, at, k, pad = below(&random, 64), meet = 0;
         stream_json_desc desc;
-        stream_json loose, strict;
-        stream_item a, b;
-        stream_status sa, sb, want;
         n = add_text(text, n, sizeof text, "{\"pad\":\"");
         memset(text + n, 'x', pad);
         n = add_text(text, n + pad, sizeof text, "\"}\n");
@@ -2885,40 +2900,109 @@ static void records_that_meet_in_a_block_are_judged_apart(void) {
         }
         memset(&desc, 0, sizeof desc);
         desc.max_depth = below(&random, 4) ? 0 : 4;
-        CHECK_EQ(stream_json_init(&loose, &desc), STREAM_OK);
         desc.strict = below(&random, 4) > 0;
-        CHECK_EQ(stream_json_init(&strict, &desc), STREAM_OK);
-        stream_json_feed(&strict, text, n);
-        stream_json_finish(&strict);
-        at = 0;
-        do {
-            while ((sa = stream_json_next(&loose, &a)) == STREAM_MORE) {
-                if (at < n) stream_json_feed(&loose, text + at++, 1);
-                else stream_json_finish(&loose);
-            }
-            sb = stream_json_next(&strict, &b);
-            CHECK_EQ(b.offset, a.offset);
-            CHECK_EQ(b.size, a.size);
-            if (sa == STREAM_OK && desc.strict) {
-                uint64_t offset;
-                want = reference_check(a.ptr, a.len, &wrong);
-                CHECK_EQ(sb, want == STREAM_OK ? STREAM_OK : STREAM_E_INVALID);
-                CHECK(b.len == a.len && memcmp(b.ptr, a.ptr, a.len) == 0);
-                valid += sb == STREAM_OK;
-                if (sb != STREAM_E_INVALID) continue;
-                CHECK(stream_json_error(&strict, &offset) != NULL);
-                CHECK_EQ(offset, a.offset + wrong);
-                invalid++;
-            } else {
-                CHECK_EQ(sb, sa);
-            }
-        } while (sa != STREAM_END && !test.failures);
-        stream_json_free(&loose);
-        stream_json_free(&strict);
+        judge(&desc, text, n, 0, 0, &j);
         if (test.failures) printf("    stream %zu, seed %llu\n", i, (unsigned long long)seed);
     }
-    CHECK(invalid > documents / 8);
-    CHECK(valid > documents / 2);
+    CHECK(j.invalid > documents / 8);
+    CHECK(j.valid > documents / 2);
+}
+
+/* Streams whose records are mostly of one shape, and damaged now and then. */
+static void records_that_are_alike_are_framed_and_judged_as_others_are(void) {
+    static const char *const ends[] = {"\n", "\n", "\n", "\n", "\n", "\n", "\r\n", " \n", "\n ", "\n\n", "", "x\n"};
+    static const char letters[] = ",:1\x01\xC3.-{}[]\"\\ tue0\t\n\r\x80/";
+    static char text[40000];
+    size_t i, documents = scaled(6000);
+    judged j = {0, 0, 0};
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 12700000), random = seed;
+        const node *root = make_document(&doc, &random);
+        const unsigned often = 2 + (unsigned)below(&random, 60), harm = 3 + (unsigned)below(&random, 30);
+        size_t n = 0, records = 1 + below(&random, 60), k;
+        stream_json_desc desc;
+        while (root->type != STREAM_JSON_OBJECT) root = make_document(&doc, &random);
+        for (k = 0; k < records; k++) {
+            const size_t begin = n;
+            n += vary(text + n, sizeof text - n, &doc, root, often, &random);
+            if (n > begin && below(&random, harm) == 0)
+                text[begin + below(&random, n - begin)] =
+                    letters[below(&random, below(&random, 2) ? 7 : sizeof letters - 1)];
+            n = add_text(text, n, sizeof text, ends[below(&random, below(&random, 8) ? 6 : COUNT(ends))]);
+        }
+        memset(&desc, 0, sizeof desc);
+        desc.max_depth = below(&random, 8) ? 0 : 3;
+        desc.max_len = below(&random, 8) ? 0 : 1 + below(&random, 200);
+        desc.strict = below(&random, 3) > 0;
+        if (!desc.strict) desc.kernel = "scalar";
+        judge(&desc, text, n, below(&random, 3) ? 0 : 1 + below(&random, 2 * n / records + 2), random, &j);
+        if (test.failures) printf("    stream %zu, seed %llu\n", i, (unsigned long long)seed);
+    }
+    CHECK(j.invalid > documents / 20);
+    CHECK(j.alike > j.valid / 12);
+}
+
+/* Among records that are alike, one in which what differs cannot stand there. */
+static void what_is_wrong_in_a_record_that_is_alike_is_found(void) {
+    static const struct {
+        const char *text;
+        size_t len; /* 0: as long as it is */
+        bool good;
+    } cases[] = {{"\\n", 0, true},      {"\xC3\xA9", 0, true},   {"\\u00e9", 0, true}, {"\\\"", 0, true},
+                 {"\\x", 0, false},     {"\\u00g9", 0, false},  {"\xC3", 0, false},    {"\x80", 0, false},
+                 {"\xED\xA0\x80", 0, false}, {"\x01", 0, false}, {"\x1F", 0, false},   {"\x7F", 0, true},
+                 {"\0", 1, false},      {"\r", 0, false},        {"\t", 0, false},
+                 {"\x01n", 0, false},    {"\x01u00e9", 0, false}};
+    static const char *const tokens[] = {"0",  "-1", "1.5e3", "null",  "\"x\"", "01", "1.",
+                                         "-", "1e", "nul",   "nulll", "+1",    "1x", ".5"};
+    static const char *const record = "{\"s\":\"%0*u\",\"n\":1}\n";
+    enum { GOOD_TOKENS = 5, BEFORE = 20 };
+    static char text[8000];
+    size_t i, pad, k, n;
+    judged j = {0, 0, 0};
+    stream_json_desc desc;
+    stream_json json;
+    stream_item item;
+    memset(&desc, 0, sizeof desc);
+    desc.strict = true;
+    for (i = 0; i < COUNT(cases) + COUNT(tokens); i++) {
+        for (pad = 0; pad < 150; pad += i < COUNT(cases) ? 1 : 50) {
+            const judged was = j;
+            for (k = n = 0; k < BEFORE; k++) n += (size_t)snprintf(text + n, sizeof text - n, record, 1, (unsigned)k);
+            n = add_many(text, add_text(text, n, sizeof text, "{\"s\":\""), sizeof text, 'x', pad);
+            if (i < COUNT(cases)) {
+                const size_t len = cases[i].len ? cases[i].len : strlen(cases[i].text);
+                memcpy(text + n, cases[i].text, len);
+                n = add_text(text, n + len, sizeof text, pad % 2 ? "y\",\"n\":1}\n" : "\",\"n\":1}\n");
+            } else {
+                n += (size_t)snprintf(text + n, sizeof text - n, "\",\"n\":%s}\n", tokens[i - COUNT(cases)]);
+            }
+            n = add_text(text, n, sizeof text, "{\"s\":\"last\",\"n\":2}\n");
+            judge(&desc, text, n, 0, 0, &j);
+            CHECK_EQ(j.invalid - was.invalid, !(i < COUNT(cases) ? cases[i].good : i - COUNT(cases) < GOOD_TOKENS));
+            CHECK_EQ(j.valid - was.valid, BEFORE + 2 - (j.invalid - was.invalid));
+            CHECK(j.alike - was.alike >= 3); /* the first is learnt, and behind it goes a batch */
+        }
+    }
+    for (desc.max_len = 12; desc.max_len < 30; desc.max_len++) { /* longer ones than that are too long all the same */
+        for (k = n = 0; k < 40; k++)
+            n += (size_t)snprintf(text + n, sizeof text - n, record, 1 + (int)k / 2, (unsigned)k);
+        judge(&desc, text, n, 0, 0, &j);
+    }
+
+    /* White space that came before it is not its. */
+    desc.max_len = 0;
+    CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+    for (k = 0; k < 40; k++) {
+        stream_json_feed(&json, " ", 1);
+        CHECK_EQ(stream_json_next(&json, &item), STREAM_MORE);
+        stream_json_feed(&json, "{\"s\":\"\"}\n", 9);
+        CHECK_EQ(stream_json_next(&json, &item), STREAM_OK);
+        CHECK_EQ(item.offset, 10 * k + 1);
+        CHECK_EQ(item.size, 8);
+        CHECK_EQ(stream_json_next(&json, &item), STREAM_MORE);
+    }
+    stream_json_free(&json);
 }
 
 static void depth_is_limited_where_records_meet_in_a_block(void) {
@@ -3765,6 +3849,8 @@ int main(void) {
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
     RUN(records_that_meet_in_a_block_are_judged_apart);
+    RUN(records_that_are_alike_are_framed_and_judged_as_others_are);
+    RUN(what_is_wrong_in_a_record_that_is_alike_is_found);
     RUN(depth_is_limited_where_records_meet_in_a_block);
     RUN(strict_framing_has_bounds_of_its_own);
     RUN(the_writer_puts_commas_and_colons);
