@@ -1541,6 +1541,39 @@ STREAM__INLINE uint64_t stream__odd_escapes_neon(const char *bytes, uint64_t esc
 }
 #endif
 
+/* Where of `starts` a literal begins: true and null, and false in *five. No jump depends on which one it is. */
+static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint64_t *five) {
+    uint64_t four = 0;
+    *five = 0;
+    for (; starts; starts &= starts - 1) {
+        const unsigned at = stream_json__lowest(starts), safe = at < 64 - 5 ? at : 64 - 5; /* reads five bytes */
+        const char *const p = bytes + safe;
+        const unsigned is_false = (memcmp(p, "fals", 4) == 0) & (p[4] == 'e') & (safe == at);
+        const unsigned is = ((memcmp(p, "null", 4) == 0) | (memcmp(p, "true", 4) == 0)) & (safe == at);
+        *five |= (uint64_t)is_false << at;
+        four |= (uint64_t)is << at;
+    }
+    return four;
+}
+/* By their letters, without a jump: how many there are nobody can foretell. */
+#define STREAM__LITERALS(K, TARGET)                                                                          \
+    TARGET STREAM__INLINE uint64_t stream__literals_##K(const char *bytes, uint64_t starts, uint64_t *five) { \
+        const stream__v64_##K v = stream__load_##K(bytes);                                                   \
+        const uint64_t u = stream__is_##K(v, stream__all_##K('u')), l = stream__is_##K(v, stream__all_##K('l')); \
+        const uint64_t e = stream__is_##K(v, stream__all_##K('e'));                                          \
+        *five = starts & stream__is_##K(v, stream__all_##K('f')) & stream__is_##K(v, stream__all_##K('a')) >> 1 & \
+                l >> 2 & stream__is_##K(v, stream__all_##K('s')) >> 3 & e >> 4;                              \
+        return starts & ((stream__is_##K(v, stream__all_##K('n')) & u >> 1 & l >> 2 & l >> 3) |              \
+                         (stream__is_##K(v, stream__all_##K('t')) & stream__is_##K(v, stream__all_##K('r')) >> 1 & \
+                          u >> 2 & e >> 3));                                                                 \
+    }
+#if STREAM__SIMD_X86
+#define stream__literals_sse2 stream__literals_scalar /* four registers a block: masks cost it more than the jump */
+STREAM__LITERALS(avx2, STREAM__AVX2)
+#elif STREAM__SIMD_NEON
+STREAM__LITERALS(neon, )
+#endif
+
 /* Without a jump that depends on the bracket: nobody could foretell it. */
 static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t open, uint64_t close, uint64_t object) {
     uint64_t rest, kinds = *top, after = 0;
@@ -1612,17 +1645,22 @@ typedef struct stream_json__digits {
 } stream_json__digits;
 
 /* How a kernel tells rare bytes. masks: one for each of `total` characters, the first `equal` of them for the
-   bytes that equal it, the others for those that are at most it. digits: what numbers are made of.
+   bytes that equal it, the others for those that are at most it. digits, signs: what numbers are made of.
    odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
    is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
-   it cannot say. object_after: the brackets behind which an object is innermost, where `object` are those that open
+   it cannot say. literals: where of `starts` true or null begin, and in *five false. scalars: which bytes of numbers
+   and literals are wrong (stream_json__check_scalars). object_after: the brackets behind which an object is innermost, where `object` are those that open
    one; *top has the kinds of all that are open, the innermost highest, and room for more. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
     void (*digits)(const char *bytes, stream_json__digits *digits);
+    void (*signs)(const char *bytes, stream_json__digits *digits);
     uint64_t (*odd_escapes)(const char *bytes, uint64_t escaped);
     bool (*is_utf8)(const char *bytes);
     uint64_t (*object_after)(uint64_t *top, uint64_t open, uint64_t close, uint64_t object);
+    uint64_t (*literals)(const char *bytes, uint64_t starts, uint64_t *five);
+    uint64_t (*scalars)(stream_json__grammar *g, const char *bytes, const stream_json__stretch *t, uint64_t scalar,
+                        uint64_t starts);
 } stream_json__words;
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
@@ -1898,22 +1936,6 @@ STREAM__INLINE uint64_t stream_json__check_numbers(stream_json__grammar *g, cons
     return fault;
 }
 
-/* The bytes of those literals that begin at `starts` and end before the stretch does. No jump depends on which of
-   the three one is. */
-STREAM__INLINE uint64_t stream_json__literals(const char *bytes, uint64_t scalar, uint64_t starts, unsigned to) {
-    uint64_t literals = 0;
-    for (; starts; starts &= starts - 1) {
-        const unsigned at = stream_json__lowest(starts), safe = at < 64 - 5 ? at : 64 - 5; /* reads five bytes */
-        const char *const p = bytes + safe;
-        const unsigned is_false = (memcmp(p, "fals", 4) == 0) & (p[4] == 'e'), len = 4 + is_false;
-        const unsigned is = is_false | (memcmp(p, "null", 4) == 0) | (memcmp(p, "true", 4) == 0);
-        const uint64_t bits = (UINT64_C(1) << len) - 1;
-        const unsigned alone = (safe == at) & (at + len < to) & ((scalar >> at & (bits << 1 | 1)) == bits);
-        literals |= (bits & (0 - (uint64_t)(is & alone))) << at;
-    }
-    return literals;
-}
-
 /* Whether the only token of a block, at bit `at`, is a digit or a literal. */
 STREAM__INLINE bool stream_json__plain_token(const char *bytes, uint64_t scalar, unsigned at) {
     const char c = bytes[at];
@@ -1925,15 +1947,21 @@ STREAM__INLINE bool stream_json__plain_token(const char *bytes, uint64_t scalar,
                       : c == 'f' && token == 31 && memcmp(bytes + at + 1, "alse", 4) == 0;
 }
 
-/* Tokens that are neither strings nor structure. Apart, because where they are few registers are dear. */
-STREAM__NOINLINE static uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
-                                                            const char *bytes, const stream_json__stretch *t,
-                                                            uint64_t scalar, uint64_t starts) {
+/* Tokens that are neither strings nor structure. */
+STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
+                                                   const char *bytes, const stream_json__stretch *t,
+                                                   uint64_t scalar, uint64_t starts) {
     const unsigned to = t->to;
     stream_json__digits d;
-    uint64_t literals, fault = 0;
+    uint64_t literals = 0, fault = 0;
     words->digits(bytes, &d);
-    literals = stream_json__literals(bytes, scalar, starts & ~(d.digit | d.minus), to);
+    if (starts & ~d.digit) { /* literals that end before the stretch does */
+        const uint64_t apart = ~scalar & stream_json__below(to);
+        uint64_t five, four = words->literals(bytes, starts, &five);
+        four &= apart >> 4;
+        five &= apart >> 5;
+        literals = four * 15 | five * 31;
+    }
     scalar &= ~literals;
     if ((scalar & ~d.digit) == 0 && !(d.zero & starts & scalar >> 1) && !g->literal &&
         (g->number & ~(STREAM_JSON__IS_NUMBER | STREAM_JSON__IS_DIGIT)) == 0) {
@@ -1943,6 +1971,7 @@ STREAM__NOINLINE static uint64_t stream_json__check_scalars(stream_json__grammar
         if (zero) g->number |= STREAM_JSON__IS_ZERO;
         return 0;
     }
+    words->signs(bytes, &d);
     starts &= ~(literals | d.digit | d.minus);
     if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
     if (scalar || g->number) fault |= stream_json__check_numbers(g, words, bytes, t, t->from, to - 1, &d, scalar);
@@ -2073,7 +2102,7 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     if (scalar || g->number || g->literal) {
         const bool alone = to == 64 && starts && !(starts & (starts - 1)) && !g->number && !g->literal;
         if (!alone || !stream_json__plain_token(bytes, scalar, stream_json__lowest(starts)))
-            others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
+            others |= words->scalars(g, bytes, t, scalar, starts) & valid;
     }
     object = stream_json__objects(g, words, open, close, brace, from);
     /* Behind which bytes a value, a name may stand, ... */
@@ -2171,16 +2200,27 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
             masks[i] = stream__is_##K(v, stream__all_##K((unsigned char)set[i]));                            \
         for (; i < total; i++) masks[i] = stream__upto_##K(v, stream__all_##K((unsigned char)set[i]));       \
     }                                                                                                        \
-    TARGET static void stream_json__digits_##K(const char *bytes, stream_json__digits *d) {                  \
+    TARGET STREAM__INLINE void stream_json__digits_##K(const char *bytes, stream_json__digits *d) {          \
         const stream__v64_##K v = stream__load_##K(bytes);                                                   \
         d->digit = stream__upto_##K(v, stream__all_##K('9')) & ~stream__upto_##K(v, stream__all_##K('/'));   \
         d->zero = stream__is_##K(v, stream__all_##K('0'));                                                   \
+    }                                                                                                        \
+    TARGET STREAM__INLINE void stream_json__signs_##K(const char *bytes, stream_json__digits *d) {           \
+        const stream__v64_##K v = stream__load_##K(bytes);                                                   \
         d->minus = stream__is_##K(v, stream__all_##K('-'));                                                  \
         d->point = stream__is_##K(v, stream__all_##K('.'));                                                  \
     }                                                                                                        \
+    TARGET STREAM__NOINLINE static uint64_t stream_json__scalars_##K(                                        \
+        stream_json__grammar *g, const char *bytes, const stream_json__stretch *t, uint64_t scalar,          \
+        uint64_t starts) {                                                                                   \
+        static const stream_json__words words = {                                                            \
+            stream_json__masks_##K, stream_json__digits_##K, stream_json__signs_##K, NULL, NULL, NULL,       \
+            stream__literals_##K,   NULL};                                                                   \
+        return stream_json__check_scalars(g, &words, bytes, t, scalar, starts);                              \
+    }                                                                                                        \
     static const stream_json__words stream_json__words_##K = {                                               \
-        stream_json__masks_##K, stream_json__digits_##K, stream__odd_escapes_##K, stream__is_utf8_##K, \
-        stream__object_after_##K};
+        stream_json__masks_##K, stream_json__digits_##K,  stream_json__signs_##K, stream__odd_escapes_##K,   \
+        stream__is_utf8_##K,    stream__object_after_##K, stream__literals_##K,   stream_json__scalars_##K};
 
 #define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
     TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
@@ -2214,6 +2254,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         stream_json__digits d;                                                                               \
         stream_json__digits_##K(bytes, &d);                                                                  \
+        stream_json__signs_##K(bytes, &d);                                                                   \
         return stream_json__numbers(&s->grammar, &stream_json__words_##K, bytes, t, &d) ||                   \
                stream_json__examine_mixed_##K(s, bytes, base, t);                                            \
     }                                                                                                        \

@@ -53,23 +53,82 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
         }                                                                                                    \
         return sum;                                                                                          \
     }
-BENCH_MASKS(scalar, )
+
+/* The parts that no check of these blocks does without, with nothing that puts them together: 11 masks, what is in
+   strings, of which kind the innermost bracket is; with `tokens` numbers and literals as well. */
+#define BENCH_PARTS(K, TARGET)                                                                               \
+    TARGET static uint64_t parts_##K(const char *p, size_t len, bool tokens) {                               \
+        const stream_json__words *const words = &stream_json__words_##K;                                     \
+        stream_json__grammar g;                                                                              \
+        stream_json__stretch t;                                                                              \
+        uint64_t in_string = 0, was_escape = 0, sum = 0;                                                     \
+        stream_json__grammar_init(&g, '[');                                                                  \
+        memset(&t, 0, sizeof t);                                                                             \
+        t.valid = ~UINT64_C(0);                                                                              \
+        t.to = 64;                                                                                           \
+        for (; len >= 64; p += 64, len -= 64) {                                                              \
+            stream__v64_##K v = stream__load_##K(p);                                                         \
+            const uint64_t backslash = stream__is_##K(v, stream__all_##K('\\'));                            \
+            const uint64_t escaped = stream_json__escaped(backslash, was_escape);                            \
+            const uint64_t quote = stream__is_##K(v, stream__all_##K('"')) & ~escaped;                       \
+            const uint64_t string = stream__parity_##K(quote) ^ in_string;                                   \
+            const uint64_t colon = stream__is_##K(v, stream__all_##K(':'));                                  \
+            const uint64_t comma = stream__is_##K(v, stream__all_##K(','));                                  \
+            const uint64_t low = stream__upto_##K(v, stream__all_##K(' ')), brace = stream__bit5_##K(v);     \
+            uint64_t open, close, scalar;                                                                    \
+            sum += stream__is_##K(v, stream__all_##K('\n')) ^ stream__high_##K(v) ^                          \
+                   stream__upto_##K(v, stream__all_##K(0x1F));                                               \
+            v = stream__or_##K(v, stream__all_##K(' '));                                                     \
+            open = stream__is_##K(v, stream__all_##K('{')) & ~string;                                        \
+            close = stream__is_##K(v, stream__all_##K('}')) & ~string;                                       \
+            sum += stream_json__objects(&g, words, open, close, brace, 0);                                   \
+            scalar = ~(string | quote | colon | comma | low | open | close);                                 \
+            if (tokens && (scalar || g.number || g.literal)) {                                               \
+                const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g.scalar);                        \
+                sum += words->scalars(&g, p, &t, scalar, starts);                                            \
+            }                                                                                                \
+            g.scalar = scalar >> 63 != 0;                                                                    \
+            was_escape = (backslash & ~escaped) >> 63;                                                       \
+            in_string = 0 - (string >> 63);                                                                  \
+        }                                                                                                    \
+        return sum;                                                                                          \
+    }
+#define BENCH_BOUNDS(K, TARGET)                                                                              \
+    BENCH_MASKS(K, TARGET)                                                                                   \
+    BENCH_PARTS(K, TARGET)
+BENCH_BOUNDS(scalar, )
 #if STREAM__SIMD_X86
-BENCH_MASKS(sse2, )
-BENCH_MASKS(avx2, STREAM__AVX2)
+BENCH_BOUNDS(sse2, )
+BENCH_BOUNDS(avx2, STREAM__AVX2)
 #elif STREAM__SIMD_NEON
-BENCH_MASKS(neon, )
+BENCH_BOUNDS(neon, )
 #endif
+static char bound_kernel(const char *kernel) {
+    return (kernel ? kernel : stream_json__choose(stream_json__framers, NULL)->name)[1];
+}
+uint64_t bench_parts(const char *kernel, const char *p, size_t len, bool tokens);
+uint64_t bench_parts(const char *kernel, const char *p, size_t len, bool tokens) {
+    switch (bound_kernel(kernel)) {
+#if STREAM__SIMD_X86
+    case 'v': return parts_avx2(p, len, tokens);
+    case 's': return parts_sse2(p, len, tokens);
+#elif STREAM__SIMD_NEON
+    case 'e': return parts_neon(p, len, tokens);
+#endif
+    default: return parts_scalar(p, len, tokens);
+    }
+}
 uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks);
 uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks) {
-    if (!kernel) kernel = stream_json__choose(stream_json__framers, NULL)->name;
+    switch (bound_kernel(kernel)) {
 #if STREAM__SIMD_X86
-    if (kernel[0] == 'a') return masks_avx2(p, len, masks);
-    if (kernel[1] == 's') return masks_sse2(p, len, masks);
+    case 'v': return masks_avx2(p, len, masks);
+    case 's': return masks_sse2(p, len, masks);
 #elif STREAM__SIMD_NEON
-    if (kernel[0] == 'n') return masks_neon(p, len, masks);
+    case 'e': return masks_neon(p, len, masks);
 #endif
-    return masks_scalar(p, len, masks);
+    default: return masks_scalar(p, len, masks);
+    }
 }
 #else
 #include "../stream_json.h"
@@ -99,6 +158,7 @@ uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned mas
 
 extern "C" stream_status bench_check(const char *json, size_t len, size_t *offset);
 extern "C" uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks);
+extern "C" uint64_t bench_parts(const char *kernel, const char *p, size_t len, bool tokens);
 #ifdef HAVE_SSE2
 extern "C" stream_status bench_check_sse2(const char *json, size_t len, size_t *offset);
 #endif
@@ -794,6 +854,14 @@ static contender bound_masks(const char *kernel, const bench_corpus &c, unsigned
                  });
 }
 
+static contender bound_parts(const char *kernel, bool tokens) {
+    return shown(text("(bound) 11 masks, strings, kinds of brackets%s, no grammar", tokens ? ", tokens" : ""),
+                 [kernel, tokens](const bench_piece &p) {
+                     bound_sink = bench_parts(kernel, p.ptr, p.len, tokens);
+                     return facts{};
+                 });
+}
+
 static void row_frame(const bench_corpus &c) {
     cell row("frame", c);
     row.add(shown("stream_json", ours_frame()));
@@ -820,11 +888,30 @@ static void row_strict(const bench_corpus &c) {
     row.add(shown("stream_json, then stream_json_check", ours_frame_check()));
     row.add(shown("(bound) stream_json, framing alone", ours_frame()));
     row.add(bound_masks(nullptr, c, 11));
+    row.add(bound_parts(nullptr, false));
+    row.add(bound_parts(nullptr, true));
 #ifdef HAVE_SIMDJSON
     row.add_batched(2.5, "simdjson DOM parse_many", c, simdjson_dom);
 #endif
 #ifdef HAVE_YAJL
     row.add(rival(8.0, "yajl, no callbacks", yajl_check()));
+#endif
+    row.measure();
+}
+
+/* Records none of which is like the one before: what comparing them in vain costs. */
+static void row_turns(uint64_t seed) {
+    bench_corpus c("turns", 4 << 20, seed);
+    cell row("strict", c);
+    frame_options strict;
+    strict.strict = true;
+    row.add(shown("stream_json, strict", ours_frame(strict)));
+#ifdef HAVE_SIMDJSON
+    row.add_batched(0, "simdjson DOM parse_many", c, simdjson_dom);
+#endif
+#ifdef HAVE_YAJL
+    yajl_counts(c);
+    row.add(rival(0, "yajl, no callbacks", yajl_check()));
 #endif
     row.measure();
 }
@@ -885,6 +972,8 @@ static void row_check(const bench_corpus &c) {
 #ifdef HAVE_SSE2
     row.add(at_least(1.0, "stream_json_check, sse2", ours_check(bench_check_sse2)));
     row.add(bound_masks("sse2", c, 11));
+    row.add(bound_parts("sse2", false));
+    row.add(bound_parts("sse2", true));
 #endif
     row.add(shown("stream_json_check, best kernel", ours_check(bench_check)));
 #ifdef HAVE_SIMDJSON
@@ -964,6 +1053,7 @@ int main() {
         for (const auto &row : rows)
             if (row_wanted(row.name, name)) row.run(c);
     }
+    if (row_wanted("strict", "turns")) row_turns(seed);
     if (row_wanted("pick-3", "deltas")) row_pick_three(seed);
     if (std::getenv("ONLY")) die("there is no such row and corpus");
     std::printf("\n%s%u of %u figures asked for are reached.\n", legend.c_str(), met, asked);

@@ -370,6 +370,7 @@ inline bench_corpus::bench_corpus(const std::string &which, size_t size, uint64_
     bool big = false;
     what = which == "text"       ? "stream-json with long strings: messages, edits, listings"
            : which == "deltas"   ? "stream-json events of about 260 bytes"
+           : which == "turns"    ? "the same, two shapes in turn, so that none is like the one before"
            : which == "numbers"  ? "arrays of doubles and integers"
                                  : "small nested objects and arrays";
     bytes.reserve(size + (2 << 20));
@@ -385,8 +386,9 @@ inline bench_corpus::bench_corpus(const std::string &which, size_t size, uint64_
             } else {
                 text_record();
             }
-        } else if (which == "deltas") {
+        } else if (which == "deltas" || which == "turns") {
             delta_record();
+            if (which == "turns" && documents.size() % 2) doc.insert(1, "\"part\":2,");
         } else if (which == "numbers") {
             number_record();
         } else {
