@@ -82,6 +82,25 @@ static trace framed(stream_json *json, const stream_json_desc *desc, const uint8
     return t;
 }
 
+/* The input behind its first line many times: what is alike is compared where it comes whole, and not where it comes
+   in pieces. */
+static void alike(trace *t, stream_json *json, const stream_json_desc *desc, const uint8_t *data, size_t len,
+                  const uint8_t *cuts) {
+    enum { MOST = 300, TIMES = 20 };
+    static uint8_t text[(TIMES + 1) * MOST];
+    const uint8_t *lf = (const uint8_t *)memchr(data, '\n', len);
+    const size_t line = lf ? (size_t)(lf + 1 - data) : 0;
+    trace whole, split;
+    size_t i, n = 0;
+    if (line == 0 || len > MOST || desc->mode != STREAM_JSON_NDJSON) return;
+    for (i = 0; i < TIMES; i++, n += line) memcpy(text + n, data, line);
+    memcpy(text + n, data, len);
+    whole = framed(json, desc, text, n + len, NULL, false);
+    split = framed(json, desc, text, n + len, cuts, false);
+    FUZZ_CHECK(whole.sum == split.sum && whole.items == split.items);
+    trace_add(t, whole.sum);
+}
+
 /* ---- checking ------------------------------------------------------------------------------------------ */
 
 static trace checked(const uint8_t *data, size_t len, const uint8_t *cuts) {
@@ -315,6 +334,7 @@ static uint64_t fuzz_outcome(const uint8_t *data, size_t len) {
         trace_add(&naive, 0); /* no errors of a check */
         FUZZ_CHECK(naive.sum == whole.sum && naive.items == whole.items);
     }
+    alike(&t, &json, &desc, data, len, cuts);
     check(&t, data, len, cuts);
 
     FUZZ_CHECK(stream_json_picker_init(&all, want, WANT) == STREAM_OK);
