@@ -81,7 +81,7 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_NO_SIMD              the scalar kernel only                         off
     STREAM_JSON_NO_STRICT       a desc that says `strict` is refused: a linker off
                                 that collects unused sections leaves the
-                                checker out, two thirds of framing's flash
+                                checker out, more than half of framing's flash
     STREAM_JSON_KERNEL          the kernel of a desc that names none           NULL: the best there is
     STREAM_JSON_SHAPE           bytes of a record that a picker, or strict     512
                                 framing, compares the next one with
@@ -399,11 +399,11 @@ typedef enum stream_json_type {
 
    In DOLLAR and CONCATENATED mode noise that began like a value may hold a line feed: `f() {` LF `x`.
 
-   In NDJSON mode strict framing, and framing without vectors, compares each record with those before it: where
-   only numbers, literals and strings differ, just these are checked. It makes no difference to what comes out. A
-   record that is not like those before has then up to 4 KiB of it looked at twice, if they lie in one loan; where
-   that is in vain it is tried ever less often. A decoder is 1.7 KiB, 1 KiB of it for that; with a STREAM_JSON_SHAPE
-   of 1 it is 0.8 KiB and compares nothing to speak of. */
+   In NDJSON mode strict framing, and framing without vectors, compares each record with those before it: where only
+   numbers, literals and strings differ, just these are checked. It makes no difference to what comes out. Of a record
+   that is not like those before up to 4 KiB are then looked at twice, if they lie in one loan; where that is in vain
+   it is tried ever less often. A decoder takes 1.7 KiB, of which what it compares with takes 1; a STREAM_JSON_SHAPE
+   below 64 leaves that out, and 3 KB of a Cortex-M0's flash. */
 
 typedef enum stream_json_mode {
     STREAM_JSON_NDJSON = 0,       /* a line feed ends a record, whatever is open; {}{} is two values */
@@ -469,6 +469,7 @@ typedef struct stream_json__grammar {
 #elif STREAM_JSON_SHAPE < 1 || STREAM_JSON_SHAPE > 16384
 #error "STREAM_JSON_SHAPE is from 1 to 16384"
 #endif
+#define STREAM_JSON__COMPARES (STREAM_JSON_SHAPE >= 64)
 #define STREAM_JSON__PARTS (STREAM_JSON_SHAPE < 512 ? 16 + STREAM_JSON_SHAPE / 8 : 80)
 
 /* What the records of a stream have in common: parts of the text, between which stands what differs. */
@@ -527,7 +528,9 @@ typedef struct stream_json {
     uint8_t batched;         /* values of scan.ends handed out */
     const char *ahead;       /* where the kernel stopped behind them */
     stream_json__scan scan;
+#if STREAM_JSON__COMPARES
     stream_json__shape shape;
+#endif
 } stream_json;
 
 /* desc NULL: all defaults. OK or E_ARGUMENT; nothing is allocated until an item spans two loans. */
@@ -2759,9 +2762,11 @@ static void stream_json__follow(stream_json *json, uint8_t state) {
 /* Lets the kernel go on from p, and takes note of what it found wrong. */
 static const char *stream_json__run(stream_json *json, const char *p, const char *e) {
     stream_json__scan *s = &json->scan;
-    /* Records that are alike are compared, one by one. */
     s->batching = json->mode == STREAM_JSON_NDJSON && json->state == STREAM_JSON__VALUE &&
-                  s->checking == json->strict && !(json->shape.parts && json->shape.misses == 0);
+                  s->checking == json->strict;
+#if STREAM_JSON__COMPARES
+    if (json->shape.parts && json->shape.misses == 0) s->batching = false; /* the next will be compared */
+#endif
     p = (s->checking ? json->checks : json->kernel)->run(s, p, e);
     if (s->fault) {
         json->faulty = true;
@@ -5139,6 +5144,7 @@ STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, con
     return status;
 }
 
+#if STREAM_JSON__COMPARES
 /* Goes on over the next records as long as each is like those before and the loan has all of it; hands out the
    first. */
 static bool stream_json__next_alike(stream_json *json, stream_item *item) {
@@ -5186,10 +5192,14 @@ STREAM__NOINLINE static stream_status stream_json__next_other(stream_json *json,
     }
     return status;
 }
+#endif
 
 STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item) {
     if (stream_json__next_of_batch(json, item)) return STREAM_OK;
-    return json->compares ? stream_json__next_other(json, item) : stream_json__next_item(json, item);
+#if STREAM_JSON__COMPARES
+    if (json->compares) return stream_json__next_other(json, item);
+#endif
+    return stream_json__next_item(json, item);
 }
 
 /* ==[ rewrite: implementation ]======================================================================

@@ -53,6 +53,7 @@ writer='static stream_json_writer w; stream_json_writer_init(&w, memory, sizeof 
     stream_json_write_int64(&w, (int64_t)n); stream_json_write_end(&w); stream_json_writer_finish(&w, &n);'
 json 'framing, with and without `strict`' "$frame"
 json 'framing under STREAM_JSON_NO_STRICT' "$frame" -DSTREAM_JSON_NO_STRICT
+json 'the same with STREAM_JSON_SHAPE=1' "$frame" '-DSTREAM_JSON_NO_STRICT -DSTREAM_JSON_SHAPE=1'
 json 'picking by pointers' "$pick"
 json 'framing and picking' "$frame { $pick }"
 json 'strict checking' 'stream_json_check(text, n, &n);'
