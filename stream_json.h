@@ -1651,8 +1651,7 @@ typedef struct stream_json__digits {
    bytes that equal it, the others for those that are at most it. digits, signs: what numbers are made of.
    odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
    is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
-   it cannot say. literals: where of `starts` true or null begin, and in *five false. scalars: which bytes of numbers
-   and literals are wrong (stream_json__check_scalars). object_after: the brackets behind which an object is innermost, where `object` are those that open
+   it cannot say. literals: where of `starts` true or null begin, and in *five false. object_after: the brackets behind which an object is innermost, where `object` are those that open
    one; *top has the kinds of all that are open, the innermost highest, and room for more. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
@@ -1662,9 +1661,13 @@ typedef struct stream_json__words {
     bool (*is_utf8)(const char *bytes);
     uint64_t (*object_after)(uint64_t *top, uint64_t open, uint64_t close, uint64_t object);
     uint64_t (*literals)(const char *bytes, uint64_t starts, uint64_t *five);
-    uint64_t (*scalars)(stream_json__grammar *g, const char *bytes, const stream_json__stretch *t, uint64_t scalar,
-                        uint64_t starts);
 } stream_json__words;
+
+/* stream_json__valid and, within it, stream_json__check_scalars in a kernel's words. */
+typedef bool stream_json__examine(stream_json__scan *s, const char *bytes, const char *base,
+                                  const stream_json__stretch *t);
+typedef uint64_t stream_json__scalars(stream_json__grammar *g, const char *bytes, const stream_json__stretch *t,
+                                      uint64_t scalar, uint64_t starts);
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
    place, 64 when none does. */
@@ -2079,9 +2082,10 @@ STREAM__INLINE bool stream_json__numbers(stream_json__grammar *g, const stream_j
 /* Checks a stretch of the block at base, whose bytes are at `bytes`: false when one of them cannot stand where it
    stands. from, to and valid are those of the stretch, apart because most are of a whole block, for which this is
    compiled once more. */
-STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__words *words, const char *bytes,
-                                       const char *base, const stream_json__stretch *t, const unsigned from,
-                                       const unsigned to, const uint64_t valid) {
+STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__words *words,
+                                       stream_json__scalars *scalars, const char *bytes, const char *base,
+                                       const stream_json__stretch *t, const unsigned from, const unsigned to,
+                                       const uint64_t valid) {
     stream_json__grammar *g = &s->grammar;
     const unsigned hex = g->hex;
     const uint64_t string = t->string & valid;
@@ -2105,7 +2109,7 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     if (scalar || g->number || g->literal) {
         const bool alone = to == 64 && starts && !(starts & (starts - 1)) && !g->number && !g->literal;
         if (!alone || !stream_json__plain_token(bytes, scalar, stream_json__lowest(starts)))
-            others |= words->scalars(g, bytes, t, scalar, starts) & valid;
+            others |= scalars(g, bytes, t, scalar, starts) & valid;
     }
     object = stream_json__objects(g, words, open, close, brace, from);
     /* Behind which bytes a value, a name may stand, ... */
@@ -2169,7 +2173,7 @@ static const char stream_json__too_deep[] = "nested too deep";
 
 /* A bracket in a stretch is one too deep: it is the fault, unless it may not stand there at all, or there is
    one before it. */
-static void stream_json__note_depth(stream_json__scan *s, const stream_json__words *words, const char *bytes,
+static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *examine, const char *bytes,
                                     const char *base, const stream_json__stretch *t) {
     stream_json__stretch head = *t;
     size_t depth = s->grammar.depth;
@@ -2182,7 +2186,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
     head.valid &= stream_json__below(head.to);
     head.open &= head.valid;
     head.close &= head.valid;
-    if (!stream_json__valid(s, words, bytes, base, &head, head.from, head.to, head.valid)) return;
+    if (!examine(s, bytes, base, &head)) return;
     s->checking = s->batching = false;
     s->fault = base + head.to - 1;
     s->message = stream_json__too_deep;
@@ -2213,22 +2217,20 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
         d->minus = stream__is_##K(v, stream__all_##K('-'));                                                  \
         d->point = stream__is_##K(v, stream__all_##K('.'));                                                  \
     }                                                                                                        \
+    static const stream_json__words stream_json__words_##K = {                                               \
+        stream_json__masks_##K, stream_json__digits_##K,  stream_json__signs_##K, stream__odd_escapes_##K,   \
+        stream__is_utf8_##K,    stream__object_after_##K, stream__literals_##K};                             \
     TARGET STREAM__NOINLINE static uint64_t stream_json__scalars_##K(                                        \
         stream_json__grammar *g, const char *bytes, const stream_json__stretch *t, uint64_t scalar,          \
         uint64_t starts) {                                                                                   \
-        static const stream_json__words words = {                                                            \
-            stream_json__masks_##K, stream_json__digits_##K, stream_json__signs_##K, NULL, NULL, NULL,       \
-            stream__literals_##K,   NULL};                                                                   \
-        return stream_json__check_scalars(g, &words, bytes, t, scalar, starts);                              \
-    }                                                                                                        \
-    static const stream_json__words stream_json__words_##K = {                                               \
-        stream_json__masks_##K, stream_json__digits_##K,  stream_json__signs_##K, stream__odd_escapes_##K,   \
-        stream__is_utf8_##K,    stream__object_after_##K, stream__literals_##K,   stream_json__scalars_##K};
+        return stream_json__check_scalars(g, &stream_json__words_##K, bytes, t, scalar, starts);             \
+    }
 
 #define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
     TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, t->from, t->to, t->valid);     \
+        return stream_json__valid(s, &stream_json__words_##K, stream_json__scalars_##K, bytes, base, t,      \
+                                  t->from, t->to, t->valid);                                                 \
     }                                                                                                        \
     TARGET STREAM__NOINLINE static bool stream_json__text_##K(stream_json__scan *s, const char *base,        \
                                                                 uint64_t escaped, uint64_t odd) {            \
@@ -2251,7 +2253,8 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
 #define STREAM_JSON__EXAMINE_WHOLE(K, TARGET)                                                                \
     TARGET STREAM__NOINLINE static bool stream_json__examine_mixed_##K(                                      \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, 0, 64, ~UINT64_C(0));          \
+        return stream_json__valid(s, &stream_json__words_##K, stream_json__scalars_##K, bytes, base, t, 0,   \
+                                  64, ~UINT64_C(0));                                                         \
     }                                                                                                        \
     TARGET STREAM__NOINLINE static bool stream_json__examine_numbers_##K(                                    \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
@@ -2347,7 +2350,7 @@ static void stream_json__note_depth(stream_json__scan *s, const stream_json__wor
                 t.rules = s->rules;                                                                          \
                 t.from = from;                                                                               \
                 t.to = upto;                                                                                 \
-                if (s->deepest > s->max_depth) stream_json__note_depth(s, &stream_json__words_##K, bytes, base, &t); \
+                if (s->deepest > s->max_depth) stream_json__note_depth(s, stream_json__examine_##K, bytes, base, &t); \
                 else if (upto > from) (void)stream_json__examine_##K(s, bytes, base, &t);                    \
             }                                                                                                \
             from = upto;                                                                                     \

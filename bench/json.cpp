@@ -85,7 +85,7 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
             scalar = ~(string | quote | colon | comma | low | open | close);                                 \
             if (tokens && (scalar || g.number || g.literal)) {                                               \
                 const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g.scalar);                        \
-                sum += words->scalars(&g, p, &t, scalar, starts);                                            \
+                sum += stream_json__scalars_##K(&g, p, &t, scalar, starts);                                  \
             }                                                                                                \
             g.scalar = scalar >> 63 != 0;                                                                    \
             was_escape = (backslash & ~escaped) >> 63;                                                       \
