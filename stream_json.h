@@ -5148,10 +5148,12 @@ STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, con
 }
 
 #if STREAM_JSON__COMPARES
+/* How many bytes of a record may be looked at in vain. */
+enum { STREAM_JSON__IN_VAIN = 4096 };
+
 /* Goes on over the next records as long as each is like those before and the loan has all of it; hands out the
    first. */
 static bool stream_json__next_alike(stream_json *json, stream_item *item) {
-    enum { FAR = 4096 }; /* how much of a record may be looked at in vain */
     stream_json__shape *const shape = &json->shape;
     const bool loosen = stream_json__learns(shape);
     const char *p = json->cur;
@@ -5164,7 +5166,7 @@ static bool stream_json__next_alike(stream_json *json, stream_item *item) {
         stream_json__begin(json, p);
     }
     while (p < json->end && count < STREAM_JSON__BATCH) {
-        const char *const e = json->end - p > FAR ? p + FAR : json->end;
+        const char *const e = json->end - p > STREAM_JSON__IN_VAIN ? p + STREAM_JSON__IN_VAIN : json->end;
         const char *const end = stream_json__alike(shape, p, e, loosen, NULL, false);
         if (!end || end == e || *end != '\n' || (size_t)(end - p) > json->max_len) {
             if (count == 0 && memchr(p, '\n', (size_t)(e - p))) shape->misses++;
