@@ -4994,13 +4994,13 @@ static void stream_json__learn(stream_json__shape *shape, const char *json, cons
     }
 }
 
-/* At p the record differs from part i of the shape. Where it does so in a number, a literal or a string that is no
-   name, such a one is passed over from now on. */
+/* At p the record differs from part i of the shape, or ends within it. Where it differs in a number, a literal or a
+   string that is no name, such a one is passed over from now on. */
 static bool stream_json__loosen(stream_json__shape *shape, size_t i, const char *p, const char *e) {
     const char *const part = shape->text + shape->part[i].at, *const end = part + shape->part[i].len;
     const char *differs = part, *begin, *at = part;
-    while (differs < end && p < e && *differs == *p) differs++, p++;
-    if (differs == end || p == e || shape->parts == STREAM_JSON__PARTS) return false;
+    while (p < e && *differs == *p) differs++, p++;
+    if (p == e || shape->parts == STREAM_JSON__PARTS) return false;
     for (begin = part; begin <= differs; begin = at) {
         if (*begin == '"') at = stream_json__string_end(begin, end);
         else while (at < end && stream_json__in_token(*at)) at++;

@@ -1913,6 +1913,16 @@ static void a_long_string_ends_where_it_ends(void) {
         CHECK_EQ(stream_json_pick(json, end, &pointer, 1, &v), STREAM_MORE);
         free(json);
     }
+    for (i = 0; i < 200; i++) { /* cut behind a backslash, at any place of a block */
+        char text[400] = "{\"a\":\"", *json;
+        const char *const pointer = "/b";
+        size_t n = add_text(text, add_many(text, 6, sizeof text, 'x', 80), sizeof text, "\\\"");
+        stream_json_value v;
+        n = add_text(text, add_many(text, n, sizeof text, 'x', i), sizeof text, "\\");
+        json = exact(text, n);
+        CHECK_EQ(stream_json_pick(json, n, &pointer, 1, &v), STREAM_MORE);
+        free(json);
+    }
 }
 
 static void pick_reaches_32_steps_down_and_no_stack_further(void) {
