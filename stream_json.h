@@ -4960,6 +4960,13 @@ static bool stream_json__add_part(stream_json__shape *shape, const char *ptr, si
     return true;
 }
 
+/* Whether a string, number or literal that ends at `at`, in a record or a shape from `begin` to e, may be passed over:
+   it is no name, and not what tells that a brace begins a value, as where no JSON is some other may stand for a name. */
+static bool stream_json__may_pass(const char *begin, const char *token, const char *at, const char *e) {
+    const char *const next = stream_json__spaces(at, e);
+    return next < e && *next != ':' && !(*begin == '{' && stream_json__spaces(begin + 1, token) == token);
+}
+
 /* Remembers the shape of a record that was read: the values found, in the order they stand, and what is before each;
    the rest of it only where something is missing, as else it was not looked at. Long strings are passed over. */
 static void stream_json__learn(stream_json__shape *shape, const char *json, const char *e,
@@ -4980,7 +4987,7 @@ static void stream_json__learn(stream_json__shape *shape, const char *json, cons
         for (at = p; fits && at < to && (size_t)(at - p) <= sizeof shape->text; at = end) {
             end = *at == '"' ? stream_json__string_end(at, to) : at + 1;
             if (!end) break;
-            if (end - at <= 64 || stream_json__spaces(end, to) == to || *stream_json__spaces(end, to) == ':') continue;
+            if (end - at <= 64 || !stream_json__may_pass(json, at, end, to)) continue;
             fits = stream_json__add_part(shape, p, (size_t)(at - p), STREAM_JSON__PASSED);
             p = end;
         }
@@ -5008,7 +5015,7 @@ static bool stream_json__loosen(stream_json__shape *shape, size_t i, const char 
         if (at == begin) at++;
         else if (differs <= at) break; /* a number may be longer than the one before */
     }
-    if (begin > differs || stream_json__spaces(at, end) == end || *stream_json__spaces(at, end) == ':') return false;
+    if (begin > differs || !stream_json__may_pass(shape->text, begin, at, end)) return false;
     memmove(shape->part + i + 1, shape->part + i, (shape->parts - i) * sizeof *shape->part);
     shape->parts++;
     shape->part[i].len = (uint16_t)(begin - part);

@@ -2932,6 +2932,7 @@ static void records_that_are_alike_are_framed_and_judged_as_others_are(void) {
         size_t n = 0, records = 1 + below(&random, 60), k;
         stream_json_desc desc;
         while (root->type != STREAM_JSON_OBJECT) root = make_document(&doc, &random);
+        if (below(&random, 3) == 0) doc.text[below(&random, doc.n)] = letters[below(&random, sizeof letters - 1)];
         for (k = 0; k < records; k++) {
             const size_t begin = n;
             n += vary(text + n, sizeof text - n, &doc, root, often, &random);
@@ -3000,8 +3001,20 @@ static void what_is_wrong_in_a_record_that_is_alike_is_found(void) {
         judge(&desc, text, n, 0, 0, &j);
     }
 
-    /* White space that came before it is not its. */
+    /* Where no JSON is, what tells that a brace begins a value may differ. */
     desc.max_len = 0;
+    desc.strict = false;
+    desc.kernel = "scalar";
+    for (pad = 1; pad < 100; pad += 98) {
+        for (k = n = 0; k < 40; k++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "{ \"%0*u\"}\n", (int)pad, (unsigned)k);
+        n = add_text(text, n, sizeof text, "{ 1}\n{ \"\"}\n{ true}\n{ }\n");
+        judge(&desc, text, n, 0, 0, &j);
+    }
+    desc.strict = true;
+    desc.kernel = NULL;
+
+    /* White space that came before it is not its. */
     CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
     for (k = 0; k < 40; k++) {
         stream_json_feed(&json, " ", 1);
