@@ -1551,10 +1551,10 @@ static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint
     for (; starts; starts &= starts - 1) {
         const unsigned at = stream_json__lowest(starts), safe = at < 64 - 5 ? at : 64 - 5; /* reads five bytes */
         const char *const p = bytes + safe;
-        const unsigned is_false = (memcmp(p, "fals", 4) == 0) & (p[4] == 'e') & (safe == at);
-        const unsigned is = ((memcmp(p, "null", 4) == 0) | (memcmp(p, "true", 4) == 0)) & (safe == at);
-        *five |= (uint64_t)is_false << at;
-        four |= (uint64_t)is << at;
+        const unsigned is_false = memcmp(p, "fals", 4) == 0, is_null = memcmp(p, "null", 4) == 0;
+        const unsigned is_true = memcmp(p, "true", 4) == 0, is_e = p[4] == 'e', whole = safe == at;
+        *five |= (uint64_t)(is_false & is_e & whole) << at;
+        four |= (uint64_t)((is_null | is_true) & whole) << at;
     }
     return four;
 }
