@@ -1651,8 +1651,9 @@ typedef struct stream_json__digits {
    bytes that equal it, the others for those that are at most it. digits, signs: what numbers are made of.
    odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
    is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
-   it cannot say. literals: where of `starts` true or null begin, and in *five false. object_after: the brackets behind which an object is innermost, where `object` are those that open
-   one; *top has the kinds of all that are open, the innermost highest, and room for more. */
+   it cannot say. object_after: the brackets behind which an object is innermost, where `object` are those that open
+   one; *top has the kinds of all that are open, the innermost highest, and room for more. literals: where of `starts`
+   true or null begin, and in *five false. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
     void (*digits)(const char *bytes, stream_json__digits *digits);
@@ -5027,12 +5028,10 @@ static bool stream_json__loosen(stream_json__shape *shape, size_t i, const char 
 
 /* Past what is neither plain nor a quote, an escape or a character beyond ASCII; NULL when it is none of a string. */
 STREAM__NOINLINE static const char *stream_json__valid_character(const char *p, const char *e) {
-    const unsigned char c = (unsigned char)*p;
-    bool good = true;
-    if (c >= 0x80) p += stream_json__utf8_at(p, e, &good);
-    else if (c != '\\' || e - p < 6) return NULL;
-    else if (p[1] != 'u') good = stream_json__unescaped(p[1]) != '\0', p += 2;
-    else good = stream_json__are_hex4(p + 2), p += 6;
+    char none[4];
+    bool good = false;
+    if ((unsigned char)*p >= 0x80) p += stream_json__utf8_at(p, e, &good);
+    else if (*p == '\\') good = stream_json__escape_at(&p, e, STREAM_JSON_PASS, none) > 0;
     return good ? p : NULL;
 }
 

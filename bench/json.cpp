@@ -93,42 +93,35 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
         }                                                                                                    \
         return sum;                                                                                          \
     }
-#define BENCH_BOUNDS(K, TARGET)                                                                              \
-    BENCH_MASKS(K, TARGET)                                                                                   \
-    BENCH_PARTS(K, TARGET)
-BENCH_BOUNDS(scalar, )
+BENCH_MASKS(scalar, )
+BENCH_PARTS(scalar, )
 #if STREAM__SIMD_X86
-BENCH_BOUNDS(sse2, )
-BENCH_BOUNDS(avx2, STREAM__AVX2)
+BENCH_MASKS(sse2, )
+BENCH_PARTS(sse2, )
+BENCH_MASKS(avx2, STREAM__AVX2)
+BENCH_PARTS(avx2, STREAM__AVX2)
 #elif STREAM__SIMD_NEON
-BENCH_BOUNDS(neon, )
+BENCH_MASKS(neon, )
+BENCH_PARTS(neon, )
 #endif
-static char bound_kernel(const char *kernel) {
-    return (kernel ? kernel : stream_json__choose(stream_json__framers, NULL)->name)[1];
+/* By kernel, in the order of stream_json__framers. */
+static const struct {
+    uint64_t (*masks)(const char *p, size_t len, unsigned masks);
+    uint64_t (*parts)(const char *p, size_t len, bool tokens);
+} bounds[] = {
+#if STREAM__SIMD_X86
+    {masks_avx2, parts_avx2}, {masks_sse2, parts_sse2},
+#elif STREAM__SIMD_NEON
+    {masks_neon, parts_neon},
+#endif
+    {masks_scalar, parts_scalar}};
+uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks);
+uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks) {
+    return bounds[stream_json__choose(stream_json__framers, kernel) - stream_json__framers].masks(p, len, masks);
 }
 uint64_t bench_parts(const char *kernel, const char *p, size_t len, bool tokens);
 uint64_t bench_parts(const char *kernel, const char *p, size_t len, bool tokens) {
-    switch (bound_kernel(kernel)) {
-#if STREAM__SIMD_X86
-    case 'v': return parts_avx2(p, len, tokens);
-    case 's': return parts_sse2(p, len, tokens);
-#elif STREAM__SIMD_NEON
-    case 'e': return parts_neon(p, len, tokens);
-#endif
-    default: return parts_scalar(p, len, tokens);
-    }
-}
-uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks);
-uint64_t bench_masks(const char *kernel, const char *p, size_t len, unsigned masks) {
-    switch (bound_kernel(kernel)) {
-#if STREAM__SIMD_X86
-    case 'v': return masks_avx2(p, len, masks);
-    case 's': return masks_sse2(p, len, masks);
-#elif STREAM__SIMD_NEON
-    case 'e': return masks_neon(p, len, masks);
-#endif
-    default: return masks_scalar(p, len, masks);
-    }
+    return bounds[stream_json__choose(stream_json__framers, kernel) - stream_json__framers].parts(p, len, tokens);
 }
 #else
 #include "../stream_json.h"
