@@ -2078,12 +2078,12 @@ STREAM_API stream_slice stream_slice_text(const char *text) {
 #ifndef STREAM__UTF8
 #define STREAM__UTF8 1
 
-/* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 is compiled for its own
-   functions only and chosen at run time, so no compiler flag is asked for. */
+/* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 and AVX-512 are compiled for
+   their own functions only and chosen at run time, so no compiler flag is asked for. */
 #define STREAM__SIMD_X86 0
 #define STREAM__SIMD_NEON 0
 #if !defined(STREAM_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
-#if defined(__x86_64__)
+#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 5)
 #undef STREAM__SIMD_X86
 #define STREAM__SIMD_X86 1
 #include <immintrin.h>
@@ -2096,37 +2096,43 @@ STREAM_API stream_slice stream_slice_text(const char *text) {
 
 #if STREAM__SIMD_X86
 #define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#define STREAM__AVX512 __attribute__((target("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
 
 static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
 }
 
-/* Whether this machine has what STREAM__AVX2 names, and a system that saves the wide registers. Not by
-   __builtin_cpu_supports: what that reads is missing in the runtime library of some compilers (Zig's). */
-static bool stream__ask_avx2(void) {
+/* How many bytes a vector has that this machine knows and its system saves: 64 with what STREAM__AVX512 names, 32
+   with what STREAM__AVX2 names, else 16. Those that know AVX-512 but not its VBMI2 (before Ice Lake) lower their clock
+   for it, so they count as 32. Not by __builtin_cpu_supports: what that reads is missing in the runtime library of
+   some compilers (Zig's). */
+static unsigned stream__ask_width(void) {
     const uint32_t basic = 1u << 1 /* pclmul */ | 1u << 23 /* popcnt */ | 3u << 27 /* osxsave, avx */;
     const uint32_t later = 1u << 3 /* bmi */ | 1u << 5 /* avx2 */ | 1u << 8 /* bmi2 */;
+    const uint32_t wide = 1u << 16 /* avx512f */ | 1u << 30 /* avx512bw */;
     uint32_t r[4], low, high;
+    bool widest;
     stream__cpuid(0, r);
-    if (r[0] < 7) return false;
+    if (r[0] < 7) return 16;
     stream__cpuid(1, r);
-    if ((r[2] & basic) != basic) return false;
+    if ((r[2] & basic) != basic) return 16;
     stream__cpuid(7, r);
-    if ((r[1] & later) != later) return false;
+    if ((r[1] & later) != later) return 16;
+    widest = (r[1] & wide) == wide && (r[2] & 1u << 6 /* vbmi2 */);
     stream__cpuid(0x80000001u, r);
-    if (!(r[2] & 1u << 5 /* lzcnt */)) return false;
+    if (!(r[2] & 1u << 5 /* lzcnt */)) return 16;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     (void)high;
-    return (low & 6) == 6;
+    return (low & 6) != 6 ? 16 : widest && (low & 0xE0) == 0xE0 ? 64 : 32;
 }
 
 /* Asked once: in a virtual machine each question leaves it, for microseconds. Threads that come at the same
    time find and write the same answer, so its word needs no order. */
-static bool stream__has_avx2(void) {
-    static uint32_t known; /* 0: not asked, 1: no, 2: yes */
+static unsigned stream__vector_width(void) {
+    static uint32_t known; /* 0: not asked */
     uint32_t answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
-    if (!answer) __atomic_store_n(&known, answer = stream__ask_avx2() ? 2 : 1, __ATOMIC_RELAXED);
-    return answer == 2;
+    if (!answer) __atomic_store_n(&known, answer = stream__ask_width(), __ATOMIC_RELAXED);
+    return answer;
 }
 #endif
 
@@ -2166,7 +2172,7 @@ static const uint8_t stream__utf8_second_high[16] = {
 
 #if STREAM__SIMD_X86
 /* Whether 64 bytes, from where a character begins, are without a fault, but for what the last three begin. */
-STREAM__AVX2 static bool stream__is_utf8_block(const char *p) {
+STREAM__AVX2 static bool stream__is_utf8_avx2(const char *p) {
 #define STREAM__TABLE(t) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(t)))
     const __m256i first_high = STREAM__TABLE(stream__utf8_first_high), low = _mm256_set1_epi8(15);
     const __m256i first_low = STREAM__TABLE(stream__utf8_first_low);
@@ -2191,8 +2197,27 @@ STREAM__AVX2 static bool stream__is_utf8_block(const char *p) {
     }
     return _mm256_testz_si256(wrong, wrong);
 }
+STREAM__AVX512 static bool stream__is_utf8_avx512(const char *p) { /* the same */
+/* With a mask, as without one gcc 12's header warns of itself. */
+#define STREAM__TABLE(t) _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128((const __m128i *)(const void *)(t)))
+    const __m512i first_high = STREAM__TABLE(stream__utf8_first_high), low = _mm512_set1_epi8(15);
+    const __m512i first_low = STREAM__TABLE(stream__utf8_first_low);
+    const __m512i second_high = STREAM__TABLE(stream__utf8_second_high);
+#undef STREAM__TABLE
+    const __m512i v = _mm512_loadu_si512(p), across = _mm512_maskz_alignr_epi32(0xFFF0, v, v, 12);
+    const __m512i one = _mm512_alignr_epi8(v, across, 15);
+    const __m512i pair = _mm512_and_si512(
+        _mm512_and_si512(_mm512_shuffle_epi8(first_high, _mm512_and_si512(_mm512_srli_epi16(one, 4), low)),
+                         _mm512_shuffle_epi8(first_low, _mm512_and_si512(one, low))),
+        _mm512_shuffle_epi8(second_high, _mm512_and_si512(_mm512_srli_epi16(v, 4), low)));
+    const __m512i due =
+        _mm512_or_si512(_mm512_subs_epu8(_mm512_alignr_epi8(v, across, 14), _mm512_set1_epi8(0x60)),
+                        _mm512_subs_epu8(_mm512_alignr_epi8(v, across, 13), _mm512_set1_epi8(0x70)));
+    const __m512i wrong = _mm512_xor_si512(pair, _mm512_and_si512(due, _mm512_set1_epi8((char)0x80)));
+    return _mm512_test_epi8_mask(wrong, wrong) == 0;
+}
 #else
-static bool stream__is_utf8_block(const char *p) { /* the same */
+static bool stream__is_utf8_neon(const char *p) { /* the same */
     const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
     const uint8x16_t second_high = vld1q_u8(stream__utf8_second_high);
     uint8x16_t before = vdupq_n_u8(0), wrong = vdupq_n_u8(0);
@@ -2225,9 +2250,13 @@ static size_t stream__utf8_blocks(const unsigned char *p, size_t len) {
     size_t i = 0;
 #if STREAM__SIMD_X86 || STREAM__SIMD_NEON
 #if STREAM__SIMD_X86
-    if (!stream__has_avx2()) return 0;
+    const unsigned width = stream__vector_width();
+    bool (*const is_utf8)(const char *) = width == 64 ? stream__is_utf8_avx512 : stream__is_utf8_avx2;
+    if (width == 16) return 0;
+#else
+    bool (*const is_utf8)(const char *) = stream__is_utf8_neon;
 #endif
-    while (len - i >= 64 && stream__is_utf8_block((const char *)p + i)) {
+    while (len - i >= 64 && is_utf8((const char *)p + i)) {
         i += 64; /* less the beginning of a character that ends in the next block */
         i -= p[i - 1] >= 0xC0 ? 1 : p[i - 2] >= 0xE0 ? 2 : p[i - 3] >= 0xF0 ? 3 : 0;
     }

@@ -100,6 +100,8 @@ BENCH_MASKS(sse2, )
 BENCH_PARTS(sse2, )
 BENCH_MASKS(avx2, STREAM__AVX2)
 BENCH_PARTS(avx2, STREAM__AVX2)
+BENCH_MASKS(avx512, STREAM__AVX512)
+BENCH_PARTS(avx512, STREAM__AVX512)
 #elif STREAM__SIMD_NEON
 BENCH_MASKS(neon, )
 BENCH_PARTS(neon, )
@@ -110,7 +112,7 @@ static const struct {
     uint64_t (*parts)(const char *p, size_t len, bool tokens);
 } bounds[] = {
 #if STREAM__SIMD_X86
-    {masks_avx2, parts_avx2}, {masks_sse2, parts_sse2},
+    {masks_avx512, parts_avx512}, {masks_avx2, parts_avx2}, {masks_sse2, parts_sse2},
 #elif STREAM__SIMD_NEON
     {masks_neon, parts_neon},
 #endif

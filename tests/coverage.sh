@@ -61,6 +61,7 @@ one json 5 test_json
 one json.scalar 5 test_json -DSTREAM_JSON_KERNEL='\"scalar\"'
 one json.sse2 5 test_json -DSTREAM_JSON_KERNEL='\"sse2\"'
 one json.avx2 5 test_json -DSTREAM_JSON_KERNEL='\"avx2\"'
+one json.avx512 5 test_json -DSTREAM_JSON_KERNEL='\"avx512\"'
 one json.no-simd 5 test_json -DSTREAM_NO_SIMD
 one json_edit 10 test_json_edit
 one json_edit.no-simd 10 test_json_edit -DSTREAM_NO_SIMD

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
 #ifdef FUZZ_NO_JSON
     FUZZ_CHECK(fuzz_outcome(data, len) == plain);
 #else
-    static const char *const kernels[] = {"avx2", "sse2", "neon", "scalar"};
+    static const char *const kernels[] = {"avx512", "avx2", "sse2", "neon", "scalar"};
     stream_json_checker known;
     size_t i;
     for (i = 0; i < sizeof kernels / sizeof *kernels; i++) {

@@ -47,6 +47,7 @@ for cc in gcc clang; do
     for std in c99 c17 c2x; do compiler $cc $cc.$std c "-std=$std -O0 -Wc++-compat"; done
     compiler $cc $cc.c11 c "-std=c11 -O2 -Wc++-compat"
     compiler $cc $cc.O0 c "-O0 -DNDEBUG -funsigned-char"
+    compiler $cc $cc.Og c "-Og"
     compiler $cc $cc.static c "-O0 -DSTREAM_STATIC"
     compiler $cc $cc.bare c "-O1 -ffreestanding -DSTREAM_NO_OS -DSTREAM_NO_MALLOC -DSTREAM_NO_THREADS"
 done

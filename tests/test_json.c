@@ -2680,11 +2680,11 @@ static void break_document(uint64_t *random, size_t breaks) {
 
 /* What every kernel says of a text, in parts of one to `most` bytes, is what the reference says. */
 static void kernels_check(const char *text, size_t len, uint64_t seed, size_t most) {
-    static const char *const kernels[] = {"scalar", "sse2", "avx2", "neon"};
+    static const char *const kernels[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
     size_t want_at, at;
     const stream_status want = reference_check(text, len, &want_at);
     unsigned ran = 0, k;
-    for (k = 0; k < 4; k++) {
+    for (k = 0; k < COUNT(kernels); k++) {
         stream_json_checker checker;
         uint64_t random = seed;
         if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
@@ -3735,7 +3735,7 @@ static bool is_json(const char *name) {
 
 static void json_test_suite_has_one_verdict_however_it_is_fed(void) {
 #if defined(__linux__)
-    static const char *const kernels[] = {"scalar", "sse2", "avx2", "neon"};
+    static const char *const kernels[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
     char dir[1000], file[1400];
     struct dirent *entry;
     DIR *d;
@@ -3765,7 +3765,7 @@ static void json_test_suite_has_one_verdict_however_it_is_fed(void) {
             CHECK_EQ(wrong, at);
         }
         step = n < 3000 ? 1 : n / 50 + 1;
-        for (k = 0; k < 4; k++) {
+        for (k = 0; k < COUNT(kernels); k++) {
             for (cut = 0; cut <= n + step && !test.failures; cut += step) {
                 stream_json_checker checker;
                 if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) break;
