@@ -1349,6 +1349,16 @@ STREAM__AVX2 STREAM__INLINE __m256i stream__odd32_avx2(__m256i v) {
 STREAM__AVX2 STREAM__INLINE uint64_t stream__odd_avx2(stream__v64_avx2 v) {
     return stream__bits_avx2(stream__odd32_avx2(v.a), stream__odd32_avx2(v.b));
 }
+STREAM__AVX2 STREAM__INLINE __m256i stream__numeric32_avx2(__m256i v) {
+    const __m256i above = _mm256_sub_epi8(v, _mm256_set1_epi8('+')), most = _mm256_set1_epi8('9' - '+');
+    const __m256i e = _mm256_or_si256(v, _mm256_set1_epi8(' '));
+    return _mm256_or_si256(_mm256_cmpeq_epi8(_mm256_max_epu8(above, most), most),
+                           _mm256_cmpeq_epi8(e, _mm256_set1_epi8('e')));
+}
+STREAM__AVX2 STREAM__INLINE bool stream__numeric_avx2(stream__v64_avx2 v) {
+    const __m256i both = _mm256_and_si256(stream__numeric32_avx2(v.a), stream__numeric32_avx2(v.b));
+    return _mm256_movemask_epi8(both) == -1;
+}
 STREAM__AVX2 STREAM__INLINE uint64_t stream__bit5_avx2(stream__v64_avx2 v) {
     return stream__bits_avx2(_mm256_slli_epi16(v.a, 2), _mm256_slli_epi16(v.b, 2));
 }
@@ -1387,6 +1397,11 @@ STREAM__AVX512 STREAM__INLINE bool stream__plain_avx512(stream__v64_avx512 v, st
 STREAM__AVX512 STREAM__INLINE uint64_t stream__odd_avx512(stream__v64_avx512 v) {
     return stream__word_avx512(_mm512_cmplt_epi8_mask(v, _mm512_set1_epi8(' '))) |
            stream__is_avx512(v, _mm512_set1_epi8('"')) | stream__is_avx512(v, _mm512_set1_epi8('\\'));
+}
+STREAM__AVX512 STREAM__INLINE bool stream__numeric_avx512(stream__v64_avx512 v) {
+    const __m512i e = _mm512_or_si512(v, _mm512_set1_epi8(' ')), low = _mm512_set1_epi8('+');
+    const __mmask64 others = _mm512_cmpneq_epi8_mask(e, _mm512_set1_epi8('e'));
+    return !_mm512_mask_cmpgt_epu8_mask(others, _mm512_sub_epi8(v, low), _mm512_set1_epi8('9' - '+'));
 }
 STREAM__AVX512 STREAM__INLINE uint64_t stream__bit5_avx512(stream__v64_avx512 v) {
     return stream__word_avx512(_mm512_test_epi8_mask(v, _mm512_set1_epi8(0x20)));
@@ -1449,6 +1464,16 @@ STREAM__INLINE uint64_t stream__odd_sse2(stream__v64_sse2 v) {
     return stream__bits_sse2(stream__odd16_sse2(v.v[0]), stream__odd16_sse2(v.v[1]), stream__odd16_sse2(v.v[2]),
                              stream__odd16_sse2(v.v[3]));
 }
+STREAM__INLINE __m128i stream__numeric16_sse2(__m128i v) {
+    const __m128i above = _mm_sub_epi8(v, _mm_set1_epi8('+')), most = _mm_set1_epi8('9' - '+');
+    const __m128i e = _mm_or_si128(v, _mm_set1_epi8(' '));
+    return _mm_or_si128(_mm_cmpeq_epi8(_mm_max_epu8(above, most), most), _mm_cmpeq_epi8(e, _mm_set1_epi8('e')));
+}
+STREAM__INLINE bool stream__numeric_sse2(stream__v64_sse2 v) {
+    const __m128i a = _mm_and_si128(stream__numeric16_sse2(v.v[0]), stream__numeric16_sse2(v.v[1]));
+    const __m128i b = _mm_and_si128(stream__numeric16_sse2(v.v[2]), stream__numeric16_sse2(v.v[3]));
+    return _mm_movemask_epi8(_mm_and_si128(a, b)) == 0xFFFF;
+}
 STREAM__INLINE uint64_t stream__bit5_sse2(stream__v64_sse2 v) {
     return stream__bits_sse2(_mm_slli_epi16(v.v[0], 2), _mm_slli_epi16(v.v[1], 2), _mm_slli_epi16(v.v[2], 2),
                              _mm_slli_epi16(v.v[3], 2));
@@ -1507,6 +1532,14 @@ STREAM__INLINE uint8x16_t stream__odd16_neon(uint8x16_t v) {
 STREAM__INLINE uint64_t stream__odd_neon(stream__v64_neon v) {
     return stream__bits_neon(stream__odd16_neon(v.v[0]), stream__odd16_neon(v.v[1]), stream__odd16_neon(v.v[2]),
                              stream__odd16_neon(v.v[3]));
+}
+STREAM__INLINE uint8x16_t stream__numeric16_neon(uint8x16_t v) {
+    const uint8x16_t in = vcleq_u8(vsubq_u8(v, vdupq_n_u8('+')), vdupq_n_u8('9' - '+'));
+    return vorrq_u8(in, vceqq_u8(vorrq_u8(v, vdupq_n_u8(' ')), vdupq_n_u8('e')));
+}
+STREAM__INLINE bool stream__numeric_neon(stream__v64_neon v) {
+    const uint8x16_t a = vandq_u8(stream__numeric16_neon(v.v[0]), stream__numeric16_neon(v.v[1]));
+    return vminvq_u8(vandq_u8(a, vandq_u8(stream__numeric16_neon(v.v[2]), stream__numeric16_neon(v.v[3])))) == 0xFF;
 }
 STREAM__INLINE uint64_t stream__bit5_neon(stream__v64_neon v) {
     uint8x16_t x = vdupq_n_u8(0x20);
@@ -1583,6 +1616,17 @@ STREAM__INLINE bool stream__plain_scalar(stream__v64_scalar v, stream__c64_scala
         above &= (v.w[i] & STREAM__BYTES(0x7F)) + (STREAM__BYTES(0x7F) - c);
     }
     return ((high | ~above) & STREAM__BYTES(0x80)) == 0;
+}
+STREAM__INLINE bool stream__numeric_scalar(stream__v64_scalar v) {
+    uint64_t others = 0;
+    int i;
+    for (i = 0; i < 8; i++) {
+        const uint64_t x = v.w[i], not_e = (x | STREAM__BYTES(' ')) ^ STREAM__BYTES('e');
+        const uint64_t low = x & STREAM__BYTES(0x7F);
+        others |= x | (((not_e & STREAM__BYTES(0x7F)) + STREAM__BYTES(0x7F)) &
+                       (~(low + STREAM__BYTES(0x80 - '+')) | (low + STREAM__BYTES(0x7F - '9'))));
+    }
+    return (others & STREAM__BYTES(0x80)) == 0;
 }
 STREAM__INLINE uint64_t stream__bit5_scalar(stream__v64_scalar v) {
     uint64_t bits = 0;
@@ -2173,24 +2217,71 @@ STREAM__NOINLINE static uint64_t stream_json__check_text_apart(stream_json__gram
     return stream_json__check_text(g, words, bytes, t, escaped ? words->odd_escapes(bytes, escaped) : 0);
 }
 
-/* A block of nothing but commas and numbers, in an array: whether all of them may stand where they stand. Where they
-   may not, nothing has changed. */
-STREAM__INLINE bool stream_json__numbers(stream_json__grammar *g, const stream_json__words *words, const char *bytes,
-                                         const stream_json__stretch *t, const stream_json__digits *d) {
-    const uint64_t comma = t->rules.comma, scalar = ~comma, starts = scalar & ~(scalar << 1 | g->scalar);
-    const uint16_t number = g->number;
-    if (g->top >> 63 || g->literal || (starts & ~((comma << 1 | g->value) & (d->digit | d->minus))) ||
-        (comma & ~(scalar << 1 | g->ended)))
+/* Of the byte before a block in the midst of an array's numbers, each 0 or 1: whether a value may stand behind it, a
+   comma; whether it is a number's, and which of it: stream_json__grammar's flags apart. */
+typedef struct stream_json__among {
+    uint64_t value, ended, scalar, digit, minus, zero, point, e, sign, fraction, exponent;
+} stream_json__among;
+
+/* False where another token than a number is open, or one is in an object. */
+STREAM__INLINE bool stream_json__among_begin(const stream_json__grammar *g, stream_json__among *was) {
+    const unsigned is = g->number;
+    was->value = g->value;
+    was->ended = g->ended;
+    was->scalar = g->scalar;
+    was->digit = (is & STREAM_JSON__IS_DIGIT) != 0;
+    was->minus = (is & STREAM_JSON__IS_MINUS) != 0;
+    was->zero = (is & STREAM_JSON__IS_ZERO) != 0;
+    was->point = (is & STREAM_JSON__IS_POINT) != 0;
+    was->e = (is & STREAM_JSON__IS_E) != 0;
+    was->sign = (is & STREAM_JSON__IS_SIGN) != 0;
+    was->fraction = (is & STREAM_JSON__IN_FRACTION) != 0;
+    was->exponent = (is & STREAM_JSON__IN_EXPONENT) != 0;
+    return !(g->top >> 63 || g->literal);
+}
+
+/* Whether all 64 bytes are commas and numbers, and each may stand where it stands; where not, nothing has changed. The
+   rules are those of stream_json__check_numbers, here without a jump: what is where nobody can foretell. */
+STREAM__INLINE bool stream_json__among_numbers(stream_json__among *was, const stream_json__digits *d, uint64_t comma,
+                                               uint64_t e, uint64_t plus) {
+    const uint64_t digit = d->digit, minus = d->minus, point = d->point, number = ~comma;
+    const uint64_t starts = number & ~(number << 1 | was->scalar), after_e = e << 1 | was->e;
+    const uint64_t after_minus = (minus & starts) << 1 | was->minus, after_point = point << 1 | was->point;
+    const uint64_t zero = d->zero & (starts | after_minus), sign = (minus | plus) & after_e;
+    const uint64_t after_sign = sign << 1 | was->sign, after_digit = digit << 1 | was->digit;
+    const uint64_t fraction = (after_point | was->fraction) & digit;
+    const uint64_t exponent = (after_e | after_sign | was->exponent) & digit;
+    /* Sums carry to the bytes behind fractions and exponents, and out of the block where one goes on. */
+    const uint64_t behind = fraction + digit, behind_e = exponent + digit;
+    if (~(digit | comma | minus | point | e | plus) | (starts & 1 & ~was->value) |
+        (comma & ~(number << 1 | was->ended)) | (minus & ~(starts | sign)) | (plus & ~sign) |
+        ((point | e) & ~after_digit) | ((after_minus | after_point | after_sign) & ~digit) |
+        (after_e & ~(digit | sign)) | (digit & (zero << 1 | was->zero)) |
+        (~digit & ((behind & point) | (behind_e & (point | e)))))
         return false;
-    if (stream_json__check_numbers(g, words, bytes, t, 0, 63, d, scalar)) {
-        g->number = number;
-        return false;
-    }
-    g->ended = scalar >> 63;
-    g->scalar = scalar >> 63 != 0;
-    g->value = comma >> 63;
-    g->name = g->begun = g->colon = 0;
+    was->value = comma >> 63;
+    was->ended = was->scalar = number >> 63;
+    was->digit = digit >> 63;
+    was->minus = (minus & starts) >> 63;
+    was->zero = zero >> 63;
+    was->point = point >> 63;
+    was->e = e >> 63;
+    was->sign = sign >> 63;
+    was->fraction = behind < digit;
+    was->exponent = behind_e < digit;
     return true;
+}
+
+STREAM__INLINE void stream_json__among_end(stream_json__grammar *g, const stream_json__among *was) {
+    g->value = (uint8_t)was->value;
+    g->ended = (uint8_t)was->ended;
+    g->scalar = was->scalar != 0;
+    g->name = g->begun = g->colon = 0;
+    g->number = (uint16_t)(was->scalar * STREAM_JSON__IS_NUMBER | was->digit * STREAM_JSON__IS_DIGIT |
+                           was->minus * STREAM_JSON__IS_MINUS | was->zero * STREAM_JSON__IS_ZERO |
+                           was->point * STREAM_JSON__IS_POINT | was->e * STREAM_JSON__IS_E |
+                           was->sign * STREAM_JSON__IS_SIGN | was->fraction * STREAM_JSON__IN_FRACTION |
+                           was->exponent * STREAM_JSON__IN_EXPONENT);
 }
 
 /* Checks a stretch of the block at base, whose bytes are at `bytes`: false when one of them cannot stand where it
@@ -2363,28 +2454,38 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
         return text == 0;                                                                                    \
     }
 
-/* The same compiled for whole blocks, for mixed ones and for those in the midst of numbers. */
+/* The same compiled for whole blocks. */
 #define STREAM_JSON__EXAMINE_WHOLE(K, TARGET)                                                                \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_mixed_##K(                                      \
+    TARGET STREAM__NOINLINE static bool stream_json__examine_whole_##K(                                      \
         stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
         return stream_json__valid(s, &stream_json__words_##K, stream_json__scalars_##K, bytes, base, t, 0,   \
                                   64, ~UINT64_C(0));                                                         \
-    }                                                                                                        \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_numbers_##K(                                    \
-        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        stream_json__digits d;                                                                               \
-        stream_json__digits_##K(bytes, &d);                                                                  \
-        stream_json__signs_##K(bytes, &d);                                                                   \
-        return stream_json__numbers(&s->grammar, &stream_json__words_##K, bytes, t, &d) ||                   \
-               stream_json__examine_mixed_##K(s, bytes, base, t);                                            \
-    }                                                                                                        \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_whole_##K(                                      \
-        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        return t->quote | t->string | t->open | t->close | t->rules.low | t->rules.colon                     \
-                   ? stream_json__examine_mixed_##K(s, bytes, base, t)                                       \
-                   : stream_json__examine_numbers_##K(s, bytes, base, t);                                    \
     }
 
+/* Passes over whole blocks in which nothing begins or ends but numbers, from base to at most `full`. */
+#define STREAM_JSON__NUMBERS(name, K, TARGET, CHECK)                                                         \
+    TARGET STREAM__NOINLINE static const char *name(stream_json__scan *s, const char *base, const char *full) { \
+        stream_json__among was;                                                                              \
+        stream_json__digits d;                                                                               \
+        const char *const begin = base;                                                                      \
+        if (CHECK && !stream_json__among_begin(&s->grammar, &was)) return base;                              \
+        for (; base < full; base += 64) {                                                                    \
+            const stream__v64_##K v = stream__load_##K(base);                                                \
+            STREAM__AHEAD(base);                                                                             \
+            if (!CHECK) {                                                                                    \
+                if (!stream__numeric_##K(v)) break;                                                          \
+                continue;                                                                                    \
+            }                                                                                                \
+            stream_json__digits_##K(base, &d);                                                               \
+            stream_json__signs_##K(base, &d);                                                                \
+            if (!stream_json__among_numbers(&was, &d, stream__is_##K(v, stream__all_##K(',')),               \
+                                            stream__is_##K(stream__or_##K(v, stream__all_##K(' ')), stream__all_##K('e')), \
+                                            stream__is_##K(v, stream__all_##K('+'))))                        \
+                break;                                                                                       \
+        }                                                                                                    \
+        if (CHECK && base > begin) stream_json__among_end(&s->grammar, &was);                                \
+        return base;                                                                                         \
+    }
 /* Takes the block at base from *at on; its masks are made unless s->block_at says that they are there. True: the
    kernel goes on at *at, in the next block, or unchecked after a fault. False: the value, its record or the loan ends
    there. */
@@ -2509,7 +2610,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
         return base;                                                                                         \
     }
 
-#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, K, TARGET, CHECK)                                            \
+#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, NUMBERS, K, TARGET, CHECK)                                            \
     TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                     \
         const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');             \
         const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                   \
@@ -2569,6 +2670,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                         t.escaped = escaped;                                                                 \
                         if (!stream_json__examine_whole_##K(s, base - 64, base - 64, &t)) goto out;          \
                     }                                                                                        \
+                    if (!(t.quote | string | t.open | t.close)) p = base = NUMBERS(s, base, full);           \
                 } else {                                                                                     \
                     const uint64_t head = stop - 1;                                                          \
                     const char *const turn = base + stream_json__lowest(stop);                               \
@@ -2623,11 +2725,14 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
     WHOLE(K, TARGET)                                                                                         \
     STREAM_JSON__SETTLE(stream_json__settle_##K, K, TARGET, 0)                                               \
     STREAM_JSON__INSIDE(stream_json__inside_##K, K, TARGET, 0)                                               \
-    STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, stream_json__inside_##K, K, TARGET, 0)\
+    STREAM_JSON__NUMBERS(stream_json__numbers_##K, K, TARGET, 0)                                             \
+    STREAM_JSON__LOOP(stream_json__follow_##K, stream_json__settle_##K, stream_json__inside_##K,             \
+                      stream_json__numbers_##K, K, TARGET, 0)                                                \
     STREAM_JSON__SETTLE(stream_json__settle_check_##K, K, TARGET, 1)                                         \
     STREAM_JSON__INSIDE(stream_json__inside_check_##K, K, TARGET, 1)                                         \
-    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, stream_json__inside_check_##K, K,\
-                      TARGET, 1)
+    STREAM_JSON__NUMBERS(stream_json__numbers_check_##K, K, TARGET, 1)                                       \
+    STREAM_JSON__LOOP(stream_json__check_##K, stream_json__settle_check_##K, stream_json__inside_check_##K,  \
+                      stream_json__numbers_check_##K, K, TARGET, 1)
 
 /* The scalar one, for small machines, has one way for all blocks. */
 #define STREAM_JSON__EXAMINE_ALIKE(K, TARGET)
