@@ -2257,7 +2257,7 @@ STREAM__INLINE bool stream_json__among_numbers(stream_json__among *was, const st
         (comma & ~(number << 1 | was->ended)) | (minus & ~(starts | sign)) | (plus & ~sign) |
         ((point | e) & ~after_digit) | ((after_minus | after_point | after_sign) & ~digit) |
         (after_e & ~(digit | sign)) | (digit & (zero << 1 | was->zero)) |
-        (~digit & ((behind & point) | (behind_e & (point | e)))))
+        (~digit & (((behind | was->fraction) & point) | ((behind_e | was->exponent) & (point | e)))))
         return false;
     was->value = comma >> 63;
     was->ended = was->scalar = number >> 63;
@@ -2670,7 +2670,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                         t.escaped = escaped;                                                                 \
                         if (!stream_json__examine_whole_##K(s, base - 64, base - 64, &t)) goto out;          \
                     }                                                                                        \
-                    if (!(t.quote | string | t.open | t.close)) p = base = NUMBERS(s, base, full);           \
+                    if (!(t.quote | t.open | t.close)) p = base = NUMBERS(s, base, full);                   \
                 } else {                                                                                     \
                     const uint64_t head = stop - 1;                                                          \
                     const char *const turn = base + stream_json__lowest(stop);                               \

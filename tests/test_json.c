@@ -2755,18 +2755,36 @@ static void numbers_and_lone_tokens_are_checked_wherever_they_are_cut(void) {
 }
 
 static void what_is_wrong_among_numbers_or_alone_is_found_at_every_place(void) {
-    static const char *const among[] = {",", ",,", "-,", "true,", "x", "0", "e", ".5,", "\"", "]", "null"};
+    static const char *const among[] = {",",  ",,",  "-,",     "true,",  "x",      "0",      "e",      ".5,", "\"",
+                                        "]",  "null", " ",      "1 ,",    "1.2.3,", "1e-01,", "1e5.5,", "1e5e,"};
+    static const char *const behind[] = {",", ",\"b\":", ".", ".5.", "e-0", "E+", "e5.", ".5e5e5", "}"};
     static const char *const alone[] = {"nulx", "trux", "fals", "falsx", "nul", "nulll", "1x", "12", "-", "x"};
     char text[400];
     size_t i, at;
     for (at = 0; at < 140; at++) {
         for (i = 0; i < COUNT(among); i++) {
-            size_t n = add_text(text, 0, sizeof text, "[");
+            size_t n = add_text(text, 0, sizeof text, at % 2 ? "[" : "[6,5");
             while (n < 200) {
                 if (n > at && n <= at + 2) n = add_text(text, n, sizeof text, among[i]);
                 n = add_text(text, n, sizeof text, "7,");
             }
             n = add_text(text, n, sizeof text, "8]");
+            kernels_check(text, n, at, 400);
+        }
+        if (at % 2) { /* white space, numbers, and behind a block's last comma the end */
+            size_t n = add_text(text, 0, sizeof text, "[");
+            while (n <= at) text[n++] = ' ';
+            do n = add_text(text, n, sizeof text, "7,");
+            while (n % 64 || n < at + 64);
+            n = add_text(text, n, sizeof text, "]");
+            kernels_check(text, n, at, 400);
+        }
+        for (i = 0; i < COUNT(behind); i++) { /* a number longer than a block, in an object */
+            size_t n = add_text(text, 0, sizeof text, "{\"a\":");
+            while (n < at + 70) text[n++] = '1';
+            n = add_text(text, n, sizeof text, behind[i]);
+            while (n < at + 170) text[n++] = '2';
+            n = add_text(text, n, sizeof text, "}");
             kernels_check(text, n, at, 400);
         }
         for (i = 0; i < COUNT(alone); i++) {
@@ -2919,6 +2937,40 @@ static void records_that_meet_in_a_block_are_judged_apart(void) {
 }
 
 /* Streams whose records are mostly of one shape, and damaged now and then. */
+/* They are looked at 64 bytes at a time: nothing that is cut there makes a record be taken for another kind. */
+static void records_are_alike_whatever_their_strings_are_made_of(void) {
+    static const char *const pieces[] = {"x",     "\xC3\xA9", "\xE2\x82\xAC",    "\xF0\x9F\x98\x80", "\\n",          "\\\"",
+                                         "\\\\", "\\u00e9",  "\\ud83d\\ude00", "a\xE2\x82\xAC\\t", "\xC3\xA9z\\u00e9"};
+    static char text[8192];
+    size_t i, pad;
+    for (i = 0; i < COUNT(pieces); i++) {
+        for (pad = 0; pad < 70; pad++) {
+            size_t n = 0, k, r;
+            stream_json json;
+            stream_item item;
+            stream_json_desc desc;
+            for (r = 0; r < 8; r++) {
+                n = add_text(text, n, sizeof text, "{\"a\":\"");
+                for (k = 0; k < pad; k++) text[n++] = 'p';
+                for (k = 0; k < 90; k += strlen(pieces[i])) n = add_text(text, n, sizeof text, pieces[i]);
+                n = add_text(text, n, sizeof text, r % 2 ? "\",\"b\":\"\\u0007\"}\n" : "x\",\"b\":\"-\"}\n");
+            }
+            memset(&desc, 0, sizeof desc);
+            desc.strict = true;
+            CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
+            stream_json_feed(&json, text, n);
+            for (r = 0; r < 8; r++) {
+                CHECK_EQ(stream_json_next(&json, &item), STREAM_OK);
+                if (r > 2) CHECK(json.shape.parts > 0 && json.shape.misses == 0);
+            }
+            CHECK_EQ(stream_json_next(&json, &item), STREAM_MORE);
+            stream_json_free(&json);
+            if (test.failures) printf("    of %s behind %zu\n", pieces[i], pad);
+            if (test.failures) return;
+        }
+    }
+}
+
 static void records_that_are_alike_are_framed_and_judged_as_others_are(void) {
     static const char *const ends[] = {"\n", "\n", "\n", "\n", "\n", "\n", "\r\n", " \n", "\n ", "\n\n", "", "x\n"};
     static const char letters[] = ",:1\x01\xC3.-{}[]\"\\ tue0\t\n\r\x80/";
@@ -3872,6 +3924,7 @@ int main(void) {
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
     RUN(records_that_meet_in_a_block_are_judged_apart);
+    RUN(records_are_alike_whatever_their_strings_are_made_of);
     RUN(records_that_are_alike_are_framed_and_judged_as_others_are);
     RUN(what_is_wrong_in_a_record_that_is_alike_is_found);
     RUN(depth_is_limited_where_records_meet_in_a_block);
