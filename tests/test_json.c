@@ -2755,16 +2755,16 @@ static void numbers_and_lone_tokens_are_checked_wherever_they_are_cut(void) {
 }
 
 static void what_is_wrong_among_numbers_or_alone_is_found_at_every_place(void) {
-    static const char *const among[] = {",",  ",,",  "-,",     "true,",  "x",      "0",      "e",      ".5,", "\"",
-                                        "]",  "null", " ",      "1 ,",    "1.2.3,", "1e-01,", "1e5.5,", "1e5e,"};
+    static const char *const among[] = {",",    ",,", "-,",  "true,",  "x",      "0",      "e",    ".5,", "\"", "]",
+                                        "null", " ",  "1 ",  "1 ,",    "1.2.3,", "1e-01,", "1e5.5,", "1e5e,"};
     static const char *const behind[] = {",", ",\"b\":", ".", ".5.", "e-0", "E+", "e5.", ".5e5e5", "}"};
     static const char *const alone[] = {"nulx", "trux", "fals", "falsx", "nul", "nulll", "1x", "12", "-", "x"};
     char text[400];
     size_t i, at;
-    for (at = 0; at < 140; at++) {
+    for (at = 0; at < 204; at++) { /* to the end of the second block that has only numbers */
         for (i = 0; i < COUNT(among); i++) {
             size_t n = add_text(text, 0, sizeof text, at % 2 ? "[" : "[6,5");
-            while (n < 200) {
+            while (n < 264) {
                 if (n > at && n <= at + 2) n = add_text(text, n, sizeof text, among[i]);
                 n = add_text(text, n, sizeof text, "7,");
             }
