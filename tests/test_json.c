@@ -2756,7 +2756,7 @@ static void numbers_and_lone_tokens_are_checked_wherever_they_are_cut(void) {
 
 static void what_is_wrong_among_numbers_or_alone_is_found_at_every_place(void) {
     static const char *const among[] = {",",    ",,", "-,",  "true,",  "x",      "0",      "e",    ".5,", "\"", "]",
-                                        "null", " ",  "1 ",  "1 ,",    "1.2.3,", "1e-01,", "1e5.5,", "1e5e,"};
+                                        "null", " ",  "1 ",  "1 ,",    "1.2.3,", "1e-01,", "1e-,", "1e+.", "1e5.5,", "1e5e,"};
     static const char *const behind[] = {",", ",\"b\":", ".", ".5.", "e-0", "E+", "e5.", ".5e5e5", "}"};
     static const char *const alone[] = {"nulx", "trux", "fals", "falsx", "nul", "nulll", "1x", "12", "-", "x"};
     char text[400];
@@ -2939,31 +2939,29 @@ static void records_that_meet_in_a_block_are_judged_apart(void) {
 /* Streams whose records are mostly of one shape, and damaged now and then. */
 /* They are looked at 64 bytes at a time: nothing that is cut there makes a record be taken for another kind. */
 static void records_are_alike_whatever_their_strings_are_made_of(void) {
-    static const char *const pieces[] = {"x",     "\xC3\xA9", "\xE2\x82\xAC",    "\xF0\x9F\x98\x80", "\\n",          "\\\"",
-                                         "\\\\", "\\u00e9",  "\\ud83d\\ude00", "a\xE2\x82\xAC\\t", "\xC3\xA9z\\u00e9"};
-    static char text[8192];
-    size_t i, pad;
+    static const char *const pieces[] = {
+        "x",      "\xC3\xA9",  "\xE2\x82\xAC",    "\xF0\x9F\x98\x80", "\\n",           "\\\"",
+        "\\\\", "\\u00e9", "\\ud83d\\ude00", "a\xE2\x82\xAC\\t", "\xC3\xA9z\\u00e9"};
+    char text[1000];
+    size_t i, pad, r;
     for (i = 0; i < COUNT(pieces); i++) {
         for (pad = 0; pad < 70; pad++) {
-            size_t n = 0, k, r;
             stream_json json;
-            stream_item item;
             stream_json_desc desc;
-            for (r = 0; r < 8; r++) {
-                n = add_text(text, n, sizeof text, "{\"a\":\"");
-                for (k = 0; k < pad; k++) text[n++] = 'p';
-                for (k = 0; k < 90; k += strlen(pieces[i])) n = add_text(text, n, sizeof text, pieces[i]);
-                n = add_text(text, n, sizeof text, r % 2 ? "\",\"b\":\"\\u0007\"}\n" : "x\",\"b\":\"-\"}\n");
-            }
             memset(&desc, 0, sizeof desc);
             desc.strict = true;
             CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
-            stream_json_feed(&json, text, n);
-            for (r = 0; r < 8; r++) {
+            for (r = 0; r < 6; r++) { /* each a loan of its own: else they are framed together */
+                size_t n = add_text(text, 0, sizeof text, "{\"a\":\""), k;
+                stream_item item;
+                for (k = 0; k < pad; k++) text[n++] = 'p';
+                for (k = 0; k < 90; k += strlen(pieces[i])) n = add_text(text, n, sizeof text, pieces[i]);
+                n = add_text(text, n, sizeof text, r % 2 ? "\",\"b\":\"\\u0007\"}\n" : "x\",\"b\":\"-\"}\n");
+                stream_json_feed(&json, text, n);
                 CHECK_EQ(stream_json_next(&json, &item), STREAM_OK);
                 if (r > 2) CHECK(json.shape.parts > 0 && json.shape.misses == 0);
+                CHECK_EQ(stream_json_next(&json, &item), STREAM_MORE);
             }
-            CHECK_EQ(stream_json_next(&json, &item), STREAM_MORE);
             stream_json_free(&json);
             if (test.failures) printf("    of %s behind %zu\n", pieces[i], pad);
             if (test.failures) return;
