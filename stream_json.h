@@ -403,7 +403,7 @@ typedef enum stream_json_type {
    numbers, literals and strings differ, just these are checked. It makes no difference to what comes out. Of a record
    that is not like those before up to 4 KiB are then looked at twice, if they lie in one loan; where that is in vain
    it is tried ever less often. A decoder takes 1.7 KiB, of which what it compares with takes 1; a STREAM_JSON_SHAPE
-   below 64 leaves that out, and 3 KB of a Cortex-M0's flash. */
+   below 64 leaves that out, and 3.6 KB of a Cortex-M0's flash. */
 
 typedef enum stream_json_mode {
     STREAM_JSON_NDJSON = 0,       /* a line feed ends a record, whatever is open; {}{} is two values */
