@@ -2576,7 +2576,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
             if (done) {                                                                                      \
                 *at = base + from;                                                                           \
                 if (!stream_json__goes_on(s, base + from, e)) return false;                                  \
-                if (CHECK) stream_json__grammar_init(&s->grammar, '{');                       \
+                if (CHECK) stream_json__grammar_init(&s->grammar, '{');                                      \
                 from += 2; /* the record's end, the bracket */                                               \
             }                                                                                                \
             *at = base + from;                                                                               \
@@ -2614,7 +2614,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
         return base;                                                                                         \
     }
 
-#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, NUMBERS, K, TARGET, CHECK)                                            \
+#define STREAM_JSON__LOOP(name, SETTLE, INSIDE, NUMBERS, K, TARGET, CHECK)                                   \
     TARGET static const char *name(stream_json__scan *s, const char *p, const char *e) {                     \
         const stream__c64_##K quote_ = stream__all_##K('"'), backslash_ = stream__all_##K('\\');             \
         const stream__c64_##K open_ = stream__all_##K('{'), close_ = stream__all_##K('}');                   \
@@ -2674,7 +2674,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                         t.escaped = escaped;                                                                 \
                         if (!stream_json__examine_whole_##K(s, base - 64, base - 64, &t)) goto out;          \
                     }                                                                                        \
-                    if (!(t.quote | t.open | t.close)) p = base = NUMBERS(s, base, full);                   \
+                    if (!(t.quote | t.open | t.close)) p = base = NUMBERS(s, base, full);                    \
                 } else {                                                                                     \
                     const uint64_t head = stop - 1;                                                          \
                     const char *const turn = base + stream_json__lowest(stop);                               \
