@@ -75,6 +75,7 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_NO_MALLOC        no default allocator: give one, or memory      off
     STREAM_NO_THREADS       plain loads and stores instead of atomics; then, and under STREAM_NO_OS,
                             channels do not wait                           off
+    STREAM_NO_AVX512        AVX2 at most                                   off
     STREAM_WAIT_PTHREAD     channels sleep on condition variables          off; on where no futex
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                             what the default allocator calls               malloc, realloc, free
@@ -2109,16 +2110,16 @@ static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
 static unsigned stream__ask_width(void) {
     const uint32_t basic = 1u << 1 /* pclmul */ | 1u << 23 /* popcnt */ | 3u << 27 /* osxsave, avx */;
     const uint32_t later = 1u << 3 /* bmi */ | 1u << 5 /* avx2 */ | 1u << 8 /* bmi2 */;
-    const uint32_t wide = 1u << 16 /* avx512f */ | 1u << 30 /* avx512bw */;
-    uint32_t r[4], low, high;
-    bool widest;
+    uint32_t r[4], low, high, widest = 0;
     stream__cpuid(0, r);
     if (r[0] < 7) return 16;
     stream__cpuid(1, r);
     if ((r[2] & basic) != basic) return 16;
     stream__cpuid(7, r);
     if ((r[1] & later) != later) return 16;
-    widest = (r[1] & wide) == wide && (r[2] & 1u << 6 /* vbmi2 */);
+#ifndef STREAM_NO_AVX512
+    widest = r[1] >> 16 /* avx512f */ & r[1] >> 30 /* avx512bw */ & r[2] >> 6 /* vbmi2 */ & 1;
+#endif
     stream__cpuid(0x80000001u, r);
     if (!(r[2] & 1u << 5 /* lzcnt */)) return 16;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));

@@ -79,6 +79,7 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_API                  linkage of public functions                    extern
     STREAM_NO_MALLOC            no default allocator: give one, or memory      off
     STREAM_NO_SIMD              the scalar kernel only                         off
+    STREAM_NO_AVX512            AVX2 at most                                   off
     STREAM_JSON_NO_STRICT       a desc that says `strict` is refused: a linker off
                                 that collects unused sections leaves the
                                 checker out, more than half of framing's flash
@@ -944,16 +945,16 @@ static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
 static unsigned stream__ask_width(void) {
     const uint32_t basic = 1u << 1 /* pclmul */ | 1u << 23 /* popcnt */ | 3u << 27 /* osxsave, avx */;
     const uint32_t later = 1u << 3 /* bmi */ | 1u << 5 /* avx2 */ | 1u << 8 /* bmi2 */;
-    const uint32_t wide = 1u << 16 /* avx512f */ | 1u << 30 /* avx512bw */;
-    uint32_t r[4], low, high;
-    bool widest;
+    uint32_t r[4], low, high, widest = 0;
     stream__cpuid(0, r);
     if (r[0] < 7) return 16;
     stream__cpuid(1, r);
     if ((r[2] & basic) != basic) return 16;
     stream__cpuid(7, r);
     if ((r[1] & later) != later) return 16;
-    widest = (r[1] & wide) == wide && (r[2] & 1u << 6 /* vbmi2 */);
+#ifndef STREAM_NO_AVX512
+    widest = r[1] >> 16 /* avx512f */ & r[1] >> 30 /* avx512bw */ & r[2] >> 6 /* vbmi2 */ & 1;
+#endif
     stream__cpuid(0x80000001u, r);
     if (!(r[2] & 1u << 5 /* lzcnt */)) return 16;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -5281,7 +5282,7 @@ static const char *stream_json__string_scalar(const char *p, const char *e) {
 /* Where a string whose 64 bytes before p are well is gone on with: at what p cuts, an escape or a character. */
 STREAM__INLINE const char *stream_json__last_begun(const char *p, uint64_t escape) {
     const unsigned char a = (unsigned char)p[-1], b = (unsigned char)p[-2], c = (unsigned char)p[-3];
-    return p - (escape || a >= 0xC0 ? 1 : a < 0x80 ? 0 : b >= 0xE0 ? 2 : b >= 0x80 && c >= 0xF0 ? 3 : 0);
+    return p - (escape || a >= 0xC0 ? 1 : a < 0x80 ? 0 : b >= 0xE0 ? 2 : c >= 0xF0 ? 3 : 0);
 }
 /* Most end in their first 64 bytes: a shorter look would more often be in vain, which nobody can foretell. For the same
    reason what is odd in them is looked at together. */

@@ -53,6 +53,7 @@ one pool 20 test_pool
 one pool.quick 20 test_pool -DTEST_QUICK
 one pool.uncached 20 test_pool -DSTREAM_POOL_NO_THREAD_LOCAL
 one pool.single 20 test_pool -DTEST_QUICK -DSTREAM_NO_THREADS
+one stream.avx2 20 test_stream -DSTREAM_NO_AVX512
 one stream.single 20 test_stream -DSTREAM_NO_THREADS
 one io 20 test_io
 one io.kqueue 20 test_io -DSTREAM_IO_KQUEUE=1 -Itests/kqueue
@@ -60,7 +61,7 @@ one sse 20 test_sse
 one json 5 test_json
 one json.scalar 5 test_json -DSTREAM_JSON_KERNEL='\"scalar\"'
 one json.sse2 5 test_json -DSTREAM_JSON_KERNEL='\"sse2\"'
-one json.avx2 5 test_json -DSTREAM_JSON_KERNEL='\"avx2\"'
+one json.avx2 5 test_json -DSTREAM_NO_AVX512
 one json.avx512 5 test_json -DSTREAM_JSON_KERNEL='\"avx512\"'
 one json.no-simd 5 test_json -DSTREAM_NO_SIMD
 one json_edit 10 test_json_edit

@@ -137,6 +137,7 @@ for k in scalar sse2 avx2 avx512; do
         job json.$k "echo 'skip json.$k: this machine has no $k'"
     fi
 done
+variant .no-avx512 "$CC -O2 -DSTREAM_NO_AVX512" stream
 variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" stream json json_edit
 for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf; do
     a=${pair%%:*} cross=${pair##*:}-gcc
