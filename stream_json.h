@@ -1409,10 +1409,8 @@ STREAM__AVX512 STREAM__INLINE bool stream__numeric_avx512(stream__v64_avx512 v) 
 STREAM__AVX512 STREAM__INLINE uint64_t stream__bit5_avx512(stream__v64_avx512 v) {
     return stream__word_avx512(_mm512_test_epi8_mask(v, _mm512_set1_epi8(0x20)));
 }
-STREAM__AVX512 STREAM__INLINE uint64_t stream__parity_avx512(uint64_t x) {
-    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)x), _mm_set1_epi32(-1), 0));
-}
-STREAM__AVX512 STREAM__INLINE unsigned stream__count_avx512(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
+#define stream__parity_avx512 stream__parity_avx2
+#define stream__count_avx512 stream__count_avx2
 
 typedef __m128i stream__c64_sse2;
 typedef struct stream__v64_sse2 {
