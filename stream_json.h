@@ -5350,7 +5350,7 @@ STREAM__INLINE const char *stream_json__alike_by(const stream_json__eyes *eyes, 
             if (!loosen || !stream_json__loosen(shape, i, p, e)) return NULL;
             continue;
         }
-        for (n = 0; n < len; n += 64) STREAM__AHEAD(p + n);
+        for (n = 0; !out && n < len; n += 64) STREAM__AHEAD(p + n); /* what is picked from was framed just now */
         p += len;
         if (field == STREAM_JSON__END) break;
         if (out) {
