@@ -1139,6 +1139,13 @@ STREAM__INLINE uint64_t stream_json__sums(uint64_t bits) {
 }
 STREAM__INLINE unsigned stream_json__count(uint64_t bits) { return (unsigned)(stream_json__sums(bits) >> 56); }
 
+/* Eight bytes, the first one lowest. Compilers make one load of it where that is one. */
+STREAM__INLINE uint64_t stream_json__load8(const char *p) {
+    const unsigned char *s = (const unsigned char *)p;
+    return (uint64_t)s[0] | (uint64_t)s[1] << 8 | (uint64_t)s[2] << 16 | (uint64_t)s[3] << 24 |
+           (uint64_t)s[4] << 32 | (uint64_t)s[5] << 40 | (uint64_t)s[6] << 48 | (uint64_t)s[7] << 56;
+}
+
 STREAM__INLINE stream_json_type stream_json__type_of(char first) {
     switch (first) {
     case '{': return STREAM_JSON_OBJECT;
@@ -1735,22 +1742,27 @@ STREAM__LITERALS(neon, )
 #endif
 
 /* Without a jump that depends on the bracket: nobody could foretell it. */
-static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t open, uint64_t close, uint64_t object) {
-    uint64_t rest, kinds = *top, after = 0;
+static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t depth, uint64_t open, uint64_t close,
+                                            uint64_t object, uint64_t *bottom) {
+    uint64_t rest, kinds = *top, after = 0, below = 0;
     for (rest = open | close; rest; rest &= rest - 1) {
         const unsigned at = stream_json__lowest(rest), opens = open >> at & 1;
         kinds = ((kinds >> opens) << (opens ^ 1)) | (object >> at & 1) << 63;
         after |= kinds >> 63 << at;
+        depth = depth + opens + opens - 1;
+        below |= depth - 1;
     }
     *top = kinds;
+    *bottom = below;
     return after;
 }
 #if STREAM__SIMD_X86
 #define stream__object_after_sse2 stream__object_after_scalar
 /* From one that closes to the next: what is opened between is gathered at once. */
-STREAM__AVX2 STREAM__WORD uint64_t stream__object_after_avx2(uint64_t *top, uint64_t open, uint64_t close,
-                                                               uint64_t object) {
-    uint64_t rest, kinds = *top, after = object;
+STREAM__AVX2 STREAM__WORD uint64_t stream__object_after_avx2(uint64_t *top, uint64_t depth, uint64_t open,
+                                                               uint64_t close, uint64_t object,
+                                                               uint64_t *bottom) {
+    uint64_t rest, kinds = *top, after = object, below = 0;
     unsigned n;
     for (rest = close; rest; rest &= rest - 1) {
         const uint64_t before = open & (rest ^ (rest - 1));
@@ -1758,9 +1770,13 @@ STREAM__AVX2 STREAM__WORD uint64_t stream__object_after_avx2(uint64_t *top, uint
         kinds = (kinds >> n | _pext_u64(object, before) << 1 << (63 - n)) << 1;
         after |= rest & (0 - rest) & (0 - (kinds >> 63));
         open ^= before;
+        depth += n;
+        depth--;
+        below |= depth - 1;
     }
     n = stream__count_avx2(open);
     *top = kinds >> n | _pext_u64(object, open) << 1 << (63 - n);
+    *bottom = below;
     return after;
 }
 #define stream__object_after_avx512 stream__object_after_avx2
@@ -1818,15 +1834,14 @@ typedef struct stream_json__words {
     void (*signs)(const char *bytes, stream_json__digits *digits);
     uint64_t (*odd_escapes)(const char *bytes, uint64_t escaped);
     bool (*is_utf8)(const char *bytes);
-    uint64_t (*object_after)(uint64_t *top, uint64_t open, uint64_t close, uint64_t object);
+    uint64_t (*object_after)(uint64_t *top, uint64_t depth, uint64_t open, uint64_t close, uint64_t object,
+                             uint64_t *bottom);
     uint64_t (*literals)(const char *bytes, uint64_t starts, uint64_t *five);
 } stream_json__words;
 
-/* stream_json__valid and, within it, stream_json__check_scalars in a kernel's words. */
+/* A stretch checked in a kernel's words. */
 typedef bool stream_json__examine(stream_json__scan *s, const char *bytes, const char *base,
                                   const stream_json__stretch *t);
-typedef uint64_t stream_json__scalars(stream_json__grammar *g, const char *bytes, const stream_json__stretch *t,
-                                      uint64_t scalar, uint64_t starts);
 
 /* Depth over the brackets in the order they stand; stops at the one that closes the value and says its
    place, 64 when none does. */
@@ -2112,30 +2127,67 @@ STREAM__INLINE bool stream_json__plain_token(const char *bytes, uint64_t scalar,
                       : c == 'f' && token == 31 && memcmp(bytes + at + 1, "alse", 4) == 0;
 }
 
+/* By bits 3 and 4 of their first letter. */
+static const char stream_json__letters[4][8] = {"false", "null", "true", ""};
+
+/* Whether a block begins with what is left of the literal that goes on, if one does, and nothing of a token behind it;
+   *head are the bytes that are. */
+STREAM__INLINE bool stream_json__ends_literal(const stream_json__grammar *g, const char *bytes, uint64_t scalar,
+                                              uint64_t *head) {
+    const unsigned which = g->literal >> 3 & 3, open = g->literal != 0;
+    const unsigned left = ((which ? 4u : 5u) - g->literal_at) & (0 - open); /* at most 4 */
+    const uint64_t rest = stream_json__load8(stream_json__letters[which]) >> 8 * g->literal_at;
+    *head = (UINT64_C(1) << left) - 1;
+    return ((stream_json__load8(bytes) ^ rest) & ((UINT64_C(1) << 8 * left) - 1)) == 0 && !(scalar >> left & open);
+}
+
+/* The bytes with which a literal begins that goes on behind the block's end, or ends there; *letters are how many,
+   *first is the first of them or 0. */
+STREAM__INLINE uint64_t stream_json__begins_literal(const char *bytes, uint64_t scalar, uint8_t *first,
+                                                    uint8_t *letters) {
+    const unsigned n = 63 - stream_json__highest(~scalar | UINT64_C(1) << 57); /* of the last token, 6 where more */
+    const uint64_t token = stream_json__load8(bytes + 56) >> 8 >> (56 - 8 * n);
+    const uint64_t odd = (token ^ stream_json__load8(stream_json__letters[token >> 3 & 3])) &
+                         ((UINT64_C(1) << 8 * n) - 1);
+    const uint64_t is = 0 - (uint64_t)(odd == 0);
+    *first = (uint8_t)(token & is);
+    *letters = (uint8_t)n;
+    return ~UINT64_C(0) << 1 << (63 - n) & is;
+}
+
 /* Tokens that are neither strings nor structure. */
 STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, const stream_json__words *words,
                                                    const char *bytes, const stream_json__stretch *t,
                                                    uint64_t scalar, uint64_t starts) {
     const unsigned to = t->to;
     stream_json__digits d;
-    uint64_t literals = 0, fault = 0;
+    uint64_t literals = 0, head = 0, tail = 0, integers, fault = 0;
+    uint8_t literal = g->literal, letters = g->literal_at;
+    bool plain = !literal;
     words->digits(bytes, &d);
-    if (starts & ~d.digit) { /* literals that end before the stretch does */
+    if ((starts & ~d.digit) || literal) { /* literals that end before the stretch does */
         const uint64_t apart = ~scalar & stream_json__below(to);
         uint64_t five, four = words->literals(bytes, starts, &five);
         four &= apart >> 4;
         five &= apart >> 5;
         literals = four * 15 | five * 31;
+        if (t->from == 0 && to == 64) {
+            plain = stream_json__ends_literal(g, bytes, scalar, &head);
+            tail = stream_json__begins_literal(bytes, scalar, &literal, &letters);
+        }
     }
-    scalar &= ~literals;
-    if ((scalar & ~d.digit) == 0 && !(d.zero & starts & scalar >> 1) && !g->literal &&
+    integers = scalar & ~(literals | head | tail);
+    if (plain && (integers & ~d.digit) == 0 && !(d.zero & starts & integers >> 1) &&
         (g->number & ~(STREAM_JSON__IS_NUMBER | STREAM_JSON__IS_DIGIT)) == 0) {
         /* Nothing else but integers without a sign. */
         const unsigned zero = (d.zero & starts) >> (to - 1) & 1;
-        g->number = !(scalar >> (to - 1) & 1) ? 0 : STREAM_JSON__IS_NUMBER | STREAM_JSON__IS_DIGIT;
+        g->number = !(integers >> (to - 1) & 1) ? 0 : STREAM_JSON__IS_NUMBER | STREAM_JSON__IS_DIGIT;
         if (zero) g->number |= STREAM_JSON__IS_ZERO;
+        g->literal = literal;
+        g->literal_at = letters;
         return 0;
     }
+    scalar &= ~literals;
     words->signs(bytes, &d);
     starts &= ~(literals | d.digit | d.minus);
     if (starts || g->literal) fault = stream_json__check_literals(g, bytes, t, starts, &scalar);
@@ -2143,39 +2195,55 @@ STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, cons
     return fault;
 }
 
+/* The kinds of all that are open. */
+typedef struct stream_json__levels {
+    uint64_t top;
+    size_t depth;
+} stream_json__levels;
+
 /* The brackets behind which an object is innermost, where one word may not hold the kinds of all that are open. */
-static uint64_t stream_json__object_after_deep(stream_json__grammar *g, uint64_t open, uint64_t close,
-                                               uint64_t brace) {
-    uint64_t rest, after = 0;
+static uint64_t stream_json__object_after_deep(stream_json__grammar *g, stream_json__levels *to, uint64_t open,
+                                               uint64_t close, uint64_t brace) {
+    uint64_t rest, after = 0, top = g->top;
     size_t depth = g->depth;
     for (rest = open | close; rest; rest &= rest - 1) {
         const uint64_t bit = rest & (0 - rest);
         if (open & bit) {
-            if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = g->top;
-            g->top = g->top >> 1 | (uint64_t)((brace & bit) != 0) << 63;
+            if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = top;
+            top = top >> 1 | (uint64_t)((brace & bit) != 0) << 63;
             depth++;
         } else {
-            g->top <<= 1;
+            top <<= 1;
             depth--;
-            if (depth % 64 == 0 && depth) g->top = g->kinds[depth / 64 - 1];
+            if (depth % 64 == 0 && depth) top = g->kinds[depth / 64 - 1];
         }
-        if (g->top >> 63) after |= bit;
+        if (top >> 63) after |= bit;
     }
+    to->top = top;
+    to->depth = depth;
     return after;
 }
 
-/* The bytes of a stretch at which an object, not an array, is innermost; at a bracket: what was before it. */
-STREAM__INLINE uint64_t stream_json__objects(stream_json__grammar *g, const stream_json__words *words,
-                                             uint64_t open, uint64_t close, uint64_t brace, unsigned from) {
+/* The bytes of a stretch at which an object, not an array, is innermost; at a bracket: what was before it. What is
+   open behind it is in *to, for g to take. False where all may be closed before its end. */
+STREAM__INLINE bool stream_json__objects(stream_json__grammar *g, const stream_json__words *words, uint64_t open,
+                                         uint64_t close, uint64_t brace, unsigned from, uint64_t *object,
+                                         stream_json__levels *to) {
     const uint64_t others = ~(open | close);
-    uint64_t begin = g->top >> 63 << from;
+    const unsigned opens = stream_json__count(open), closes = stream_json__count(close);
+    uint64_t begin = g->top >> 63 << from, bottom = 0;
+    to->top = g->top;
+    to->depth = g->depth + opens - closes;
     if (open | close) {
-        const unsigned opens = stream_json__count(open);
-        begin |= (g->depth + opens < 64 ? words->object_after(&g->top, open, close, open & brace)
-                                        : stream_json__object_after_deep(g, open, close, brace)) << 1;
-        g->depth = g->depth + opens - stream_json__count(close);
+        if (g->depth + opens < 64) {
+            begin |= words->object_after(&to->top, g->depth, open, close, open & brace, &bottom) << 1;
+        } else {
+            bottom = (uint64_t)(g->depth <= closes) << 63;
+            begin |= stream_json__object_after_deep(g, to, open, close, brace) << 1;
+        }
     }
-    return (others + begin) ^ others; /* an addition carries from behind each bracket to the next */
+    *object = (others + begin) ^ others; /* an addition carries from behind each bracket to the next */
+    return !(bottom >> 63);
 }
 
 /* Says where and why, once per value. `text` and `others` are the bytes that are wrong in strings and outside;
@@ -2289,9 +2357,10 @@ STREAM__INLINE void stream_json__among_end(stream_json__grammar *g, const stream
    stands. from, to and valid are those of the stretch, apart because most are of a whole block, for which this is
    compiled once more. */
 STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__words *words,
-                                       stream_json__scalars *scalars, const char *bytes, const char *base,
+                                       const char *bytes, const char *base,
                                        const stream_json__stretch *t, const unsigned from, const unsigned to,
-                                       const uint64_t valid) {
+                                       const uint64_t valid, const uint64_t object,
+                                       const stream_json__levels *levels) {
     stream_json__grammar *g = &s->grammar;
     const unsigned hex = g->hex;
     const uint64_t string = t->string & valid;
@@ -2302,7 +2371,7 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     const uint64_t scalar = outside & ~(colon | comma | open | close | low);
     const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g->scalar << from);
     uint64_t text = 0;
-    uint64_t object, names, ended, values, value, name, after, begun, due, last = 0, named, rest, fault;
+    uint64_t names, ended, values, value, name, after, begun, due, last = 0, named, rest, fault;
     uint64_t space = 0, others = 0;
     if (((t->rules.high | t->escaped) & valid) | (t->rules.control & string) | g->need | hex)
         text = stream_json__check_text_apart(g, words, bytes, t);
@@ -2315,9 +2384,8 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
     if (scalar || g->number || g->literal) {
         const bool alone = to == 64 && starts && !(starts & (starts - 1)) && !g->number && !g->literal;
         if (!alone || !stream_json__plain_token(bytes, scalar, stream_json__lowest(starts)))
-            others |= scalars(g, bytes, t, scalar, starts) & valid;
+            others |= stream_json__check_scalars(g, words, bytes, t, scalar, starts) & valid;
     }
-    object = stream_json__objects(g, words, open, close, brace, from);
     /* Behind which bytes a value, a name may stand, ... */
     names = (open & brace) | (comma & object);
     values = (open & ~brace) | colon | (comma & ~object);
@@ -2357,6 +2425,8 @@ STREAM__INLINE bool stream_json__valid(stream_json__scan *s, const stream_json__
                           hex);
         return false;
     }
+    g->top = levels->top;
+    g->depth = levels->depth;
     g->scalar = scalar >> (to - 1) & 1;
     g->in_name = (string & ~rest) >> (to - 1) & 1;
     if (!space) { /* the same as below with `last` the last bit; a shift by a constant, 2 % of checking deltas */
@@ -2425,18 +2495,22 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
     }                                                                                                        \
     static const stream_json__words stream_json__words_##K = {                                               \
         stream_json__masks_##K, stream_json__digits_##K,  stream_json__signs_##K, stream__odd_escapes_##K,   \
-        stream__is_utf8_##K,    stream__object_after_##K, stream__literals_##K};                             \
-    TARGET STREAM__NOINLINE static uint64_t stream_json__scalars_##K(                                        \
-        stream_json__grammar *g, const char *bytes, const stream_json__stretch *t, uint64_t scalar,          \
-        uint64_t starts) {                                                                                   \
-        return stream_json__check_scalars(g, &stream_json__words_##K, bytes, t, scalar, starts);             \
-    }
+        stream__is_utf8_##K,    stream__object_after_##K, stream__literals_##K};
 
 #define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_##K(                                            \
-        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        return stream_json__valid(s, &stream_json__words_##K, stream_json__scalars_##K, bytes, base, t,      \
-                                  t->from, t->to, t->valid);                                                 \
+    TARGET STREAM__NOINLINE static bool stream_json__judge_##K(                                              \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t, uint64_t object,\
+        const stream_json__levels *levels) {                                                                 \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t,      \
+                                  t->from, t->to, t->valid, object, levels);                                 \
+    }                                                                                                        \
+    TARGET STREAM__WORD bool stream_json__examine_##K(stream_json__scan *s, const char *bytes, const char *base,\
+                                                        const stream_json__stretch *t) {                     \
+        stream_json__levels levels;                                                                          \
+        uint64_t object;                                                                                     \
+        (void)stream_json__objects(&s->grammar, &stream_json__words_##K, t->open, t->close, t->rules.brace,  \
+                                   t->from, &object, &levels);                                               \
+        return stream_json__judge_##K(s, bytes, base, t, object, &levels);                                   \
     }                                                                                                        \
     TARGET STREAM__NOINLINE static bool stream_json__text_##K(stream_json__scan *s, const char *base,        \
                                                                 uint64_t escaped, uint64_t odd) {            \
@@ -2456,11 +2530,12 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
     }
 
 /* The same compiled for whole blocks. */
-#define STREAM_JSON__EXAMINE_WHOLE(K, TARGET)                                                                \
-    TARGET STREAM__NOINLINE static bool stream_json__examine_whole_##K(                                      \
-        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t) {          \
-        return stream_json__valid(s, &stream_json__words_##K, stream_json__scalars_##K, bytes, base, t, 0,   \
-                                  64, ~UINT64_C(0));                                                         \
+#define STREAM_JSON__JUDGE_WHOLE(K, TARGET)                                                                  \
+    TARGET STREAM__INLINE bool stream_json__judge_whole_##K(                                                 \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t, uint64_t object,\
+        const stream_json__levels *levels) {                                                                 \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, 0, 64,\
+                                  ~UINT64_C(0), object, levels);                                             \
     }
 
 /* Passes over whole blocks in which nothing begins or ends but numbers, from base to at most `full`. */
@@ -2637,7 +2712,11 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                 const uint64_t quote = stream__is_##K(v, quote_), backslash = stream__is_##K(v, backslash_); \
                 const uint64_t end = stream__is_##K(v, end_) & ends;                                         \
                 const uint64_t escaped = stream_json__escaped(backslash, was_escape);                        \
-                uint64_t string, stop;                                                                       \
+                uint64_t string, stop, object = 0;                                                           \
+                stream_json__levels levels;                                                                  \
+                const char *next = base + 64, *turn = next; /* where one record ends and the next begins */  \
+                size_t below;                                                                                \
+                bool valid = true;                                                                           \
                 STREAM__AHEAD(base);                                                                         \
                 t.quote = quote & ~escaped;                                                                  \
                 if ((~in_string | t.quote | (end & ~spared)) == 0) { /* one branch, that is foretold */      \
@@ -2661,35 +2740,31 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                 if (CHECK) stop |= t.quote & lone & ~string;                                                 \
                 if (stop == 0) {                                                                             \
                     const size_t closes = stream__count_##K(t.close), opens = stream__count_##K(t.open);     \
-                    if ((depth <= closes && !stream_json__stays_open(depth, t.open, t.close)) ||             \
-                        depth + opens > s->max_depth) /* it may reach 0 or the limit */                      \
-                        break;                                                                               \
-                    depth += opens - closes;                                                                 \
-                    in_string = 0 - (string >> 63);                                                          \
-                    was_escape = (backslash & ~escaped) >> 63;                                               \
-                    p = base += 64;                                                                          \
-                    if (CHECK) {                                                                             \
-                        t.string = string;                                                                   \
-                        t.escaped = escaped;                                                                 \
-                        if (!stream_json__examine_whole_##K(s, base - 64, base - 64, &t)) goto out;          \
-                    }                                                                                        \
-                    if (!(t.quote | t.open | t.close)) p = base = NUMBERS(s, base, full);                    \
+                    if (depth + opens > s->max_depth) break;                                                 \
+                    if (!CHECK && depth <= closes && !stream_json__stays_open(depth, t.open, t.close)) break;\
+                    below = depth + opens - closes;                                                          \
                 } else {                                                                                     \
                     const uint64_t head = stop - 1;                                                          \
-                    const char *const turn = base + stream_json__lowest(stop);                               \
-                    bool valid = true;                                                                       \
+                    turn = base + stream_json__lowest(stop);                                                 \
+                    below = stream__count_##K(t.open & ~head);                                               \
                     if ((stop & head) || !stream_json__turns(s, turn, &t, stop & end, depth,                 \
-                                                             stream__count_##K(t.close & head),              \
-                                                             stream__count_##K(t.open & ~head)))             \
+                                                             stream__count_##K(t.close & head), below))      \
                         break;                                                                               \
                     if (CHECK) {                                                                             \
                         t.rules.low ^= stop;                                                                 \
                         t.rules.comma |= stop; /* it separates two values, in no object */                   \
-                        t.string = string;                                                                   \
-                        t.escaped = escaped;                                                                 \
-                        valid = stream_json__examine_whole_##K(s, base, base, &t);                           \
-                        if (!valid && s->fault < turn) goto out;                                             \
                     }                                                                                        \
+                }                                                                                            \
+                if (CHECK) {                                                                                 \
+                    if (!stream_json__objects(&s->grammar, &stream_json__words_##K, t.open, t.close, t.rules.brace, 0,\
+                                              &object, &levels) && !stop)                                    \
+                        break;                                                                               \
+                    t.string = string;                                                                       \
+                    t.escaped = escaped;                                                                     \
+                    valid = stream_json__judge_whole_##K(s, base, base, &t, object, &levels);                \
+                    if (!valid && s->fault < turn) goto out;                                                 \
+                }                                                                                            \
+                if (stop) {                                                                                  \
                     s->ends[s->count++] = turn;                                                              \
                     s->deepest = 1;                                                                          \
                     if (CHECK && !valid) { /* unchecked from behind the second value's bracket on */         \
@@ -2698,11 +2773,13 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                         in_string = was_escape = 0;                                                          \
                         goto out;                                                                            \
                     }                                                                                        \
-                    depth = stream__count_##K(t.open & ~head);                                               \
-                    in_string = 0 - (string >> 63);                                                          \
-                    was_escape = (backslash & ~escaped) >> 63;                                               \
-                    p = base += 64;                                                                          \
+                } else if (!(t.quote | t.open | t.close)) {                                                  \
+                    next = NUMBERS(s, next, full);                                                           \
                 }                                                                                            \
+                depth = below;                                                                               \
+                in_string = 0 - (string >> 63);                                                              \
+                was_escape = (backslash & ~escaped) >> 63;                                                   \
+                p = base = next;                                                                             \
             }                                                                                                \
             if (base == e) break;                                                                            \
             s->depth = depth;                                                                                \
@@ -2738,15 +2815,15 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                       stream_json__numbers_check_##K, K, TARGET, 1)
 
 /* The scalar one, for small machines, has one way for all blocks. */
-#define STREAM_JSON__EXAMINE_ALIKE(K, TARGET)
-#define stream_json__examine_whole_scalar stream_json__examine_scalar
-STREAM_JSON__KERNEL(scalar, , STREAM_JSON__EXAMINE_ALIKE)
+#define STREAM_JSON__JUDGE_ALIKE(K, TARGET)
+#define stream_json__judge_whole_scalar stream_json__judge_scalar
+STREAM_JSON__KERNEL(scalar, , STREAM_JSON__JUDGE_ALIKE)
 #if STREAM__SIMD_X86
-STREAM_JSON__KERNEL(sse2, , STREAM_JSON__EXAMINE_WHOLE)
-STREAM_JSON__KERNEL(avx2, STREAM__AVX2, STREAM_JSON__EXAMINE_WHOLE)
-STREAM_JSON__KERNEL(avx512, STREAM__AVX512, STREAM_JSON__EXAMINE_WHOLE)
+STREAM_JSON__KERNEL(sse2, , STREAM_JSON__JUDGE_WHOLE)
+STREAM_JSON__KERNEL(avx2, STREAM__AVX2, STREAM_JSON__JUDGE_WHOLE)
+STREAM_JSON__KERNEL(avx512, STREAM__AVX512, STREAM_JSON__JUDGE_WHOLE)
 #elif STREAM__SIMD_NEON
-STREAM_JSON__KERNEL(neon, , STREAM_JSON__EXAMINE_WHOLE)
+STREAM_JSON__KERNEL(neon, , STREAM_JSON__JUDGE_WHOLE)
 #endif
 
 /* All there are, the widest first. Framing and checking have a table each, so that a linker can leave out
@@ -4057,13 +4134,6 @@ typedef struct stream_json__decimal {
 } stream_json__decimal;
 
 static bool stream_json__digit(char c) { return c >= '0' && c <= '9'; }
-
-/* Eight bytes, the first one lowest. Compilers make one load of it where that is one. */
-static uint64_t stream_json__load8(const char *p) {
-    const unsigned char *s = (const unsigned char *)p;
-    return (uint64_t)s[0] | (uint64_t)s[1] << 8 | (uint64_t)s[2] << 16 | (uint64_t)s[3] << 24 |
-           (uint64_t)s[4] << 32 | (uint64_t)s[5] << 40 | (uint64_t)s[6] << 48 | (uint64_t)s[7] << 56;
-}
 
 /* Eight digits at p, if so many are there, taken into *w. */
 static bool stream_json__take8(const char *p, uint64_t *w) {
