@@ -454,7 +454,7 @@ typedef struct stream_json__rules {
 /* What checking remembers of the value so far. */
 typedef struct stream_json__grammar {
     uint64_t kinds[STREAM_JSON_CHECK_DEPTH / 64]; /* one bit a level: 1 object; the innermost 64 are in top */
-    uint64_t top;                                 /* from bit 63, the innermost, down */
+    uint64_t top;                                 /* from bit 0, the innermost, up */
     size_t depth;
     /* 0 or 1: the next token may be a value, may be a name, is a colon; the last one ended a value, began an
        object or array. */
@@ -1747,8 +1747,8 @@ static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t depth, uint6
     uint64_t rest, kinds = *top, after = 0, below = 0;
     for (rest = open | close; rest; rest &= rest - 1) {
         const unsigned at = stream_json__lowest(rest), opens = open >> at & 1;
-        kinds = ((kinds >> opens) << (opens ^ 1)) | (object >> at & 1) << 63;
-        after |= kinds >> 63 << at;
+        kinds = ((kinds << opens) >> (opens ^ 1)) | (object >> at & 1);
+        after |= (kinds & 1) << at;
         depth = depth + opens + opens - 1;
         below |= depth - 1;
     }
@@ -1758,26 +1758,60 @@ static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t depth, uint6
 }
 #if STREAM__SIMD_X86
 #define stream__object_after_sse2 stream__object_after_scalar
-/* From one that closes to the next: what is opened between is gathered at once. */
+/* The lowest n bits in reverse order, where the others are 0. A byte's: Anderson, Bit Twiddling Hacks. */
+STREAM__INLINE uint64_t stream__reverse(uint64_t x, unsigned n) {
+    if (n <= 8)
+        return ((x * 0x80200802 & UINT64_C(0x0884422110)) * UINT64_C(0x0101010101) >> 32 & 0xFF) >> (8 - n);
+    x = (x >> 1 & STREAM__BYTES(0x55)) | (x & STREAM__BYTES(0x55)) << 1;
+    x = (x >> 2 & STREAM__BYTES(0x33)) | (x & STREAM__BYTES(0x33)) << 2;
+    x = (x >> 4 & STREAM__BYTES(0x0F)) | (x & STREAM__BYTES(0x0F)) << 4;
+    return __builtin_bswap64(x) >> (64 - n);
+}
+/* What is known behind some of the brackets, and the others. */
+typedef struct stream__brackets {
+    uint64_t kinds, depth, below, after;
+    uint64_t open, close, opened; /* opened: the kinds of `left` that open, the last one lowest */
+    unsigned left;
+} stream__brackets;
+/* Those that open before the next that closes are pushed at once, and those that close behind them popped. Where none
+   closes, only that: to take in vain costs less than a jump that is not foretold. */
+STREAM__AVX2 STREAM__INLINE void stream__take_brackets(stream__brackets *b) {
+    const uint64_t upto = b->close ^ (b->close - 1);
+    const unsigned opens = stream__count_avx2(b->open & upto);
+    uint64_t closing;
+    unsigned closes;
+    b->open &= ~upto;
+    b->left -= opens;
+    b->kinds = b->kinds << opens | _bzhi_u64(b->opened >> b->left, opens);
+    closing = b->close & (b->open ^ (b->open - 1));
+    closes = stream__count_avx2(closing);
+    b->close ^= closing;
+    b->after |= _pdep_u64(b->kinds >> 1, closing);
+    b->kinds >>= closes;
+    b->depth = b->depth + opens - closes;
+    b->below |= b->depth - 1;
+}
 STREAM__AVX2 STREAM__WORD uint64_t stream__object_after_avx2(uint64_t *top, uint64_t depth, uint64_t open,
                                                                uint64_t close, uint64_t object,
                                                                uint64_t *bottom) {
-    uint64_t rest, kinds = *top, after = object, below = 0;
-    unsigned n;
-    for (rest = close; rest; rest &= rest - 1) {
-        const uint64_t before = open & (rest ^ (rest - 1));
-        n = stream__count_avx2(before);
-        kinds = (kinds >> n | _pext_u64(object, before) << 1 << (63 - n)) << 1;
-        after |= rest & (0 - rest) & (0 - (kinds >> 63));
-        open ^= before;
-        depth += n;
-        depth--;
-        below |= depth - 1;
+    stream__brackets b;
+    b.kinds = *top;
+    b.depth = depth;
+    b.below = 0;
+    b.after = object;
+    b.open = open;
+    b.close = close;
+    b.left = stream__count_avx2(open);
+    b.opened = stream__reverse(_pext_u64(object, open), b.left);
+    if (stream__count_avx2(close) > 2) {
+        stream__take_brackets(&b);
+        stream__take_brackets(&b);
+        stream__take_brackets(&b);
     }
-    n = stream__count_avx2(open);
-    *top = kinds >> n | _pext_u64(object, open) << 1 << (63 - n);
-    *bottom = below;
-    return after;
+    while (b.close) stream__take_brackets(&b);
+    *top = b.kinds << b.left | _bzhi_u64(b.opened, b.left);
+    *bottom = b.below;
+    return b.after;
 }
 #define stream__object_after_avx512 stream__object_after_avx2
 #elif STREAM__SIMD_NEON
@@ -1826,8 +1860,9 @@ typedef struct stream_json__digits {
    odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
    is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
    it cannot say. object_after: the brackets behind which an object is innermost, where `object` are those that open
-   one; *top has the kinds of all that are open, the innermost highest, and room for more. literals: where of `starts`
-   true or null begin, and in *five false. */
+   one; *top has the kinds of the `depth` that are open, the innermost lowest, and room for more; *bottom gets its
+   highest bit where all are closed behind one of them. literals: where of `starts` true or null begin, and in *five
+   false. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
     void (*digits)(const char *bytes, stream_json__digits *digits);
@@ -1937,7 +1972,7 @@ enum {
 static void stream_json__grammar_init(stream_json__grammar *g, uint8_t last) {
     memset(&g->top, 0, sizeof *g - offsetof(stream_json__grammar, top));
     g->depth = 1;
-    g->top = (uint64_t)(last == '{') << 63;
+    g->top = last == '{';
     g->name = last == '{';
     g->value = last == '[';
     g->begun = last == '{' || last == '[';
@@ -2210,14 +2245,14 @@ static uint64_t stream_json__object_after_deep(stream_json__grammar *g, stream_j
         const uint64_t bit = rest & (0 - rest);
         if (open & bit) {
             if (depth % 64 == 0 && depth) g->kinds[depth / 64 - 1] = top;
-            top = top >> 1 | (uint64_t)((brace & bit) != 0) << 63;
+            top = top << 1 | ((brace & bit) != 0);
             depth++;
         } else {
-            top <<= 1;
+            top >>= 1;
             depth--;
             if (depth % 64 == 0 && depth) top = g->kinds[depth / 64 - 1];
         }
-        if (top >> 63) after |= bit;
+        if (top & 1) after |= bit;
     }
     to->top = top;
     to->depth = depth;
@@ -2231,7 +2266,7 @@ STREAM__INLINE bool stream_json__objects(stream_json__grammar *g, const stream_j
                                          stream_json__levels *to) {
     const uint64_t others = ~(open | close);
     const unsigned opens = stream_json__count(open), closes = stream_json__count(close);
-    uint64_t begin = g->top >> 63 << from, bottom = 0;
+    uint64_t begin = (g->top & 1) << from, bottom = 0;
     to->top = g->top;
     to->depth = g->depth + opens - closes;
     if (open | close) {
@@ -2306,7 +2341,7 @@ STREAM__INLINE bool stream_json__among_begin(const stream_json__grammar *g, stre
     was->sign = (is & STREAM_JSON__IS_SIGN) != 0;
     was->fraction = (is & STREAM_JSON__IN_FRACTION) != 0;
     was->exponent = (is & STREAM_JSON__IN_EXPONENT) != 0;
-    return !(g->top >> 63 || g->literal);
+    return !((g->top & 1) || g->literal);
 }
 
 /* Whether all 64 bytes are commas and numbers, and each may stand where it stands; where not, nothing has changed. The

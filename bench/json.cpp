@@ -61,6 +61,7 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
         const stream_json__words *const words = &stream_json__words_##K;                                     \
         stream_json__grammar g;                                                                              \
         stream_json__stretch t;                                                                              \
+        stream_json__levels levels;                                                                          \
         uint64_t in_string = 0, was_escape = 0, sum = 0;                                                     \
         stream_json__grammar_init(&g, '[');                                                                  \
         memset(&t, 0, sizeof t);                                                                             \
@@ -75,17 +76,19 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
             const uint64_t colon = stream__is_##K(v, stream__all_##K(':'));                                  \
             const uint64_t comma = stream__is_##K(v, stream__all_##K(','));                                  \
             const uint64_t low = stream__upto_##K(v, stream__all_##K(' ')), brace = stream__bit5_##K(v);     \
-            uint64_t open, close, scalar;                                                                    \
+            uint64_t open, close, scalar, object;                                                            \
             sum += stream__is_##K(v, stream__all_##K('\n')) ^ stream__high_##K(v) ^                          \
                    stream__upto_##K(v, stream__all_##K(0x1F));                                               \
             v = stream__or_##K(v, stream__all_##K(' '));                                                     \
             open = stream__is_##K(v, stream__all_##K('{')) & ~string;                                        \
             close = stream__is_##K(v, stream__all_##K('}')) & ~string;                                       \
-            sum += stream_json__objects(&g, words, open, close, brace, 0);                                   \
+            sum += stream_json__objects(&g, words, open, close, brace, 0, &object, &levels) + object;        \
+            g.top = levels.top;                                                                              \
+            g.depth = levels.depth;                                                                          \
             scalar = ~(string | quote | colon | comma | low | open | close);                                 \
             if (tokens && (scalar || g.number || g.literal)) {                                               \
                 const uint64_t starts = scalar & ~(scalar << 1 | (uint64_t)g.scalar);                        \
-                sum += stream_json__scalars_##K(&g, p, &t, scalar, starts);                                  \
+                sum += stream_json__check_scalars(&g, words, p, &t, scalar, starts);                         \
             }                                                                                                \
             g.scalar = scalar >> 63 != 0;                                                                    \
             was_escape = (backslash & ~escaped) >> 63;                                                       \
