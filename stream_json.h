@@ -1707,31 +1707,36 @@ STREAM__WORD uint64_t stream__odd_escapes_neon(const char *bytes, uint64_t escap
 }
 #endif
 
-/* Where of `starts` a literal begins: true and null, and false in *five. No jump depends on which one it is. */
-static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint64_t *five) {
-    uint64_t four = 0;
-    *five = 0;
+/* By bits 3 and 4 of the first letter, so that no jump depends on which it is. */
+static const char stream_json__letters[4][8] = {"false", "null", "true", ""};
+
+/* Literals one by one: none where one of `scalar` stands behind one. */
+static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint64_t scalar) {
+    uint64_t all = 0, behind = 0;
     for (; starts; starts &= starts - 1) {
-        const unsigned at = stream_json__lowest(starts), safe = at < 64 - 5 ? at : 64 - 5; /* reads five bytes */
-        const char *const p = bytes + safe;
-        const unsigned is_false = memcmp(p, "fals", 4) == 0, is_null = memcmp(p, "null", 4) == 0;
-        const unsigned is_true = memcmp(p, "true", 4) == 0, is_e = p[4] == 'e', whole = safe == at;
-        *five |= (uint64_t)(is_false & is_e & whole) << at;
-        four |= (uint64_t)((is_null | is_true) & whole) << at;
+        const unsigned at = stream_json__lowest(starts), from = at < 56 ? at : 56;
+        const uint64_t token = stream_json__load8(bytes + from) >> 8 * (at - from);
+        const unsigned which = token >> 3 & 3, letters = which ? 4 : 5;
+        const uint64_t odd = (token ^ stream_json__load8(stream_json__letters[which])) &
+                             ((UINT64_C(1) << 8 * letters) - 1);
+        const uint64_t end = (uint64_t)(odd == 0) << letters << at; /* the bit behind it, if the block has that */
+        all |= end - (end ? UINT64_C(1) << at : 0);
+        behind |= end;
     }
-    return four;
+    return behind & scalar ? 0 : all;
 }
 /* By their letters, without a jump: how many there are nobody can foretell. */
 #define STREAM__LITERALS(K, TARGET)                                                                          \
-    TARGET STREAM__WORD uint64_t stream__literals_##K(const char *bytes, uint64_t starts, uint64_t *five) {  \
+    TARGET STREAM__WORD uint64_t stream__literals_##K(const char *bytes, uint64_t starts, uint64_t scalar) { \
         const stream__v64_##K v = stream__load_##K(bytes);                                                   \
-        const uint64_t u = stream__is_##K(v, stream__all_##K('u')), l = stream__is_##K(v, stream__all_##K('l')); \
+        const uint64_t u = stream__is_##K(v, stream__all_##K('u')), l = stream__is_##K(v, stream__all_##K('l'));\
         const uint64_t e = stream__is_##K(v, stream__all_##K('e'));                                          \
-        *five = starts & stream__is_##K(v, stream__all_##K('f')) & stream__is_##K(v, stream__all_##K('a')) >> 1 & \
-                l >> 2 & stream__is_##K(v, stream__all_##K('s')) >> 3 & e >> 4;                              \
-        return starts & ((stream__is_##K(v, stream__all_##K('n')) & u >> 1 & l >> 2 & l >> 3) |              \
-                         (stream__is_##K(v, stream__all_##K('t')) & stream__is_##K(v, stream__all_##K('r')) >> 1 & \
-                          u >> 2 & e >> 3));                                                                 \
+        const uint64_t four = (stream__is_##K(v, stream__all_##K('n')) & u >> 1 & l >> 2 & l >> 3) |         \
+                              (stream__is_##K(v, stream__all_##K('t')) & stream__is_##K(v, stream__all_##K('r')) >> 1 &\
+                               u >> 2 & e >> 3);                                                             \
+        const uint64_t five = stream__is_##K(v, stream__all_##K('f')) & stream__is_##K(v, stream__all_##K('a')) >> 1 &\
+                              l >> 2 & stream__is_##K(v, stream__all_##K('s')) >> 3 & e >> 4;                \
+        return (four & starts & ~scalar >> 4) * 15 | (five & starts & ~scalar >> 5) * 31;                    \
     }
 #if STREAM__SIMD_X86
 #define stream__literals_sse2 stream__literals_scalar /* four registers a block: masks cost it more than the jump */
@@ -1742,15 +1747,16 @@ STREAM__LITERALS(neon, )
 #endif
 
 /* Without a jump that depends on the bracket: nobody could foretell it. */
-static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t depth, uint64_t open, uint64_t close,
-                                            uint64_t object, uint64_t *bottom) {
+static uint64_t stream__object_after_scalar(uint64_t *top, uint64_t open, uint64_t close, uint64_t object,
+                                            uint64_t *bottom) {
     uint64_t rest, kinds = *top, after = 0, below = 0;
     for (rest = open | close; rest; rest &= rest - 1) {
-        const unsigned at = stream_json__lowest(rest), opens = open >> at & 1;
-        kinds = ((kinds << opens) >> (opens ^ 1)) | (object >> at & 1);
-        after |= (kinds & 1) << at;
-        depth = depth + opens + opens - 1;
-        below |= depth - 1;
+        const uint64_t bit = rest & (0 - rest);
+        const uint64_t opens = 0 - (uint64_t)((open & bit) != 0), more = kinds + kinds + ((object & bit) != 0);
+        kinds >>= 1;
+        kinds ^= (kinds ^ more) & opens;
+        after |= bit & (0 - (kinds & 1));
+        below |= kinds - 4;
     }
     *top = kinds;
     *bottom = below;
@@ -1767,14 +1773,14 @@ STREAM__INLINE uint64_t stream__reverse(uint64_t x, unsigned n) {
     x = (x >> 4 & STREAM__BYTES(0x0F)) | (x & STREAM__BYTES(0x0F)) << 4;
     return __builtin_bswap64(x) >> (64 - n);
 }
-/* What is known behind some of the brackets, and the others. */
+/* What is known behind the brackets that have been taken, and those that have not. */
 typedef struct stream__brackets {
-    uint64_t kinds, depth, below, after;
-    uint64_t open, close, opened; /* opened: the kinds of `left` that open, the last one lowest */
+    uint64_t kinds, below, after;
+    uint64_t open, close, opened; /* opened: the kinds of the `left` that open, the last one lowest */
     unsigned left;
 } stream__brackets;
-/* Those that open before the next that closes are pushed at once, and those that close behind them popped. Where none
-   closes, only that: to take in vain costs less than a jump that is not foretold. */
+/* Pushes those that open before the next that closes, and pops those that close behind them, each at once. Where none
+   closes any more that is no fault: in vain costs less than a jump that is not foretold. */
 STREAM__AVX2 STREAM__INLINE void stream__take_brackets(stream__brackets *b) {
     const uint64_t upto = b->close ^ (b->close - 1);
     const unsigned opens = stream__count_avx2(b->open & upto);
@@ -1788,15 +1794,12 @@ STREAM__AVX2 STREAM__INLINE void stream__take_brackets(stream__brackets *b) {
     b->close ^= closing;
     b->after |= _pdep_u64(b->kinds >> 1, closing);
     b->kinds >>= closes;
-    b->depth = b->depth + opens - closes;
-    b->below |= b->depth - 1;
+    b->below |= b->kinds - 4;
 }
-STREAM__AVX2 STREAM__WORD uint64_t stream__object_after_avx2(uint64_t *top, uint64_t depth, uint64_t open,
-                                                               uint64_t close, uint64_t object,
-                                                               uint64_t *bottom) {
+STREAM__AVX2 STREAM__WORD uint64_t stream__object_after_avx2(uint64_t *top, uint64_t open, uint64_t close,
+                                                               uint64_t object, uint64_t *bottom) {
     stream__brackets b;
     b.kinds = *top;
-    b.depth = depth;
     b.below = 0;
     b.after = object;
     b.open = open;
@@ -1860,18 +1863,17 @@ typedef struct stream_json__digits {
    odd_escapes: which of the escaped bytes may not stand alone behind a backslash: u, and those that are wrong.
    is_utf8: whether 64 bytes of which the first begins a character are UTF-8, as far as they go; false also where
    it cannot say. object_after: the brackets behind which an object is innermost, where `object` are those that open
-   one; *top has the kinds of the `depth` that are open, the innermost lowest, and room for more; *bottom gets its
-   highest bit where all are closed behind one of them. literals: where of `starts` true or null begin, and in *five
-   false. */
+   one; *top has the kinds of all that are open, the innermost lowest, behind them a 0 and a 1, and room for more;
+   *bottom gets its highest bit where all are closed behind one of them. literals: the bytes of those at `starts`
+   that end before the block does and have none of `scalar` behind them; which it leaves out are asked about again. */
 typedef struct stream_json__words {
     void (*masks)(const char *bytes, const char *set, unsigned equal, unsigned total, uint64_t *masks);
     void (*digits)(const char *bytes, stream_json__digits *digits);
     void (*signs)(const char *bytes, stream_json__digits *digits);
     uint64_t (*odd_escapes)(const char *bytes, uint64_t escaped);
     bool (*is_utf8)(const char *bytes);
-    uint64_t (*object_after)(uint64_t *top, uint64_t depth, uint64_t open, uint64_t close, uint64_t object,
-                             uint64_t *bottom);
-    uint64_t (*literals)(const char *bytes, uint64_t starts, uint64_t *five);
+    uint64_t (*object_after)(uint64_t *top, uint64_t open, uint64_t close, uint64_t object, uint64_t *bottom);
+    uint64_t (*literals)(const char *bytes, uint64_t starts, uint64_t scalar);
 } stream_json__words;
 
 /* A stretch checked in a kernel's words. */
@@ -1940,11 +1942,14 @@ STREAM__INLINE bool stream_json__turns(const stream_json__scan *s, const char *p
            p[1] == '{' && p[2] == '"' && s->deepest <= s->max_depth && opens <= s->max_depth;
 }
 
-/* The bytes from base to e, fewer than 64, with zeros behind them. */
-STREAM__INLINE const char *stream_json__padded(char copy[64], const char *base, const char *e) {
-    memset(copy, 0, 64);
-    memcpy(copy, base, (size_t)(e - base));
-    return copy;
+/* The bytes from base to e, fewer than 64, with zeros behind them. How many there are nobody can foretell, so 64 are
+   copied where the loan has them: a copy of as many as there are costs jumps. */
+STREAM__INLINE const char *stream_json__padded(char copy[128], const char *loan, const char *base, const char *e) {
+    const size_t n = (size_t)(e - base);
+    memset(copy + 64, 0, 64);
+    if (e - loan >= 64) memcpy(copy, e - 64, 64);
+    else memcpy(copy + 64 - n, base, n);
+    return copy + 64 - n;
 }
 
 /* ==[ grammar: implementation ]======================================================================
@@ -2162,9 +2167,6 @@ STREAM__INLINE bool stream_json__plain_token(const char *bytes, uint64_t scalar,
                       : c == 'f' && token == 31 && memcmp(bytes + at + 1, "alse", 4) == 0;
 }
 
-/* By bits 3 and 4 of their first letter. */
-static const char stream_json__letters[4][8] = {"false", "null", "true", ""};
-
 /* Whether a block begins with what is left of the literal that goes on, if one does, and nothing of a token behind it;
    *head are the bytes that are. */
 STREAM__INLINE bool stream_json__ends_literal(const stream_json__grammar *g, const char *bytes, uint64_t scalar,
@@ -2201,11 +2203,7 @@ STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, cons
     bool plain = !literal;
     words->digits(bytes, &d);
     if ((starts & ~d.digit) || literal) { /* literals that end before the stretch does */
-        const uint64_t apart = ~scalar & stream_json__below(to);
-        uint64_t five, four = words->literals(bytes, starts, &five);
-        four &= apart >> 4;
-        five &= apart >> 5;
-        literals = four * 15 | five * 31;
+        literals = words->literals(bytes, starts & ~d.digit, scalar | ~stream_json__below(to));
         if (t->from == 0 && to == 64) {
             plain = stream_json__ends_literal(g, bytes, scalar, &head);
             tail = stream_json__begins_literal(bytes, scalar, &literal, &letters);
@@ -2270,8 +2268,10 @@ STREAM__INLINE bool stream_json__objects(stream_json__grammar *g, const stream_j
     to->top = g->top;
     to->depth = g->depth + opens - closes;
     if (open | close) {
-        if (g->depth + opens < 64) {
-            begin |= words->object_after(&to->top, g->depth, open, close, open & brace, &bottom) << 1;
+        if (g->depth + opens < 63) {
+            to->top |= UINT64_C(2) << g->depth;
+            begin |= words->object_after(&to->top, open, close, open & brace, &bottom) << 1;
+            to->top ^= UINT64_C(2) << (to->depth & 63);
         } else {
             bottom = (uint64_t)(g->depth <= closes) << 63;
             begin |= stream_json__object_after_deep(g, to, open, close, brace) << 1;
@@ -2604,8 +2604,8 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
    there. */
 #define STREAM_JSON__SETTLE(name, K, TARGET, CHECK)                                                          \
     TARGET STREAM__NOINLINE static bool name(stream_json__scan *s, const char *base, const char **at, const char *e) {\
-        char copy[64];                                                                                       \
-        const char *const bytes = e - base < 64 ? stream_json__padded(copy, base, e) : base;                 \
+        char copy[128];                                                                                      \
+        const char *const bytes = e - base < 64 ? stream_json__padded(copy, s->loan, base, e) : base;        \
         const unsigned to = e - base < 64 ? (unsigned)(e - base) : 64;                                       \
         uint64_t backslash, end;                                                                             \
         unsigned from = (unsigned)(*at - base);                                                              \
