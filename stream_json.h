@@ -2204,7 +2204,7 @@ STREAM__INLINE uint64_t stream_json__check_scalars(stream_json__grammar *g, cons
     words->digits(bytes, &d);
     if ((starts & ~d.digit) || literal) { /* literals that end before the stretch does */
         literals = words->literals(bytes, starts & ~d.digit, scalar | ~stream_json__below(to));
-        if (t->from == 0 && to == 64) {
+        if (to == 64) { /* one that goes on into it does so from its first byte */
             plain = stream_json__ends_literal(g, bytes, scalar, &head);
             tail = stream_json__begins_literal(bytes, scalar, &literal, &letters);
         }
@@ -2269,9 +2269,8 @@ STREAM__INLINE bool stream_json__objects(stream_json__grammar *g, const stream_j
     to->depth = g->depth + opens - closes;
     if (open | close) {
         if (g->depth + opens < 63) {
-            to->top |= UINT64_C(2) << g->depth;
+            to->top |= UINT64_C(2) << g->depth; /* it stays there: it moves with those before it */
             begin |= words->object_after(&to->top, open, close, open & brace, &bottom) << 1;
-            to->top ^= UINT64_C(2) << (to->depth & 63);
         } else {
             bottom = (uint64_t)(g->depth <= closes) << 63;
             begin |= stream_json__object_after_deep(g, to, open, close, brace) << 1;

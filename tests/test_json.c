@@ -2756,17 +2756,22 @@ static void numbers_and_lone_tokens_are_checked_wherever_they_are_cut(void) {
 
 static void what_is_wrong_among_numbers_or_alone_is_found_at_every_place(void) {
     static const char *const among[] = {",",    ",,", "-,",  "true,",  "x",      "0",      "e",    ".5,", "\"", "]",
-                                        "null", " ",  "1 ",  "1 ,",    "1.2.3,", "1e-01,", "1e-,", "1e+.", "1e5.5,", "1e5e,"};
+                                        "null", " ",  "1 ",  "1 ,",    "1.2.3,", "1e-01,", "1e-,", "1e+.", "1e5.5,", "1e5e,",
+                                        "1false,", "1alse,", "1null,", "lse,", "nullx,", "true1,"};
     static const char *const behind[] = {",", ",\"b\":", ".", ".5.", "e-0", "E+", "e5.", ".5e5e5", "}"};
-    static const char *const alone[] = {"nulx", "trux", "fals", "falsx", "nul", "nulll", "1x", "12", "-", "x"};
+    static const char *const alone[] = {"nulx", "trux", "fals", "falsx", "nul",   "nulll", "1x",   "12",
+                                        "-",    "x",    "lse",  "ull",   "1true", "1null", "1false"};
     char text[400];
     size_t i, at;
     for (at = 0; at < 204; at++) { /* to the end of the second block that has only numbers */
-        for (i = 0; i < COUNT(among); i++) {
+        for (i = 0; i < 2 * COUNT(among); i++) {
+            const char *const others = i % 2 ? "7," : at % 3 ? "null," : "false,";
             size_t n = add_text(text, 0, sizeof text, at % 2 ? "[" : "[6,5");
+            bool put = false;
             while (n < 264) {
-                if (n > at && n <= at + 2) n = add_text(text, n, sizeof text, among[i]);
-                n = add_text(text, n, sizeof text, "7,");
+                if (n > at && !put) n = add_text(text, n, sizeof text, among[i / 2]);
+                put = n > at;
+                n = add_text(text, n, sizeof text, others);
             }
             n = add_text(text, n, sizeof text, "8]");
             kernels_check(text, n, at, 400);
@@ -3155,6 +3160,39 @@ static void strict_framing_has_bounds_of_its_own(void) {
     desc.max_depth = STREAM_JSON_CHECK_DEPTH;
     CHECK_EQ(stream_json_init(&json, &desc), STREAM_OK);
     stream_json_free(&json);
+}
+
+/* Arrays and objects in each other, some with more behind one that closes, at every place of a block; then with one of
+   the wrong kind closed. */
+static void kinds_are_known_at_every_depth(void) {
+    static char text[4096];
+    static size_t closes[160];
+    size_t depth, at, i;
+    for (depth = 1; depth <= 140 && !test.failures; depth += depth < 58 || depth > 68 ? 9 : 1) {
+        for (at = 0; at < 64; at++) {
+            uint64_t seed = seed_of(depth * 64 + at), random = seed;
+            const size_t objects = at / 2 % 4, more = at % 3 ? below(&random, 5) : 0;
+            size_t n = 0;
+            bool is_object[160];
+            while (n < at) text[n++] = ' ';
+            for (i = 0; i < depth; i++) {
+                is_object[i] = below(&random, 4) < objects;
+                n = add_text(text, n, sizeof text, is_object[i] ? i + 1 < depth ? "{\"\":" : "{" : "[");
+            }
+            while (i-- > 0) {
+                closes[i] = n;
+                n = add_text(text, n, sizeof text, is_object[i] ? "}" : "]");
+                if (i && below(&random, 6) < more) n = add_text(text, n, sizeof text, is_object[i - 1] ? ",\"\":1" : ",1");
+            }
+            kernels_check(text, n, seed, n);
+            CHECK_EQ(stream_json_check(text, n, &i), STREAM_OK);
+            kernels_check(text, add_text(text, n, sizeof text, ",1"), seed, n + 2); /* behind its end */
+            i = closes[below(&random, depth)];
+            text[i] = text[i] == '}' ? ']' : '}';
+            kernels_check(text, n, seed, n);
+            CHECK_EQ(stream_json_check(text, n, &i), STREAM_E_INVALID);
+        }
+    }
 }
 
 static void check_goes_1024_levels_deep(void) {
@@ -3914,6 +3952,7 @@ int main(void) {
     RUN(check_judges_a_lead_wherever_a_block_ends);
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
+    RUN(kinds_are_known_at_every_depth);
     RUN(check_goes_1024_levels_deep);
     RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
