@@ -2258,7 +2258,8 @@ static uint64_t stream_json__object_after_deep(stream_json__grammar *g, stream_j
 }
 
 /* The bytes of a stretch at which an object, not an array, is innermost; at a bracket: what was before it. What is
-   open behind it is in *to, for g to take. False where all may be closed before its end. */
+   open behind it is in *to, for g to take. False where all may be closed before its end: then the stretch may be asked
+   about again in parts, because as many brackets as close that much leave too few to write to g->kinds and come back. */
 STREAM__INLINE bool stream_json__objects(stream_json__grammar *g, const stream_json__words *words, uint64_t open,
                                          uint64_t close, uint64_t brace, unsigned from, uint64_t *object,
                                          stream_json__levels *to) {
