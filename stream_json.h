@@ -2259,13 +2259,16 @@ static uint64_t stream_json__object_after_deep(stream_json__grammar *g, stream_j
 
 /* The bytes of a stretch at which an object, not an array, is innermost; at a bracket: what was before it. What is
    open behind it is in *to, for g to take. False where all may be closed before its end: then the stretch may be asked
-   about again in parts, because as many brackets as close that much leave too few to write to g->kinds and come back. */
+   about again in parts, because as many brackets as close that much leave too few to write to g->kinds and come back;
+   and where more are closed than were ever open. */
 STREAM__INLINE bool stream_json__objects(stream_json__grammar *g, const stream_json__words *words, uint64_t open,
                                          uint64_t close, uint64_t brace, unsigned from, uint64_t *object,
                                          stream_json__levels *to) {
     const uint64_t others = ~(open | close);
     const unsigned opens = stream_json__count(open), closes = stream_json__count(close);
     uint64_t begin = (g->top & 1) << from, bottom = 0;
+    *object = 0;
+    if (g->depth + opens < closes) return false;
     to->top = g->top;
     to->depth = g->depth + opens - closes;
     if (open | close) {

@@ -3195,6 +3195,27 @@ static void kinds_are_known_at_every_depth(void) {
     }
 }
 
+/* Blocks of nothing but brackets that close, more than are open and as many. */
+static void more_may_close_than_is_open(void) {
+    char text[400];
+    size_t depth, closes, at, i;
+    for (depth = 1; depth < 130; depth++) {
+        for (closes = 60; closes < 70; closes++) {
+            size_t n = 0;
+            while (n < depth) text[n++] = '[';
+            while (n % 64) text[n++] = ' ';
+            for (at = n, i = 0; i < closes; i++) text[n++] = ']';
+            kernels_check(text, n, depth, n);
+            if (depth < closes) {
+                CHECK_EQ(stream_json_check(text, n, &i), STREAM_E_INVALID);
+                CHECK_EQ(i, at + depth);
+            }
+            n = add_text(text, n, sizeof text, " [1] ");
+            kernels_check(text, n, depth, n);
+        }
+    }
+}
+
 static void check_goes_1024_levels_deep(void) {
     enum { DEEP = STREAM_JSON_CHECK_DEPTH };
     static char text[2 * DEEP + 2];
@@ -3953,6 +3974,7 @@ int main(void) {
     RUN(check_calls_no_prefix_of_a_valid_text_invalid);
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(kinds_are_known_at_every_depth);
+    RUN(more_may_close_than_is_open);
     RUN(check_goes_1024_levels_deep);
     RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
