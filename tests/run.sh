@@ -30,6 +30,13 @@ variant() { # suffix, compiler and flags, tests...
 if $CC -shared -fPIC -O1 tests/count_malloc.c -o "$out/count_malloc.so" 2>/dev/null; then
     export TEST_COUNT_MALLOC="$PWD/$out/count_malloc.so"
 fi
+# What is done grows with the input and no faster, counted in basic blocks.
+if $CC -fsanitize-coverage=trace-pc -O1 -c tests/count_blocks.c -o "$out/count_blocks.o" 2>/dev/null; then
+    $CC -O1 -c tests/count_blocks.c -o "$out/count_blocks.o"
+    job linear "$CC -O1 -fsanitize-coverage=trace-pc $W -D_GNU_SOURCE tests/test_linear.c $out/count_blocks.o -o $out/linear && $out/linear"
+else
+    job linear "echo 'skip linear: $CC has no -fsanitize-coverage=trace-pc'"
+fi
 job wrap "$CC $W -D_GNU_SOURCE tests/test_wrap.c -o $out/test_wrap && $out/test_wrap $BUILD/stream_wrap $BUILD/fake_llm"
 # Every figure it tells, counted once more by other code.
 if command -v python3 >/dev/null; then
