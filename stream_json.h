@@ -748,7 +748,7 @@ typedef struct stream_json_view {
     bool quoted;
 } stream_json_view;
 
-/* pointers as for stream_json_pick, up to STREAM_JSON_VIEW_FIELDS of up to STREAM_JSON_VIEW_STEPS steps: else
+/* pointers as for stream_json_pick, up to STREAM_JSON_VIEW_FIELDS of up to STREAM_JSON_VIEW_STEPS steps. OK, or
    E_ARGUMENT, as for a ~ before anything but 0 and 1. The texts, not their array, must outlive the view. */
 STREAM_API stream_status stream_json_view_init(stream_json_view *view, const char *const *pointers,
                                                size_t count);
@@ -4597,8 +4597,8 @@ STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, 
             s->checking = true;
             stream_json__grammar_init(&s->grammar, (uint8_t)*p++);
             break;
-        case STREAM_JSON__NESTED:
-            p = c->kernel->run(s, p, e);
+        case STREAM_JSON__NESTED: /* A kernel follows brackets behind a fault too: not to the end of gigabytes. */
+            p = c->kernel->run(s, p, e - p > 32768 ? p + 32768 - ((p - begin) & 63) : e);
             if (s->fault)
                 return stream_json__reject(c, begin, s->fault, s->message,
                                            s->message == stream_json__too_deep ? STREAM_E_TOO_DEEP
@@ -4735,7 +4735,8 @@ STREAM_API stream_status stream_json_view_init(stream_json_view *view, const cha
     }
     view->prefix = 1;
     view->state = STREAM_JSON__VIEW_VALUE;
-    return view->status = STREAM_MORE;
+    view->status = STREAM_MORE;
+    return STREAM_OK;
 }
 
 static bool stream_json__view_in_object(const stream_json_view *v) {

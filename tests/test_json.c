@@ -3216,6 +3216,36 @@ static void more_may_close_than_is_open(void) {
     }
 }
 
+/* Texts of more than a checker takes at a time, given at once: whole, and with a fault anywhere or near where it pauses. */
+static void a_large_text_is_checked_in_one_go(void) {
+    static char text[140000];
+    size_t i, documents = scaled(400), at;
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 11900000), random = seed;
+        size_t n = below(&random, 130), fault;
+        memset(text, ' ', n);
+        text[n++] = i % 4 ? '[' : '"';
+        while (n < 100000) {
+            if (i % 4) {
+                make_document(&doc, &random);
+                if (doc.n > 30000) continue;
+                memcpy(text + n, doc.text, doc.n);
+                n += doc.n;
+                text[n++] = ',';
+            } else {
+                n = add_text(text, n, sizeof text, &"text \\\" \303\251 \\u12ef "[below(&random, 3)]);
+            }
+        }
+        if (i % 4) text[n - 1] = ']';
+        else text[n++] = '"';
+        kernels_check(text, n, seed, 1 << 30);
+        CHECK_EQ(stream_json_check(text, n, &at), STREAM_OK);
+        fault = i % 2 ? below(&random, n) : (1 + below(&random, 3)) * 32768 + below(&random, 400) - 200;
+        text[fault] = "\1\"]}\377"[below(&random, 5)];
+        kernels_check(text, n, seed, 1 << 30);
+    }
+}
+
 static void check_goes_1024_levels_deep(void) {
     enum { DEEP = STREAM_JSON_CHECK_DEPTH };
     static char text[2 * DEEP + 2];
@@ -3975,6 +4005,7 @@ int main(void) {
     RUN(the_offset_of_an_invalid_byte_is_the_first);
     RUN(kinds_are_known_at_every_depth);
     RUN(more_may_close_than_is_open);
+    RUN(a_large_text_is_checked_in_one_go);
     RUN(check_goes_1024_levels_deep);
     RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
