@@ -1181,9 +1181,10 @@ static uint8_t stream_json__token_begin(char c) {
     return c == 't' || c == 'f' || c == 'n' ? STREAM_JSON__LITERAL : 0;
 }
 
-static const char *stream_json__literal(char first) {
-    return first == 't' ? "true" : first == 'f' ? "false" : "null";
-}
+/* By bits 3 and 4 of the first letter, so that no jump depends on which it is. */
+static const char stream_json__letters[4][8] = {"false", "null", "true", ""};
+
+static const char *stream_json__literal(char first) { return stream_json__letters[(unsigned char)first >> 3 & 3]; }
 
 /* Takes c into the token when it can go on so. `at` counts a literal's letters. */
 static bool stream_json__token_step(uint8_t *state, uint8_t *at, char first, char c) {
@@ -1707,9 +1708,6 @@ STREAM__WORD uint64_t stream__odd_escapes_neon(const char *bytes, uint64_t escap
 }
 #endif
 
-/* By bits 3 and 4 of the first letter, so that no jump depends on which it is. */
-static const char stream_json__letters[4][8] = {"false", "null", "true", ""};
-
 /* Literals one by one: none where one of `scalar` stands behind one. */
 static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint64_t scalar) {
     uint64_t all = 0, behind = 0;
@@ -1729,13 +1727,13 @@ static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint
 #define STREAM__LITERALS(K, TARGET)                                                                          \
     TARGET STREAM__WORD uint64_t stream__literals_##K(const char *bytes, uint64_t starts, uint64_t scalar) { \
         const stream__v64_##K v = stream__load_##K(bytes);                                                   \
-        const uint64_t u = stream__is_##K(v, stream__all_##K('u')), l = stream__is_##K(v, stream__all_##K('l'));\
-        const uint64_t e = stream__is_##K(v, stream__all_##K('e'));                                          \
-        const uint64_t four = (stream__is_##K(v, stream__all_##K('n')) & u >> 1 & l >> 2 & l >> 3) |         \
-                              (stream__is_##K(v, stream__all_##K('t')) & stream__is_##K(v, stream__all_##K('r')) >> 1 &\
-                               u >> 2 & e >> 3);                                                             \
-        const uint64_t five = stream__is_##K(v, stream__all_##K('f')) & stream__is_##K(v, stream__all_##K('a')) >> 1 &\
-                              l >> 2 & stream__is_##K(v, stream__all_##K('s')) >> 3 & e >> 4;                \
+        uint64_t n = stream__is_##K(v, stream__all_##K('n')), u = stream__is_##K(v, stream__all_##K('u'));   \
+        uint64_t l = stream__is_##K(v, stream__all_##K('l')), t = stream__is_##K(v, stream__all_##K('t'));   \
+        uint64_t r = stream__is_##K(v, stream__all_##K('r')), e = stream__is_##K(v, stream__all_##K('e'));   \
+        uint64_t f = stream__is_##K(v, stream__all_##K('f')), a = stream__is_##K(v, stream__all_##K('a'));   \
+        uint64_t s = stream__is_##K(v, stream__all_##K('s'));                                                \
+        uint64_t four = (n & u >> 1 & l >> 2 & l >> 3) | (t & r >> 1 & u >> 2 & e >> 3);                     \
+        uint64_t five = f & a >> 1 & l >> 2 & s >> 3 & e >> 4;                                               \
         return (four & starts & ~scalar >> 4) * 15 | (five & starts & ~scalar >> 5) * 31;                    \
     }
 #if STREAM__SIMD_X86
@@ -2537,13 +2535,13 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
 
 #define STREAM_JSON__EXAMINE(K, TARGET)                                                                      \
     TARGET STREAM__NOINLINE static bool stream_json__judge_##K(                                              \
-        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t, uint64_t object,\
-        const stream_json__levels *levels) {                                                                 \
-        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t,      \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t,            \
+        uint64_t object, const stream_json__levels *levels) {                                                \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t,                                \
                                   t->from, t->to, t->valid, object, levels);                                 \
     }                                                                                                        \
-    TARGET STREAM__WORD bool stream_json__examine_##K(stream_json__scan *s, const char *bytes, const char *base,\
-                                                        const stream_json__stretch *t) {                     \
+    TARGET STREAM__WORD bool stream_json__examine_##K(stream_json__scan *s, const char *bytes,               \
+                                                      const char *base, const stream_json__stretch *t) {     \
         stream_json__levels levels;                                                                          \
         uint64_t object;                                                                                     \
         (void)stream_json__objects(&s->grammar, &stream_json__words_##K, t->open, t->close, t->rules.brace,  \
@@ -2570,15 +2568,16 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
 /* The same compiled for whole blocks. */
 #define STREAM_JSON__JUDGE_WHOLE(K, TARGET)                                                                  \
     TARGET STREAM__INLINE bool stream_json__judge_whole_##K(                                                 \
-        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t, uint64_t object,\
-        const stream_json__levels *levels) {                                                                 \
-        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, 0, 64,\
-                                  ~UINT64_C(0), object, levels);                                             \
+        stream_json__scan *s, const char *bytes, const char *base, const stream_json__stretch *t,            \
+        uint64_t object, const stream_json__levels *levels) {                                                \
+        return stream_json__valid(s, &stream_json__words_##K, bytes, base, t, 0, 64, ~UINT64_C(0), object,   \
+                                  levels);                                                                   \
     }
 
 /* Passes over whole blocks in which nothing begins or ends but numbers, from base to at most `full`. */
 #define STREAM_JSON__NUMBERS(name, K, TARGET, CHECK)                                                         \
-    TARGET STREAM__NOINLINE static const char *name(stream_json__scan *s, const char *base, const char *full) { \
+    TARGET STREAM__NOINLINE static const char *name(stream_json__scan *s, const char *base,                  \
+                                                    const char *full) {                                      \
         stream_json__among was;                                                                              \
         stream_json__digits d;                                                                               \
         const char *const begin = base;                                                                      \
@@ -2606,7 +2605,8 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
    kernel goes on at *at, in the next block, or unchecked after a fault. False: the value, its record or the loan ends
    there. */
 #define STREAM_JSON__SETTLE(name, K, TARGET, CHECK)                                                          \
-    TARGET STREAM__NOINLINE static bool name(stream_json__scan *s, const char *base, const char **at, const char *e) {\
+    TARGET STREAM__NOINLINE static bool name(stream_json__scan *s, const char *base, const char **at,        \
+                                             const char *e) {                                                \
         char copy[128];                                                                                      \
         const char *const bytes = e - base < 64 ? stream_json__padded(copy, s->loan, base, e) : base;        \
         const unsigned to = e - base < 64 ? (unsigned)(e - base) : 64;                                       \
@@ -2681,7 +2681,8 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                 t.rules = s->rules;                                                                          \
                 t.from = from;                                                                               \
                 t.to = upto;                                                                                 \
-                if (s->deepest > s->max_depth) stream_json__note_depth(s, stream_json__examine_##K, bytes, base, &t); \
+                if (s->deepest > s->max_depth)                                                               \
+                    stream_json__note_depth(s, stream_json__examine_##K, bytes, base, &t);                   \
                 else if (upto > from) (void)stream_json__examine_##K(s, bytes, base, &t);                    \
             }                                                                                                \
             from = upto;                                                                                     \
@@ -2750,7 +2751,7 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                 const uint64_t quote = stream__is_##K(v, quote_), backslash = stream__is_##K(v, backslash_); \
                 const uint64_t end = stream__is_##K(v, end_) & ends;                                         \
                 const uint64_t escaped = stream_json__escaped(backslash, was_escape);                        \
-                uint64_t string, stop, object = 0;                                                           \
+                uint64_t string, stop, object;                                                               \
                 stream_json__levels levels;                                                                  \
                 const char *next = base + 64, *turn = next; /* where one record ends and the next begins */  \
                 size_t below;                                                                                \
@@ -2794,9 +2795,10 @@ static void stream_json__note_depth(stream_json__scan *s, stream_json__examine *
                     }                                                                                        \
                 }                                                                                            \
                 if (CHECK) {                                                                                 \
-                    if (!stream_json__objects(&s->grammar, &stream_json__words_##K, t.open, t.close, t.rules.brace, 0,\
-                                              &object, &levels) && !stop)                                    \
-                        break;                                                                               \
+                    const bool stays_open =                                                                  \
+                        stream_json__objects(&s->grammar, &stream_json__words_##K, t.open, t.close,          \
+                                             t.rules.brace, 0, &object, &levels);                            \
+                    if (!stays_open && !stop) break;                                                         \
                     t.string = string;                                                                       \
                     t.escaped = escaped;                                                                     \
                     valid = stream_json__judge_whole_##K(s, base, base, &t, object, &levels);                \

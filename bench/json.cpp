@@ -82,7 +82,9 @@ stream_status BENCH_OURS(const char *json, size_t len, size_t *offset) {
             v = stream__or_##K(v, stream__all_##K(' '));                                                     \
             open = stream__is_##K(v, stream__all_##K('{')) & ~string;                                        \
             close = stream__is_##K(v, stream__all_##K('}')) & ~string;                                       \
-            sum += stream_json__objects(&g, words, open, close, brace, 0, &object, &levels) + object;        \
+            /* False where all may be closed: never, for all stands in the bracket of grammar_init. */       \
+            if (!stream_json__objects(&g, words, open, close, brace, 0, &object, &levels)) return 0;         \
+            sum += object;                                                                                   \
             g.top = levels.top;                                                                              \
             g.depth = levels.depth;                                                                          \
             scalar = ~(string | quote | colon | comma | low | open | close);                                 \
