@@ -1181,8 +1181,9 @@ static uint8_t stream_json__token_begin(char c) {
     return c == 't' || c == 'f' || c == 'n' ? STREAM_JSON__LITERAL : 0;
 }
 
-/* By bits 3 and 4 of the first letter, so that no jump depends on which it is. */
-static const char stream_json__letters[4][8] = {"false", "null", "true", ""};
+/* By bits 3 and 4 of the first letter, so that no jump depends on which it is. Nothing begins as the last one does,
+   whose bits are others. */
+static const char stream_json__letters[4][8] = {"false", "null", "true", "\1"};
 
 static const char *stream_json__literal(char first) { return stream_json__letters[(unsigned char)first >> 3 & 3]; }
 

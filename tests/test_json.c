@@ -3056,8 +3056,32 @@ static void what_is_wrong_in_a_record_that_is_alike_is_found(void) {
         judge(&desc, text, n, 0, 0, &j);
     }
 
-    /* Where no JSON is, what tells that a brace begins a value may differ. */
+    /* In any place of it one byte is another, or one to three are not there, in three records one behind another, of
+       which the first is looked at to learn from it. */
     desc.max_len = 0;
+    for (i = 0; i < 4; i++) {
+        static const char *const records[] = {"{\"s\":\"ab\",\"n\":12}\n", "{\"n\":true,\"m\":[null,-1.5e3]}\n"};
+        const char *const alike = records[i % 2];
+        const size_t len = strlen(alike);
+        size_t at, other;
+        desc.kernel = i / 2 ? "scalar" : NULL;
+        for (at = 0; at < len; at++) {
+            for (other = 0; other < 256 + 3; other++) {
+                const size_t gone = other < 256 ? 1 : other - 255 < len - at ? other - 255 : len - at;
+                n = add_text(text, add_text(text, 0, sizeof text, alike), sizeof text, alike);
+                for (k = 0; k < 3; k++) {
+                    memcpy(text + n, alike, at);
+                    n += at;
+                    if (other < 256) text[n++] = (char)other;
+                    n = add_text(text, n, sizeof text, alike + at + gone);
+                }
+                judge(&desc, text, add_text(text, n, sizeof text, alike), 0, 0, &j);
+            }
+        }
+    }
+    desc.kernel = NULL;
+
+    /* Where no JSON is, what tells that a brace begins a value may differ. */
     desc.strict = false;
     desc.kernel = "scalar";
     for (pad = 1; pad < 100; pad += 98) {
