@@ -578,7 +578,8 @@ STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len);
    nothing. Of duplicate keys the first that leads to a value counts, and the pass ends as soon as all
    are found. OK; MORE when json ends inside the value (what came before was picked, so the head of a
    cut record can be read; `{"n":12` picks no /n, for it may be 123); E_INVALID; E_ARGUMENT for over 64
-   pointers, over 32 steps, a pointer that begins otherwise than with /. In every case out is filled. */
+   pointers, over 32 steps, a pointer that begins otherwise than with /, a ~ before anything but 0 and 1. In every
+   case out is filled. */
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out);
 
@@ -629,7 +630,7 @@ typedef struct stream_json_each {
 /* OK, or E_TYPE for a value that is neither. */
 STREAM_API stream_status stream_json_each_init(stream_json_each *each, stream_json_value value);
 /* The next one; key is NONE in an array, and may be NULL. OK, END, MORE when the bytes end inside, or
-   E_INVALID; value is NONE unless OK. */
+   E_INVALID; key and value are NONE unless OK. What is not OK stays. */
 STREAM_API stream_status stream_json_each_next(stream_json_each *each, stream_json_value *key,
                                                stream_json_value *value);
 
@@ -818,14 +819,16 @@ STREAM_API void stream_json_write_value(stream_json_writer *writer, stream_json_
 STREAM_API void stream_json_write_json(stream_json_writer *writer, const char *json, size_t len);
 /* OK when one whole value was written and fits, or went through flush; FULL when it does not fit: *len is the
    room it needs, and the first cap bytes are there. Else the first thing that went wrong: E_STATE for a call
-   out of order, or an unfinished value; E_TOO_DEEP; E_ARGUMENT; what flush or a check said. *len is the
-   length of the output (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
+   out of order; E_TOO_DEEP; E_ARGUMENT; what flush or a check said, after which nothing more is flushed. E_STATE
+   for a value that is not finished, which it may still become. *len is the length of the output, flushed or not
+   (SIZE_MAX when that is not enough to tell). Saying it again changes nothing. */
 STREAM_API stream_status stream_json_writer_finish(stream_json_writer *writer, size_t *len);
 
 /* ==[ rewrite ]======================================================================================
    Copies a value and changes on the way what pointers name. What no rule touches comes out byte for byte:
-   white space, spelling of numbers and strings, duplicate keys. Where RFC 6902 has an operation, a rule that
-   is alone does what it does; several rules all speak of the value as it came, not of each other's results.
+   white space, spelling of numbers and strings, duplicate keys. For members SET is what RFC 6902 calls add, REPLACE
+   and DROP are its replace and remove; for elements ADD is its add. But what is not there is no error, and several
+   rules all speak of the value as it came, not of each other's results.
 
        static const char model[] = "\"small\"";
        stream_json_rule rules[2];
@@ -853,15 +856,16 @@ typedef struct stream_json_rule {
 } stream_json_rule;
 
 /* Copies json, with the white space around it, to where the writer expects a value; dst must not be json's
-   own memory. Of several rules for one place the first that can be applied is; an ADD into an array always
-   can. Rules whose place is not there, or lies inside what was replaced, do nothing; bit i of *hits (which
-   may be NULL, and is set in every case) says whether rules[i] did something.
+   own memory. Of several rules for one place the first that can be applied is; but whatever ADD and SET put
+   into an array where nothing was, all comes, in the order of the rules. Rules whose place is not there, or lies
+   inside what was replaced, do nothing; bit i of *hits (which may be NULL, and is set in every case) says whether
+   rules[i] did something.
 
    OK, also when the output does not fit, which stream_json_writer_finish tells. E_INVALID and E_TRUNCATED: of
    the input, at *offset (which may be NULL); inside values that rules step over only quotes and brackets are
-   looked at, so that the output is valid where the input is. E_ARGUMENT for over 64 rules, over 32 steps, a
-   bad pointer, an operation that is none, DROP of the whole, a value without bytes. Every error is remembered
-   by the writer. */
+   looked at, so that the output is valid where the input and the rules' values are. E_ARGUMENT for over 64
+   rules, over 32 steps, a bad pointer, an operation that is none, DROP of the whole, a value without bytes. Every
+   error is remembered by the writer. */
 STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const stream_json_rule *rules,
                                              size_t count, stream_json_writer *writer, uint64_t *hits,
                                              size_t *offset);
@@ -877,11 +881,13 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
    Values are equal when they are of one type and: numbers are spelled alike (1 and 1.0 are not: to somebody
    they differ), strings and keys are the same text unescaped, arrays have equal elements in the same order,
    objects equal members in any order. Keys of one object are taken to be unique; of duplicates it is not said
-   which counts.
+   which counts. Where arrays and objects lie more than STREAM_JSON_PATCH_DEPTH deep in an array they are equal only
+   if spelled alike. What is copied is not read: it is the caller's word that it is JSON.
 
-   Members are looked up from where the last one was found: objects whose members come in the same order are
-   passed once or twice, others cost the product of their lengths at worst. No memory is allocated; about 5
-   KiB of stack.
+   Objects whose members come in the same order are passed once or twice. Others cost the product of their
+   numbers of members at worst: with a million bytes from somebody who wants that, minutes. So who does not
+   trust his input gives memory, in which members are sorted where looking for them has passed more than 16 times
+   the bytes of their object. Nothing is allocated; about 6 KiB of stack.
 
    OK, also when the output does not fit. E_INVALID, E_TRUNCATED: an object that breaks off, or is none where
    its members are looked at. E_TOO_DEEP: more than STREAM_JSON_PATCH_DEPTH objects inside each other had to
@@ -896,6 +902,13 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
 /* The target with the patch applied. NONE is a target that is not there. */
 STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
                                            stream_json_writer *writer);
+/* The same with memory, which is the caller's again when they return: 4 bytes for each member of the objects of
+   `from`, or of `patch`, that are open at a time. As many bytes as that value is long are always enough. For
+   objects that find no room in it the cost is as without. */
+STREAM_API stream_status stream_json_diff_sorted(stream_json_value from, stream_json_value to,
+                                                 stream_json_writer *writer, void *memory, size_t memory_len);
+STREAM_API stream_status stream_json_merge_sorted(stream_json_value target, stream_json_value patch,
+                                                  stream_json_writer *writer, void *memory, size_t memory_len);
 
 #ifdef __cplusplus
 }
@@ -3801,18 +3814,19 @@ STREAM__INLINE stream_status stream_json__member(const char **p, const char *e, 
 
 STREAM_API stream_status stream_json_each_next(stream_json_each *each, stream_json_value *key,
                                                stream_json_value *value) {
-    stream_json_value none;
+    stream_json_value name;
+    const char *p = each->cur;
     stream_status status =
-        stream_json__member(&each->cur, each->end, each->type == STREAM_JSON_OBJECT, each->begun, &none);
-    if (key) *key = none;
+        stream_json__member(&p, each->end, each->type == STREAM_JSON_OBJECT, each->begun, &name);
     memset(value, 0, sizeof *value);
-    if (status != STREAM_OK) {
-        if (status == STREAM_END) each->cur--; /* the bracket answers again */
-        return status;
+    if (status == STREAM_OK) status = stream_json__value_at(p, each->end, false, value);
+    if (status == STREAM_OK) {
+        each->begun = true;
+        each->cur = p + value->len;
+    } else {
+        memset(&name, 0, sizeof name);
     }
-    each->begun = true;
-    status = stream_json__value_at(each->cur, each->end, false, value);
-    if (status == STREAM_OK) each->cur += value->len;
+    if (key) *key = name;
     return status;
 }
 
@@ -3969,6 +3983,19 @@ STREAM__INLINE void stream_json__found(uint64_t set, const stream_json_value *va
     for (; set; set &= set - 1) out[stream_json__lowest(set)] = *value;
 }
 
+/* How many steps a pointer has (RFC 6901, section 3); SIZE_MAX when it is none, or one of 4 GiB. Where two
+   such pointers lead the same way, they are the same text. */
+static size_t stream_json__steps(const char *pointer) {
+    const char *s = pointer;
+    size_t steps = 0;
+    if (!s || (*s && *s != '/')) return SIZE_MAX;
+    for (; *s; s++) {
+        steps += *s == '/';
+        if (*s == '~' && s[1] != '0' && s[1] != '1') return SIZE_MAX;
+    }
+    return (size_t)(s - pointer) < UINT32_MAX ? steps : SIZE_MAX;
+}
+
 STREAM_API stream_status stream_json_pick(const char *json, size_t len, const char *const *pointers,
                                           size_t count, stream_json_value *out) {
     const char *step[64];
@@ -3980,7 +4007,7 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
     if (count) memset(out, 0, count * sizeof *out);
     if (count > 64) return STREAM_E_ARGUMENT;
     for (i = 0; i < count; i++) {
-        const char *s = pointers[i];
+        const char *s = pointers[i], *nul;
         if (!s || (*s && *s != '/')) return STREAM_E_ARGUMENT;
         if (*s) {
             inside |= UINT64_C(1) << i;
@@ -3988,11 +4015,9 @@ STREAM_API stream_status stream_json_pick(const char *json, size_t len, const ch
         } else {
             whole |= UINT64_C(1) << i;
         }
-        if (!memchr(s, 0, STREAM_JSON__STEPS + 1)) { /* else it has no room for more */
-            size_t steps = 0;
-            for (; *s; s++) steps += *s == '/';
-            if (steps > STREAM_JSON__STEPS) return STREAM_E_ARGUMENT;
-        }
+        nul = (const char *)memchr(s, 0, STREAM_JSON__STEPS + 1); /* a shorter one has no room for too many steps */
+        if ((!nul || memchr(s, '~', (size_t)(nul - s))) && stream_json__steps(s) > STREAM_JSON__STEPS)
+            return STREAM_E_ARGUMENT;
     }
     if (p == e) return STREAM_MORE;
     wanted = inside | whole;
@@ -4399,7 +4424,10 @@ static stream_status stream_json__integer(stream_json_value value, uint64_t *mag
         over = over || v > UINT64_MAX / 10 || v * 10 > UINT64_MAX - d;
         v = v * 10 + d;
     }
-    if (p < e) return *p == '.' || *p == 'e' || *p == 'E' ? STREAM_E_TYPE : STREAM_E_INVALID;
+    if (p < e) {
+        stream_json__decimal d;
+        return stream_json__take_number(value.ptr, e, &d) ? STREAM_E_TYPE : STREAM_E_INVALID;
+    }
     *magnitude = v;
     return over ? STREAM_E_RANGE : STREAM_OK;
 }
@@ -4681,19 +4709,6 @@ static const char *stream_json__to_quote(const char *p, const char *e) {
         while (++p < e && (unsigned char)*p >= 0x80) {
         }
     return p;
-}
-
-/* How many steps a pointer has (RFC 6901, section 3); SIZE_MAX when it is none, or one of 4 GiB. Where two
-   such pointers lead the same way, they are the same text. */
-static size_t stream_json__steps(const char *pointer) {
-    const char *s = pointer;
-    size_t steps = 0;
-    if (!s || (*s && *s != '/')) return SIZE_MAX;
-    for (; *s; s++) {
-        steps += *s == '/';
-        if (*s == '~' && s[1] != '0' && s[1] != '1') return SIZE_MAX;
-    }
-    return (size_t)(s - pointer) < UINT32_MAX ? steps : SIZE_MAX;
 }
 
 static bool stream_json__step_ends(const char *s) { return *s == '\0' || *s == '/'; }
@@ -5812,7 +5827,8 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
         if (stream_json__steps(rules[i].pointer) > STREAM_JSON__STEPS ||
             (unsigned)rules[i].op > STREAM_JSON_OP_DROP ||
             (*rules[i].pointer == '\0' && rules[i].op == STREAM_JSON_OP_DROP) ||
-            (rules[i].value.type != STREAM_JSON_NONE && rules[i].value.len == 0)) {
+            (rules[i].op != STREAM_JSON_OP_DROP && rules[i].value.type != STREAM_JSON_NONE &&
+             rules[i].value.len == 0)) {
             status = STREAM_E_ARGUMENT;
             break;
         }
@@ -5829,7 +5845,7 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
         if (status == STREAM_OK && writer->status == STREAM_OK) {
             r.p = stream_json__spaces(r.p, r.e);
             if (r.p < r.e) status = STREAM_E_INVALID;
-            stream_json__copy_to(&r, r.e);
+            stream_json__copy_to(&r, r.p);
         }
     }
     if (hits) *hits = r.hits;
@@ -5837,7 +5853,9 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
         status = STREAM_E_TRUNCATED;
         at = len;
     } else if (status == STREAM_E_INVALID) {
-        stream_json_check(json, len, &at); /* the steps above do not say where; this does */
+        /* The steps above do not say where in a token; this does, unless it stops at what lies too deep for it. */
+        if (stream_json_check(json, len, &at) != STREAM_E_INVALID)
+            at = (size_t)(stream_json__spaces(r.p, r.e) - json);
     }
     if (offset) *offset = at;
     if (writer->status == STREAM_OK) writer->status = status;
@@ -5846,35 +5864,62 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
 
 /* ==[ patch: implementation ]======================================================================== */
 
-/* Whether two strings' insides are the same text, however they are escaped. */
-static bool stream_json__same_text(const char *p, const char *pe, const char *q, const char *qe) {
-    char a[4], b[4];
+/* The next byte of a string's inside, or those that the escape there stands for; how many. Of a broken escape the
+   backslash is one that no text has, and *broken is set. */
+static size_t stream_json__text_at(const char **p, const char *e, int out[4], bool *broken) {
+    const char *const at = *p;
+    char bytes[4];
+    size_t n = 1, i;
+    out[0] = (unsigned char)*at;
+    *p = at + 1;
+    if (*at != '\\') return 1;
+    *p = at;
+    n = stream_json__escape_at(p, e, STREAM_JSON_PASS, bytes);
+    for (i = 0; i < n; i++) out[i] = (unsigned char)bytes[i];
+    if (n) return n;
+    *p = at + 1;
+    *broken = true;
+    out[0] = 256;
+    return 1;
+}
+
+/* The order of two strings' insides by their bytes unescaped: below 0, 0, above. */
+static int stream_json__order(const char *p, const char *pe, const char *q, const char *qe, bool *broken) {
+    int a[4], b[4];
     size_t i = 0, k = 0, an = 0, bn = 0;
     while (p < pe && q < qe && *p == *q && *p != '\\') p++, q++;
-    for (;;) {
+    if (p < pe && q < qe && *p != '\\' && *q != '\\') return (unsigned char)*p < (unsigned char)*q ? -1 : 1;
+    for (;; i++, k++) {
         if (i == an) {
-            if (p == pe) return k == bn && q == qe;
+            if (p == pe) return k == bn && q == qe ? 0 : -1;
+            an = stream_json__text_at(&p, pe, a, broken);
             i = 0;
-            an = 1;
-            a[0] = *p;
-            if (*p != '\\') p++;
-            else if ((an = stream_json__escape_at(&p, pe, STREAM_JSON_PASS, a)) == 0) return false;
         }
         if (k == bn) {
-            if (q == qe) return false;
+            if (q == qe) return 1;
+            bn = stream_json__text_at(&q, qe, b, broken);
             k = 0;
-            bn = 1;
-            b[0] = *q;
-            if (*q != '\\') q++;
-            else if ((bn = stream_json__escape_at(&q, qe, STREAM_JSON_PASS, b)) == 0) return false;
         }
-        if (a[i++] != b[k++]) return false;
+        if (a[i] != b[k]) return a[i] < b[k] ? -1 : 1;
     }
+}
+
+/* Whether they are the same text, however they are escaped. */
+static bool stream_json__same_text(const char *p, const char *pe, const char *q, const char *qe) {
+    bool broken = false;
+    return stream_json__order(p, pe, q, qe, &broken) == 0 && !broken;
 }
 
 static bool stream_json__same_string(stream_json_value a, stream_json_value b) {
     return stream_json__same_text(a.ptr + 1, a.ptr + a.len - 1, b.ptr + 1, b.ptr + b.len - 1);
 }
+
+/* How a member is looked for. */
+enum {
+    STREAM_JSON__NEAR = 0, /* from where it is expected, while that takes no more than `left` */
+    STREAM_JSON__FAR,      /* so as well, whatever it takes: there is no room to sort */
+    STREAM_JSON__SORTED    /* among y's members sorted by their keys */
+};
 
 /* Two objects (or arrays) x and y walked together: first the members of x, each with that of y of the same
    key, then the members of y whose key x has not. Where x is none, all of y. */
@@ -5882,6 +5927,10 @@ typedef struct stream_json__both {
     const char *x, *y; /* behind their opening brackets */
     uint64_t paired;   /* which of y's first 64 members x has, too */
     uint32_t at;       /* the number of y's next member */
+    uint32_t left;     /* NEAR: bytes that may still be passed in vain */
+    uint32_t sorted;   /* where y's members are in the walker's memory, ... */
+    uint32_t count;    /* ... SORTED: and how many */
+    uint8_t way;
     bool second;       /* x is through */
     bool array;
 } stream_json__both;
@@ -5889,15 +5938,28 @@ typedef struct stream_json__both {
 typedef struct stream_json__walker {
     const char *x, *x_end, *y, *y_end; /* where in each it goes on, and where the whole ends */
     const char *again;                 /* where in x the next key of y may be */
+    uint32_t *sorted;                  /* where members begin in their objects; TAKEN: x has that one, too */
+    uint32_t room, used;               /* how many there may be, and are */
     size_t depth;
     stream_json__both level[STREAM_JSON_PATCH_DEPTH];
 } stream_json__walker;
 
-static void stream_json__walker_init(stream_json__walker *k, stream_json_value x, stream_json_value y) {
+#define STREAM_JSON__TAKEN (UINT32_C(1) << 31)
+
+/* The bytes that may be passed in vain in an object of so many before its members are sorted. (Tests have less.) */
+#ifndef STREAM_JSON__PATIENCE
+#define STREAM_JSON__PATIENCE(len) ((len) < UINT32_MAX / 16 - 256 ? 16 * ((uint32_t)(len) + 256) : UINT32_MAX)
+#endif
+
+static void stream_json__walker_init(stream_json__walker *k, stream_json_value x, stream_json_value y,
+                                     uint32_t *memory, uint32_t room) {
     k->x = x.ptr;
     k->x_end = x.len ? x.ptr + x.len : x.ptr;
     k->y = y.ptr;
     k->y_end = y.len ? y.ptr + y.len : y.ptr;
+    k->sorted = memory;
+    k->room = room;
+    k->used = 0;
     k->depth = 0;
 }
 
@@ -5909,9 +5971,17 @@ static stream_status stream_json__walk_into(stream_json__walker *k, stream_json_
     level = &k->level[k->depth++];
     memset(level, 0, sizeof *level);
     level->array = y.type == STREAM_JSON_ARRAY;
+    level->sorted = k->used;
+    level->way = k->used < k->room ? STREAM_JSON__NEAR : STREAM_JSON__FAR;
+    level->left = STREAM_JSON__PATIENCE(y.len);
     level->y = k->y = y.ptr + 1;
     if (x.type == y.type) level->x = k->x = x.ptr + 1;
     return STREAM_OK;
+}
+
+/* Back to what it is in. */
+static void stream_json__walk_out(stream_json__walker *k) {
+    k->used = k->level[--k->depth].sorted;
 }
 
 /* The member at *at of what begins at `begin`. */
@@ -5925,14 +5995,16 @@ static stream_status stream_json__walk_step(const char **at, const char *begin, 
 }
 
 /* Looks for a key from *at on, then before it: OK with *at behind the member and *index its number (from
-   *index at *at), END when it is not there. */
+   *index at *at), END when it is not there, FULL when members of more than *left bytes had to be passed (NULL: there
+   is no such bound). */
 static stream_status stream_json__walk_find(const char **at, const char *begin, const char *e,
-                                            uint32_t *index, stream_json_value key,
+                                            uint32_t *index, uint32_t *left, stream_json_value key,
                                             stream_json_value *value) {
     const char *p = *at;
     uint32_t n = *index;
     bool wrapped = false;
     for (;;) {
+        const char *const member = p;
         stream_json_value name;
         stream_status status;
         if (wrapped && p >= *at) status = STREAM_END;
@@ -5950,8 +6022,123 @@ static stream_status stream_json__walk_find(const char **at, const char *begin, 
             *index = n;
             return STREAM_OK;
         }
+        if (left) {
+            if ((size_t)(p - member) > *left) return STREAM_FULL;
+            *left -= (uint32_t)(p - member);
+        }
         n += n < UINT32_MAX;
     }
+}
+
+static const char *stream_json__key_of(const stream_json__both *level, uint32_t member) {
+    return level->y + (member & ~STREAM_JSON__TAKEN);
+}
+
+/* The order of a key of y and another string. */
+static int stream_json__order_of_key(const stream_json__walker *k, const stream_json__both *level, uint32_t member,
+                                     const char *other, const char *end, bool *broken) {
+    const char *const key = stream_json__key_of(level, member);
+    return stream_json__order(key + 1, stream_json__string_end(key, k->y_end) - 1, other + 1, end - 1, broken);
+}
+
+static int stream_json__order_of_keys(const stream_json__walker *k, const stream_json__both *level, uint32_t a,
+                                      uint32_t b) {
+    const char *const other = stream_json__key_of(level, b);
+    bool broken = false;
+    return stream_json__order_of_key(k, level, a, other, stream_json__string_end(other, k->y_end), &broken);
+}
+
+/* The member of y that has this key, or NULL. */
+static uint32_t *stream_json__walk_search(const stream_json__walker *k, const stream_json__both *level,
+                                          stream_json_value key) {
+    uint32_t *from = k->sorted + level->sorted;
+    size_t n = level->count;
+    while (n > 0) {
+        bool broken = false;
+        const int order = stream_json__order_of_key(k, level, from[n / 2], key.ptr, key.ptr + key.len, &broken);
+        if (order == 0) return broken ? NULL : from + n / 2;
+        if (order < 0) from += n / 2 + 1;
+        n = order < 0 ? n - n / 2 - 1 : n / 2;
+    }
+    return NULL;
+}
+
+/* Sorts y's members, and takes those of which x was asked for already. False: no room, or no object. (Heapsort,
+   Williams and Floyd 1964: no more memory, no recursion, n log n whatever the input.) */
+static bool stream_json__walk_sort(stream_json__walker *k, stream_json__both *level) {
+    uint32_t *const member = k->sorted + level->sorted;
+    const uint32_t room = k->room - level->sorted;
+    const char *p = level->y;
+    stream_json_value key, value;
+    stream_status status;
+    uint32_t n = 0, i, end;
+    for (; (status = stream_json__walk_step(&p, level->y, k->y_end, false, &key, &value)) == STREAM_OK; n++) {
+        if (n == room || (size_t)(key.ptr - level->y) >= STREAM_JSON__TAKEN) return false;
+        member[n] = (uint32_t)(key.ptr - level->y);
+    }
+    if (status != STREAM_END) return false;
+    for (i = n / 2, end = n; end > 1;) {
+        uint32_t moved, at, below;
+        if (i > 0) {
+            moved = member[--i];
+        } else {
+            moved = member[--end];
+            member[end] = member[0];
+        }
+        for (at = i; (below = 2 * at + 1) < end; at = below) {
+            if (below + 1 < end && stream_json__order_of_keys(k, level, member[below], member[below + 1]) < 0) below++;
+            if (stream_json__order_of_keys(k, level, moved, member[below]) >= 0) break;
+            member[at] = member[below];
+        }
+        member[at] = moved;
+    }
+    level->count = n;
+    k->used = level->sorted + n;
+    for (p = level->x; p < k->x && stream_json__walk_step(&p, level->x, k->x_end, false, &key, &value) == STREAM_OK;) {
+        uint32_t *const found = stream_json__walk_search(k, level, key);
+        if (found) *found |= STREAM_JSON__TAKEN;
+    }
+    return true;
+}
+
+/* The member of y for one of x: OK, or END when there is none. */
+static stream_status stream_json__walk_look(stream_json__walker *k, stream_json__both *level, stream_json_value key,
+                                            stream_json_value *y) {
+    uint32_t *found;
+    const char *p;
+    while (level->way != STREAM_JSON__SORTED) {
+        const stream_status status = stream_json__walk_find(
+            &k->y, level->y, k->y_end, &level->at, level->way == STREAM_JSON__NEAR ? &level->left : NULL, key, y);
+        if (status == STREAM_OK) {
+            if (level->at < 64) level->paired |= UINT64_C(1) << level->at;
+            level->at += level->at < UINT32_MAX;
+        }
+        if (status != STREAM_FULL) return status;
+        level->way = stream_json__walk_sort(k, level) ? STREAM_JSON__SORTED : STREAM_JSON__FAR;
+    }
+    memset(y, 0, sizeof *y);
+    found = stream_json__walk_search(k, level, key);
+    if (!found) return STREAM_END;
+    *found |= STREAM_JSON__TAKEN;
+    p = stream_json__key_of(level, *found);
+    return stream_json__walk_step(&p, p, k->y_end, false, &key, y);
+}
+
+/* Whether x, which is through, had y's member of number n. */
+static bool stream_json__walk_had(stream_json__walker *k, stream_json__both *level, uint32_t n, stream_json_value key) {
+    const uint32_t *found;
+    while (level->way != STREAM_JSON__SORTED) {
+        stream_json_value other;
+        stream_status status;
+        uint32_t unused = 0;
+        if (n < 64 || !level->x) return n < 64 && (level->paired >> n & 1);
+        status = stream_json__walk_find(&k->again, level->x, k->x_end, &unused,
+                                        level->way == STREAM_JSON__NEAR ? &level->left : NULL, key, &other);
+        if (status != STREAM_FULL) return status == STREAM_OK;
+        level->way = stream_json__walk_sort(k, level) ? STREAM_JSON__SORTED : STREAM_JSON__FAR;
+    }
+    found = stream_json__walk_search(k, level, key);
+    return found && (*found & STREAM_JSON__TAKEN);
 }
 
 /* OK: the next member, x or y is NONE where only the other has it. END: the innermost pair is through. */
@@ -5963,8 +6150,8 @@ static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_
     if (level->array) {
         status = stream_json__walk_step(&k->x, level->x, k->x_end, true, key, x);
         if (status < 0 || status == STREAM_MORE) return status;
-        k->depth -= status == STREAM_END;
         n = status == STREAM_END;
+        if (n) stream_json__walk_out(k);
         status = stream_json__walk_step(&k->y, level->y, k->y_end, true, key, y);
         return status == STREAM_END && !n ? STREAM_OK : status;
     }
@@ -5972,11 +6159,7 @@ static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_
         status = STREAM_END;
         if (level->x) status = stream_json__walk_step(&k->x, level->x, k->x_end, false, key, x);
         if (status == STREAM_OK) {
-            status = stream_json__walk_find(&k->y, level->y, k->y_end, &level->at, *key, y);
-            if (status == STREAM_OK) {
-                if (level->at < 64) level->paired |= UINT64_C(1) << level->at;
-                level->at += level->at < UINT32_MAX;
-            }
+            status = stream_json__walk_look(k, level, *key, y);
             return status == STREAM_END ? STREAM_OK : status;
         }
         if (status != STREAM_END) return status;
@@ -5986,28 +6169,22 @@ static stream_status stream_json__walk_next(stream_json__walker *k, stream_json_
         if (level->x) k->again = level->x;
     }
     memset(x, 0, sizeof *x);
-    for (;;) {
-        stream_json_value other;
-        uint32_t unused = 0;
+    do {
         status = stream_json__walk_step(&k->y, level->y, k->y_end, false, key, y);
-        k->depth -= status == STREAM_END;
+        if (status == STREAM_END) stream_json__walk_out(k);
         if (status != STREAM_OK) return status;
         n = level->at;
         level->at += n < UINT32_MAX;
-        if (n < 64 ? !(level->paired >> n & 1) : !level->x) return STREAM_OK;
-        if (n < 64) continue;
-        /* x was gone through once, without a fault. */
-        if (stream_json__walk_find(&k->again, level->x, k->x_end, &unused, *key, &other) == STREAM_END)
-            return STREAM_OK;
-    }
+    } while (stream_json__walk_had(k, level, n, *key));
+    return STREAM_OK;
 }
 
-/* Whether two values mean the same; also false when that lies too deep to be seen. */
-static bool stream_json__equal(stream_json_value a, stream_json_value b) {
+/* Whether two values mean the same; also false when that lies too deep to be seen. Sorts behind what `in` has. */
+static bool stream_json__equal(const stream_json__walker *in, stream_json_value a, stream_json_value b) {
     stream_json__walker k;
     stream_json_value key, x = a, y = b;
     if (a.type == STREAM_JSON_NONE) return false;
-    stream_json__walker_init(&k, a, b);
+    stream_json__walker_init(&k, a, b, in->room > in->used ? in->sorted + in->used : NULL, in->room - in->used);
     for (;;) {
         stream_status status = STREAM_END;
         if (x.type != y.type) return false;
@@ -6037,14 +6214,22 @@ static stream_status stream_json__walked(const stream_json__walker *k, stream_st
     return w->status;
 }
 
-STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to,
-                                          stream_json_writer *writer) {
+/* memory, from where a uint32_t may lie, and how many there may be. */
+static uint32_t *stream_json__room(void *memory, size_t len, uint32_t *room) {
+    const size_t off = memory ? (size_t)(0 - (uintptr_t)memory) & 3 : 0, n = memory && len > off ? (len - off) / 4 : 0;
+    *room = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    return n ? (uint32_t *)(void *)((char *)memory + off) : NULL;
+}
+
+STREAM_API stream_status stream_json_diff_sorted(stream_json_value from, stream_json_value to,
+                                                 stream_json_writer *writer, void *memory, size_t memory_len) {
     stream_json__walker k;
     const char *at[STREAM_JSON_PATCH_DEPTH + 1]; /* the key that the walk is at, in each level */
     stream_json_value key, x, y;
     size_t written = 1; /* levels that are in the patch */
     stream_status status = STREAM_OK;
-    stream_json__walker_init(&k, to, from);
+    uint32_t room, *const sorted = stream_json__room(memory, memory_len, &room);
+    stream_json__walker_init(&k, to, from, sorted, room);
     if ((to.type == STREAM_JSON_OBJECT && !to.len) || (from.type == STREAM_JSON_OBJECT && !from.len))
         return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
     if (to.type != STREAM_JSON_OBJECT || from.type != STREAM_JSON_OBJECT) {
@@ -6063,9 +6248,10 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
             }
             if (k.depth > 0) status = STREAM_OK;
         } else if (status == STREAM_OK && x.type == STREAM_JSON_OBJECT && y.type == STREAM_JSON_OBJECT) {
+            if (x.len == y.len && memcmp(x.ptr, y.ptr, x.len) == 0) continue;
             at[k.depth] = key.ptr;
             status = stream_json__walk_into(&k, x, y); /* nothing is written until something differs */
-        } else if (status == STREAM_OK && !stream_json__equal(x, y)) {
+        } else if (status == STREAM_OK && !stream_json__equal(&k, x, y)) {
             for (; written < k.depth; written++) {
                 stream_json_value name = key;
                 name.ptr = at[written];
@@ -6080,18 +6266,24 @@ STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_va
     return stream_json__walked(&k, status, writer);
 }
 
-STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
-                                           stream_json_writer *writer) {
+STREAM_API stream_status stream_json_diff(stream_json_value from, stream_json_value to,
+                                          stream_json_writer *writer) {
+    return stream_json_diff_sorted(from, to, writer, NULL, 0);
+}
+
+STREAM_API stream_status stream_json_merge_sorted(stream_json_value target, stream_json_value patch,
+                                                  stream_json_writer *writer, void *memory, size_t memory_len) {
     stream_json__walker k;
     stream_json_value key, x, y;
     stream_status status = STREAM_OK;
+    uint32_t room, *const sorted = stream_json__room(memory, memory_len, &room);
     if (patch.type != STREAM_JSON_OBJECT) {
         if (patch.type == STREAM_JSON_NONE && writer->status == STREAM_OK) writer->status = STREAM_E_ARGUMENT;
         stream_json_write_value(writer, patch);
         return writer->status;
     }
     if (target.type != STREAM_JSON_OBJECT) memset(&target, 0, sizeof target);
-    stream_json__walker_init(&k, target, patch);
+    stream_json__walker_init(&k, target, patch, sorted, room);
     if (!patch.len || (target.type && !target.len))
         return stream_json__walked(&k, STREAM_E_TRUNCATED, writer);
     stream_json_write_object(writer);
@@ -6112,6 +6304,11 @@ STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json
         }
     }
     return stream_json__walked(&k, status, writer);
+}
+
+STREAM_API stream_status stream_json_merge(stream_json_value target, stream_json_value patch,
+                                           stream_json_writer *writer) {
+    return stream_json_merge_sorted(target, patch, writer, NULL, 0);
 }
 
 #ifdef __cplusplus

@@ -1723,6 +1723,9 @@ static const char *pick_text(const char *json, const char *pointer) {
     } while (0)
 
 static void pick_follows_rfc_6901(void) {
+    static const char *const no_pointers[] = {"a", "/a~", "/a~/b", "/~2", "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q~"};
+    stream_json_picker picker;
+    size_t i;
     static const char json[] = "{\"foo\":[\"bar\",\"baz\"],\"\":0,\"a/b\":1,\"c%d\":2,\"e^f\":3,\"g|h\":4,"
                                "\"i\\\\j\":5,\"k\\\"l\":6,\" \":7,\"m~n\":8}";
     CHECK_PICK(json, "",
@@ -1746,10 +1749,12 @@ static void pick_follows_rfc_6901(void) {
     CHECK_PICK("{\"a\":1}", "/a\"", "0 none");
     CHECK_PICK("{\"a/b\":1,\"a~b\":2,\"a~0b\":3}", "/a/b", "0 none");
     CHECK_PICK("{\"a/b\":1,\"a~b\":2,\"a~0b\":3}", "/a~0b", "0 2");
-    CHECK_PICK("{\"a~\":1}", "/a~", "0 1"); /* no escape of RFC 6901, so it stands for itself */
-    CHECK_PICK("{\"a~\":{\"b\":2}}", "/a~/b", "0 2");
-    CHECK_PICK("{\"\\u0061~\":3}", "/a~", "0 3");
-    CHECK_PICK("{\"a~b\":1}", "/a~", "0 none");
+    for (i = 0; i < COUNT(no_pointers); i++) {
+        stream_json_value out;
+        CHECK_EQ(stream_json_pick("{\"a~\":1}", 8, &no_pointers[i], 1, &out), STREAM_E_ARGUMENT);
+        CHECK_EQ(out.type, STREAM_JSON_NONE);
+        CHECK_EQ(stream_json_picker_init(&picker, &no_pointers[i], 1), STREAM_E_ARGUMENT);
+    }
     {
         static const char with_nul[] = "{\"foo\0\":1,\"foo\":2}"; /* where a step ends, a key does not */
         const char *const pointer = "/foo";
@@ -2311,6 +2316,8 @@ static void check_each(const char *text, size_t members, stream_status last) {
     while ((status = stream_json_each_next(&each, &key, &v)) == STREAM_OK) count++;
     CHECK_EQ(count, members);
     CHECK_EQ(status, last);
+    CHECK_EQ(stream_json_each_next(&each, &key, &v), last); /* and so it stays */
+    CHECK(key.type == STREAM_JSON_NONE && v.type == STREAM_JSON_NONE);
 }
 
 static void each_stops_where_the_structure_breaks(void) {
@@ -2318,6 +2325,9 @@ static void each_stops_where_the_structure_breaks(void) {
     check_each("[ ]", 0, STREAM_END);
     check_each("[1,]", 1, STREAM_E_INVALID);
     check_each("[,1]", 0, STREAM_E_INVALID);
+    check_each("[1,,5]", 1, STREAM_E_INVALID);
+    check_each("{\"a\":,\"b\":5}", 0, STREAM_E_INVALID);
+    check_each("[1,2", 1, STREAM_MORE);
     check_each("[1 2]", 1, STREAM_E_INVALID);
     check_each("[1}", 1, STREAM_E_INVALID);
     check_each("{\"a\":1]", 1, STREAM_E_INVALID);
@@ -2498,6 +2508,10 @@ static void what_is_no_integer_says_why(void) {
     check_int64("1e3", STREAM_E_TYPE, 0);
     check_int64("1E3", STREAM_E_TYPE, 0);
     check_int64("-0.5", STREAM_E_TYPE, 0);
+    check_int64("1.", STREAM_E_INVALID, 0);
+    check_int64("1e", STREAM_E_INVALID, 0);
+    check_int64("-1E-", STREAM_E_INVALID, 0);
+    check_int64("1.5x", STREAM_E_INVALID, 0);
     check_int64("99999999999999999999.5", STREAM_E_TYPE, 0);
     check_int64("99999999999999999999e1", STREAM_E_TYPE, 0);
     check_int64("\"1\"", STREAM_E_TYPE, 0);

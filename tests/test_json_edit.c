@@ -21,6 +21,9 @@ static void *counted(void *ptr, size_t size) {
 #define STREAM_REALLOC(ptr, size) counted(ptr, size)
 #define STREAM_FREE(ptr) free(ptr)
 
+#include <stdint.h>
+static uint32_t patience; /* bytes passed in vain before members are sorted */
+#define STREAM_JSON__PATIENCE(len) ((void)(len), patience)
 #define STREAM_JSON_IMPLEMENTATION
 #include "stream_json.h"
 #include "test.h"
@@ -1623,6 +1626,34 @@ static void rewriting_says_where_the_input_ends_or_breaks(void) {
     }
 }
 
+/* The value of a rule that has none may be anything; what stands behind a value is told, not copied; and where a fault
+   is, behind more levels than a check goes. */
+static void rewriting_looks_at_what_it_needs(void) {
+    enum { DEEP = STREAM_JSON_CHECK_DEPTH + 6 };
+    static char json[2 * DEEP + 40];
+    stream_json_rule rule = {"/a", STREAM_JSON_OP_DROP, {NULL, 0, STREAM_JSON_NUMBER}};
+    stream_json_writer w;
+    char dst[20], *p = json;
+    size_t len, at;
+    stream_json_writer_init(&w, dst, sizeof dst);
+    CHECK_EQ(stream_json_rewrite("{\"a\":1}", 7, &rule, 1, &w, NULL, NULL), STREAM_OK);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{}");
+    stream_json_writer_init(&w, dst, sizeof dst);
+    CHECK_EQ(stream_json_rewrite("{} {}", 5, NULL, 0, &w, NULL, &at), STREAM_E_INVALID);
+    CHECK_EQ(at, 3);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_E_INVALID);
+    CHECK_TEXT(dst, len, "{} ");
+    p += sprintf(p, "{\"x\":");
+    memset(p, '[', DEEP);
+    memset(p + DEEP, ']', DEEP);
+    sprintf(p + 2 * DEEP, " \"y\"}");
+    rule.pointer = "/1";
+    stream_json_writer_init(&w, NULL, 0);
+    CHECK_EQ(stream_json_rewrite(json, strlen(json), &rule, 1, &w, NULL, &at), STREAM_E_INVALID);
+    CHECK_EQ(at, strlen(json) - 4);
+}
+
 /* --- merge patches --------------------------------------------------------------------------------- */
 
 static stream_status patched(bool merge, const char *a, const char *b, char *dst, size_t cap, size_t *len) {
@@ -1633,6 +1664,25 @@ static stream_status patched(bool merge, const char *a, const char *b, char *dst
     end = stream_json_writer_finish(&w, len);
     CHECK(end == status || (status == STREAM_OK && end == STREAM_FULL));
     return end;
+}
+
+/* The same with memory for `room` members: as without. It begins anywhere, and no byte behind it is touched. */
+static void sorted_as_well(bool merge, stream_json_value a, stream_json_value b, size_t room, const char *want,
+                           size_t want_len) {
+    const size_t off = room % 4;
+    char *memory = (char *)malloc(off + 4 * room + 3), *dst = (char *)malloc(want_len + 1);
+    stream_json_writer w;
+    size_t len;
+    stream_status status;
+    if (!memory || !dst) exit(1);
+    stream_json_writer_init(&w, dst, want_len);
+    status = merge ? stream_json_merge_sorted(a, b, &w, memory + off, 4 * room + 3)
+                   : stream_json_diff_sorted(a, b, &w, memory + off, 4 * room + 3);
+    CHECK_EQ(status, STREAM_OK);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_BYTES(dst, len, want, want_len);
+    free(memory);
+    free(dst);
 }
 
 /* The table of RFC 7386, appendix A: original, patch, result. */
@@ -1770,6 +1820,7 @@ static void patches_are_what_the_trees_make(void) {
         stream_json_writer_init(&w, patch.bytes, sizeof patch.bytes);
         CHECK_EQ(stream_json_merge(x, y, &w), STREAM_OK);
         CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        sorted_as_well(true, x, y, below(&random, 50), patch.bytes, len);
         slow.n = 0;
         slow_merge(&slow, a, b);
         c = read_tree(&trees[2], patch.bytes, len);
@@ -1779,6 +1830,7 @@ static void patches_are_what_the_trees_make(void) {
         stream_json_writer_init(&w, patch.bytes, sizeof patch.bytes);
         CHECK_EQ(stream_json_diff(x, y, &w), STREAM_OK);
         CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        sorted_as_well(false, x, y, below(&random, 50), patch.bytes, len);
         slow.n = 0;
         slow_diff(&slow, a, b);
         c = read_tree(&trees[2], patch.bytes, len);
@@ -1822,6 +1874,7 @@ static void objects_of_many_members_are_matched_in_any_order(void) {
         stream_json_writer_init(&w, dst, sizeof dst);
         CHECK_EQ(stream_json_diff(value(a), value(b), &w), STREAM_OK);
         CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+        for (i = 0; i < 160; i += 7) sorted_as_well(false, value(a), value(b), i, dst, len);
         m = read_tree(&trees[0], dst, len);
         {
             static const char want[] = "{\"k70\":7,\"new\":1,\"k100\":null}";
@@ -1834,6 +1887,70 @@ static void objects_of_many_members_are_matched_in_any_order(void) {
         n = read_tree(&trees[1], b, strlen(b));
         CHECK(equal(m, n));
     }
+}
+
+/* Every order of members, in objects beside and inside each other and in arrays, with keys spelled in two ways and
+   with broken ones, which are nobody's: as without memory, whatever there is of it and whenever it is used. */
+static void members_are_sorted_where_there_is_room(void) {
+    static char a[20000], b[20000], dst[80000];
+    static const char *const spelling[] = {"key%u", "\\u006bey%u", "key\\q%u", "key\\u01%u", "\\\\%u", "%u\xC3\xA9"};
+    size_t i, documents = scaled(400), side, len;
+    for (i = 0; i < documents && !test.failures; i++) {
+        uint64_t seed = seed_of(i + 31000000), random = seed;
+        const size_t many = 1 + below(&random, i % 8 ? 20 : 160), nested = below(&random, 3), kinds = below(&random, 7);
+        stream_json_writer w;
+        for (side = 0; side < 2; side++) {
+            char *p = side ? b : a;
+            size_t group;
+            *p++ = '{';
+            for (group = 0; group < 1 + nested; group++) {
+                size_t at[160], n;
+                p += sprintf(p, group ? ",\"g%u\":%s{" : "\"g%u\":%s{", (unsigned)group, group == 2 ? "[" : "");
+                for (n = 0; n < many; n++) at[n] = n;
+                for (n = many; side && n > 1; n--) { /* shuffled, or nearly in order */
+                    const size_t by = i % 3 ? below(&random, n) : n - 1 - below(&random, 20) / 19, was = at[n - 1];
+                    at[n - 1] = at[by];
+                    at[by] = was;
+                }
+                for (n = 0; n < many; n++) {
+                    const bool gone = below(&random, 40) == 0, broken = kinds && below(&random, 4) == 0;
+                    if (n) *p++ = ',';
+                    *p++ = '"';
+                    p += sprintf(p, spelling[broken ? below(&random, kinds) : 0], (unsigned)at[n] + (gone ? 1000 : 0));
+                    p += sprintf(p, n % 5 == 1          ? side ? "\":[{\"x\":1,\"y\":[],\"z\":%u}]" : "\":[{\"z\":%u,\"y\":[],\"x\":1}]"
+                                    : below(&random, 30) ? "\":%u"
+                                                         : "\":{\"x\":%u}",
+                                 (unsigned)at[n]);
+                }
+                p += sprintf(p, group == 2 ? "}]" : "}");
+            }
+            memcpy(p, "}", 2);
+        }
+        for (side = 0; side < 2; side++) { /* the patch; and one object laid over the other */
+            patience = 0;
+            stream_json_writer_init(&w, dst, sizeof dst);
+            CHECK_EQ(side ? stream_json_merge(value(a), value(b), &w) : stream_json_diff(value(a), value(b), &w), STREAM_OK);
+            CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+            for (patience = 0; patience < 3000; patience = 3 * patience + 1)
+                sorted_as_well(side, value(a), value(b), below(&random, 2) ? 500 : below(&random, 200), dst, len);
+        }
+        if (test.failures) printf("    document %zu, seed %llu: %s %s\n", i, (unsigned long long)seed, a, b);
+    }
+    patience = 0;
+}
+
+/* Members that are spelled alike are not entered, so they may be as deep as they like. */
+static void what_is_spelled_alike_is_equal_however_deep(void) {
+    enum { DEEP = STREAM_JSON_PATCH_DEPTH + 10 };
+    char json[6 * DEEP + 20], dst[20], *p = json;
+    size_t i, len;
+    p += sprintf(p, "{\"a\":1,\"b\":");
+    for (i = 0; i < DEEP; i++) p += sprintf(p, "{\"\":");
+    *p++ = '0';
+    memset(p, '}', DEEP + 1);
+    p[DEEP + 1] = '\0';
+    CHECK_EQ(patched(false, json, json, dst, sizeof dst, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, "{}");
 }
 
 static void patches_say_what_is_wrong(void) {
@@ -1982,10 +2099,13 @@ int main(void) {
     RUN(rewriting_refuses_what_cannot_be_meant);
     RUN(rewriting_stands_where_a_value_may);
     RUN(rewriting_says_where_the_input_ends_or_breaks);
+    RUN(rewriting_looks_at_what_it_needs);
     RUN(the_examples_of_the_rfc_come_out);
     RUN(a_difference_is_said_in_few_words);
     RUN(patches_are_what_the_trees_make);
     RUN(objects_of_many_members_are_matched_in_any_order);
+    RUN(members_are_sorted_where_there_is_room);
+    RUN(what_is_spelled_alike_is_equal_however_deep);
     RUN(patches_say_what_is_wrong);
     RUN(patches_compare_what_is_broken_too);
     RUN(edited_output_fits_any_room);

@@ -400,10 +400,38 @@ static void do_patch(const void *with, size_t n, size_t piece) {
     (void)stream_json_writer_finish(&w, &len);
 }
 
+/* Members in the opposite order, an object of them in an array as well: sorted, as there is room. */
+static void do_sorted_patch(const void *with, size_t n, size_t piece) {
+    static char forth[8 * N], back[8 * N], memory[8 * N];
+    const size_t many = n / 64;
+    char *p = forth, *q = back;
+    stream_json_writer w;
+    size_t i, group, len;
+    (void)with, (void)piece;
+    p += sprintf(p, "{\"a\":{");
+    q += sprintf(q, "{\"a\":{");
+    for (group = 0; group < 2; group++) {
+        for (i = 0; i < many; i++) {
+            p += sprintf(p, "\"%05u\":1%s", (unsigned)i, i + 1 < many ? "," : group ? "}]}" : "},\"b\":[{");
+            q += sprintf(q, "\"%05u\":1%s", (unsigned)(many - 1 - i), i + 1 < many ? "," : group ? "}]}" : "},\"b\":[{");
+        }
+    }
+    stream_json_writer_init(&w, written, sizeof written);
+    if (stream_json_diff_sorted(stream_json_value_of(forth, (size_t)(p - forth)), stream_json_value_of(back, (size_t)(q - back)),
+                                &w, memory, (size_t)(p - forth)) != STREAM_OK ||
+        stream_json_writer_finish(&w, &len) != STREAM_OK || len != 2)
+        abort();
+    stream_json_writer_init(&w, written, sizeof written);
+    if (stream_json_merge_sorted(stream_json_value_of(forth, (size_t)(p - forth)), stream_json_value_of(back, (size_t)(q - back)),
+                                 &w, memory, (size_t)(q - back)) != STREAM_OK)
+        abort();
+}
+
 static void json_written(void) {
     grows_with_the_input("write", do_write, NULL, json_shapes, COUNT(json_shapes));
     grows_with_the_input("rewrite", do_rewrite, NULL, json_shapes, COUNT(json_shapes));
     grows_with_the_input("patch", do_patch, NULL, json_shapes, COUNT(json_shapes));
+    grows_with_the_input("sorted patch", do_sorted_patch, NULL, json_shapes, 1);
 }
 
 /* ---- the tools' codecs -------------------------------------------------------------------------------- */

@@ -2680,16 +2680,15 @@ await test('diff_after_a_reload_with_another_key', async () => {
 await test('diff_of_members_in_another_order_keeps_nobody_waiting', async () => {
     const n = 8000, names = Array.from({ length: n }, (_, i) => `k${i}`), back = [...names].reverse();
     const object = (keys, value = 1) => `{${keys.map((k) => `"${k}":${value}`).join()}}`;
-    const each = [ // a document, the next one of its key, and whether that goes as a patch
-        [`{"id":1,"o":${object(names)}}`, `{"id":1,"o":${object(names)},"new":1}`, true],
-        [`{"id":2,${object(names).slice(1)}`, `{"id":2,${object(back).slice(1)}`, false],
-        [`{"id":3,"o":${object(names)}}`, `{"id":3,"o":${object(back)}}`, false],
-        [`{"id":4,"o":[1,${object(names)}]}`, `{"id":4,"o":[1,${object(back)}]}`, false],
+    const each = [ // a document, the next one of its key, and what goes as a patch; null: it goes whole
+        [`{"id":1,"o":${object(names)}}`, `{"id":1,"o":${object(names)},"new":1}`, '"new":1'],
+        [`{"id":2,${object(names).slice(1)}`, `{"id":2,${object(back).slice(1)}`, ''],
+        [`{"id":3,"o":${object(names)}}`, `{"id":3,"o":${object(back)}}`, ''],
+        [`{"id":4,"o":[1,${object(names)}]}`, `{"id":4,"o":[1,${object(back)}]}`, ''],
         [`{"id":5,"o":${object(names)},"p":${object(back)}}`,
-            `{"id":5,"o":${object(back)},"p":${object(back)}}`, false],
-        [`{"id":6,"o":${object(names)}}`, `{"id":6,"o":${object(names.map((k) => 'x' + k))}}`, false],
-        [`{"id":7,"o":${object(names.slice(0, 50))}}`,
-            `{"id":7,"o":${object(back.slice(-50))},"new":1}`, true],
+            `{"id":5,"o":${object(back)},"p":${object(back)}}`, ''],
+        [`{"id":6,"o":${object(names)}}`, `{"id":6,"o":${object(names.map((k) => 'x' + k))}}`, null],
+        [`{"id":7,"o":${object(names)}}`, `{"id":7,"o":${object(back.slice(1))}}`, `"o":{"k${n - 1}":null}`],
     ];
     let socket;
     const up = await upstream((s) => { socket = s; s.write(SSE); });
@@ -2708,8 +2707,9 @@ await test('diff_of_members_in_another_order_keeps_nobody_waiting', async () => 
             await c.sees('data: 1\n\n');
             check(performance.now() - at < 2000, `${to.slice(0, 40)}: ${performance.now() - at} ms`);
             const [got] = parsed(c), data = JSON.parse(got.data);
-            equal(got.event, patch ? 'message.patch' : 'message', to.slice(0, 40));
-            const have = patch ? merged(JSON.parse(from), data) : data;
+            equal(got.event, patch === null ? 'message' : 'message.patch', to.slice(0, 40));
+            if (patch !== null) equal(got.data, `{"id":${data.id}${patch && ','}${patch}}`, 'the patch');
+            const have = patch === null ? data : merged(JSON.parse(from), data);
             check(isDeepStrictEqual(have, JSON.parse(to)), 'what it is');
             c.seen = '\r\n\r\n';
         }

@@ -7,7 +7,6 @@
 #include "relay.h"
 
 enum { MAX_PATCHED = 200, MAX_KEY = 1024 }; /* longest name and key of an event that --diff looks at */
-enum { FREE_WORK = 131072 };                /* bytes that may be passed in search of members */
 
 /* "/pointer=json" taken apart into a rule; the pointer's copy lies in `memory`. */
 static const char *parse_rule(const char *text, stream_json_rule *rule, char *memory, size_t cap) {
@@ -121,101 +120,6 @@ bool diff_keyed(const relay *r, const stream_sse_event *event) {
     return key_of(&r->filter, event).ptr != NULL;
 }
 
-/* How much work a patch would be. Members are looked for from where the last one was found, so that two
-   objects of the same order are gone through once; in another order it is the product of their lengths, and
-   nobody must be made to wait for that. */
-typedef struct member {
-    uint64_t path; /* hash */
-    size_t at;     /* in the text */
-} member;
-
-static uint64_t mix(uint64_t h, uint64_t x) { return ((h ^ x) * UINT64_C(0x9E3779B97F4A7C15)) ^ (h >> 29); }
-
-/* All members of a text that was checked, however deep, in the order they stand. False: too deep. */
-static bool list_members(stream_slice json, member *list, size_t *count) {
-    struct {
-        uint64_t path, index;
-        bool array;
-    } level[STREAM_JSON_PATCH_DEPTH], *top = level;
-    uint64_t here = 0; /* the path of the next value */
-    size_t depth = 0, i, k;
-    memset(level, 0, sizeof level[0]);
-    *count = 0;
-    for (i = 0; i < json.len; i++) {
-        char ch = json.ptr[i];
-        if (ch == '"') {
-            size_t from = i++;
-            uint64_t hash = top->path;
-            for (; json.ptr[i] != '"'; i++) {
-                hash = mix(hash, (unsigned char)json.ptr[i]);
-                if (json.ptr[i] == '\\') hash = mix(hash, (unsigned char)json.ptr[++i]);
-            }
-            for (k = i + 1; k < json.len && strchr(" \t\r\n", json.ptr[k]); k++) {
-            }
-            if (depth == 0 || top->array || k == json.len || json.ptr[k] != ':') continue;
-            here = hash;
-            list[*count].path = hash;
-            list[(*count)++].at = from;
-        } else if (ch == '{' || ch == '[') {
-            if (depth == STREAM_JSON_PATCH_DEPTH) return false;
-            top = &level[depth++];
-            top->path = mix(here, 1);
-            top->index = 0;
-            top->array = ch == '[';
-            if (top->array) here = mix(top->path, 0);
-        } else if (ch == '}' || ch == ']') {
-            depth--;
-            top = &level[depth ? depth - 1 : 0];
-        } else if (ch == ',' && top->array) {
-            here = mix(top->path, ++top->index);
-        }
-    }
-    return true;
-}
-
-/* Looks for each of a in b as a patch would, until `work` bytes have been passed. */
-static bool look_for_all(const member *a, size_t an, const member *b, size_t bn, size_t b_len,
-                         size_t *work) {
-    size_t i, at = 0;
-    for (i = 0; i < an && bn > 0; i++) {
-        size_t p = at;
-        do {
-            size_t step = (p + 1 < bn ? b[p + 1].at : b_len) - b[p].at;
-            bool found = b[p].path == a[i].path;
-            if (*work < step) return false;
-            *work -= step;
-            p = p + 1 < bn ? p + 1 : 0;
-            if (found) {
-                at = p;
-                break;
-            }
-        } while (p != at);
-    }
-    return true;
-}
-
-static size_t colons(stream_slice json) {
-    size_t n = 0, i;
-    for (i = 0; i < json.len; i++) n += json.ptr[i] == ':';
-    return n;
-}
-
-static bool bearable(relay *r, stream_slice from, stream_slice to) {
-    size_t work = FREE_WORK + 2 * (from.len + to.len), a = colons(from), b = colons(to);
-    stream_pool_buf *memory;
-    member *x, *y;
-    bool good;
-    if (a <= FREE_WORK / (to.len + 1) && b <= FREE_WORK / (from.len + 1))
-        return true; /* whatever the order */
-    if (stream_pool_acquire(r->s.pool, (a + b + 2) * sizeof *x, &memory) != STREAM_OK) return false;
-    x = (member *)(void *)memory->data;
-    y = x + a + 1;
-    good = list_members(from, x, &a) && list_members(to, y, &b) &&
-           look_for_all(x, a, y, b, to.len, &work) && look_for_all(y, b, x, a, from.len, &work);
-    stream_pool_release(memory);
-    return good;
-}
-
 /* The patch from one to the other with the key in it: true when there is one that is shorter than the
    whole. A patch cannot set null, so what has one goes whole; a string that says so costs a patch, no more.
  */
@@ -223,27 +127,30 @@ static bool make_patch(relay *r, const stream_pool_buf *from, stream_slice to, s
                        stream_pool_buf **out) {
     const filter *f = &r->filter;
     stream_json_writer w;
-    stream_pool_buf *buf;
+    stream_pool_buf *buf, *sorted;
     size_t len, head, i;
     for (i = 0; i + 4 <= to.len; i++)
         if (to.ptr[i] == 'n' && memcmp(to.ptr + i, "null", 4) == 0) return false;
-    if (!bearable(r, stream_slice_of(from->data, from->len), to) ||
-        stream_pool_acquire(r->s.pool, to.len + sizeof f->diff, &buf) != STREAM_OK)
+    if (stream_pool_acquire(r->s.pool, to.len + sizeof f->diff, &buf) != STREAM_OK) return false;
+    if (stream_pool_acquire(r->s.pool, from->len, &sorted) != STREAM_OK) {
+        stream_pool_release(buf);
         return false;
+    }
     head = (size_t)snprintf(buf->data, buf->capacity, "{\"%s\":%.*s", f->diff + 1, (int)key.len, key.ptr);
     stream_json_writer_init(&w, buf->data + head, buf->capacity - head);
     if (head + 2 < to.len &&
-        stream_json_diff(stream_json_value_of(from->data, from->len), stream_json_value_of(to.ptr, to.len),
-                         &w) == STREAM_OK &&
+        stream_json_diff_sorted(stream_json_value_of(from->data, from->len), stream_json_value_of(to.ptr, to.len),
+                                &w, sorted->data, sorted->capacity) == STREAM_OK &&
         stream_json_writer_finish(&w, &len) == STREAM_OK && head + len < to.len) {
         /* {"key":1 and {"changed":2} become one object */
         buf->data[head] = len > 2 ? ',' : '}';
         buf->len = len > 2 ? head + len : head + 1;
         *out = buf;
-        return true;
+        buf = NULL;
     }
-    stream_pool_release(buf);
-    return false;
+    stream_pool_release(sorted);
+    if (buf) stream_pool_release(buf);
+    return buf == NULL;
 }
 
 bool diff_event(relay *r, diff_state *d, const stream_sse_event *event, uint64_t number, uint64_t topic,

@@ -77,12 +77,15 @@ static bool is(stream_json_value v, const char *text) { return stream_json_equal
 /* The number of a pointer's text, kept once; -1: it is none, or there are too many. */
 static int pointer_of(mapping *m, stream_json_value v) {
     char *text = m->names + m->names_len;
+    const char *const pointer = text;
     size_t room = sizeof m->names - m->names_len, len = 0, i;
+    stream_json_value unused;
     if (v.type != STREAM_JSON_STRING ||
         stream_json_string(v, STREAM_JSON_REJECT, text, room, &len) != STREAM_OK || len >= room ||
-        (len > 0 && text[0] != '/') || memchr(text, '\0', len))
+        memchr(text, '\0', len))
         return -1;
     text[len] = '\0';
+    if (stream_json_pick("0", 1, &pointer, 1, &unused) != STREAM_OK) return -1;
     for (i = 0; i < m->pointers; i++)
         if (strcmp(m->pointer[i], text) == 0) return (int)i;
     if (m->pointers == MAPPING_POINTERS) return -1;
