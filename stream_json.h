@@ -5916,7 +5916,7 @@ static bool stream_json__same_string(stream_json_value a, stream_json_value b) {
 
 /* How a member is looked for. */
 enum {
-    STREAM_JSON__NEAR = 0, /* from where it is expected, while that takes no more than `left` */
+    STREAM_JSON__NEAR = 0, /* from where it is expected, while that is within `quota` */
     STREAM_JSON__FAR,      /* so as well, whatever it takes: there is no room to sort */
     STREAM_JSON__SORTED    /* among y's members sorted by their keys */
 };
@@ -5927,9 +5927,8 @@ typedef struct stream_json__both {
     const char *x, *y; /* behind their opening brackets */
     uint64_t paired;   /* which of y's first 64 members x has, too */
     uint32_t at;       /* the number of y's next member */
-    uint32_t left;     /* NEAR: bytes that may still be passed in vain */
-    uint32_t sorted;   /* where y's members are in the walker's memory, ... */
-    uint32_t count;    /* ... SORTED: and how many */
+    uint32_t sorted;   /* where in the walker's memory y's members are, or would be */
+    uint32_t quota;    /* SORTED: how many they are; NEAR: bytes that may still be passed in vain */
     uint8_t way;
     bool second;       /* x is through */
     bool array;
@@ -5973,7 +5972,7 @@ static stream_status stream_json__walk_into(stream_json__walker *k, stream_json_
     level->array = y.type == STREAM_JSON_ARRAY;
     level->sorted = k->used;
     level->way = k->used < k->room ? STREAM_JSON__NEAR : STREAM_JSON__FAR;
-    level->left = STREAM_JSON__PATIENCE(y.len);
+    level->quota = STREAM_JSON__PATIENCE(y.len);
     level->y = k->y = y.ptr + 1;
     if (x.type == y.type) level->x = k->x = x.ptr + 1;
     return STREAM_OK;
@@ -6052,7 +6051,7 @@ static int stream_json__order_of_keys(const stream_json__walker *k, const stream
 static uint32_t *stream_json__walk_search(const stream_json__walker *k, const stream_json__both *level,
                                           stream_json_value key) {
     uint32_t *from = k->sorted + level->sorted;
-    size_t n = level->count;
+    size_t n = level->quota;
     while (n > 0) {
         bool broken = false;
         const int order = stream_json__order_of_key(k, level, from[n / 2], key.ptr, key.ptr + key.len, &broken);
@@ -6092,7 +6091,7 @@ static bool stream_json__walk_sort(stream_json__walker *k, stream_json__both *le
         }
         member[at] = moved;
     }
-    level->count = n;
+    level->quota = n;
     k->used = level->sorted + n;
     for (p = level->x; p < k->x && stream_json__walk_step(&p, level->x, k->x_end, false, &key, &value) == STREAM_OK;) {
         uint32_t *const found = stream_json__walk_search(k, level, key);
@@ -6108,7 +6107,7 @@ static stream_status stream_json__walk_look(stream_json__walker *k, stream_json_
     const char *p;
     while (level->way != STREAM_JSON__SORTED) {
         const stream_status status = stream_json__walk_find(
-            &k->y, level->y, k->y_end, &level->at, level->way == STREAM_JSON__NEAR ? &level->left : NULL, key, y);
+            &k->y, level->y, k->y_end, &level->at, level->way == STREAM_JSON__NEAR ? &level->quota : NULL, key, y);
         if (status == STREAM_OK) {
             if (level->at < 64) level->paired |= UINT64_C(1) << level->at;
             level->at += level->at < UINT32_MAX;
@@ -6133,7 +6132,7 @@ static bool stream_json__walk_had(stream_json__walker *k, stream_json__both *lev
         uint32_t unused = 0;
         if (n < 64 || !level->x) return n < 64 && (level->paired >> n & 1);
         status = stream_json__walk_find(&k->again, level->x, k->x_end, &unused,
-                                        level->way == STREAM_JSON__NEAR ? &level->left : NULL, key, &other);
+                                        level->way == STREAM_JSON__NEAR ? &level->quota : NULL, key, &other);
         if (status != STREAM_FULL) return status == STREAM_OK;
         level->way = stream_json__walk_sort(k, level) ? STREAM_JSON__SORTED : STREAM_JSON__FAR;
     }

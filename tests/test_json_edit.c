@@ -1894,6 +1894,8 @@ static void objects_of_many_members_are_matched_in_any_order(void) {
 static void members_are_sorted_where_there_is_room(void) {
     static char a[20000], b[20000], dst[80000];
     static const char *const spelling[] = {"key%u", "\\u006bey%u", "key\\q%u", "key\\u01%u", "\\\\%u", "%u\xC3\xA9"};
+    static const char *const shape[] = {"\":[{\"z\":%u,\"y\":[],\"x\":1}]", "\":[{\"x\":1,\"y\":[],\"z\":%u}]",
+                                        "\":%u", "\":{\"x\":%u}"};
     size_t i, documents = scaled(400), side, len;
     for (i = 0; i < documents && !test.failures; i++) {
         uint64_t seed = seed_of(i + 31000000), random = seed;
@@ -1917,10 +1919,7 @@ static void members_are_sorted_where_there_is_room(void) {
                     if (n) *p++ = ',';
                     *p++ = '"';
                     p += sprintf(p, spelling[broken ? below(&random, kinds) : 0], (unsigned)at[n] + (gone ? 1000 : 0));
-                    p += sprintf(p, n % 5 == 1          ? side ? "\":[{\"x\":1,\"y\":[],\"z\":%u}]" : "\":[{\"z\":%u,\"y\":[],\"x\":1}]"
-                                    : below(&random, 30) ? "\":%u"
-                                                         : "\":{\"x\":%u}",
-                                 (unsigned)at[n]);
+                    p += sprintf(p, shape[n % 5 == 1 ? side : below(&random, 30) ? 2 : 3], (unsigned)at[n]);
                 }
                 p += sprintf(p, group == 2 ? "}]" : "}");
             }
@@ -1929,7 +1928,8 @@ static void members_are_sorted_where_there_is_room(void) {
         for (side = 0; side < 2; side++) { /* the patch; and one object laid over the other */
             patience = 0;
             stream_json_writer_init(&w, dst, sizeof dst);
-            CHECK_EQ(side ? stream_json_merge(value(a), value(b), &w) : stream_json_diff(value(a), value(b), &w), STREAM_OK);
+            CHECK_EQ(side ? stream_json_merge(value(a), value(b), &w) : stream_json_diff(value(a), value(b), &w),
+                     STREAM_OK);
             CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
             for (patience = 0; patience < 3000; patience = 3 * patience + 1)
                 sorted_as_well(side, value(a), value(b), below(&random, 2) ? 500 : below(&random, 200), dst, len);

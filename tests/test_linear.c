@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT-0
-   What is done grows with the input and no faster, whatever the input and however it is cut. Counted, not timed:
-   every basic block of the headers and of the tools' codecs that is gone through, and a sixteenth of every byte
-   that the C library moves or looks at for them. Twice as much input may cost twice as much: from 2n to 4n bytes
-   2.2 times what it costs from n to 2n, where a square would be 4.
+   What is done grows with the input and no faster, whatever the input and however it is cut. Counted, not
+   timed: every basic block of the headers and of the tools' codecs that is gone through, and a sixteenth of
+   every byte that the C library moves or looks at for them. Twice as much input may cost twice as much:
+   from 2n to 4n bytes 2.2 times what it costs from n to 2n, where a square would be 4.
 
    Build: cc -c tests/count_blocks.c
           cc -fsanitize-coverage=trace-pc -I. -Iexamples/common tests/test_linear.c count_blocks.o */
@@ -13,8 +13,12 @@
 extern unsigned long long count_blocks;
 
 static void looked_at(size_t n) { count_blocks += n / 16; }
-static void *counted_memcpy(void *to, const void *from, size_t n) { return looked_at(n), memcpy(to, from, n); }
-static void *counted_memmove(void *to, const void *from, size_t n) { return looked_at(n), memmove(to, from, n); }
+static void *counted_memcpy(void *to, const void *from, size_t n) {
+    return looked_at(n), memcpy(to, from, n);
+}
+static void *counted_memmove(void *to, const void *from, size_t n) {
+    return looked_at(n), memmove(to, from, n);
+}
 static void *counted_memset(void *to, int byte, size_t n) { return looked_at(n), memset(to, byte, n); }
 static int counted_memcmp(const void *a, const void *b, size_t n) { return looked_at(n), memcmp(a, b, n); }
 static const void *counted_memchr(const void *in, int byte, size_t n) {
@@ -24,11 +28,11 @@ static const void *counted_memchr(const void *in, int byte, size_t n) {
 }
 static void *counted_realloc(void *p, size_t n) { return looked_at(n), realloc(p, n); }
 
-#define memcpy counted_memcpy
+#define memcpy  counted_memcpy
 #define memmove counted_memmove
-#define memset counted_memset
-#define memcmp counted_memcmp
-#define memchr counted_memchr
+#define memset  counted_memset
+#define memcmp  counted_memcmp
+#define memchr  counted_memchr
 #define realloc counted_realloc
 #define STREAM_IMPLEMENTATION
 #include "stream.h"
@@ -45,7 +49,7 @@ static void *counted_realloc(void *p, size_t n) { return looked_at(n), realloc(p
 #undef realloc
 #include "test.h"
 
-/* ---- what is measured, and with what ------------------------------------------------------------------ */
+/* ---- what is measured, and with what ---------------------------------------------------------------- */
 
 enum { N = 12288 }; /* 1024 levels, the deepest, are behind it in every shape */
 
@@ -56,7 +60,8 @@ typedef struct shape {
     size_t unit_len;
 } shape;
 
-#define SHAPE(head, unit) {head, sizeof(head) - 1, unit, sizeof(unit) - 1}
+#define SHAPE(head, unit)                                                                                  \
+    { head, sizeof(head) - 1, unit, sizeof(unit) - 1 }
 
 static char text[4 * N + 64];
 
@@ -75,13 +80,15 @@ static unsigned long long cost(doing what, const void *with, size_t n, size_t pi
     return count_blocks - before;
 }
 
-static void grows_with_the_input(const char *name, doing what, const void *with, const shape *shapes, size_t count) {
+static void grows_with_the_input(const char *name, doing what, const void *with, const shape *shapes,
+                                 size_t count) {
     static const size_t pieces[] = {1, 61, 4096, 4 * N};
     size_t i, k;
     for (i = 0; i < count; i++) {
         shape_text(&shapes[i]);
         for (k = 0; k < COUNT(pieces); k++) {
-            const unsigned long long one = cost(what, with, N, pieces[k]), two = cost(what, with, 2 * N, pieces[k]),
+            const unsigned long long one = cost(what, with, N, pieces[k]),
+                                     two = cost(what, with, 2 * N, pieces[k]),
                                      four = cost(what, with, 4 * N, pieces[k]);
             const bool linear = one > 0 && four <= two + (two - one) * 22 / 10 + N / 8;
             if (!linear) {
@@ -107,7 +114,7 @@ static void feed_all(stream_decoder d, size_t n, size_t piece) {
     while (d.next(d.self, &item) != STREAM_END) continue;
 }
 
-/* ---- stream.h ----------------------------------------------------------------------------------------- */
+/* ---- stream.h --------------------------------------------------------------------------------------- */
 
 static void do_lines(const void *with, size_t n, size_t piece) {
     stream_lines lines;
@@ -117,8 +124,9 @@ static void do_lines(const void *with, size_t n, size_t piece) {
 }
 
 static void lines(void) {
-    static const shape shapes[] = {SHAPE("", "\n"), SHAPE("", "\r"), SHAPE("", "\r\n"), SHAPE("", "d"),
-                                   SHAPE("", "ab\r"), SHAPE("", "a line of text\n"), SHAPE("\n", "\0")};
+    static const shape shapes[] = {SHAPE("", "\n"),  SHAPE("", "\r"),   SHAPE("", "\r\n"),
+                                   SHAPE("", "d"),   SHAPE("", "ab\r"), SHAPE("", "a line of text\n"),
+                                   SHAPE("\n", "\0")};
     stream_lines_desc desc;
     memset(&desc, 0, sizeof desc);
     grows_with_the_input("lines", do_lines, &desc, shapes, COUNT(shapes));
@@ -134,8 +142,11 @@ static void do_frames(const void *with, size_t n, size_t piece) {
 }
 
 static void frames(void) {
-    static const shape shapes[] = {SHAPE("", "\1\0\0\0\0"), SHAPE("", "\1\0\0\0\1x"), SHAPE("\1\0\17\377\377", "x"),
-                                   SHAPE("\1\377\377\377\377", "x"), SHAPE("", "\377"),
+    static const shape shapes[] = {SHAPE("", "\1\0\0\0\0"),
+                                   SHAPE("", "\1\0\0\0\1x"),
+                                   SHAPE("\1\0\17\377\377", "x"),
+                                   SHAPE("\1\377\377\377\377", "x"),
+                                   SHAPE("", "\377"),
                                    SHAPE("", "\1\0\0\0\40a payload of some length and more")};
     stream_frame_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -152,11 +163,24 @@ static void do_sse(const void *with, size_t n, size_t piece) {
 }
 
 static void sse(void) {
-    static const shape shapes[] = {SHAPE("", "\r"), SHAPE("", "\n"), SHAPE("", "\r\n"), SHAPE("", "data\n"),
-                                   SHAPE("", "data:\r"), SHAPE("", "d"), SHAPE("data: ", "d"), SHAPE("data:", "\0"),
-                                   SHAPE("", ":"), SHAPE("", ":\n"), SHAPE("", "id: 1\n"), SHAPE("", "id: 1\r\r"),
-                                   SHAPE("id: ", "1"), SHAPE("event: ", "e"), SHAPE("", "event:a\r\n"),
-                                   SHAPE("retry: ", "1"), SHAPE("", "retry: 1\r"), SHAPE("", "data: 12\n\n"),
+    static const shape shapes[] = {SHAPE("", "\r"),
+                                   SHAPE("", "\n"),
+                                   SHAPE("", "\r\n"),
+                                   SHAPE("", "data\n"),
+                                   SHAPE("", "data:\r"),
+                                   SHAPE("", "d"),
+                                   SHAPE("data: ", "d"),
+                                   SHAPE("data:", "\0"),
+                                   SHAPE("", ":"),
+                                   SHAPE("", ":\n"),
+                                   SHAPE("", "id: 1\n"),
+                                   SHAPE("", "id: 1\r\r"),
+                                   SHAPE("id: ", "1"),
+                                   SHAPE("event: ", "e"),
+                                   SHAPE("", "event:a\r\n"),
+                                   SHAPE("retry: ", "1"),
+                                   SHAPE("", "retry: 1\r"),
+                                   SHAPE("", "data: 12\n\n"),
                                    SHAPE("", "id: 7\nevent: delta\ndata: {\"text\":\"word\"}\n\n")};
     stream_sse_desc desc;
     int blocks;
@@ -183,7 +207,8 @@ static void do_sse_write(const void *with, size_t n, size_t piece) {
 }
 
 static void sse_written(void) {
-    static const shape shapes[] = {SHAPE("", "\r"), SHAPE("", "\n"), SHAPE("", "\r\n"), SHAPE("", "d"), SHAPE("", "d\r")};
+    static const shape shapes[] = {SHAPE("", "\r"), SHAPE("", "\n"), SHAPE("", "\r\n"), SHAPE("", "d"),
+                                   SHAPE("", "d\r")};
     grows_with_the_input("sse written", do_sse_write, NULL, shapes, COUNT(shapes));
 }
 
@@ -205,25 +230,69 @@ static void do_rows(const void *with, size_t n, size_t piece) {
 }
 
 static void text_of_any_kind(void) {
-    static const shape shapes[] = {SHAPE("", "a"), SHAPE("", "\303\251"), SHAPE("", "\360\237\230\200"), SHAPE("", "\n"),
-                                   SHAPE("", "a\n"), SHAPE("", "row\nraw\n"), SHAPE("", "\200")};
+    static const shape shapes[] = {SHAPE("", "a"),   SHAPE("", "\303\251"), SHAPE("", "\360\237\230\200"),
+                                   SHAPE("", "\n"),  SHAPE("", "a\n"),      SHAPE("", "row\nraw\n"),
+                                   SHAPE("", "\200")};
     grows_with_the_input("utf8", do_utf8, NULL, shapes, COUNT(shapes));
     grows_with_the_input("rows", do_rows, NULL, shapes, COUNT(shapes));
 }
 
-/* ---- stream_json.h ------------------------------------------------------------------------------------ */
+/* ---- stream_json.h ---------------------------------------------------------------------------------- */
 
 static const shape json_shapes[] = {
-    SHAPE("", "["), SHAPE("", "]"), SHAPE("", "{\"a\":"), SHAPE("", "[]"), SHAPE("[", "[],"), SHAPE("[", "[[]],"),
-    SHAPE("", "{}\n"), SHAPE("", "}{"), SHAPE("", "[\n"), SHAPE("", "\n"), SHAPE("", "\r"), SHAPE("", " "), SHAPE("[", " "),
-    SHAPE("", "\\"), SHAPE("\"", "\\"), SHAPE("[\"", "\\\\"), SHAPE("\"", "\\\""), SHAPE("", "\""), SHAPE("[", "\"\","),
-    SHAPE("\"", "\\u0041"), SHAPE("\"", "\\ud83d\\ude00"), SHAPE("\"", "\303\251"), SHAPE("\"", "\377"), SHAPE("\"", "a"),
-    SHAPE("{\"", "key"), SHAPE("{", "\"a\":1,"), SHAPE("", "1"), SHAPE("[", "1,"), SHAPE("[", "1234567890,"), SHAPE("0.", "0"),
-    SHAPE("", "-"), SHAPE("", "1 "), SHAPE("", "true"), SHAPE("[", "null,"), SHAPE("", "nul"), SHAPE("", "noise"),
-    SHAPE("", "not json\n"), SHAPE("", "x[1]"), SHAPE("", "x {\n"), SHAPE("", "[1}"), SHAPE("f() {", "\n x"), SHAPE("", "\36"), SHAPE("", "\36[1]"), SHAPE("", "$"), SHAPE("", "1$"),
-    SHAPE("", "{\"type\":\"delta\",\"n\":12}\n"), SHAPE("", "{\"a\":1}\n{\"b\":[true,\"x\"]}\n"), SHAPE("", "{\"a\":[1,2}\n"),
-    SHAPE("", "{\"type\":\"delta\",\"event\":{\"delta\":{\"text\":\"a \\\"word\\\" or two\"}},\"id\":123456}\n"),
-    SHAPE("{\"type\":\"", "text without an end "), SHAPE("{\"event\":{\"delta\":{\"text\":\"", "text, \\\"quoted\\\" ")};
+    SHAPE("", "["),
+    SHAPE("", "]"),
+    SHAPE("", "{\"a\":"),
+    SHAPE("", "[]"),
+    SHAPE("[", "[],"),
+    SHAPE("[", "[[]],"),
+    SHAPE("", "{}\n"),
+    SHAPE("", "}{"),
+    SHAPE("", "[\n"),
+    SHAPE("", "\n"),
+    SHAPE("", "\r"),
+    SHAPE("", " "),
+    SHAPE("[", " "),
+    SHAPE("", "\\"),
+    SHAPE("\"", "\\"),
+    SHAPE("[\"", "\\\\"),
+    SHAPE("\"", "\\\""),
+    SHAPE("", "\""),
+    SHAPE("[", "\"\","),
+    SHAPE("\"", "\\u0041"),
+    SHAPE("\"", "\\ud83d\\ude00"),
+    SHAPE("\"", "\303\251"),
+    SHAPE("\"", "\377"),
+    SHAPE("\"", "a"),
+    SHAPE("{\"", "key"),
+    SHAPE("{", "\"a\":1,"),
+    SHAPE("", "1"),
+    SHAPE("[", "1,"),
+    SHAPE("[", "1234567890,"),
+    SHAPE("0.", "0"),
+    SHAPE("", "-"),
+    SHAPE("", "1 "),
+    SHAPE("", "true"),
+    SHAPE("[", "null,"),
+    SHAPE("", "nul"),
+    SHAPE("", "noise"),
+    SHAPE("", "not json\n"),
+    SHAPE("", "x[1]"),
+    SHAPE("", "x {\n"),
+    SHAPE("", "[1}"),
+    SHAPE("f() {", "\n x"),
+    SHAPE("", "\36"),
+    SHAPE("", "\36[1]"),
+    SHAPE("", "$"),
+    SHAPE("", "1$"),
+    SHAPE("", "{\"type\":\"delta\",\"n\":12}\n"),
+    SHAPE("", "{\"a\":1}\n{\"b\":[true,\"x\"]}\n"),
+    SHAPE("", "{\"a\":[1,2}\n"),
+    SHAPE(
+        "",
+        "{\"type\":\"delta\",\"event\":{\"delta\":{\"text\":\"a \\\"word\\\" or two\"}},\"id\":123456}\n"),
+    SHAPE("{\"type\":\"", "text without an end "),
+    SHAPE("{\"event\":{\"delta\":{\"text\":\"", "text, \\\"quoted\\\" ")};
 
 static void do_json(const void *with, size_t n, size_t piece) {
     stream_json json;
@@ -234,7 +303,8 @@ static void do_json(const void *with, size_t n, size_t piece) {
 
 static void json_frames(bool strict) {
     static const char *const kernels[] = {NULL, "scalar"};
-    static const stream_json_mode modes[] = {STREAM_JSON_NDJSON, STREAM_JSON_CONCATENATED, STREAM_JSON_DOLLAR, STREAM_JSON_RS};
+    static const stream_json_mode modes[] = {STREAM_JSON_NDJSON, STREAM_JSON_CONCATENATED,
+                                             STREAM_JSON_DOLLAR, STREAM_JSON_RS};
     size_t i, k, limit;
     for (k = 0; k < COUNT(kernels); k++) {
         for (i = 0; i < COUNT(modes); i++) {
@@ -245,7 +315,8 @@ static void json_frames(bool strict) {
                 desc.strict = strict;
                 desc.kernel = kernels[k];
                 desc.max_len = limit * 100;
-                grows_with_the_input(kernels[k] ? kernels[k] : "vectors", do_json, &desc, json_shapes, COUNT(json_shapes));
+                grows_with_the_input(kernels[k] ? kernels[k] : "vectors", do_json, &desc, json_shapes,
+                                     COUNT(json_shapes));
             }
         }
     }
@@ -258,7 +329,8 @@ static void do_check(const void *with, size_t n, size_t piece) {
     stream_json_checker checker;
     size_t at;
     if (stream_json_checker_init(&checker, (const char *)with) != STREAM_OK) abort();
-    for (at = 0; at < n; at += piece) stream_json_checker_feed(&checker, text + at, n - at < piece ? n - at : piece);
+    for (at = 0; at < n; at += piece)
+        stream_json_checker_feed(&checker, text + at, n - at < piece ? n - at : piece);
 }
 
 static void json_checked(void) {
@@ -273,7 +345,8 @@ static void json_checked(void) {
 
 /* What is no JSON is told soon, however much of it there is. */
 static void json_checked_no_further_than_a_fault(void) {
-    static const shape faulty[] = {SHAPE("[1}", "2,"), SHAPE("[", "\"a\":1,"), SHAPE("[\"\\x", "text "), SHAPE("[nil", "[")};
+    static const shape faulty[] = {SHAPE("[1}", "2,"), SHAPE("[", "\"a\":1,"), SHAPE("[\"\\x", "text "),
+                                   SHAPE("[nil", "[")};
     size_t i;
     for (i = 0; i < COUNT(faulty); i++) {
         shape_text(&faulty[i]);
@@ -294,8 +367,8 @@ static void do_view(const void *with, size_t n, size_t piece) {
         const stream_json_field *field = &view.field[1];
         stream_json_view_feed(&view, text + at, n - at < piece ? n - at : piece);
         if (field->safe > done)
-            (void)stream_json_unescape(text + field->offset + 1 + done, field->safe - done, STREAM_JSON_REPLACE, shown,
-                                       sizeof shown, &len);
+            (void)stream_json_unescape(text + field->offset + 1 + done, field->safe - done,
+                                       STREAM_JSON_REPLACE, shown, sizeof shown, &len);
         done = field->safe;
     }
 }
@@ -306,7 +379,8 @@ static void do_pick(const void *with, size_t n, size_t piece) {
     size_t at;
     (void)with;
     if (piece >= 4096) piece = n;
-    for (at = 0; at < n; at += piece) (void)stream_json_pick(text + at, n - at < piece ? n - at : piece, wanted, COUNT(wanted), out);
+    for (at = 0; at < n; at += piece)
+        (void)stream_json_pick(text + at, n - at < piece ? n - at : piece, wanted, COUNT(wanted), out);
 }
 
 static void do_picker(const void *with, size_t n, size_t piece) {
@@ -316,7 +390,8 @@ static void do_picker(const void *with, size_t n, size_t piece) {
     (void)with;
     if (stream_json_picker_init(&picker, wanted, COUNT(wanted)) != STREAM_OK) abort();
     if (piece >= 4096) piece = n;
-    for (at = 0; at < n; at += piece) (void)stream_json_picker_pick(&picker, text + at, n - at < piece ? n - at : piece, out);
+    for (at = 0; at < n; at += piece)
+        (void)stream_json_picker_pick(&picker, text + at, n - at < piece ? n - at : piece, out);
 }
 
 /* Every member or element, each read as what it is. */
@@ -359,10 +434,13 @@ static void do_write(const void *with, size_t n, size_t piece) {
     for (way = 0; way < 2; way++) {
         stream_json_writer w;
         size_t at, len;
-        if (way) stream_json_writer_init_flush(&w, written, 64, flushed, NULL);
-        else stream_json_writer_init(&w, written, sizeof written);
+        if (way)
+            stream_json_writer_init_flush(&w, written, 64, flushed, NULL);
+        else
+            stream_json_writer_init(&w, written, sizeof written);
         stream_json_write_array(&w);
-        for (at = 0; at < n; at += piece) stream_json_write_string(&w, text + at, n - at < piece ? n - at : piece);
+        for (at = 0; at < n; at += piece)
+            stream_json_write_string(&w, text + at, n - at < piece ? n - at : piece);
         stream_json_write_end(&w);
         (void)stream_json_writer_finish(&w, &len);
         stream_json_writer_init(&w, written, sizeof written);
@@ -413,17 +491,22 @@ static void do_sorted_patch(const void *with, size_t n, size_t piece) {
     for (group = 0; group < 2; group++) {
         for (i = 0; i < many; i++) {
             p += sprintf(p, "\"%05u\":1%s", (unsigned)i, i + 1 < many ? "," : group ? "}]}" : "},\"b\":[{");
-            q += sprintf(q, "\"%05u\":1%s", (unsigned)(many - 1 - i), i + 1 < many ? "," : group ? "}]}" : "},\"b\":[{");
+            q += sprintf(q, "\"%05u\":1%s", (unsigned)(many - 1 - i),
+                         i + 1 < many ? ","
+                         : group      ? "}]}"
+                                      : "},\"b\":[{");
         }
     }
     stream_json_writer_init(&w, written, sizeof written);
-    if (stream_json_diff_sorted(stream_json_value_of(forth, (size_t)(p - forth)), stream_json_value_of(back, (size_t)(q - back)),
-                                &w, memory, (size_t)(p - forth)) != STREAM_OK ||
+    if (stream_json_diff_sorted(stream_json_value_of(forth, (size_t)(p - forth)),
+                                stream_json_value_of(back, (size_t)(q - back)), &w, memory,
+                                (size_t)(p - forth)) != STREAM_OK ||
         stream_json_writer_finish(&w, &len) != STREAM_OK || len != 2)
         abort();
     stream_json_writer_init(&w, written, sizeof written);
-    if (stream_json_merge_sorted(stream_json_value_of(forth, (size_t)(p - forth)), stream_json_value_of(back, (size_t)(q - back)),
-                                 &w, memory, (size_t)(q - back)) != STREAM_OK)
+    if (stream_json_merge_sorted(stream_json_value_of(forth, (size_t)(p - forth)),
+                                 stream_json_value_of(back, (size_t)(q - back)), &w, memory,
+                                 (size_t)(q - back)) != STREAM_OK)
         abort();
 }
 
@@ -434,7 +517,7 @@ static void json_written(void) {
     grows_with_the_input("sorted patch", do_sorted_patch, NULL, json_shapes, 1);
 }
 
-/* ---- the tools' codecs -------------------------------------------------------------------------------- */
+/* ---- the tools' codecs ------------------------------------------------------------------------------ */
 
 static void do_http(const void *with, size_t n, size_t piece) {
     http h;
@@ -445,8 +528,12 @@ static void do_http(const void *with, size_t n, size_t piece) {
 
 static void http_messages(void) {
 #define HEAD "POST / HTTP/1.1\r\nHost: a\r\n"
-    static const shape shapes[] = {SHAPE("", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHAPE("GET /", "a"), SHAPE(HEAD, "a: b\r\n"),
-                                   SHAPE(HEAD "a: ", "b"), SHAPE("", "\r\n"), SHAPE(HEAD "Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
+    static const shape shapes[] = {SHAPE("", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                                   SHAPE("GET /", "a"),
+                                   SHAPE(HEAD, "a: b\r\n"),
+                                   SHAPE(HEAD "a: ", "b"),
+                                   SHAPE("", "\r\n"),
+                                   SHAPE(HEAD "Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
                                    SHAPE(HEAD "Transfer-Encoding: chunked\r\n\r\n", "1;a=b\r\nx\r\n"),
                                    SHAPE(HEAD "Transfer-Encoding: chunked\r\n\r\n1;a=", "b"),
                                    SHAPE(HEAD "Transfer-Encoding: chunked\r\n\r\n0\r\n", "a: b\r\n"),
@@ -472,8 +559,9 @@ static void do_websocket(const void *with, size_t n, size_t piece) {
 }
 
 static void websocket_frames(void) {
-    static const shape shapes[] = {SHAPE("", "\202\200\0\0\0\0"), SHAPE("\2\200\0\0\0\0", "\0\200\0\0\0\0"), SHAPE("", "\211\200\0\0\0\0"),
-                                   SHAPE("", "\201\201\1\2\3\4\140"), SHAPE("\202\377\0\0\0\0\0\17\377\377\1\2\3\4", "x")};
+    static const shape shapes[] = {SHAPE("", "\202\200\0\0\0\0"), SHAPE("\2\200\0\0\0\0", "\0\200\0\0\0\0"),
+                                   SHAPE("", "\211\200\0\0\0\0"), SHAPE("", "\201\201\1\2\3\4\140"),
+                                   SHAPE("\202\377\0\0\0\0\0\17\377\377\1\2\3\4", "x")};
     grows_with_the_input("websocket", do_websocket, NULL, shapes, COUNT(shapes));
 }
 
