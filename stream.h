@@ -141,7 +141,7 @@ CONTENTS (search for the banner)
 #define STREAM__TEXT_OF(x) #x
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM__UNUSED __attribute__((unused))
+#define STREAM__UNUSED __attribute__((__unused__))
 #else
 #define STREAM__UNUSED
 #endif
@@ -383,7 +383,7 @@ extern "C" {
    A test may replace this block (STREAM__ATOMICS defined) by one that plays other threads' parts. */
 typedef struct stream__a64 {
 #if defined(__GNUC__) || defined(__clang__)
-    __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
+    __attribute__((__aligned__(8))) /* the i386 ABI would give it 4, and a word across two lines */
 #endif
     uint64_t v;
 } stream__a64;
@@ -2096,8 +2096,8 @@ STREAM_API stream_slice stream_slice_text(const char *text) {
 #endif
 
 #if STREAM__SIMD_X86
-#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
-#define STREAM__AVX512 __attribute__((target("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#define STREAM__AVX2 __attribute__((__target__("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#define STREAM__AVX512 __attribute__((__target__("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
 
 static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
@@ -7708,7 +7708,7 @@ static int stream__splice_drain(stream_splice *s, int mid, int to, uint32_t flag
 }
 
 static int stream__splice_through(stream_splice *s, size_t max, size_t *moved) {
-    size_t done, unused;
+    size_t done, nothing;
     ptrdiff_t n;
     int to, second;
     for (;;) {
@@ -7738,10 +7738,10 @@ static int stream__splice_through(stream_splice *s, size_t max, size_t *moved) {
         s->bytes += done;
         s->spliced += done;
         if (to != STREAM_OK && to != STREAM_FULL) return to;
-        unused = 0;
+        nothing = 0;
         second = s->desc.tee < 0 ? (int)STREAM_OK
                                  : stream__splice_drain(s, s->mid_tee[0], s->desc.tee, s->tee_flags,
-                                                        &s->in_mid_tee, s->in_mid_tee, &unused);
+                                                        &s->in_mid_tee, s->in_mid_tee, &nothing);
         if (to == STREAM_FULL) s->blocked = s->desc.to;
         if (second != STREAM_OK && second != STREAM_FULL) return second;
         if (to == STREAM_FULL || second == STREAM_FULL) return STREAM_FULL;

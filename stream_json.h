@@ -75,7 +75,8 @@ LIMITS
 CONFIGURATION (define before including, the same in every file)
 
     STREAM_JSON_IMPLEMENTATION  emit the function bodies here                  (one file only)
-    STREAM_STATIC               make every function static                     (each file that includes)
+    STREAM_STATIC               make every function static: then each file     off
+                                that includes has the bodies, too
     STREAM_API                  linkage of public functions                    extern
     STREAM_NO_MALLOC            no default allocator: give one, or memory      off
     STREAM_NO_SIMD              the scalar kernel only                         off
@@ -83,9 +84,11 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_JSON_NO_STRICT       a desc that says `strict` is refused: a linker off
                                 that collects unused sections leaves the
                                 checker out, more than half of framing's flash
-    STREAM_JSON_KERNEL          the kernel of a desc that names none           NULL: the best there is
-    STREAM_JSON_SHAPE           bytes of a record that a picker, or strict     512
-                                framing, compares the next one with
+    STREAM_JSON_KERNEL          the kernel, by name, where a desc names none   NULL: the best there is,
+                                and of all that has no desc                    as where there is no such one
+    STREAM_JSON_SHAPE           bytes of a record that a picker, strict        512, of 1 to 16384
+                                framing, and framing without vectors,
+                                compare the next one with
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                                 what the default allocator calls               malloc, realloc, free
 
@@ -126,7 +129,7 @@ CONTENTS (search for the banner)
 #define STREAM__TEXT_OF(x) #x
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM__UNUSED __attribute__((unused))
+#define STREAM__UNUSED __attribute__((__unused__))
 #else
 #define STREAM__UNUSED
 #endif
@@ -380,7 +383,8 @@ typedef enum stream_json_type {
      E_INVALID     with strict: a value, framed as ever, whose inside is not JSON; stream_json_error() tells
      E_TRUNCATED   an object or array that its record's end, or the input's, cut off: the bytes there
                    were, without one CR before the LF. At the input's end also a scalar that could still
-                   have become whole, and a bracket that could still have begun a value.
+                   have become whole, and a bracket that could still have begun a value; in RS mode also a
+                   scalar that no white space ends (RFC 7464: it may have been cut).
      E_TOO_LONG    a value or noise over max_len: the first max_len bytes; size is its full length
      E_TOO_DEEP    an object or array nested over max_depth: its bytes, as far as max_len allows
      E_NOMEM       the allocator refused while it was assembled: the head that could be kept
@@ -394,11 +398,14 @@ typedef enum stream_json_type {
                    a value or ] (after a bare value white space, a comma or ]). So `[INFO] {"a":1}` is
                    noise and an object, and so is `x{"a":1}`. After noise this must show within 32 bytes.
      a scalar      NDJSON, DOLLAR: when it follows no noise and ends its record, so that a log line
-                   which begins with a number or a quote stays noise: `12 {}` is noise and an object.
+                   which begins with a number or a quote stays noise: `12 {}` is noise and an object. A
+                   quote that begins a record begins a string: `"{}" x` is noise as a whole, and so is
+                   what stands behind one that is never closed, up to the record's end.
+                   RS: the same, and before white space it is whole.
                    CONCATENATED: wherever no noise precedes it; a bare one ends before white space,
                    a bracket, a comma or a quote. `12` at the end of a fragment may go on: MORE.
 
-   In DOLLAR and CONCATENATED mode noise that began like a value may hold a line feed: `f() {` LF `x`.
+   Except in NDJSON mode noise that began like a value may hold a line feed: `f() {` LF `x`.
 
    In NDJSON mode strict framing, and framing without vectors, compares each record with those before it: where only
    numbers, literals and strings differ, just these are checked. It makes no difference to what comes out. Of a record
@@ -419,12 +426,13 @@ typedef enum stream_json_mode {
 
 typedef struct stream_json_desc {
     stream_json_mode mode;
-    size_t max_len;             /* longest value or noise handed out whole, bytes; 0: 1 MiB */
+    size_t max_len;             /* longest value or noise handed out whole, bytes, at most SIZE_MAX / 4;
+                                   0: 1 MiB, or all that memory has room for */
     size_t max_depth;           /* deepest nesting; 0: 512; with strict at most STREAM_JSON_CHECK_DEPTH */
     bool strict;                /* check as well: OK is a valid value, E_INVALID one that is not */
     size_t first_len;           /* first assembly buffer, bytes; 0: 4 KiB; doubles from there */
     void *memory;               /* NULL, or the assembly buffer: then nothing is ever allocated */
-    size_t memory_len;          /* its size: max_len becomes at most memory_len - STREAM_JSON_SLACK */
+    size_t memory_len;          /* its size, above STREAM_JSON_SLACK: max_len becomes at most the rest */
     stream_allocator allocator; /* zero: malloc */
     const char *kernel;         /* NULL: the best there is; else "scalar", "sse2", "avx2", "avx512", "neon" */
 } stream_json_desc;
@@ -551,10 +559,10 @@ STREAM_API stream_status stream_json_finish(stream_json *json);
 STREAM_API uint64_t stream_json_open(const stream_json *json);
 /* After MORE: what has arrived of the object or array that is still open, for a partial view (below) or to show it.
    item is filled as by next: ptr is valid until the next call on json, size counts the bytes so far, len stays at
-   max_len when there are more. OK; EMPTY when none is open, as yet; E_STATE before MORE. Constant time. */
+   max_len when there are more, or at what memory there was for; in NDJSON mode a CR comes with the byte behind it. OK; EMPTY when none is open, as yet; E_STATE before MORE. Constant time. */
 STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *item);
 /* After E_INVALID, until a later one: what is wrong, constant text, and the stream offset of the first byte that
-   cannot stand where it stands. NULL when there was none. Only with strict. */
+   cannot stand where it stands (offset may be NULL). NULL when there was none. Only with strict. */
 STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset);
 /* The same decoder behind function pointers. */
 STREAM_API stream_decoder stream_json_decoder(stream_json *json);
@@ -570,7 +578,7 @@ typedef struct stream_json_value {
     stream_json_type type; /* by its first byte */
 } stream_json_value;
 
-/* The value in json, white space around it left out; type NONE when there is none. */
+/* All of json but the white space around it, by its first byte: type NONE when that begins no value. */
 STREAM_API stream_json_value stream_json_value_of(const char *json, size_t len);
 
 /* Picks several values in one pass. pointers are RFC 6901: "/message/usage/output_tokens", "/content/0",
@@ -944,8 +952,8 @@ STREAM_API stream_status stream_json_merge_sorted(stream_json_value target, stre
 #endif
 
 #if STREAM__SIMD_X86
-#define STREAM__AVX2 __attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
-#define STREAM__AVX512 __attribute__((target("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#define STREAM__AVX2 __attribute__((__target__("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#define STREAM__AVX512 __attribute__((__target__("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
 
 static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
@@ -1090,7 +1098,7 @@ static bool stream__is_utf8_neon(const char *p) { /* the same */
 /* ==[ end of shared block: utf8 ]== */
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM__INLINE static inline __attribute__((always_inline, unused))
+#define STREAM__INLINE static inline __attribute__((__always_inline__, __unused__))
 #elif defined(_MSC_VER)
 #define STREAM__INLINE static __forceinline
 #else
@@ -1100,14 +1108,14 @@ static bool stream__is_utf8_neon(const char *p) { /* the same */
 /* What a kernel's table points at. Not always_inline: gcc finds at -Og what such a pointer is, and refuses, as there it
    inlines nothing that it finds so. */
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM__WORD static inline __attribute__((unused))
+#define STREAM__WORD static inline __attribute__((__unused__))
 #else
 #define STREAM__WORD static
 #endif
 
 /* What is called often but would crowd a loop's registers. */
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM__NOINLINE __attribute__((noinline))
+#define STREAM__NOINLINE __attribute__((__noinline__))
 #else
 #define STREAM__NOINLINE
 #endif
@@ -2915,6 +2923,12 @@ static const stream_json__kernel *stream_json__choose(const stream_json__kernel 
     return NULL;
 }
 
+/* The same; who names none gets STREAM_JSON_KERNEL, where that is there. */
+static const stream_json__kernel *stream_json__named(const stream_json__kernel *all, const char *name) {
+    const stream_json__kernel *const usual = name ? NULL : stream_json__choose(all, STREAM_JSON_KERNEL);
+    return usual ? usual : stream_json__choose(all, name);
+}
+
 /* ==[ frame: implementation ]========================================================================
 
    The open item begins at `offset` in the stream. Its earlier part, `open` bytes, is kept in `held` (as
@@ -2949,12 +2963,11 @@ STREAM_API stream_status stream_json_init(stream_json *json, const stream_json_d
     const stream_json__kernel *kernel, *checks = NULL;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    if (!d.kernel) d.kernel = STREAM_JSON_KERNEL;
-    kernel = stream_json__choose(stream_json__framers, d.kernel);
+    kernel = stream_json__named(stream_json__framers, d.kernel);
 #ifndef STREAM_JSON_NO_STRICT
-    if (d.strict) checks = stream_json__choose(stream_json__checkers, d.kernel);
+    if (d.strict) checks = stream_json__named(stream_json__checkers, d.kernel);
 #endif
-    if (d.mode > STREAM_JSON_RS || !kernel || (d.strict && !checks)) return STREAM_E_ARGUMENT;
+    if ((unsigned)d.mode > STREAM_JSON_RS || !kernel || (d.strict && !checks)) return STREAM_E_ARGUMENT;
     if (d.max_depth == 0) d.max_depth = 512;
     if (d.strict && d.max_depth > STREAM_JSON_CHECK_DEPTH) return STREAM_E_ARGUMENT;
     if (d.max_len == 0) d.max_len = d.memory ? SIZE_MAX : (size_t)1 << 20;
@@ -3027,6 +3040,10 @@ STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *
     item->offset = json->offset + json->mark;
     item->kind = (uint32_t)stream_json__type_of((char)json->first);
     item->flags = STREAM_COPIED;
+    if (json->scan.end_byte == '\n' && item->len == item->size && item->ptr[item->len - 1] == '\r') {
+        item->len--; /* of the record's end, perhaps */
+        item->size--;
+    }
     return STREAM_OK;
 }
 
@@ -3418,7 +3435,7 @@ STREAM__NOINLINE static stream_status stream_json__next_item(stream_json *json, 
 }
 
 STREAM_API const char *stream_json_error(const stream_json *json, uint64_t *offset) {
-    *offset = json->fault;
+    if (offset) *offset = json->fault;
     return json->message;
 }
 
@@ -3505,7 +3522,7 @@ STREAM__NOINLINE static const char *stream_json__string_rest(const char *begin, 
         p = quote + 1;
         s.end_byte = 0;
         s.ends_strings = false;
-        p = stream_json__choose(stream_json__framers, STREAM_JSON_KERNEL)
+        p = stream_json__named(stream_json__framers, NULL)
                 ->inside(&s, p, p + ((size_t)(e - p) & ~(size_t)63), &escaped);
         if (escaped && p < e) p++;
     }
@@ -3547,7 +3564,7 @@ static const char *stream_json__closed(const char *p, const char *e, size_t dept
         s.loan = p;
         s.depth = s.deepest = depth;
         s.max_depth = SIZE_MAX / 2;
-        p = stream_json__choose(stream_json__framers, STREAM_JSON_KERNEL)->run(&s, p, e);
+        p = stream_json__named(stream_json__framers, NULL)->run(&s, p, e);
         if (s.depth == 0) return p;
     }
     return NULL;
@@ -3708,13 +3725,13 @@ STREAM_API stream_status stream_json_unescape(const char *raw, size_t len, strea
     size_t n = 0;
     *out_len = 0;
     while (p < e) {
-        char small[4];
+        char unit[4];
         const char *from = p;
         size_t run, take;
         if (*p == '\\') {
-            run = stream_json__escape_at(&p, e, surrogates, small);
+            run = stream_json__escape_at(&p, e, surrogates, unit);
             if (run == 0) return STREAM_E_INVALID;
-            from = small;
+            from = unit;
         } else {
             const char *stop = (const char *)memchr(p, '\\', (size_t)(e - p));
             run = (size_t)((stop ? stop : e) - p);
@@ -3742,11 +3759,11 @@ STREAM_API stream_status stream_json_string(stream_json_value value, stream_json
 static bool stream_json__same(const char *p, const char *e, const char *text, size_t len, bool pointer) {
     size_t at = 0;
     while (p < e) {
-        char small[4];
+        char unit[4];
         size_t i, n = 1;
-        small[0] = *p;
+        unit[0] = *p;
         if (*p == '"') return false; /* it would have to be escaped */
-        if (*p == '\\') n = stream_json__escape_at(&p, e, STREAM_JSON_PASS, small);
+        if (*p == '\\') n = stream_json__escape_at(&p, e, STREAM_JSON_PASS, unit);
         else p++;
         if (n == 0) return false;
         for (i = 0; i < n; i++) {
@@ -3754,7 +3771,7 @@ static bool stream_json__same(const char *p, const char *e, const char *text, si
             if (at == len) return false;
             c = text[at++];
             if (pointer && c == '~' && at < len) c = text[at++] == '1' ? '/' : '~';
-            if (c != small[i]) return false;
+            if (c != unit[i]) return false;
         }
     }
     return at == len;
@@ -4588,7 +4605,7 @@ enum {
 
 STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, const char *kernel) {
     memset(checker, 0, offsetof(stream_json_checker, scan.grammar));
-    checker->kernel = stream_json__choose(stream_json__checkers, kernel ? kernel : STREAM_JSON_KERNEL);
+    checker->kernel = stream_json__named(stream_json__checkers, kernel);
     checker->status = STREAM_MORE;
     checker->scan.max_depth = STREAM_JSON_CHECK_DEPTH;
     return checker->kernel ? STREAM_OK : STREAM_E_ARGUMENT;
@@ -5548,7 +5565,7 @@ STREAM_API stream_status stream_json_picker_pick(stream_json_picker *picker, con
     stream_json__shape *const shape = &picker->shape;
     const char *const e = len ? json + len : json;
     const bool learns = stream_json__learns(shape);
-    const stream_json__kernel *const kernel = stream_json__choose(stream_json__framers, STREAM_JSON_KERNEL);
+    const stream_json__kernel *const kernel = stream_json__named(stream_json__framers, NULL);
     stream_status status;
     if (shape->parts) {
         if (shape->part[shape->parts - 1].field == STREAM_JSON__END) memset(out, 0, picker->count * sizeof *out);
@@ -6129,9 +6146,9 @@ static bool stream_json__walk_had(stream_json__walker *k, stream_json__both *lev
     while (level->way != STREAM_JSON__SORTED) {
         stream_json_value other;
         stream_status status;
-        uint32_t unused = 0;
+        uint32_t index = 0;
         if (n < 64 || !level->x) return n < 64 && (level->paired >> n & 1);
-        status = stream_json__walk_find(&k->again, level->x, k->x_end, &unused,
+        status = stream_json__walk_find(&k->again, level->x, k->x_end, &index,
                                         level->way == STREAM_JSON__NEAR ? &level->quota : NULL, key, &other);
         if (status != STREAM_FULL) return status == STREAM_OK;
         level->way = stream_json__walk_sort(k, level) ? STREAM_JSON__SORTED : STREAM_JSON__FAR;

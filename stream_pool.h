@@ -134,7 +134,7 @@ CONTENTS (search for the banner)
 #define STREAM__TEXT_OF(x) #x
 
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM__UNUSED __attribute__((unused))
+#define STREAM__UNUSED __attribute__((__unused__))
 #else
 #define STREAM__UNUSED
 #endif
@@ -376,7 +376,7 @@ extern "C" {
    A test may replace this block (STREAM__ATOMICS defined) by one that plays other threads' parts. */
 typedef struct stream__a64 {
 #if defined(__GNUC__) || defined(__clang__)
-    __attribute__((aligned(8))) /* the i386 ABI would give it 4, and a word across two lines */
+    __attribute__((__aligned__(8))) /* the i386 ABI would give it 4, and a word across two lines */
 #endif
     uint64_t v;
 } stream__a64;
@@ -811,7 +811,7 @@ STREAM_API stream_buffers stream_pool_buffers(stream_pool *pool);
 
 /* As STREAM__FN, for what is rare and shall stay out of the way of what is not. */
 #if defined(__GNUC__) || defined(__clang__)
-#define STREAM_POOL__RARE_FN static __attribute__((noinline, cold, unused))
+#define STREAM_POOL__RARE_FN static __attribute__((__noinline__, __cold__, __unused__))
 #elif defined(_MSC_VER)
 #define STREAM_POOL__RARE_FN static __declspec(noinline)
 #else

@@ -146,6 +146,8 @@ for k in scalar sse2 avx2 avx512; do
 done
 variant .no-avx512 "$CC -O2 -DSTREAM_NO_AVX512" stream
 variant .no-simd "$CC -O2 -DSTREAM_NO_SIMD" stream json json_edit
+# A kernel that is not there is the best there is, where nobody asks for it by name.
+variant .no-kernel "$CC -O2 -DSTREAM_JSON_KERNEL='\"none\"'" json_edit
 for pair in aarch64:aarch64-linux-gnu s390x:s390x-linux-gnu arm:arm-linux-gnueabihf; do
     a=${pair%%:*} cross=${pair##*:}-gcc
     if command -v "$cross" >/dev/null && command -v qemu-$a >/dev/null; then

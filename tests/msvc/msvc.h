@@ -44,3 +44,5 @@
 #define _M_X64 100
 #define _M_AMD64 100
 #define _MSC_VER 1929
+
+#define small char /* as rpcndr.h has it, which windows.h includes there */
