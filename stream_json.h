@@ -559,7 +559,8 @@ STREAM_API stream_status stream_json_finish(stream_json *json);
 STREAM_API uint64_t stream_json_open(const stream_json *json);
 /* After MORE: what has arrived of the object or array that is still open, for a partial view (below) or to show it.
    item is filled as by next: ptr is valid until the next call on json, size counts the bytes so far, len stays at
-   max_len when there are more, or at what memory there was for; in NDJSON mode a CR comes with the byte behind it. OK; EMPTY when none is open, as yet; E_STATE before MORE. Constant time. */
+   max_len, or at what memory there was for, when there are more. In NDJSON mode a CR comes with the byte behind
+   it, for it may be the line end's. OK; EMPTY when none is open, as yet; E_STATE before MORE. Constant time. */
 STREAM_API stream_status stream_json_peek(const stream_json *json, stream_item *item);
 /* After E_INVALID, until a later one: what is wrong, constant text, and the stream offset of the first byte that
    cannot stand where it stands (offset may be NULL). NULL when there was none. Only with strict. */
@@ -6011,8 +6012,8 @@ static stream_status stream_json__walk_step(const char **at, const char *begin, 
 }
 
 /* Looks for a key from *at on, then before it: OK with *at behind the member and *index its number (from
-   *index at *at), END when it is not there, FULL when members of more than *left bytes had to be passed (NULL: there
-   is no such bound). */
+   *index at *at), END when it is not there, FULL when members of more than *left bytes had to be passed (NULL:
+   there is no such bound). */
 static stream_status stream_json__walk_find(const char **at, const char *begin, const char *e,
                                             uint32_t *index, uint32_t *left, stream_json_value key,
                                             stream_json_value *value) {

@@ -3073,12 +3073,11 @@ static void what_is_wrong_in_a_record_that_is_alike_is_found(void) {
     /* In any place of it one byte is another, or one to three are not there, in three records one behind another, of
        which the first is looked at to learn from it. */
     desc.max_len = 0;
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 2; i++) {
         static const char *const records[] = {"{\"s\":\"ab\",\"n\":12}\n", "{\"n\":true,\"m\":[null,-1.5e3]}\n"};
-        const char *const alike = records[i % 2];
+        const char *const alike = records[i];
         const size_t len = strlen(alike);
         size_t at, other;
-        desc.kernel = i / 2 ? "scalar" : NULL;
         for (at = 0; at < len; at++) {
             for (other = 0; other < 256 + 3; other++) {
                 const size_t gone = other < 256 ? 1 : other - 255 < len - at ? other - 255 : len - at;
@@ -3093,7 +3092,6 @@ static void what_is_wrong_in_a_record_that_is_alike_is_found(void) {
             }
         }
     }
-    desc.kernel = NULL;
 
     /* Where no JSON is, what tells that a brace begins a value may differ. */
     desc.strict = false;

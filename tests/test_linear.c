@@ -307,8 +307,9 @@ static void json_frames(bool strict) {
                                              STREAM_JSON_DOLLAR, STREAM_JSON_RS};
     size_t i, k, limit;
     for (k = 0; k < COUNT(kernels); k++) {
-        for (i = 0; i < COUNT(modes); i++) {
-            for (limit = 0; limit < (strict ? 2u : 1u); limit++) {
+        for (i = 0; i < COUNT(modes); i += strict ? 1u : 2u) {
+            /* What is too long is stepped over alike in all modes. */
+            for (limit = 0; limit < (strict && i < 2 ? 2u : 1u); limit++) {
                 stream_json_desc desc;
                 memset(&desc, 0, sizeof desc);
                 desc.mode = modes[i];
