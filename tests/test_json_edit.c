@@ -1969,6 +1969,30 @@ static void members_are_sorted_where_there_is_room(void) {
     patience = 0;
 }
 
+/* Many members gone from behind those that stayed: each is looked for in vain, until they are sorted. */
+static void members_that_are_gone_are_told_after_sorting(void) {
+    enum { MANY = 200, STAY = 100 };
+    static char was[MANY * 10], now[STAY * 10], dst[MANY * 20], want[MANY * 20];
+    char *p = was, *q = now, *r = want;
+    stream_json_writer w;
+    size_t i, len;
+    for (i = 0; i < MANY; i++) p += sprintf(p, "%s\"%u\":1", i ? "," : "{", (unsigned)i);
+    for (i = 0; i < STAY; i++) q += sprintf(q, "%s\"%u\":1", i ? "," : "{", (unsigned)i);
+    for (i = STAY; i < MANY; i++) r += sprintf(r, "%s\"%u\":null", i > STAY ? "," : "{", (unsigned)i);
+    memcpy(p, "}", 2);
+    memcpy(q, "}", 2);
+    memcpy(r, "}", 2);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    CHECK_EQ(stream_json_diff(value(was), value(now), &w), STREAM_OK);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, want);
+    for (patience = 0; patience < 20000; patience = 3 * patience + 1) {
+        sorted_as_well(false, value(was), value(now), MANY, want, len);
+        sorted_as_well(false, value(was), value(now), MANY - 1, want, len); /* no room */
+    }
+    patience = 0;
+}
+
 /* Members that are spelled alike are not entered, so they may be as deep as they like. */
 static void what_is_spelled_alike_is_equal_however_deep(void) {
     enum { DEEP = STREAM_JSON_PATCH_DEPTH + 10 };
@@ -2136,6 +2160,7 @@ int main(void) {
     RUN(patches_are_what_the_trees_make);
     RUN(objects_of_many_members_are_matched_in_any_order);
     RUN(members_are_sorted_where_there_is_room);
+    RUN(members_that_are_gone_are_told_after_sorting);
     RUN(what_is_spelled_alike_is_equal_however_deep);
     RUN(patches_say_what_is_wrong);
     RUN(patches_compare_what_is_broken_too);
