@@ -119,7 +119,7 @@ fuzz: ## one libFuzzer target after the other, FUZZ_SECONDS (30) each
 fuzz-afl: ## ... and under AFL++, AFL_SECONDS (30) each
 	@BUILD=$(BUILD) sh tests/fuzz.sh afl
 
-sizes: ## what each object takes of RAM and each header of flash on a Cortex-M0 and M4
+sizes: ## what each object takes of RAM, each header of flash and stack on a Cortex-M0 and M4
 	@sh bench/sizes.sh
 
 install: all ## headers, tools, and files for pkg-config and CMake below DESTDIR/PREFIX

@@ -75,7 +75,7 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_NO_MALLOC        no default allocator: give one, or memory      off
     STREAM_NO_THREADS       plain loads and stores instead of atomics; then, and under STREAM_NO_OS,
                             channels do not wait                           off
-    STREAM_NO_AVX512        AVX2 at most                                   off
+    STREAM_NO_AVX512        AVX2 at most, and less code                    off
     STREAM_WAIT_PTHREAD     channels sleep on condition variables          off; on where no futex
     STREAM_MALLOC(n), STREAM_REALLOC(p, n), STREAM_FREE(p)
                             what the default allocator calls               malloc, realloc, free
@@ -271,11 +271,13 @@ typedef struct stream_allocator {
 } stream_allocator;
 
 #ifndef STREAM_NO_MALLOC
-#ifndef STREAM_MALLOC
+#if !defined(STREAM_MALLOC) && !defined(STREAM_REALLOC) && !defined(STREAM_FREE)
 #include <stdlib.h>
 #define STREAM_MALLOC(size) malloc(size)
 #define STREAM_REALLOC(ptr, size) realloc(ptr, size)
 #define STREAM_FREE(ptr) free(ptr)
+#elif !defined(STREAM_MALLOC) || !defined(STREAM_REALLOC) || !defined(STREAM_FREE)
+#error "STREAM_MALLOC, STREAM_REALLOC and STREAM_FREE are defined together or not at all"
 #endif
 #endif
 
@@ -2079,12 +2081,12 @@ STREAM_API stream_slice stream_slice_text(const char *text) {
 #ifndef STREAM__UTF8
 #define STREAM__UTF8 1
 
-/* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 and AVX-512 are compiled for
-   their own functions only and chosen at run time, so no compiler flag is asked for. */
+/* Which vector kernels this compiler can build. x86-64 has SSE2 unless a kernel's flags take it away; AVX2 and AVX-512
+   are compiled for their own functions only and chosen at run time, so no compiler flag is asked for. */
 #define STREAM__SIMD_X86 0
 #define STREAM__SIMD_NEON 0
 #if !defined(STREAM_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
-#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 5)
+#if defined(__x86_64__) && defined(__SSE2__) && (defined(__clang__) || __GNUC__ >= 5)
 #undef STREAM__SIMD_X86
 #define STREAM__SIMD_X86 1
 #include <immintrin.h>
@@ -2097,7 +2099,9 @@ STREAM_API stream_slice stream_slice_text(const char *text) {
 
 #if STREAM__SIMD_X86
 #define STREAM__AVX2 __attribute__((__target__("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#ifndef STREAM_NO_AVX512
 #define STREAM__AVX512 __attribute__((__target__("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#endif
 
 static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
@@ -2117,7 +2121,7 @@ static unsigned stream__ask_width(void) {
     if ((r[2] & basic) != basic) return 16;
     stream__cpuid(7, r);
     if ((r[1] & later) != later) return 16;
-#ifndef STREAM_NO_AVX512
+#ifdef STREAM__AVX512
     widest = r[1] >> 16 /* avx512f */ & r[1] >> 30 /* avx512bw */ & r[2] >> 6 /* vbmi2 */ & 1;
 #endif
     stream__cpuid(0x80000001u, r);
@@ -2198,6 +2202,7 @@ STREAM__AVX2 static bool stream__is_utf8_avx2(const char *p) {
     }
     return _mm256_testz_si256(wrong, wrong);
 }
+#ifdef STREAM__AVX512
 STREAM__AVX512 static bool stream__is_utf8_avx512(const char *p) { /* the same */
 /* With a mask, as without one gcc 12's header warns of itself. */
 #define STREAM__TABLE(t) _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128((const __m128i *)(const void *)(t)))
@@ -2217,6 +2222,7 @@ STREAM__AVX512 static bool stream__is_utf8_avx512(const char *p) { /* the same *
     const __m512i wrong = _mm512_xor_si512(pair, _mm512_and_si512(due, _mm512_set1_epi8((char)0x80)));
     return _mm512_test_epi8_mask(wrong, wrong) == 0;
 }
+#endif
 #else
 static bool stream__is_utf8_neon(const char *p) { /* the same */
     const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
@@ -2252,7 +2258,11 @@ static size_t stream__utf8_blocks(const unsigned char *p, size_t len) {
 #if STREAM__SIMD_X86 || STREAM__SIMD_NEON
 #if STREAM__SIMD_X86
     const unsigned width = stream__vector_width();
+#ifdef STREAM__AVX512
     bool (*const is_utf8)(const char *) = width == 64 ? stream__is_utf8_avx512 : stream__is_utf8_avx2;
+#else
+    bool (*const is_utf8)(const char *) = stream__is_utf8_avx2;
+#endif
     if (width == 16) return 0;
 #else
     bool (*const is_utf8)(const char *) = stream__is_utf8_neon;

@@ -71,6 +71,8 @@ LIMITS
       STREAM_JSON_PATCH_DEPTH (64) objects inside each other.
     - Unasked, nothing is converted: numbers and strings stay as they are written, and two numbers are the same
       to [patch] when they are spelled alike.
+    - Stack, on a Cortex-M0: framing takes 1.8 KB, strict framing, checking and picking 3, rewriting 4.3, comparing
+      and merging 6.4, all else less than 1 (`make sizes`).
 
 CONFIGURATION (define before including, the same in every file)
 
@@ -80,10 +82,12 @@ CONFIGURATION (define before including, the same in every file)
     STREAM_API                  linkage of public functions                    extern
     STREAM_NO_MALLOC            no default allocator: give one, or memory      off
     STREAM_NO_SIMD              the scalar kernel only                         off
-    STREAM_NO_AVX512            AVX2 at most                                   off
-    STREAM_JSON_NO_STRICT       a desc that says `strict` is refused: a linker off
-                                that collects unused sections leaves the
-                                checker out, more than half of framing's flash
+    STREAM_NO_AVX512            AVX2 at most, and less code                    off
+    STREAM_JSON_NO_STRICT       a desc that says `strict` is refused, and     off
+                                stream_json_rewrite names the token, not
+                                the byte, that is wrong: a linker that
+                                collects unused sections leaves the checker
+                                out, more than half of framing's flash
     STREAM_JSON_KERNEL          the kernel, by name, where a desc names none   NULL: the best there is,
                                 and of all that has no desc                    as where there is no such one
     STREAM_JSON_SHAPE           bytes of a record that a picker, strict        512, of 1 to 16384
@@ -259,11 +263,13 @@ typedef struct stream_allocator {
 } stream_allocator;
 
 #ifndef STREAM_NO_MALLOC
-#ifndef STREAM_MALLOC
+#if !defined(STREAM_MALLOC) && !defined(STREAM_REALLOC) && !defined(STREAM_FREE)
 #include <stdlib.h>
 #define STREAM_MALLOC(size) malloc(size)
 #define STREAM_REALLOC(ptr, size) realloc(ptr, size)
 #define STREAM_FREE(ptr) free(ptr)
+#elif !defined(STREAM_MALLOC) || !defined(STREAM_REALLOC) || !defined(STREAM_FREE)
+#error "STREAM_MALLOC, STREAM_REALLOC and STREAM_FREE are defined together or not at all"
 #endif
 #endif
 
@@ -411,7 +417,7 @@ typedef enum stream_json_type {
    numbers, literals and strings differ, just these are checked. It makes no difference to what comes out. Of a record
    that is not like those before up to 4 KiB are then looked at twice, if they lie in one loan; where that is in vain
    it is tried ever less often. A decoder takes 1.7 KiB, of which what it compares with takes 1; a STREAM_JSON_SHAPE
-   below 64 leaves that out, and 3.6 KB of a Cortex-M0's flash. */
+   below 64 leaves that out, and 3.4 KB of a Cortex-M0's flash. */
 
 typedef enum stream_json_mode {
     STREAM_JSON_NDJSON = 0,       /* a line feed ends a record, whatever is open; {}{} is two values */
@@ -443,6 +449,7 @@ typedef struct stream_json_desc {
 struct stream_json__scan;
 typedef struct stream_json__kernel { /* one that frames, or one that checks as well */
     const char *name;
+    unsigned width; /* bytes of the vectors it needs */
     const char *(*run)(struct stream_json__scan *s, const char *p, const char *e);
     /* Inside a string: from p to the block of 64 bytes in which it ends, or to `full`. */
     const char *(*inside)(struct stream_json__scan *s, const char *p, const char *full, uint64_t *was_escape);
@@ -550,8 +557,8 @@ STREAM_API void stream_json_free(stream_json *json);
 STREAM_API void stream_json_reset(stream_json *json);
 /* Lends len bytes until next returns MORE. OK or E_STATE; takes constant time. */
 STREAM_API stream_status stream_json_feed(stream_json *json, const void *data, size_t len);
-/* The next item. ptr is valid until the next call on json. With END, item->flags says
-   STREAM_UNTERMINATED when the last record had no terminator though its value was complete. */
+/* The next item. ptr is valid until the next call on json. With END, item->flags says STREAM_UNTERMINATED when the
+   last record had no terminator though its value was complete, unless noise or a cut value behind it says so. */
 STREAM_API stream_status stream_json_next(stream_json *json, stream_item *item);
 /* No more input: next() now hands out the tail, then END. */
 STREAM_API stream_status stream_json_finish(stream_json *json);
@@ -693,7 +700,7 @@ STREAM_API stream_status stream_json_checker_init(stream_json_checker *checker, 
 /* Checks the next len bytes and returns checker->status: OK, MORE, E_INVALID, E_TOO_DEEP. An error stays. */
 STREAM_API stream_status stream_json_checker_feed(stream_json_checker *checker, const void *data, size_t len);
 /* The same for a whole text: OK, or MORE for the beginning of one, as every prefix of a valid text is
-   (*offset is len then); E_INVALID or E_TOO_DEEP at *offset. */
+   (*offset, which may be NULL, is len then); E_INVALID or E_TOO_DEEP at *offset. */
 STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t *offset);
 
 /* ==[ partial ]======================================================================================
@@ -936,12 +943,12 @@ STREAM_API stream_status stream_json_merge_sorted(stream_json_value target, stre
 #ifndef STREAM__UTF8
 #define STREAM__UTF8 1
 
-/* Which vector kernels this compiler can build. x86-64 has SSE2 by definition; AVX2 and AVX-512 are compiled for
-   their own functions only and chosen at run time, so no compiler flag is asked for. */
+/* Which vector kernels this compiler can build. x86-64 has SSE2 unless a kernel's flags take it away; AVX2 and AVX-512
+   are compiled for their own functions only and chosen at run time, so no compiler flag is asked for. */
 #define STREAM__SIMD_X86 0
 #define STREAM__SIMD_NEON 0
 #if !defined(STREAM_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
-#if defined(__x86_64__) && (defined(__clang__) || __GNUC__ >= 5)
+#if defined(__x86_64__) && defined(__SSE2__) && (defined(__clang__) || __GNUC__ >= 5)
 #undef STREAM__SIMD_X86
 #define STREAM__SIMD_X86 1
 #include <immintrin.h>
@@ -954,7 +961,9 @@ STREAM_API stream_status stream_json_merge_sorted(stream_json_value target, stre
 
 #if STREAM__SIMD_X86
 #define STREAM__AVX2 __attribute__((__target__("avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#ifndef STREAM_NO_AVX512
 #define STREAM__AVX512 __attribute__((__target__("avx512f,avx512bw,avx2,popcnt,bmi,bmi2,lzcnt,pclmul")))
+#endif
 
 static void stream__cpuid(uint32_t leaf, uint32_t out[4]) {
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
@@ -974,7 +983,7 @@ static unsigned stream__ask_width(void) {
     if ((r[2] & basic) != basic) return 16;
     stream__cpuid(7, r);
     if ((r[1] & later) != later) return 16;
-#ifndef STREAM_NO_AVX512
+#ifdef STREAM__AVX512
     widest = r[1] >> 16 /* avx512f */ & r[1] >> 30 /* avx512bw */ & r[2] >> 6 /* vbmi2 */ & 1;
 #endif
     stream__cpuid(0x80000001u, r);
@@ -1055,6 +1064,7 @@ STREAM__AVX2 static bool stream__is_utf8_avx2(const char *p) {
     }
     return _mm256_testz_si256(wrong, wrong);
 }
+#ifdef STREAM__AVX512
 STREAM__AVX512 static bool stream__is_utf8_avx512(const char *p) { /* the same */
 /* With a mask, as without one gcc 12's header warns of itself. */
 #define STREAM__TABLE(t) _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128((const __m128i *)(const void *)(t)))
@@ -1074,6 +1084,7 @@ STREAM__AVX512 static bool stream__is_utf8_avx512(const char *p) { /* the same *
     const __m512i wrong = _mm512_xor_si512(pair, _mm512_and_si512(due, _mm512_set1_epi8((char)0x80)));
     return _mm512_test_epi8_mask(wrong, wrong) == 0;
 }
+#endif
 #else
 static bool stream__is_utf8_neon(const char *p) { /* the same */
     const uint8x16_t first_high = vld1q_u8(stream__utf8_first_high), first_low = vld1q_u8(stream__utf8_first_low);
@@ -1399,6 +1410,7 @@ STREAM__AVX2 STREAM__INLINE uint64_t stream__parity_avx2(uint64_t x) {
 }
 STREAM__AVX2 STREAM__INLINE unsigned stream__count_avx2(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
 
+#ifdef STREAM__AVX512
 typedef __m512i stream__c64_avx512;
 typedef __m512i stream__v64_avx512;
 
@@ -1442,6 +1454,7 @@ STREAM__AVX512 STREAM__INLINE uint64_t stream__bit5_avx512(stream__v64_avx512 v)
 }
 #define stream__parity_avx512 stream__parity_avx2
 #define stream__count_avx512 stream__count_avx2
+#endif
 
 typedef __m128i stream__c64_sse2;
 typedef struct stream__v64_sse2 {
@@ -1711,6 +1724,7 @@ STREAM__AVX2 STREAM__WORD uint64_t stream__odd_escapes_avx2(const char *bytes, u
                            _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v.b, 4), half)));
     return escaped & stream__is_avx2(v, zero);
 }
+#ifdef STREAM__AVX512
 STREAM__AVX512 STREAM__WORD uint64_t stream__odd_escapes_avx512(const char *bytes, uint64_t escaped) {
 #define STREAM__TABLE(t) _mm512_maskz_broadcast_i32x4(0xFFFF, _mm_loadu_si128((const __m128i *)(const void *)(t)))
     const __m512i high = STREAM__TABLE(stream__escape_high), low = STREAM__TABLE(stream__escape_low);
@@ -1719,6 +1733,7 @@ STREAM__AVX512 STREAM__WORD uint64_t stream__odd_escapes_avx512(const char *byte
     const __m512i row = _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15)));
     return escaped & stream__word_avx512(_mm512_testn_epi8_mask(_mm512_shuffle_epi8(low, v), row));
 }
+#endif
 #elif STREAM__SIMD_NEON
 STREAM__WORD uint64_t stream__odd_escapes_neon(const char *bytes, uint64_t escaped) {
     const uint8x16_t high = vld1q_u8(stream__escape_high), low = vld1q_u8(stream__escape_low);
@@ -1762,7 +1777,9 @@ static uint64_t stream__literals_scalar(const char *bytes, uint64_t starts, uint
 #if STREAM__SIMD_X86
 #define stream__literals_sse2 stream__literals_scalar /* four registers a block: masks cost it more than the jump */
 STREAM__LITERALS(avx2, STREAM__AVX2)
+#ifdef STREAM__AVX512
 STREAM__LITERALS(avx512, STREAM__AVX512)
+#endif
 #elif STREAM__SIMD_NEON
 STREAM__LITERALS(neon, )
 #endif
@@ -2884,7 +2901,9 @@ STREAM_JSON__KERNEL(scalar, , STREAM_JSON__JUDGE_ALIKE)
 #if STREAM__SIMD_X86
 STREAM_JSON__KERNEL(sse2, , STREAM_JSON__JUDGE_WHOLE)
 STREAM_JSON__KERNEL(avx2, STREAM__AVX2, STREAM_JSON__JUDGE_WHOLE)
+#ifdef STREAM__AVX512
 STREAM_JSON__KERNEL(avx512, STREAM__AVX512, STREAM_JSON__JUDGE_WHOLE)
+#endif
 #elif STREAM__SIMD_NEON
 STREAM_JSON__KERNEL(neon, , STREAM_JSON__JUDGE_WHOLE)
 #endif
@@ -2893,22 +2912,26 @@ STREAM_JSON__KERNEL(neon, , STREAM_JSON__JUDGE_WHOLE)
    the one that a program has no use for. */
 static const stream_json__kernel stream_json__framers[] = {
 #if STREAM__SIMD_X86
-    {"avx512", stream_json__follow_avx512, stream_json__inside_avx512},
-    {"avx2", stream_json__follow_avx2, stream_json__inside_avx2},
-    {"sse2", stream_json__follow_sse2, stream_json__inside_sse2},
-#elif STREAM__SIMD_NEON
-    {"neon", stream_json__follow_neon, stream_json__inside_neon},
+#ifdef STREAM__AVX512
+    {"avx512", 64, stream_json__follow_avx512, stream_json__inside_avx512},
 #endif
-    {"scalar", stream_json__follow_scalar, stream_json__inside_scalar}};
+    {"avx2", 32, stream_json__follow_avx2, stream_json__inside_avx2},
+    {"sse2", 16, stream_json__follow_sse2, stream_json__inside_sse2},
+#elif STREAM__SIMD_NEON
+    {"neon", 16, stream_json__follow_neon, stream_json__inside_neon},
+#endif
+    {"scalar", 0, stream_json__follow_scalar, stream_json__inside_scalar}};
 static const stream_json__kernel stream_json__checkers[] = {
 #if STREAM__SIMD_X86
-    {"avx512", stream_json__check_avx512, stream_json__inside_check_avx512},
-    {"avx2", stream_json__check_avx2, stream_json__inside_check_avx2},
-    {"sse2", stream_json__check_sse2, stream_json__inside_check_sse2},
-#elif STREAM__SIMD_NEON
-    {"neon", stream_json__check_neon, stream_json__inside_check_neon},
+#ifdef STREAM__AVX512
+    {"avx512", 64, stream_json__check_avx512, stream_json__inside_check_avx512},
 #endif
-    {"scalar", stream_json__check_scalar, stream_json__inside_check_scalar}};
+    {"avx2", 32, stream_json__check_avx2, stream_json__inside_check_avx2},
+    {"sse2", 16, stream_json__check_sse2, stream_json__inside_check_sse2},
+#elif STREAM__SIMD_NEON
+    {"neon", 16, stream_json__check_neon, stream_json__inside_check_neon},
+#endif
+    {"scalar", 0, stream_json__check_scalar, stream_json__inside_check_scalar}};
 
 /* The one place where a kernel is chosen: by name, or the widest that this machine has. NULL when the name
    is none of them. */
@@ -2917,7 +2940,7 @@ static const stream_json__kernel *stream_json__choose(const stream_json__kernel 
     for (i = 0; i < sizeof stream_json__framers / sizeof *all; i++) {
         if (name && !stream__same_text(name, all[i].name)) continue;
 #if STREAM__SIMD_X86
-        if (64u >> i > stream__vector_width()) continue; /* each is half as wide as the one before */
+        if (all[i].width > stream__vector_width()) continue;
 #endif
         return &all[i];
     }
@@ -3771,7 +3794,7 @@ static bool stream_json__same(const char *p, const char *e, const char *text, si
             char c;
             if (at == len) return false;
             c = text[at++];
-            if (pointer && c == '~' && at < len) c = text[at++] == '1' ? '/' : '~';
+            if (pointer && c == '~') c = text[at++] == '1' ? '/' : '~'; /* a pointer's text has been checked */
             if (c != unit[i]) return false;
         }
     }
@@ -4675,7 +4698,7 @@ STREAM_API stream_status stream_json_check(const char *json, size_t len, size_t 
     stream_json_checker checker;
     stream_json_checker_init(&checker, NULL);
     stream_json_checker_feed(&checker, json, len);
-    *offset = (size_t)checker.offset;
+    if (offset) *offset = (size_t)checker.offset;
     return checker.status;
 }
 
@@ -5461,6 +5484,7 @@ STREAM__INLINE const char *stream_json__last_begun(const char *p, uint64_t escap
 #define stream_json__same_avx2 stream_json__same_bytes
 STREAM_JSON__STRING(sse2, )
 STREAM_JSON__STRING(avx2, STREAM__AVX2)
+#ifdef STREAM__AVX512
 STREAM_JSON__STRING(avx512, STREAM__AVX512)
 STREAM__AVX512 STREAM__WORD bool stream_json__same_avx512(const char *a, const char *b, size_t len) {
     __mmask64 last;
@@ -5469,6 +5493,7 @@ STREAM__AVX512 STREAM__WORD bool stream_json__same_avx512(const char *a, const c
     last = _bzhi_u64(~UINT64_C(0), (unsigned)len);
     return !_mm512_cmpneq_epi8_mask(_mm512_maskz_loadu_epi8(last, a), _mm512_maskz_loadu_epi8(last, b));
 }
+#endif
 #elif STREAM__SIMD_NEON
 #define stream_json__same_neon stream_json__same_bytes
 STREAM_JSON__STRING(neon, )
@@ -5526,14 +5551,19 @@ STREAM_JSON__ALIKE(scalar, )
 #if STREAM__SIMD_X86
 STREAM_JSON__ALIKE(sse2, )
 STREAM_JSON__ALIKE(avx2, STREAM__AVX2)
+#ifdef STREAM__AVX512
 STREAM_JSON__ALIKE(avx512, STREAM__AVX512)
+#endif
 #elif STREAM__SIMD_NEON
 STREAM_JSON__ALIKE(neon, )
 #endif
 /* In the order of stream_json__framers. */
 static stream_json__alike *const stream_json__alikes[] = {
 #if STREAM__SIMD_X86
-    stream_json__alike_avx512, stream_json__alike_avx2, stream_json__alike_sse2,
+#ifdef STREAM__AVX512
+    stream_json__alike_avx512,
+#endif
+    stream_json__alike_avx2, stream_json__alike_sse2,
 #elif STREAM__SIMD_NEON
     stream_json__alike_neon,
 #endif
@@ -5871,9 +5901,14 @@ STREAM_API stream_status stream_json_rewrite(const char *json, size_t len, const
         status = STREAM_E_TRUNCATED;
         at = len;
     } else if (status == STREAM_E_INVALID) {
+        at = (size_t)(stream_json__spaces(r.p, r.e) - json);
+#ifndef STREAM_JSON_NO_STRICT
         /* The steps above do not say where in a token; this does, unless it stops at what lies too deep for it. */
-        if (stream_json_check(json, len, &at) != STREAM_E_INVALID)
-            at = (size_t)(stream_json__spaces(r.p, r.e) - json);
+        {
+            size_t fault;
+            if (stream_json_check(json, len, &fault) == STREAM_E_INVALID) at = fault;
+        }
+#endif
     }
     if (offset) *offset = at;
     if (writer->status == STREAM_OK) writer->status = status;
@@ -5963,9 +5998,12 @@ typedef struct stream_json__walker {
 
 #define STREAM_JSON__TAKEN (UINT32_C(1) << 31)
 
-/* The bytes that may be passed in vain in an object of so many before its members are sorted. (Tests have less.) */
-#ifndef STREAM_JSON__PATIENCE
-#define STREAM_JSON__PATIENCE(len) ((len) < UINT32_MAX / 16 - 256 ? 16 * ((uint32_t)(len) + 256) : UINT32_MAX)
+/* The bytes that may be passed in vain in an object of so many before its members are sorted. */
+STREAM__FN uint32_t stream_json__patience(size_t len) {
+    return len < UINT32_MAX / 16 - 256 ? 16 * ((uint32_t)len + 256) : UINT32_MAX;
+}
+#ifndef STREAM_JSON__PATIENCE /* tests have less */
+#define STREAM_JSON__PATIENCE(len) stream_json__patience(len)
 #endif
 
 static void stream_json__walker_init(stream_json__walker *k, stream_json_value x, stream_json_value y,

@@ -264,11 +264,13 @@ typedef struct stream_allocator {
 } stream_allocator;
 
 #ifndef STREAM_NO_MALLOC
-#ifndef STREAM_MALLOC
+#if !defined(STREAM_MALLOC) && !defined(STREAM_REALLOC) && !defined(STREAM_FREE)
 #include <stdlib.h>
 #define STREAM_MALLOC(size) malloc(size)
 #define STREAM_REALLOC(ptr, size) realloc(ptr, size)
 #define STREAM_FREE(ptr) free(ptr)
+#elif !defined(STREAM_MALLOC) || !defined(STREAM_REALLOC) || !defined(STREAM_FREE)
+#error "STREAM_MALLOC, STREAM_REALLOC and STREAM_FREE are defined together or not at all"
 #endif
 #endif
 

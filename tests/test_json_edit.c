@@ -22,8 +22,8 @@ static void *counted(void *ptr, size_t size) {
 #define STREAM_FREE(ptr) free(ptr)
 
 #include <stdint.h>
-static uint32_t patience; /* bytes passed in vain before members are sorted */
-#define STREAM_JSON__PATIENCE(len) ((void)(len), patience)
+static uint32_t patience; /* bytes passed in vain before members are sorted; the most: as without this */
+#define STREAM_JSON__PATIENCE(len) (patience < UINT32_MAX ? patience : stream_json__patience(len))
 #define STREAM_JSON_IMPLEMENTATION
 #include "stream_json.h"
 #include "test.h"
@@ -1699,7 +1699,7 @@ static stream_status patched(bool merge, const char *a, const char *b, char *dst
 /* The same with memory for `room` members: as without. It begins anywhere, and no byte behind it is touched. */
 static void sorted_as_well(bool merge, stream_json_value a, stream_json_value b, size_t room, const char *want,
                            size_t want_len) {
-    const size_t off = room % 4;
+    const size_t off = (room + want_len) % 4;
     char *memory = (char *)malloc(off + 4 * room + 3), *dst = (char *)malloc(want_len + 1);
     stream_json_writer w;
     size_t len;
@@ -1989,8 +1989,46 @@ static void members_that_are_gone_are_told_after_sorting(void) {
     for (patience = 0; patience < 20000; patience = 3 * patience + 1) {
         sorted_as_well(false, value(was), value(now), MANY, want, len);
         sorted_as_well(false, value(was), value(now), MANY - 1, want, len); /* no room */
+        sorted_as_well(false, value(was), value(now), 0, want, len);
     }
+    patience = UINT32_MAX;
+    sorted_as_well(false, value(was), value(now), MANY, want, len);
     patience = 0;
+}
+
+/* What is laid over nothing has nobody to be told of. */
+static void many_members_are_laid_over_nothing(void) {
+    enum { MANY = 200 };
+    static char json[MANY * 10], dst[MANY * 10];
+    char *p = json;
+    stream_json_value none;
+    stream_json_writer w;
+    size_t i, len;
+    memset(&none, 0, sizeof none);
+    for (i = 0; i < MANY; i++) p += sprintf(p, "%s\"%u\":1", i ? "," : "{", (unsigned)i);
+    memcpy(p, "}", 2);
+    stream_json_writer_init(&w, dst, sizeof dst);
+    CHECK_EQ(stream_json_merge(none, value(json), &w), STREAM_OK);
+    CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
+    CHECK_TEXT(dst, len, json);
+    sorted_as_well(true, none, value(json), MANY, json, len);
+}
+
+/* What sorting comes upon first is told as it would be without. */
+static void what_cannot_be_sorted_is_told(void) {
+    static const char *const from[] = {"{\"b\":1,\"a\":2,\"c\" 3}", "{\"b\":1,\"a\":2,\"c\":3", "{\"b\":1,\"a\":x}"};
+    static const stream_status want[] = {STREAM_E_INVALID, STREAM_E_TRUNCATED, STREAM_E_INVALID};
+    size_t i, merge;
+    for (i = 0; i < sizeof from / sizeof *from; i++)
+        for (merge = 0; merge < 2; merge++) {
+            const stream_json_value a = value("{\"a\":1}"), b = value(from[i]);
+            char dst[100];
+            uint32_t memory[10];
+            stream_json_writer w;
+            stream_json_writer_init(&w, dst, sizeof dst);
+            CHECK_EQ(merge ? stream_json_merge_sorted(a, b, &w, memory, sizeof memory)
+                           : stream_json_diff_sorted(b, a, &w, memory, sizeof memory), want[i]);
+        }
 }
 
 /* Members that are spelled alike are not entered, so they may be as deep as they like. */
@@ -2161,6 +2199,8 @@ int main(void) {
     RUN(objects_of_many_members_are_matched_in_any_order);
     RUN(members_are_sorted_where_there_is_room);
     RUN(members_that_are_gone_are_told_after_sorting);
+    RUN(many_members_are_laid_over_nothing);
+    RUN(what_cannot_be_sorted_is_told);
     RUN(what_is_spelled_alike_is_equal_however_deep);
     RUN(patches_say_what_is_wrong);
     RUN(patches_compare_what_is_broken_too);
