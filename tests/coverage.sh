@@ -10,9 +10,8 @@ if ! command -v python3 >/dev/null || ! command -v gcov >/dev/null; then
     echo "skip coverage: needs gcc and python3"
     exit 0
 fi
-# What is always inlined would be counted once for every place it is in.
-FLAGS="-std=gnu11 -D_GNU_SOURCE -O0 -g -w -pthread -I. -Iexamples/common --coverage"
-FLAGS="$FLAGS -fprofile-update=atomic -Dalways_inline=unused"
+FLAGS="-std=gnu11 -D_GNU_SOURCE -O0 -g -w -pthread -I$out/src -I. -Iexamples/common --coverage"
+FLAGS="$FLAGS -fprofile-update=atomic"
 export FLAGS
 one() { # name, percent of the cases, source, flags
     name=$1 scale=$2 source=$3
@@ -43,7 +42,13 @@ if [ "$1" ]; then
     exit
 fi
 rm -rf "$out"
-mkdir -p "$out"
+mkdir -p "$out/src"
+# What is always inlined would be counted once for every place it is in.
+sed 's/__always_inline__, //' stream_json.h >"$out/src/stream_json.h"
+if cmp -s stream_json.h "$out/src/stream_json.h"; then
+    echo "FAIL coverage: stream_json.h has no __always_inline__ to take away"
+    exit 1
+fi
 xargs -P 2 -I{} sh -c 'sh tests/coverage.sh {}' <<END
 one rings 20 test_rings
 one stream 20 test_stream
@@ -73,4 +78,9 @@ order stream
 order cond
 order pool
 END
+# Which kernel a processor gets, as stream.h asks for it and as stream_json.h does.
+mkdir "$out/cpu" "$out/cpu.json"
+$CC $FLAGS tests/test_cpu.c -o "$out/cpu/program" -dumpdir "$out/cpu/" && sh tests/cpu.sh "$out/cpu/program" | grep FAIL
+$CC $FLAGS -DSTREAM_JSON_IMPLEMENTATION -include "$out/src/stream_json.h" tests/test_cpu.c -o "$out/cpu.json/program" \
+    -dumpdir "$out/cpu.json/" && sh tests/cpu.sh "$out/cpu.json/program" | grep FAIL
 python3 tests/coverage.py "$out" tests/coverage.expected

@@ -689,6 +689,7 @@ static void prints_the_shortest(void) {
 }
 
 static void prints_the_edges(void) {
+    const uint64_t many = scaled(750000) - 1; /* 300000 of each where the scale is the usual one, 40 */
     uint64_t i, e;
     char text[40];
     for (e = 0; e < 2047; e++) /* every exponent: powers of 2 and their neighbours */
@@ -698,9 +699,9 @@ static void prints_the_edges(void) {
             prints(double_of(bits ^ sign_bit));
             if (e) prints(double_of((e << 52) - 1 - i));
         }
-    for (i = 0; i < 100000; i++) prints(double_of(i)); /* the least */
-    for (i = 0; i < 10000; i++) prints(double_of(largest - i));
-    for (i = 0; i < 300000; i++) { /* what people write */
+    for (i = 0; i < many / 3; i++) prints(double_of(i)); /* the least */
+    for (i = 0; i < many / 30; i++) prints(double_of(largest - i));
+    for (i = 0; i < many; i++) { /* what people write */
         prints((double)i);
         prints((double)i / 100);
         prints((double)i / 1000 - 7);
