@@ -71,6 +71,8 @@ LIMITS
       STREAM_JSON_PATCH_DEPTH (64) objects inside each other.
     - Unasked, nothing is converted: numbers and strings stay as they are written, and two numbers are the same
       to [patch] when they are spelled alike.
+    - Vectors need gcc or clang (also as mingw-w64 and clang-cl), and x86-64 or little-endian aarch64; what else
+      there is gets the scalar kernel.
     - Stack, on a Cortex-M0: framing takes 1.8 KB, strict framing, checking and picking 3, rewriting 4.3, comparing
       and merging 6.4, all else less than 1 (`make sizes`).
 

@@ -689,7 +689,7 @@ static void prints_the_shortest(void) {
 }
 
 static void prints_the_edges(void) {
-    const uint64_t many = scaled(750000) - 1; /* 300000 of each where the scale is the usual one, 40 */
+    const uint64_t many = scaled(1200000) - 1; /* 300000 of each where the scale is the usual one, 25 */
     uint64_t i, e;
     char text[40];
     for (e = 0; e < 2047; e++) /* every exponent: powers of 2 and their neighbours */

@@ -59,7 +59,7 @@ each() { # label, compiler, flags
     for t in io json json_edit sse http websocket child; do one "$1" $t "" "$2" "$3"; done
 }
 each mingw x86_64-w64-mingw32-gcc -O1
-if make -s BUILD="$BUILD" CFLAGS="-O2 -g -std=c11 -Werror" windows >"$out/windows.log" 2>&1; then
+if make -s BUILD="$BUILD" CFLAGS="-O1 -g -std=c11 -Werror" windows >"$out/windows.log" 2>&1; then
     one mingw wrap_windows "$BUILD/stream_wrap.exe $BUILD/fake_llm.exe" x86_64-w64-mingw32-gcc -O1
     if command -v python3 >/dev/null; then
         timeout -k 5 100 python3 tests/wine_terminal.py "$wine" "$BUILD/stream_wrap.exe" \
