@@ -1969,19 +1969,22 @@ static void members_are_sorted_where_there_is_room(void) {
     patience = 0;
 }
 
+/* {"from":value,...}, up to the key before `to`. */
+static void numbered(char *p, unsigned from, unsigned to, const char *what) {
+    const char *before = "{";
+    for (; from < to; from++, before = ",") p += sprintf(p, "%s\"%u\":%s", before, from, what);
+    memcpy(p, "}", 2);
+}
+
 /* Many members gone from behind those that stayed: each is looked for in vain, until they are sorted. */
 static void members_that_are_gone_are_told_after_sorting(void) {
     enum { MANY = 200, STAY = 100 };
     static char was[MANY * 10], now[STAY * 10], dst[MANY * 20], want[MANY * 20];
-    char *p = was, *q = now, *r = want;
     stream_json_writer w;
-    size_t i, len;
-    for (i = 0; i < MANY; i++) p += sprintf(p, "%s\"%u\":1", i ? "," : "{", (unsigned)i);
-    for (i = 0; i < STAY; i++) q += sprintf(q, "%s\"%u\":1", i ? "," : "{", (unsigned)i);
-    for (i = STAY; i < MANY; i++) r += sprintf(r, "%s\"%u\":null", i > STAY ? "," : "{", (unsigned)i);
-    memcpy(p, "}", 2);
-    memcpy(q, "}", 2);
-    memcpy(r, "}", 2);
+    size_t len;
+    numbered(was, 0, MANY, "1");
+    numbered(now, 0, STAY, "1");
+    numbered(want, STAY, MANY, "null");
     stream_json_writer_init(&w, dst, sizeof dst);
     CHECK_EQ(stream_json_diff(value(was), value(now), &w), STREAM_OK);
     CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);
@@ -2000,13 +2003,11 @@ static void members_that_are_gone_are_told_after_sorting(void) {
 static void many_members_are_laid_over_nothing(void) {
     enum { MANY = 200 };
     static char json[MANY * 10], dst[MANY * 10];
-    char *p = json;
     stream_json_value none;
     stream_json_writer w;
-    size_t i, len;
+    size_t len;
     memset(&none, 0, sizeof none);
-    for (i = 0; i < MANY; i++) p += sprintf(p, "%s\"%u\":1", i ? "," : "{", (unsigned)i);
-    memcpy(p, "}", 2);
+    numbered(json, 0, MANY, "1");
     stream_json_writer_init(&w, dst, sizeof dst);
     CHECK_EQ(stream_json_merge(none, value(json), &w), STREAM_OK);
     CHECK_EQ(stream_json_writer_finish(&w, &len), STREAM_OK);

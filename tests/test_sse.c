@@ -1008,7 +1008,7 @@ static void frames_come_back_under_every_cut(void) {
     };
     stream_frame_desc desc;
     static char in[4096], payload[1000], memory[16];
-    const size_t step = scaled(3) > 1 ? 1 : 4; /* where it is slow, every fourth limit */
+    const size_t step = scaled(20) > 2 ? 1 : 4; /* under an emulator every fourth limit */
     size_t i, k, n = 0, one;
     memset(&desc, 0, sizeof desc);
     for (i = 0; i < sizeof payload; i++) payload[i] = (char)i;
