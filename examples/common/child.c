@@ -5,7 +5,6 @@
 #endif
 #include "child.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,8 +19,12 @@
 #include <termios.h>
 #include <unistd.h>
 #if defined(__linux__)
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #endif
+
+extern char **environ;
 
 /* In child.os. */
 enum { GUARDIAN = 0, CONTROL = 1 };
@@ -139,11 +142,38 @@ static bool send_report(int fd, int kind, int value) {
     return true;
 }
 
+/* Whether two texts, NAME=VALUE or NAME, are of one name. */
+static bool same_name(const char *a, const char *b) {
+    const size_t len = strcspn(a, "=");
+    return len == strcspn(b, "=") && memcmp(a, b, len) == 0;
+}
+
+/* Ours with what desc sets and removes; of one name the last counts. The caller's to free, its texts are not. Made
+   before there is a fork: there another thread may have held malloc's lock. */
+static char **environment_of(const child_desc *desc) {
+    size_t ours = 0, n = 0, i, j;
+    char **all;
+    while (environ[ours]) ours++;
+    all = (char **)malloc((ours + desc->env_count + 1) * sizeof *all);
+    if (!all) return NULL;
+    for (i = 0; i < ours; i++) {
+        for (j = 0; j < desc->env_count && !same_name(environ[i], desc->env[j]); j++) {
+        }
+        if (j == desc->env_count) all[n++] = environ[i];
+    }
+    for (i = 0; i < desc->env_count; i++) {
+        for (j = i + 1; j < desc->env_count && !same_name(desc->env[i], desc->env[j]); j++) {
+        }
+        if (j == desc->env_count && strchr(desc->env[i], '=')) all[n++] = (char *)(uintptr_t)desc->env[i];
+    }
+    all[n] = NULL;
+    return all;
+}
+
 /* Between fork and exec, in a process with one thread. Never returns. */
-static void become(const child_desc *desc, int in, int out, int err, int failed, pid_t parent) {
+static void become(const child_desc *desc, char **environment, int in, int out, int err, int failed, pid_t parent) {
     struct sigaction standard;
     sigset_t none;
-    size_t i;
     int s;
     if (desc->output == CHILD_STDOUT_PTY) {
         setsid();
@@ -163,11 +193,7 @@ static void become(const child_desc *desc, int in, int out, int err, int failed,
         if (s != SIGKILL && s != SIGSTOP) sigaction(s, &standard, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    for (i = 0; i < desc->env_count; i++) {
-        const char *equals = strchr(desc->env[i], '=');
-        if (equals) putenv((char *)(uintptr_t)desc->env[i]);
-        else unsetenv(desc->env[i]);
-    }
+    environ = environment;
     if (desc->cwd && chdir(desc->cwd) != 0) {
         send_report(failed, NOT_THERE, errno);
         _exit(127);
@@ -179,7 +205,7 @@ static void become(const child_desc *desc, int in, int out, int err, int failed,
 }
 
 /* Starts the child; RAN with its pid, or why not. */
-static report launch(const child_desc *desc, int in, int out, int err) {
+static report launch(const child_desc *desc, char **environment, int in, int out, int err) {
     int ends[2];
     report r;
     ssize_t n;
@@ -188,7 +214,7 @@ static report launch(const child_desc *desc, int in, int out, int err) {
     r.kind = CHILD_FAILED;
     if (pipe_cloexec(ends) == 0) {
         pid_t pid = fork();
-        if (pid == 0) become(desc, in, out, err, ends[1], parent);
+        if (pid == 0) become(desc, environment, in, out, err, ends[1], parent);
         if (pid < 0) r.value = errno;
         close(ends[1]);
         do n = pid < 0 ? -1 : read(ends[0], &r, sizeof r);
@@ -216,62 +242,100 @@ typedef struct process {
     bool below;
 } process;
 
-/* Everything below `root`, itself too: how many there are, in *list, which is the caller's to free. */
-static size_t processes_below(long root, process **list) {
+typedef struct processes {
+    process *all;
+    size_t count, room;
+} processes;
+
+#if defined(__linux__)
+/* The guardian is a fork: another thread may have held malloc's lock just then, and nobody gives it back there. So its
+   memory is the system's, and directories are read without opendir, which asks malloc. */
+static bool add_process(processes *p, process one) {
+    if (p->count == p->room) {
+        const size_t had = p->room * sizeof one, room = p->room ? p->room * 2 : 1024;
+        void *grown = had ? mremap(p->all, had, room * sizeof one, MREMAP_MAYMOVE)
+                          : mmap(NULL, room * sizeof one, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (grown == MAP_FAILED) return false;
+        p->all = (process *)grown;
+        p->room = room;
+    }
+    p->all[p->count++] = one;
+    return true;
+}
+
+/* The process that /proc names so; false when it names none, or it has gone. */
+static bool read_process(const char *name, process *one) {
+    unsigned long long mine = 0, system = 0, childs = 0, childs_system = 0;
+    char path[64], text[512], *p;
+    ssize_t n;
+    int fd;
+    memset(one, 0, sizeof *one);
+    one->pid = strtol(name, &p, 10);
+    if (one->pid <= 0 || *p) return false;
+    snprintf(path, sizeof path, "/proc/%ld/stat", one->pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    if (n <= 0) return false;
+    text[n] = '\0';
+    p = strrchr(text, ')'); /* the name before may contain anything */
+    if (!p || sscanf(p + 1, " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &one->parent, &mine,
+                     &system, &childs, &childs_system) < 3)
+        return false;
+    one->ticks = mine + system + childs + childs_system;
+    return true;
+}
+#endif
+
+/* Everything below `root`, itself too; free_processes takes it back. None where that is not told. */
+static processes processes_below(long root) {
+    processes list;
+    memset(&list, 0, sizeof list);
 #if !defined(__linux__) /* where that would be another system call on each; the process group has to do */
     (void)root;
-    *list = NULL;
-    return 0;
 #else
-    process *all = NULL;
-    size_t count = 0, room = 0, i, j;
-    bool more = true;
-    DIR *dir = opendir("/proc");
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir)) != NULL) {
-        unsigned long long mine = 0, system = 0, childs = 0, childs_system = 0;
-        char path[64], text[512], *p;
-        long pid = strtol(entry->d_name, &p, 10);
-        ssize_t n;
-        int fd;
-        process one;
-        if (pid <= 0 || *p) continue;
-        snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-        if (fd >= 0) close(fd);
-        if (n <= 0) continue;
-        text[n] = '\0';
-        p = strrchr(text, ')'); /* the name before may contain anything */
-        memset(&one, 0, sizeof one);
-        if (!p || sscanf(p + 1, " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &one.parent,
-                         &mine, &system, &childs, &childs_system) < 3)
-            continue;
-        one.pid = pid;
-        one.ticks = mine + system + childs + childs_system;
-        one.below = pid == root;
-        if (count == room) {
-            process *grown = (process *)realloc(all, (room ? room * 2 : 256) * sizeof *all);
-            if (!grown) break;
-            all = grown;
-            room = room ? room * 2 : 256;
-        }
-        all[count++] = one;
-    }
-    if (dir) closedir(dir);
-    while (more) {
-        more = false;
-        for (i = 0; i < count; i++) {
-            for (j = 0; !all[i].below && j < count; j++) {
-                if (!all[j].below || all[i].parent != all[j].pid) continue;
-                all[i].below = more = true;
+    {
+        enum { LENGTH = 16, NAME = 19 }; /* of getdents64's entries, in the ABI of all architectures */
+        int dir = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        uint64_t entries[512];
+        size_t i, j;
+        bool more = true;
+        long n;
+        while (more && dir >= 0 && (n = syscall(SYS_getdents64, dir, entries, sizeof entries)) > 0) {
+            const char *p = (const char *)entries;
+            const char *const end = p + n;
+            unsigned short len;
+            for (; more && p < end; p += len) {
+                process one;
+                memcpy(&len, p + LENGTH, sizeof len);
+                if (!read_process(p + NAME, &one)) continue;
+                one.below = one.pid == root;
+                more = add_process(&list, one);
             }
         }
+        if (dir >= 0) close(dir);
+        for (more = true; more;) {
+            more = false;
+            for (i = 0; i < list.count; i++) {
+                for (j = 0; !list.all[i].below && j < list.count; j++) {
+                    if (!list.all[j].below || list.all[i].parent != list.all[j].pid) continue;
+                    list.all[i].below = more = true;
+                }
+            }
+        }
+        for (i = j = 0; i < list.count; i++)
+            if (list.all[i].below) list.all[j++] = list.all[i];
+        list.count = j;
     }
-    for (i = j = 0; i < count; i++)
-        if (all[i].below) all[j++] = all[i];
-    *list = all;
-    return j;
+#endif
+    return list;
+}
+
+static void free_processes(processes *p) {
+#if defined(__linux__)
+    if (p->room) munmap(p->all, p->room * sizeof *p->all);
+#else
+    (void)p;
 #endif
 }
 
@@ -311,14 +375,14 @@ static void signal_children(int number) {
 
 /* To the group while it has a member we know of, and to whoever left it. */
 static void signal_tree(pid_t group, int number) {
-    process *list;
-    size_t count = processes_below(getpid(), &list), i;
-    for (i = 0; i < count; i++) signal_one(list[i].pid, number);
-    if (count == 0) {
+    processes list = processes_below(getpid());
+    size_t i;
+    for (i = 0; i < list.count; i++) signal_one(list.all[i].pid, number);
+    if (list.count == 0) {
         if (kill(-group, number) != 0) kill(group, number);
         signal_children(number);
     }
-    free(list);
+    free_processes(&list);
 }
 
 /* Kills and collects until nothing is below us. */
@@ -329,7 +393,7 @@ static void kill_all(pid_t group) {
 
 /* A process between us and the child. It adopts what the child leaves behind, tells us how the child ended,
    and when our end of `control` closes without LEAVE, whatever the reason, it kills all that is below. */
-static void guard(const child_desc *desc, int in, int out, int err, int control) {
+static void guard(const child_desc *desc, char **environment, int in, int out, int err, int control) {
     struct sigaction act;
     sigset_t blocked, before;
     pid_t us = getppid();
@@ -354,7 +418,7 @@ static void guard(const child_desc *desc, int in, int out, int err, int control)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_NAME, "stream_guard");
 #endif
-    r = launch(desc, in, out, err);
+    r = launch(desc, environment, in, out, err);
     /* Our copies would keep pipes open, standard streams too. */
     for (fd = 0; fd < 1024; fd++)
         if (fd != control) close(fd);
@@ -417,7 +481,7 @@ static bool receive(int fd, report *r, int flags) {
     return n == (ssize_t)sizeof *r;
 }
 
-static report start_guarded(child *c, const child_desc *desc, int in, int out, int err) {
+static report start_guarded(child *c, const child_desc *desc, char **environment, int in, int out, int err) {
     int control[2] = {-1, -1};
     report r;
     pid_t pid;
@@ -432,7 +496,7 @@ static report start_guarded(child *c, const child_desc *desc, int in, int out, i
     }
     if (pid == 0) {
         close(control[0]);
-        guard(desc, in, out, err, control[1]);
+        guard(desc, environment, in, out, err, control[1]);
     }
     close(control[1]);
     if (!receive(control[0], &r, MSG_WAITALL)) {
@@ -454,6 +518,7 @@ bool child_offers(child_stdout output) { return output >= CHILD_STDOUT_PIPE && o
 
 child_result child_start(child *c, const child_desc *desc, int *os_error) {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, input;
+    char **environment;
     child_result result = CHILD_FAILED;
     report r;
     no_child(c);
@@ -467,7 +532,10 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
         stream_kernel_buffer(err[0], 65536, &granted);
     }
     input = desc->input == CHILD_STDIN_FILE ? desc->file : in[0];
-    r = desc->guarded ? start_guarded(c, desc, input, out[1], err[1]) : launch(desc, input, out[1], err[1]);
+    if ((environment = environment_of(desc)) == NULL) goto fail;
+    r = desc->guarded ? start_guarded(c, desc, environment, input, out[1], err[1])
+                      : launch(desc, environment, input, out[1], err[1]);
+    free(environment);
     if (r.kind != RAN) {
         errno = r.value;
         if (r.kind == NOT_RUN) result = r.value == ENOENT ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
@@ -553,18 +621,18 @@ void child_resize(const child *c, unsigned columns, unsigned rows) {
 }
 
 bool child_cpu_ns(const child *c, uint64_t *ns) {
-    process *list;
-    size_t count = c->pid > 0 ? processes_below((long)c->pid, &list) : 0, i;
+    processes list;
     uint64_t ticks = 0;
     long second = sysconf(_SC_CLK_TCK);
-    if (count == 0 || second <= 0) {
-        if (c->pid > 0) free(list);
-        return false;
-    }
-    for (i = 0; i < count; i++) ticks += list[i].ticks;
-    free(list);
-    *ns = ticks * (UINT64_C(1000000000) / (uint64_t)second);
-    return true;
+    size_t i;
+    bool known;
+    if (c->pid <= 0) return false;
+    list = processes_below((long)c->pid);
+    known = list.count > 0 && second > 0;
+    for (i = 0; i < list.count; i++) ticks += list.all[i].ticks;
+    free_processes(&list);
+    if (known) *ns = ticks * (UINT64_C(1000000000) / (uint64_t)second);
+    return known;
 }
 
 void child_free(child *c, bool leave) {
