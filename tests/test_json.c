@@ -2692,7 +2692,7 @@ static void break_document(uint64_t *random, size_t breaks) {
     while (breaks--) doc.text[below(random, doc.n)] = letters[below(random, sizeof letters - 1)];
 }
 
-/* What every kernel says of a text, in parts of one to `most` bytes, is what the reference says. */
+/* What every kernel says of a text, in parts of one to `most` bytes, or whole, is what the reference says. */
 static void kernels_check(const char *text, size_t len, uint64_t seed, size_t most) {
     static const char *const kernels[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
     size_t want_at, at;
@@ -2704,7 +2704,7 @@ static void kernels_check(const char *text, size_t len, uint64_t seed, size_t mo
         if (stream_json_checker_init(&checker, kernels[k]) != STREAM_OK) continue;
         ran |= 1u << k;
         for (at = 0; at < len;) {
-            size_t n = 1 + below(&random, most);
+            size_t n = most ? 1 + below(&random, most) : len;
             char *part;
             if (n > len - at) n = len - at;
             part = exact(text + at, n);
@@ -2728,6 +2728,37 @@ static void every_kernel_checks_as_the_reference_does_however_it_is_cut(void) {
         uint64_t seed = seed_of(i + 11000000), random = seed;
         break_document(&random, below(&random, 4));
         kernels_check(doc.text, doc.n, seed, i % 3 ? 100 : 3);
+    }
+}
+
+/* Escapes and characters of several bytes, whole and with one byte wrong, wherever the blocks of a long string end: in
+   its midst, and where it ends behind them. */
+static void what_is_long_in_a_long_string_is_checked_wherever_a_block_ends(void) {
+    static const char *const pieces[] = {"\\u00E9",      "\\uffFF",      "\\\\",           "\\\"",
+                                         "\xC3\xA9",     "\xE2\x82\xAC", "\xED\x9F\xBF",     "\xEE\x80\x80",
+                                         "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
+    static const char instead[] = "gG/:@`0a\"\\un\n\x1F\x7F\x80\xBF\xC0\xC3\xE0\xF4\xFF";
+    size_t i, end, before, wrong, with, texts = 0;
+    for (i = 0; i < COUNT(pieces) && !test.failures; i++) {
+        const size_t len = strlen(pieces[i]);
+        for (end = 0; end < 4; end++) {
+            for (before = 0; before <= len; before++) {
+                for (wrong = 0; wrong <= len; wrong++) {
+                    for (with = 0; instead[with] && !(wrong == len && with > 0); with++) {
+                        char text[300];
+                        const size_t at = (end / 2 + 2) * 64 - before, n = end % 2 ? at + len + 1 : sizeof text;
+                        if (test.failures) return;
+                        memset(text, 'a', sizeof text);
+                        memcpy(text + at, pieces[i], len);
+                        if (wrong < len) text[at + wrong] = instead[with];
+                        text[0] = text[n - 1] = '"';
+                        kernels_check(text, n, 0, 0);
+                        kernels_check(text, n, seed_of(texts), 200);
+                        texts++;
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -2918,6 +2949,24 @@ static void strict_framing_says_which_values_are_not_json(void) {
         if (test.failures) printf("    stream %zu, seed %llu\n", i, (unsigned long long)seed);
     }
     CHECK(j.invalid > documents / 10);
+}
+
+/* A record cut in its midst, where the line ends in the blocks of a long string. */
+static void a_line_that_ends_in_a_long_string_ends_the_record(void) {
+    size_t at;
+    judged j = {0, 0, 0};
+    for (at = 1; at < 400 && !test.failures; at++) {
+        static const char head[] = "{\"a\":\"", tail[] = "\n{\"b\":1}\n";
+        char text[512];
+        size_t n = add_text(text, 0, sizeof text, head);
+        stream_json_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.strict = true;
+        n = add_many(text, n, sizeof text, 'a', at);
+        n = add_text(text, n, sizeof text, tail);
+        judge(&desc, text, n, 0, 0, &j);
+    }
+    CHECK_EQ(j.valid, at - 1);
 }
 
 /* Records that meet at any place of a block, damaged near where they meet, whole: of each is said what framing byte
@@ -4047,10 +4096,12 @@ int main(void) {
     RUN(check_goes_1024_levels_deep);
     RUN(too_deep_is_told_of_the_bracket_that_is);
     RUN(every_kernel_checks_as_the_reference_does_however_it_is_cut);
+    RUN(what_is_long_in_a_long_string_is_checked_wherever_a_block_ends);
     RUN(numbers_and_lone_tokens_are_checked_wherever_they_are_cut);
     RUN(what_is_wrong_among_numbers_or_alone_is_found_at_every_place);
     RUN(strict_framing_says_which_values_are_not_json);
     RUN(a_fault_comes_with_a_reason);
+    RUN(a_line_that_ends_in_a_long_string_ends_the_record);
     RUN(records_that_meet_in_a_block_are_judged_apart);
     RUN(records_are_alike_whatever_their_strings_are_made_of);
     RUN(records_that_are_alike_are_framed_and_judged_as_others_are);
