@@ -2206,6 +2206,10 @@ static void a_picker_says_what_it_cannot_take(void) {
     CHECK_EQ(stream_json_picker_init(&picker, NULL, 0), STREAM_OK);
     CHECK_EQ(stream_json_picker_pick(&picker, "[1]", 3, NULL), STREAM_OK);
     CHECK_EQ(stream_json_picker_pick(&picker, "[1", 2, NULL), STREAM_MORE);
+    many[0] = "";
+    CHECK_EQ(stream_json_picker_init(&picker, many, 1), STREAM_OK);
+    CHECK_EQ(stream_json_picker_pick(&picker, "{}", 2, out), STREAM_OK);
+    CHECK_EQ(stream_json_picker_pick(&picker, NULL, 0, out), STREAM_MORE);
     many[0] = "/a";
     CHECK_EQ(stream_json_picker_init(&picker, many, 1), STREAM_OK);
     for (i = 0; i < 3; i++) {

@@ -511,6 +511,51 @@ static void do_sorted_patch(const void *with, size_t n, size_t piece) {
         abort();
 }
 
+/* Streams for which comparing records gains nothing: of two shapes in turn, of arrays of any length, of many numbers.
+   To pick from each record by itself is the measure. */
+enum { RECORDS = 2000 };
+static const struct {
+    unsigned numbers, some; /* in each record, and up to how many more */
+    bool turns;
+} streams[] = {{3, 1, true}, {30, 1, true}, {76, 1, true}, {20, 50, false}, {76, 1, false}};
+
+static size_t numbers(char *to, size_t room, unsigned count, unsigned seed) {
+    size_t n = 0;
+    unsigned k;
+    for (k = 0; k < count; k++) n += (size_t)snprintf(to + n, room - n, "%s%u", k ? "," : "", (k * 7 + seed) * 31 % 97);
+    return n;
+}
+
+static size_t make_record(unsigned kind, unsigned i, char *to, size_t room) {
+    const char *const name = i % 2 && streams[kind].turns ? "temperature" : "humidity";
+    size_t n = (size_t)snprintf(to, room, "{\"at\":%u,\"v\":[", i);
+    n += numbers(to + n, room - n, streams[kind].numbers + i * 13 % streams[kind].some, i);
+    return n + (size_t)snprintf(to + n, room - n, "],\"%s\":%u,\"z\":5}", name, i);
+}
+
+static void a_picker_costs_little_more_than_picking(void) {
+    static const char *const last[] = {"/z"};
+    unsigned kind, i;
+    for (kind = 0; kind < COUNT(streams); kind++) {
+        unsigned long long pick = 0, picker_took = 0, before;
+        stream_json_picker picker;
+        stream_json_value out[1];
+        CHECK_EQ(stream_json_picker_init(&picker, last, 1), STREAM_OK);
+        for (i = 0; i < RECORDS; i++) {
+            char record[512];
+            const size_t n = make_record(kind, i, record, sizeof record);
+            before = count_blocks;
+            CHECK_EQ(stream_json_pick(record, n, last, 1, out), STREAM_OK);
+            pick += count_blocks - before;
+            before = count_blocks;
+            CHECK_EQ(stream_json_picker_pick(&picker, record, n, out), STREAM_OK);
+            picker_took += count_blocks - before;
+        }
+        if (picker_took > pick + pick / 2) printf("    stream %u: %llu, by a picker %llu\n", kind, pick, picker_took);
+        CHECK(picker_took <= pick + pick / 2);
+    }
+}
+
 static void json_written(void) {
     grows_with_the_input("write", do_write, NULL, json_shapes, COUNT(json_shapes));
     grows_with_the_input("rewrite", do_rewrite, NULL, json_shapes, COUNT(json_shapes));
@@ -578,6 +623,7 @@ int main(void) {
     RUN(json_checked);
     RUN(json_checked_no_further_than_a_fault);
     RUN(json_read);
+    RUN(a_picker_costs_little_more_than_picking);
     RUN(json_written);
     RUN(http_messages);
     RUN(websocket_frames);
