@@ -148,11 +148,13 @@ static bool same_name(const char *a, const char *b) {
     return len == strcspn(b, "=") && memcmp(a, b, len) == 0;
 }
 
-/* Ours with what desc sets and removes; of one name the last counts. The caller's to free, its texts are not. Made
-   before there is a fork: there another thread may have held malloc's lock. */
+/* Ours with what desc sets and removes; of one name the last counts. The caller's to free unless it is `environ`: with
+   nothing to change no memory is needed, so that who has none can still start what cleans up. Made before there is a
+   fork: there another thread may have held malloc's lock. */
 static char **environment_of(const child_desc *desc) {
     size_t ours = 0, n = 0, i, j;
     char **all;
+    if (desc->env_count == 0) return environ;
     while (environ[ours]) ours++;
     all = (char **)malloc((ours + desc->env_count + 1) * sizeof *all);
     if (!all) return NULL;
@@ -535,7 +537,7 @@ child_result child_start(child *c, const child_desc *desc, int *os_error) {
     if ((environment = environment_of(desc)) == NULL) goto fail;
     r = desc->guarded ? start_guarded(c, desc, environment, input, out[1], err[1])
                       : launch(desc, environment, input, out[1], err[1]);
-    free(environment);
+    if (environment != environ) free(environment);
     if (r.kind != RAN) {
         errno = r.value;
         if (r.kind == NOT_RUN) result = r.value == ENOENT ? CHILD_NOT_FOUND : CHILD_CANNOT_RUN;
