@@ -5706,8 +5706,9 @@ STREAM__INLINE void stream_json__missed(stream_json__shape *shape) {
 }
 STREAM__INLINE void stream_json__hit(stream_json__shape *shape, unsigned records) {
     enum { IN_A_ROW = 4 };
+    records += shape->hits;
     shape->misses = 0;
-    shape->hits = (uint8_t)(shape->hits + records < IN_A_ROW ? shape->hits + records : IN_A_ROW);
+    shape->hits = records < IN_A_ROW ? (uint8_t)records : (uint8_t)IN_A_ROW;
     if (shape->hits == IN_A_ROW) shape->vain = 0;
 }
 
